@@ -1,0 +1,7 @@
+"""``python -m sencap``."""
+
+import sys
+
+from sencap.cli import main
+
+sys.exit(main())
