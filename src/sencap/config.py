@@ -1,0 +1,433 @@
+"""The settings of a captioner and of its training: typed, checked at birth, torch-free.
+
+A field here is a flag of the command line (``--extractor.backbone``), a key of the YAML file and a line of the
+help; its default is the paper's value. A value out of range, or two that do not go together, fail as soon as
+the object is made, with a message that names each setting involved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from sencap.errors import SettingsError, nearest
+
+Structure = Literal["single-cat", "single-sub", "dual"]
+FineTuneFrom = Literal["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"]
+FrozenStatistics = Literal["moving", "fixed"]
+Precision = Literal["32-true", "bf16-mixed"]
+Split = Literal["train", "val", "test"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _at_least(owner: str, name: str, value: float, bound: float) -> None:
+    if not value >= bound:  # NaN is not
+        raise SettingsError(f"{owner}.{name} is {value}; it must be at least {bound}")
+    if isinstance(bound, int) and not isinstance(value, int):
+        raise SettingsError(f"{owner}.{name} is {value}; it must be a whole number")
+
+
+def _fraction(owner: str, name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise SettingsError(f"{owner}.{name} is {value}; it must be in [0, 1)")
+
+
+def _one_of(owner: str, name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingsError(f"{owner}.{name} is {value!r}, which is unknown; {nearest(value, known)}")
+
+
+@dataclass(frozen=True)
+class ExtractorSettings:
+    """The bi-temporal feature extractor, Eq. (2) and (3).
+
+    Attributes:
+        backbone: Any timm model with a feature map, by timm's name: resnet18/34/50/101,
+            tf_efficientnet_lite0, convnext_tiny, …
+        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1 exist too.
+        structure: single-cat: the two dates' channels concatenated into one stream (SEN); single-sub: the
+            difference image (after - before) in one stream; dual: each date through one shared stream.
+        init: Weights the backbone starts from: a file or folder, recognised by its content, or timm:NAME (see
+            docs/weights.md); nothing for random ones.
+        fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is frozen;
+            none: everything is (the projection P is always trained).
+        frozen_statistics: Whether the BatchNorm statistics of the frozen part go on moving in training
+            (moving, as in the released code) or stay (fixed).
+    """
+
+    backbone: str = "resnet50"
+    stage: int = 4
+    structure: Structure = "single-cat"
+    init: str | None = None
+    fine_tune_from: FineTuneFrom = "conv2_x"
+    frozen_statistics: FrozenStatistics = "moving"
+
+    def __post_init__(self) -> None:
+        if self.stage not in (1, 2, 3, 4):
+            raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
+        _one_of("extractor", "structure", self.structure, get_args(Structure))
+        _one_of("extractor", "fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
+        _one_of("extractor", "frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics))
+        if self.fine_tune_from.startswith("conv"):
+            start = int(self.fine_tune_from[4])
+            if start - 1 > self.stage:
+                raise SettingsError(
+                    f"extractor.fine_tune_from={self.fine_tune_from} starts after "
+                    f"extractor.stage={self.stage}, the last stage used; "
+                    f"say conv{self.stage + 1}_x or earlier, or none"
+                )
+
+
+@dataclass(frozen=True)
+class DifferenceSettings:
+    """The difference encoder: SFE, Eq. (4)-(5), then N_e layers of CAGD, Eq. (6)-(14).
+
+    Attributes:
+        layers: N_e, the number of CAGD layers.
+        heads: Attention heads.
+        dropout: Dropout inside CAGD.
+        position_dropout: Dropout after the positions are added.
+        reduction: The channel attention's bottleneck is D / reduction wide.
+        kernel_size: Kernel of SFE's shared convolution (1 in the paper, at the extractor's stride).
+        shared_convolution: SFE's convolution shared by the dates. Off: the channel attention looks at F itself.
+        channel_attention: SFE's channel attention per date. Off: the embedded image is added to F instead.
+            Both off: both dates' features are F (of a dual extractor: that date's F).
+        cross_attention: CAGD's cross attention per date. Off: the dates' features go on as they are.
+        self_attention: CAGD's self attention. Off: the difference itself is added to the running feature.
+    """
+
+    layers: int = 2
+    heads: int = 8
+    dropout: float = 0.5
+    position_dropout: float = 0.1
+    reduction: int = 16
+    kernel_size: int = 1
+    shared_convolution: bool = True
+    channel_attention: bool = True
+    cross_attention: bool = True
+    self_attention: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "reduction", "kernel_size"):
+            _at_least("difference", name, getattr(self, name), 1)
+        _fraction("difference", "dropout", self.dropout)
+        _fraction("difference", "position_dropout", self.position_dropout)
+        if self.kernel_size != 1 and not self.shared_convolution:
+            raise SettingsError(
+                f"difference.kernel_size={self.kernel_size} has no effect with "
+                "difference.shared_convolution=false; leave one of them out"
+            )
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """The transformer decoder, Eq. (15)-(17).
+
+    Attributes:
+        layers: N_d, the number of decoder layers.
+        heads: Attention heads.
+        expansion: The feed-forward network is expansion·D wide.
+        dropout: Dropout inside the layers and before the output.
+        position_dropout: Dropout after the positions are added.
+        max_words: The longest caption, <start> and <end> not counted.
+    """
+
+    layers: int = 1
+    heads: int = 8
+    expansion: int = 4
+    dropout: float = 0.5
+    position_dropout: float = 0.1
+    max_words: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "expansion", "max_words"):
+            _at_least("decoder", name, getattr(self, name), 1)
+        _fraction("decoder", "dropout", self.dropout)
+        _fraction("decoder", "position_dropout", self.position_dropout)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """A whole captioner.
+
+    Attributes:
+        system: The system's name, as `sencap info --list-systems` prints them.
+        dimension: D, the embedding width shared by the parts.
+        size: Side of the square that images are resized to where they differ from it, in pixels.
+        mean: Mean of R, G, B on the scale 0-1 that both images are normalised with.
+        std: Standard deviation of R, G, B on the scale 0-1.
+        extractor: The feature extractor.
+        difference: The difference encoder.
+        decoder: The caption decoder.
+    """
+
+    system: str = "sen"
+    dimension: int = 512
+    size: int = 256
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    extractor: ExtractorSettings = field(default_factory=ExtractorSettings)
+    difference: DifferenceSettings = field(default_factory=DifferenceSettings)
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+
+    def __post_init__(self) -> None:
+        _at_least("model", "dimension", self.dimension, 2)
+        _at_least("model", "size", self.size, 32)
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != 3:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)}; it must hold three values, for R, G and B"
+                )
+        if min(self.std) <= 0:
+            raise SettingsError(f"std is {self.std}; each value must be above 0")
+        for part in ("difference", "decoder"):
+            heads = getattr(self, part).heads
+            if self.dimension % heads:
+                raise SettingsError(
+                    f"dimension={self.dimension} cannot be split into {part}.heads={heads} heads; "
+                    "choose a multiple"
+                )
+        if self.dimension % 2:
+            raise SettingsError(f"dimension={self.dimension} is odd; sinusoidal positions need an even one")
+        if self.difference.channel_attention and self.dimension < self.difference.reduction:
+            raise SettingsError(
+                f"difference.reduction={self.difference.reduction} leaves nothing of dimension={self.dimension}"
+            )
+
+
+@dataclass(frozen=True)
+class VocabularySettings:
+    """Which words a model knows.
+
+    Attributes:
+        captions: A caption file, or a folder with one, whose words are counted (default: the training data).
+        splits: Splits whose captions are counted.
+        minimum_count: A word is kept if it is seen at least this often (6 is the paper's "more than 5").
+    """
+
+    captions: str | None = None
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    minimum_count: int = 6
+
+    def __post_init__(self) -> None:
+        _at_least("vocabulary", "minimum_count", self.minimum_count, 1)
+        if not self.splits:
+            raise SettingsError("vocabulary.splits is empty; name at least one of train, val, test")
+        for split in self.splits:
+            _one_of("vocabulary", "splits", split, get_args(Split))
+
+
+@dataclass(frozen=True)
+class LoadingSettings:
+    """How pairs become batches.
+
+    Attributes:
+        batch_size: Captions in a batch over all devices; in the mode `one_pass` these are
+            batch_size / captions-per-pair pairs with all their captions.
+        one_pass: The captions of a pair share one pass through extractor and difference encoder
+            (off: each caption is a sample of its own, as in the paper).
+        workers: Processes that read images.
+        cache: Keep the decoded images in memory (684 pairs of 256×256: 270 MB).
+        colour: Strength of random colour changes, drawn per date (0 switches them off, 1 is strong).
+        geometry: Random flips and quarter turns; the position words of the captions turn with the image.
+    """
+
+    batch_size: int = 128
+    one_pass: bool = False
+    workers: int = 0
+    cache: bool = False
+    colour: float = 0.0
+    geometry: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("loading", "batch_size", self.batch_size, 1)
+        _at_least("loading", "workers", self.workers, 0)
+        if not 0 <= self.colour <= 1:
+            raise SettingsError(f"loading.colour is {self.colour}; it must be in [0, 1]")
+
+
+@dataclass(frozen=True)
+class OptimisationSettings:
+    """The optimiser and its schedule (paper IV-B; SPEC of the released code where the paper is silent).
+
+    Attributes:
+        epochs: Passes over the training split.
+        learning_rate: Adam's learning rate of every part.
+        extractor_learning_rate: Another one for the extractor's backbone, if given.
+        weight_decay: Decoupled weight decay (0: plain Adam).
+        clip_value: Gradient values of extractor and decoder are clamped to ± this.
+        patience: After this many epochs in a row without a better val BLEU-4 …
+        decay: … the decoder's learning rate is multiplied by this.
+        schedule: constant (the paper's), or cosine: one warm-up epoch, then down to zero.
+        label_smoothing: Share of the target probability spread over all words.
+        average: Decay of a running average of the weights (0: none, 0.995: over the last 200 steps or so);
+            the average is what is validated and kept.
+    """
+
+    epochs: int = 40
+    learning_rate: float = 2e-4
+    extractor_learning_rate: float | None = None
+    weight_decay: float = 0.0
+    clip_value: float = 5.0
+    patience: int = 3
+    decay: float = 0.7
+    schedule: Literal["constant", "cosine"] = "constant"
+    label_smoothing: float = 0.0
+    average: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least("optimisation", "epochs", self.epochs, 1)
+        _at_least("optimisation", "patience", self.patience, 1)
+        _fraction("optimisation", "label_smoothing", self.label_smoothing)
+        _fraction("optimisation", "average", self.average)
+        _at_least("optimisation", "weight_decay", self.weight_decay, 0.0)
+        _one_of("optimisation", "schedule", self.schedule, ("constant", "cosine"))
+        if not self.clip_value > 0:
+            raise SettingsError(f"optimisation.clip_value is {self.clip_value}; it must be above 0")
+        if not self.learning_rate > 0:
+            raise SettingsError(f"optimisation.learning_rate is {self.learning_rate}; it must be above 0")
+        if self.extractor_learning_rate is not None and self.extractor_learning_rate <= 0:
+            raise SettingsError(
+                f"optimisation.extractor_learning_rate is {self.extractor_learning_rate}; it must be above 0 "
+                "(to freeze the backbone say extractor.fine_tune_from=none)"
+            )
+        if not 0 < self.decay <= 1:
+            raise SettingsError(f"optimisation.decay is {self.decay}; it must be in (0, 1]")
+
+
+@dataclass(frozen=True)
+class HardwareSettings:
+    """Where training runs; the values are Lightning's.
+
+    Attributes:
+        accelerator: cpu, gpu, or auto.
+        devices: Devices per machine.
+        nodes: Machines.
+        precision: 32-true or bf16-mixed.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: Precision = "32-true"
+
+    def __post_init__(self) -> None:
+        _one_of("hardware", "precision", self.precision, get_args(Precision))
+        _at_least("hardware", "devices", self.devices, 1)
+        _at_least("hardware", "nodes", self.nodes, 1)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One training run: everything that decides its result, and where it goes.
+
+    Attributes:
+        data: Folder of captioned pairs (see `sencap check --help`), or a list of folders, which are joined:
+            '[A,B]'.
+        out: Folder for logs, the resume file and the best checkpoint.
+        selection_data: Folder whose val split selects the best checkpoint (the first of data if not given).
+        start: A checkpoint folder whose weights and vocabulary the run starts from.
+        system: The system's name, as `sencap info --list-systems` prints them.
+        dimension: D, the embedding width shared by the parts.
+        size: Side of the square that images are resized to where they differ from it, in pixels.
+        mean: Mean of R, G, B on the scale 0-1.
+        std: Standard deviation of R, G, B on the scale 0-1.
+        extractor: The feature extractor.
+        difference: The difference encoder.
+        decoder: The caption decoder.
+        vocabulary: Which words are known.
+        loading: How pairs become batches.
+        optimisation: The optimiser and its schedule.
+        hardware: Where it runs.
+        seed: Seed of everything random.
+        resume: Go on from the resume file in `out` if there is one (off: refuse a folder that has one).
+        progress: Show progress bars.
+    """
+
+    data: str | list[str]
+    out: str
+    selection_data: str | None = None
+    start: str | None = None
+    system: str = "sen"
+    dimension: int = 512
+    size: int = 256
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    extractor: ExtractorSettings = field(default_factory=ExtractorSettings)
+    difference: DifferenceSettings = field(default_factory=DifferenceSettings)
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
+    loading: LoadingSettings = field(default_factory=LoadingSettings)
+    optimisation: OptimisationSettings = field(default_factory=OptimisationSettings)
+    hardware: HardwareSettings = field(default_factory=HardwareSettings)
+    seed: int = 42
+    resume: bool = True
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise SettingsError("data is empty; name at least one folder of captioned pairs")
+        if self.start is not None and self.extractor.init is not None:
+            raise SettingsError(
+                f"start={self.start} and extractor.init={self.extractor.init} both say where the extractor's "
+                "weights come from; give one of them"
+            )
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", [self.data])
+        _ = self.model  # the settings that must go together are checked there
+
+    @property
+    def folders(self) -> list[str]:
+        """The data folders."""
+        return [self.data] if isinstance(self.data, str) else self.data
+
+    @property
+    def model(self) -> ModelSettings:
+        """The part of the settings that makes up the model."""
+        names = [f.name for f in dataclasses.fields(ModelSettings)]
+        return ModelSettings(**{name: getattr(self, name) for name in names})
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """A settings object as plain lists, dicts and numbers, ready for JSON or YAML."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    result: dict[str, Any] = plain(dataclasses.asdict(settings))
+    return result
+
+
+def model_from_dict(values: dict[str, Any], source: str = "model settings") -> ModelSettings:
+    """The inverse of `as_dict` for a model; an unknown key fails with the nearest known one.
+
+    Raises:
+        SettingsError: an unknown key or a wrong value; the message starts with ``source``.
+    """
+    parts = {"extractor": ExtractorSettings, "difference": DifferenceSettings, "decoder": DecoderSettings}
+    try:
+        top = dict(values)
+        for name, part in parts.items():
+            top[name] = part(**_known_keys(part, dict(top.get(name, {})), f"{name}."))
+        for name in ("mean", "std"):
+            if name in top:
+                top[name] = tuple(top[name])
+        return ModelSettings(**_known_keys(ModelSettings, top, ""))
+    except (TypeError, ValueError) as error:  # a SettingsError is a ValueError
+        raise SettingsError(f"{source}: {error}") from error
+
+
+def _known_keys(owner: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    known = {f.name for f in dataclasses.fields(owner)}
+    for key in values:
+        if key not in known:
+            raise SettingsError(f"{prefix}{key} is not a setting; {nearest(key, known)}")
+    return values

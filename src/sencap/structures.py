@@ -1,0 +1,108 @@
+"""What the stages hand each other, and the shape legend of the whole package.
+
+    B  pairs in a batch          K  captions (or hypotheses) per pair     T  words, <start> and <end> included
+    S  streams: 1 (one for both dates) or 2 (one per date)                V  words in the vocabulary
+    H, W  pixels                 h, w  cells of the feature grid          N = h·w  tokens of a memory
+    C  channels                  D  embedding width
+
+Images are RGB, ``before`` first. Tokens are batch first everywhere. Each class refuses a wrong shape at birth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sencap.errors import ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """Two co-registered RGB images of one place.
+
+    ``images`` is a uint8 array (2, 3, H, W), values 0–255, index 0 before and index 1 after.
+
+    Raises:
+        ShapeError: another shape or type.
+    """
+
+    images: NDArray[np.uint8]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.ndim != 4 or images.shape[:2] != (2, 3) or images.dtype != np.uint8:
+            raise ShapeError(
+                f"an image pair is a uint8 array (2, 3, H, W), before first; {self.name or 'this one'} is "
+                f"{images.dtype} {images.shape}. Stack two (3, H, W) arrays, or use sencap.images.read_pair."
+            )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a decoder may look at: the difference encoder's tokens for a batch of pairs.
+
+    ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). ``parts`` holds named
+    intermediate results, each (B, N, D'), for those who explain a model; no decoder needs them.
+
+    Raises:
+        ShapeError: tokens that do not fill the grid, or a part with other tokens.
+    """
+
+    tokens: Tensor
+    grid: tuple[int, int]
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        h, w = self.grid
+        if self.tokens.ndim != 3 or self.tokens.shape[1] != h * w:
+            raise ShapeError(
+                f"a memory has tokens (B, h·w, D) with h·w = {h}·{w}; got {tuple(self.tokens.shape)}"
+            )
+        for name, part in self.parts.items():
+            if part.ndim != 3 or part.shape[:2] != self.tokens.shape[:2]:
+                raise ShapeError(
+                    f"part {name!r} of a memory must be (B, N, D') with B, N = {tuple(self.tokens.shape[:2])}; "
+                    f"got {tuple(part.shape)}"
+                )
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One caption as a search found it: word ids without <start> and <end>, and its log-probability.
+
+    ``log_prob`` is the natural logarithm of the probability of the whole caption, its <end> included
+    (for a caption cut at the length limit there is no <end>: ``finished`` is False).
+    """
+
+    ids: tuple[int, ...]
+    log_prob: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A sentence for one pair of images.
+
+    ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a change at all;
+    ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best captions, best first.
+    ``change_probability`` (0–1) is one minus the probability that the model gives to the fixed sentences of no
+    change together; None for a model whose vocabulary lacks them.
+    """
+
+    text: str
+    log_prob: float
+    changed: bool
+    finished: bool = True
+    alternatives: tuple[Caption, ...] = ()
+    change_probability: float | None = None
+
+    def __str__(self) -> str:
+        return self.text
