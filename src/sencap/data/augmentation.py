@@ -1,0 +1,133 @@
+"""Random changes of a pair that keep its captions true.
+
+Colour changes are drawn per date. Flips and quarter turns move both dates alike, and the position words of the
+captions (left, top, upper, …) move with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MIRROR = {"left": "right", "leftmost": "rightmost", "left-hand": "right-hand", "leftward": "rightward"}
+_VERTICAL = {"top": "bottom", "upper": "lower", "above": "below", "topmost": "bottommost", "north": "south"}
+_VERTICAL |= {"northern": "southern", "northeast": "southeast", "northwest": "southwest"}
+_HORIZONTAL = {"east": "west", "eastern": "western", "northeast": "northwest", "southeast": "southwest"}
+_QUARTER = {  # counter-clockwise, as numpy.rot90 turns: what was on the right is now at the top
+    "right": "top", "top": "left", "left": "bottom", "bottom": "right",
+    "upper": "left", "lower": "right", "rightmost": "topmost", "topmost": "leftmost",
+    "leftmost": "bottommost", "bottommost": "rightmost",
+    "east": "north", "north": "west", "west": "south", "south": "east",
+    "eastern": "northern", "northern": "western", "western": "southern", "southern": "eastern",
+    "northeast": "northwest", "northwest": "southwest", "southwest": "southeast", "southeast": "northeast",
+    "horizontal": "vertical", "vertical": "horizontal",
+    "horizontally": "vertically", "vertically": "horizontally",
+}  # fmt: skip
+_AS_UPPER = {"top": "upper", "bottom": "lower"}
+_SIDES, _HEIGHTS = {"left", "right"}, {"upper", "lower", "top", "bottom"}
+_FIXED_ON_TURN = {"above", "below", "left-hand", "right-hand"}  # these have no word for the turned direction
+
+
+def _both_ways(table: Mapping[str, str]) -> dict[str, str]:
+    return {**table, **{b: a for a, b in table.items()}}
+
+
+FLIP_LEFT_RIGHT = _both_ways({**_MIRROR, **_HORIZONTAL})
+FLIP_TOP_BOTTOM = _both_ways(_VERTICAL)
+
+
+def flip_words(words: Sequence[str], table: Mapping[str, str]) -> list[str]:
+    """The caption of the flipped pair; ``table`` is `FLIP_LEFT_RIGHT` or `FLIP_TOP_BOTTOM`.
+
+    >>> flip_words("a house at the lower-left corner".split(), FLIP_LEFT_RIGHT)[-2]
+    'lower-right'
+    """
+    return ["-".join(table.get(part, part) for part in _split(word, table)) for word in words]
+
+
+def _split(word: str, table: Mapping[str, str]) -> list[str]:
+    return [word] if word in table else word.split("-")
+
+
+def can_turn(words: Sequence[str]) -> bool:
+    """Whether every position word of a caption has a word for the direction a quarter turn away."""
+    return not any(word in _FIXED_ON_TURN or (word.endswith("-hand")) for word in words)
+
+
+def turn_words(words: Sequence[str]) -> list[str]:
+    """The caption of the pair after one counter-clockwise quarter turn (``numpy.rot90``).
+
+    Two words that name a corner keep their usual order (upper left, not left upper).
+
+    >>> " ".join(turn_words("in the upper right corner".split()))
+    'in the upper left corner'
+    """
+    out: list[str] = []
+    i = 0
+    while i < len(words):
+        pair = words[i : i + 2]
+        hyphenated = words[i].split("-")
+        if len(hyphenated) == 2 and _is_corner(hyphenated):
+            out.append("-".join(_turn_corner(hyphenated)))
+        elif len(pair) == 2 and _is_corner(pair):
+            out += _turn_corner(pair)
+            i += 1
+        else:
+            out.append(_QUARTER.get(words[i], words[i]))
+        i += 1
+    return out
+
+
+def _is_corner(pair: Sequence[str]) -> bool:
+    return len(pair) == 2 and len(_SIDES & set(pair)) == 1 and len(_HEIGHTS & set(pair)) == 1
+
+
+def _turn_corner(pair: Sequence[str]) -> list[str]:
+    """(height, side) in either order → the corner a quarter turn on, in the same style and order."""
+    height, side = pair if pair[0] in _HEIGHTS else (pair[1], pair[0])
+    new_side, new_height = _QUARTER[height], _QUARTER[side]
+    if height in ("upper", "lower"):
+        new_height = _AS_UPPER[new_height]
+    return [new_height, new_side] if pair[0] in _HEIGHTS else [new_side, new_height]
+
+
+def random_geometry(
+    images: NDArray[np.uint8], captions: Sequence[Sequence[str]], generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], list[list[str]]]:
+    """One of the eight flips and quarter turns, for both dates alike (2, 3, H, W), and its captions.
+
+    A quarter turn is left out if one of the captions has a position word that cannot turn (`can_turn`) or the
+    images are not square.
+    """
+    mirror, upside_down, turn = generator.random(3) < 0.5
+    words_of = [list(words) for words in captions]
+    if mirror:
+        images, words_of = images[..., ::-1], [flip_words(words, FLIP_LEFT_RIGHT) for words in words_of]
+    if upside_down:
+        images, words_of = images[..., ::-1, :], [flip_words(words, FLIP_TOP_BOTTOM) for words in words_of]
+    if turn and images.shape[-1] == images.shape[-2] and all(map(can_turn, words_of)):
+        images, words_of = np.rot90(images, axes=(-2, -1)), [turn_words(words) for words in words_of]
+    return np.ascontiguousarray(images), words_of
+
+
+def random_colour(
+    images: NDArray[np.uint8], generator: np.random.Generator, *, strength: float
+) -> NDArray[np.uint8]:
+    """Brightness, contrast, saturation, colour cast and gamma, drawn for each date apart.
+
+    ``images`` (…, 3, H, W), any number of dates in front; ``strength`` 0 (nothing) to 1 (±40 %).
+    """
+    out = np.empty_like(images)
+    for index in np.ndindex(images.shape[:-3]):
+        amount = 0.4 * strength
+        brightness, contrast, saturation, gamma = 1 + generator.uniform(-amount, amount, 4)
+        cast = 1 + generator.uniform(-amount / 4, amount / 4, (3, 1, 1))
+        x = images[index].astype(np.float32) / 255.0
+        mean = x.mean()
+        x = np.clip((x * brightness - mean) * contrast + mean, 0, 1) ** np.float32(gamma)
+        grey = x.mean(0, keepdims=True)
+        x = np.clip((grey + (x - grey) * saturation) * cast, 0, 1)
+        out[index] = np.round(x * 255.0).astype(np.uint8)
+    return out

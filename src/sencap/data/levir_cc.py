@@ -1,0 +1,349 @@
+"""Captioned image pairs on disk: LEVIR-CC, Dubai-CC, and any folder in the same schema.
+
+    DATA/LevirCCcaptions.json             {"images": [{"filename", "split", "sentences": [{"tokens"}, …]}, …]}
+    DATA/images/{train,val,test}/{A,B}/   A before, B after; the folder is "filepath", or else the split
+    DATA/images/{A,B}/                    or one folder for all splits
+
+The captions may also come as ``{Train,Validation,Test}_Dubai_CC.json``, or as the only JSON file of the
+folder that has a list "images". "filepath", "imgid" and "sentid" (or "image_id", "sentence_id") may be
+absent. An image named ``x.png`` may lie there as ``x.jpg``, or the other way round, or as TIFF or WebP.
+
+Words are put in lower case and lose the punctuation around them (`sencap.data.vocabulary.normalise`), which
+leaves LEVIR-CC's own as they are. Where "changeflag" is absent, a pair counts as unchanged if more than half
+of its sentences say so (`sencap.data.vocabulary.says_no_change`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeGuard
+
+from sencap.data.vocabulary import normalise, says_no_change
+from sencap.errors import DataError, SettingsError, nearest
+from sencap.images import IMAGE_SUFFIXES
+
+SPLITS = ("train", "val", "test")
+DATES = ("A", "B")
+CAPTION_FILE = "LevirCCcaptions.json"
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a data set: in which file, at which entry ("" for the whole file), and what.
+
+    An "error" keeps the data set from being used; a "warning" does not.
+    """
+
+    file: str
+    entry: str
+    what: str
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.file, self.entry, self.what) if part)
+
+
+@dataclass(frozen=True)
+class CaptionEntry:
+    """The captions of one pair as a caption file lists them, its images unseen.
+
+    ``name`` is the file name of both images, ``folder`` their "filepath" below ``images`` ("" if not given),
+    ``source`` the caption file and the entry's place in it.
+    """
+
+    name: str
+    split: str
+    folder: str
+    captions: tuple[tuple[str, ...], ...]
+    changed: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class CaptionedPair:
+    """Two images of one place on disk, and the sentences (tuples of words) that say what changed.
+
+    ``name`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files that exist.
+    """
+
+    name: str
+    split: str
+    before: Path
+    after: Path
+    captions: tuple[tuple[str, ...], ...]
+    changed: bool
+    source: str
+
+
+def read_captions(path: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionEntry]:
+    """The entries of a caption file, or of those of a folder, in their order; no image need be there.
+
+    ``splits`` keeps those splits only (all by default).
+
+    Raises:
+        DataError: no caption file, several, problems in them (all at once), or no entry in these splits.
+        SettingsError: an unknown split.
+    """
+    path = Path(path)
+    wanted = _checked_splits(splits)
+    listed, problems = list_captions(find_caption_files(path))
+    _refuse(path, problems)
+    entries = [entry for entry in listed if entry.split in wanted]
+    if not entries:
+        held = ", ".join(sorted({entry.split for entry in listed}))
+        raise DataError(f"{path} has no pair in {', '.join(sorted(wanted))}; it has pairs in {held}")
+    return entries
+
+
+def read_dataset(root: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionedPair]:
+    """The captioned pairs of a data set, in the order of its caption file.
+
+    ``root`` is the folder (or the caption file in it), ``splits`` the splits to read (all by default). Images
+    are looked for, not opened: ``sencap check`` does that.
+
+    Raises:
+        DataError: as `read_captions`, and images that are missing in these splits, all at once.
+        SettingsError: an unknown split.
+    """
+    root = Path(root)
+    images = ImageFolders(root if root.is_dir() else root.parent)
+    pairs, problems = [], []
+    for entry in read_captions(root, splits=splits):
+        before, after = (images.find(entry, date) for date in DATES)
+        if before is None or after is None:
+            problems += images.missing(entry)
+        else:
+            words = (entry.captions, entry.changed, entry.source)
+            pairs.append(CaptionedPair(entry.name, entry.split, before, after, *words))
+    _refuse(root, problems)
+    return pairs
+
+
+class ImageFolders:
+    """Finds the images of entries below ``root``; each folder is listed once, so that it is quick."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._listed: dict[Path, dict[str, Path]] = {}
+
+    def find(self, entry: CaptionEntry, date: str) -> Path | None:
+        """The image of ``entry`` at ``date`` ("A" before, "B" after), None if there is none."""
+        stem = PurePosixPath(entry.name).stem
+        names = [entry.name, *(stem + suffix for suffix in IMAGE_SUFFIXES)]
+        found = (self.list_images(folder).get(name) for folder in self.folders(entry, date) for name in names)
+        return next((image for image in found if image is not None), None)
+
+    def folders(self, entry: CaptionEntry, date: str) -> list[Path]:
+        """Where the images of ``entry`` may lie, the likeliest first."""
+        below = dict.fromkeys((entry.folder or entry.split, entry.split, "."))
+        return [self.root / "images" / folder / date for folder in below]
+
+    def list_images(self, folder: Path) -> dict[str, Path]:
+        """The images of a folder by name, and by name with the suffix in lower case; {} without a folder."""
+        if folder not in self._listed:
+            files = sorted(folder.iterdir()) if folder.is_dir() else []
+            images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+            lower = {file.stem + file.suffix.lower(): file for file in images}
+            self._listed[folder] = lower | {file.name: file for file in images}
+        return self._listed[folder]
+
+    def missing(self, entry: CaptionEntry) -> list[Problem]:
+        """A problem for each of the two images that `find` does not find."""
+        file, place = entry.source.rsplit(": ", 1)
+        problems = []
+        for date in DATES:
+            if self.find(entry, date) is None:
+                tried = " and ".join(str(folder) for folder in self.folders(entry, date))
+                problems.append(Problem(file, place, f"image {date} is missing: looked in {tried}"))
+        return problems
+
+
+def find_caption_files(path: Path) -> list[Path]:
+    """The caption files that ``path`` means: itself, or those of the folder (see the head of this module).
+
+    Raises:
+        DataError: there is none, or several that do not belong together.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{path} does not exist: give the data set's folder or its caption file")
+    if (path / CAPTION_FILE).is_file():
+        return [path / CAPTION_FILE]
+    files = sorted(path.glob("*.json"))
+    if len(files) > 1:
+        files = [file for file in files if _lists_images(file)]
+    if not files:
+        wanted = f'{CAPTION_FILE}, or a JSON file with a list "images"'
+        raise DataError(f"{path} has no caption file ({wanted}). Give the folder that holds it.")
+    if len(files) > 1 and not all(file.stem.endswith("_Dubai_CC") for file in files):
+        raise DataError(f"{path} has several caption files: give one of {[file.name for file in files]}")
+    return files
+
+
+def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Problem]]:
+    """The entries of caption files that name their images, whatever else is wrong, and all that is wrong.
+
+    Ids must be unique in a file, images in a folder over all files.
+    """
+    entries: list[CaptionEntry] = []
+    problems: list[Problem] = []
+    places: dict[tuple[str, str], str] = {}
+    for file in files:
+        try:
+            images = _load_images(file)
+        except DataError as error:
+            problems.append(Problem(file.name, "", str(error)))
+            continue
+        ids: dict[tuple[str, int | str], str] = {}
+        for number, image in enumerate(images):
+            reader = _EntryReader(file.name, f"images[{number}]")
+            entry = reader.read(image, ids)
+            if entry is not None:
+                key = (entry.folder or entry.split, PurePosixPath(entry.name).stem)
+                if key in places:
+                    reader.note(f"there is an image {key[1]} in {key[0]} already, at {places[key]}")
+                places.setdefault(key, entry.source)
+                entries.append(entry)
+            problems += reader.problems
+    return entries, problems
+
+
+class _EntryReader:
+    """Reads one entry of a caption file and notes what is wrong with it."""
+
+    def __init__(self, file: str, place: str) -> None:
+        self.file, self.place = file, place
+        self.problems: list[Problem] = []
+
+    def note(self, what: str, severity: Literal["error", "warning"] = "error") -> None:
+        self.problems.append(Problem(self.file, self.place, what, severity))
+
+    def read(self, image: object, ids: dict[tuple[str, int | str], str]) -> CaptionEntry | None:
+        """The entry, None if its images have no place (an error is noted); adds its ids to ``ids``."""
+        if not isinstance(image, dict):
+            self.note(f"an entry is an object with filename, split and sentences, not {image!r:.60}")
+            return None
+        name, folder = self._name(image), image.get("filepath", "")
+        if folder != "" and not _is_below(folder):
+            self.note(f"filepath {folder!r:.60} is not a folder below images")
+        split, placed = image.get("split"), not self.problems
+        if split not in SPLITS:
+            placed = placed and folder != ""
+            unknown = f"unknown split {split!r:.60}: {nearest(str(split), SPLITS)}"
+            self.note(unknown if "split" in image else "key 'split' is missing")
+        captions = self._captions(image)
+        changed = self._changed(image, captions)
+        self._find_double_ids(image, ids)
+        source = f"{self.file}: {self.place}"
+        return CaptionEntry(name, str(split), folder, captions, changed, source) if placed else None
+
+    def _name(self, image: dict[str, Any]) -> str:
+        name = image.get("filename")
+        if "filename" not in image:
+            self.note("key 'filename' is missing")
+        elif not _is_below(name) or PurePosixPath(name).name != name:
+            self.note(f"filename {name!r:.60} is not the plain name of a file")
+        else:
+            self.place += f" ({name})"
+        return str(name)
+
+    def _captions(self, image: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+        sentences = image.get("sentences")
+        if not isinstance(sentences, list) or not sentences:
+            self.note("it has no sentences" if "sentences" in image else "key 'sentences' is missing")
+            return ()
+        return tuple(self._words(number, sentence) for number, sentence in enumerate(sentences))
+
+    def _words(self, number: int, sentence: object) -> tuple[str, ...]:
+        where = f"sentence {number}"
+        tokens = sentence.get("tokens") if isinstance(sentence, dict) else None
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            self.note(f"{where} has no 'tokens' that are a list of strings: {tokens!r:.60}")
+            return ()
+        words = normalise(tokens)
+        if not words:
+            self.note(f"{where} has no words")
+        spaced = [word for word in words if word.split() != [word]]
+        if spaced:
+            self.note(f"{where}: a token is one word without white space; {spaced[0]!r} is not")
+        return words
+
+    def _changed(self, image: dict[str, Any], captions: tuple[tuple[str, ...], ...]) -> bool:
+        told = 2 * sum(map(says_no_change, captions)) <= len(captions)
+        if "changeflag" not in image:
+            return told
+        flag = image["changeflag"]
+        if flag not in (0, 1):
+            self.note(f"changeflag must be 0 or 1, not {flag!r:.60}")
+        elif captions and bool(flag) != told:
+            says = "a change" if told else "no change"
+            self.note(f"changeflag is {int(flag)}, but most of its sentences tell of {says}", "warning")
+        return bool(flag)
+
+    def _find_double_ids(self, image: dict[str, Any], seen: dict[tuple[str, int | str], str]) -> None:
+        """Note ids of the entry and its sentences that ``seen`` (id → place) has already; add the others."""
+        found = [("imgid", image[key]) for key in ("imgid", "image_id") if key in image]
+        sentences = image["sentences"] if isinstance(image.get("sentences"), list) else ()
+        for sentence in (sentence for sentence in sentences if isinstance(sentence, dict)):
+            found += [("sentid", sentence[key]) for key in ("sentid", "sentence_id") if key in sentence]
+        for kind, number in found:
+            if not isinstance(number, int | str):
+                self.note(f"{kind} {number!r:.60} is neither a number nor a string")
+            elif (kind, number) in seen:
+                self.note(f"{kind} {number!r} is taken already, by {seen[kind, number]}")
+            else:
+                seen[kind, number] = self.place
+
+
+def _load_images(file: Path) -> list[Any]:
+    """The list "images" of a caption file, or DataError without the file's name."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"it cannot be read as JSON: {error}") from error
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list):
+        raise DataError('no list "images": is it a caption file?')
+    if not images:
+        raise DataError('the list "images" is empty')
+    return images
+
+
+def _lists_images(file: Path) -> bool:
+    try:
+        return bool(_load_images(file))
+    except DataError:
+        return False
+
+
+def _is_below(name: object) -> TypeGuard[str]:
+    """Whether a name stays inside the folder it is put into, on every system."""
+    if not isinstance(name, str) or not name or set(name) & set("\\:\0"):
+        return False
+    return not name.startswith("/") and ".." not in PurePosixPath(name).parts
+
+
+def _checked_splits(splits: Collection[str] | None) -> set[str]:
+    """The splits asked for as a set, or SettingsError for one that does not exist."""
+    wanted = {splits} if isinstance(splits, str) else set(SPLITS if splits is None else splits)
+    for split in sorted(wanted - set(SPLITS)):
+        raise SettingsError(f"unknown split {split!r}: {nearest(split, SPLITS)}")
+    return wanted
+
+
+def _refuse(path: Path, problems: list[Problem]) -> None:
+    """DataError with the first problems and their number, if one of them is an error."""
+    if not (errors := [problem for problem in problems if problem.severity == "error"]):
+        return
+    lines = [f"{path} has {len(errors)} problem{'s' * (len(errors) > 1)}:"]
+    lines += [f"  {problem}" for problem in errors[:_SHOWN]]
+    if len(errors) > _SHOWN:
+        lines.append(f"  … and {len(errors) - _SHOWN} more")
+    raise DataError("\n".join([*lines, f"`sencap check {path}` lists them all."]))

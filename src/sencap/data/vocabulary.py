@@ -1,0 +1,254 @@
+"""The words of captions: how they are written, which ones a captioner knows, and the number of each.
+
+Ids 0–3 are ``<pad>``, ``<unk>``, ``<start>`` and ``<end>``; the words follow by falling count, equal counts
+in alphabetical order, so that the same captions always give the same ids. On disk a vocabulary is one JSON
+object, word → id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from sencap.errors import CheckpointError, DataError, SettingsError, ShapeError
+
+SPECIAL_WORDS = ("<pad>", "<unk>", "<start>", "<end>")
+NO_CHANGE_SENTENCES = (
+    "the scene is the same as before",
+    "there is no difference",
+    "the two scenes seem identical",
+    "no change has occurred",
+    "almost nothing has changed",
+)
+
+# Dubai-CC's own ways to say it, told by the beginning of the sentence
+_NO_CHANGE = re.compile(
+    r"(there (is|are|was|were) )?no (visible )?(change[sd]?|differences?)\b"
+    r"|nothing( has)? changed\b"
+    r"|(everything|all|the (area|scene)) (is|remains|remained|appears|looks|stays|stayed) (all )?the same\b"
+)
+_PUNCTUATION = '.,;:!?"()'
+
+
+def says_no_change(words: Sequence[str]) -> bool:
+    """Whether a sentence (lower-case words) says that nothing changed.
+
+    True for LEVIR-CC's five fixed sentences and for Dubai-CC's phrases: "(there is) no change / changes /
+    difference …", "nothing (has) changed …", "everything / all / the area remains / is / appears the same …".
+
+    >>> says_no_change("no change was made in this area".split())
+    True
+    >>> says_no_change("a road appears in the same area".split())
+    False
+    """
+    sentence = " ".join(words)
+    return sentence in NO_CHANGE_SENTENCES or _NO_CHANGE.match(sentence) is not None
+
+
+def normalise(tokens: Sequence[str]) -> tuple[str, ...]:
+    """Lower-case words without punctuation around them; tokens of punctuation alone vanish.
+
+    >>> normalise(["The", "lower-left", "corner", "."])
+    ('the', 'lower-left', 'corner')
+    """
+    words = (token.lower().strip(_PUNCTUATION) for token in tokens)
+    return tuple(word for word in words if word)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A two-way table of words and ids that never changes.
+
+    ``words[i]`` is the word of id i, the four special ones included; ``len(vocabulary)`` is V.
+
+    Raises:
+        CheckpointError: the special words do not come first, a word comes twice, is empty or holds a space.
+
+    >>> vocabulary = Vocabulary.build([["a", "road", "appears"], ["a", "house"]], minimum_count=1)
+    >>> vocabulary.encode(["a", "lake", "appears"])
+    [4, 1, 5]
+    >>> vocabulary.decode([2, 4, 6, 3])
+    ['a', 'house']
+    """
+
+    words: tuple[str, ...]
+
+    pad: ClassVar[int] = 0
+    unk: ClassVar[int] = 1
+    start: ClassVar[int] = 2
+    end: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        if tuple(self.words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
+            raise CheckpointError(
+                f"a vocabulary begins with {' '.join(SPECIAL_WORDS)}; this one begins with "
+                f"{' '.join(map(str, self.words[: len(SPECIAL_WORDS)])) or 'nothing'}"
+            )
+        for word in self.words:
+            if not isinstance(word, str) or not word or word.split() != [word]:
+                raise CheckpointError(f"a vocabulary holds words without white space; {word!r} is none")
+        twice = [word for word, count in Counter(self.words).items() if count > 1]
+        if twice:
+            raise CheckpointError(
+                f"a vocabulary holds each word once; more than once: {', '.join(twice[:5])}"
+            )
+
+    @classmethod
+    def build(cls, captions: Iterable[Sequence[str]], minimum_count: int) -> Vocabulary:
+        """The vocabulary of the words that occur at least ``minimum_count`` (≥ 1) times in ``captions``.
+
+        A caption is a sequence of words. Special words inside a caption are not counted.
+
+        Raises:
+            SettingsError: ``minimum_count`` below 1, or so high that no word is left.
+            ShapeError: a caption that is one string instead of a sequence of words.
+            DataError: no captions, or a word with white space in it.
+        """
+        if minimum_count < 1:
+            raise SettingsError(f"minimum_count is {minimum_count}, but must be at least 1")
+        counts: Counter[str] = Counter()
+        for caption in captions:
+            if isinstance(caption, str):
+                raise ShapeError(f"a caption is a sequence of words, not one string: split {caption!r} first")
+            counts.update(caption)
+        for special in SPECIAL_WORDS:
+            counts.pop(special, None)
+        if not counts:
+            raise DataError("no vocabulary can be built: there is no word in the captions given")
+        spaced = [word for word in counts if word.split() != [word]]
+        if spaced:
+            raise DataError(f"a word may not be empty or hold white space; {spaced[0]!r} is or does")
+        kept = [word for word, count in counts.items() if count >= minimum_count]
+        if not kept:
+            word, most = counts.most_common(1)[0]
+            raise SettingsError(
+                f"minimum_count {minimum_count} leaves no word: the most frequent, {word!r}, occurs {most}×"
+            )
+        return cls(SPECIAL_WORDS + tuple(sorted(kept, key=lambda word: (-counts[word], word))))
+
+    def encode(self, words: Iterable[str]) -> list[int]:
+        """The id of each word, ``unk`` for one that is not known; no ``start`` or ``end`` is added.
+
+        A special word in a caption's text is a word not known: it cannot end the caption.
+
+        Raises:
+            ShapeError: one string instead of a sequence of words.
+        """
+        if isinstance(words, str):
+            raise ShapeError(f"encode takes a sequence of words, not one string: split {words!r} first")
+        return [self._ids.get(word, self.unk) for word in words]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The words of ``ids`` (ints, or anything ``int`` takes), less ``<pad>``, ``<start>`` and ``<end>``.
+
+        ``<unk>`` stays.
+
+        Raises:
+            CheckpointError: an id outside 0 … V - 1, as from a model with another vocabulary.
+        """
+        words = []
+        for number in map(int, ids):
+            if not 0 <= number < len(self.words):
+                raise CheckpointError(
+                    f"id {number} is outside this vocabulary of {len(self.words)} words: "
+                    "the model was trained with another one"
+                )
+            if number not in (self.pad, self.start, self.end):
+                words.append(self.words[number])
+        return words
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        """Whether ``encode`` has an id for this word; False for the special ones."""
+        return word in self._ids
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        special = len(SPECIAL_WORDS)
+        return {word: number for number, word in enumerate(self.words[special:], special)}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ``to_json()``, 64 hexadecimal digits: equal for equal vocabularies only."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """A JSON object, word → id in the order of the ids; the same bytes for the same vocabulary."""
+        return json.dumps(
+            {word: number for number, word in enumerate(self.words)}, ensure_ascii=False, indent=0
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """The vocabulary that ``to_json`` wrote.
+
+        Raises:
+            CheckpointError: not a JSON object word → id, an id twice or left out, special words amiss.
+        """
+        try:
+            table = json.loads(text, object_pairs_hook=_without_double_keys)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise CheckpointError(f"the vocabulary is not JSON: {error}") from error
+        if not isinstance(table, dict):
+            raise CheckpointError(
+                f"a vocabulary is a JSON object, word → id; this is a {type(table).__name__}"
+            )
+        missing = [word for word in SPECIAL_WORDS if word not in table]
+        if missing:
+            raise CheckpointError(f"the vocabulary has no {', '.join(missing)}: is it one of sencap's?")
+        words: dict[int, str] = {}
+        for word, number in table.items():
+            if type(number) is not int:
+                raise CheckpointError(f"the id of {word!r} is {number!r}, but must be a whole number")
+            if number in words:
+                raise CheckpointError(f"id {number} stands for both {words[number]!r} and {word!r}")
+            words[number] = word
+        gaps = [number for number in range(len(words)) if number not in words]
+        if gaps:
+            raise CheckpointError(
+                f"the ids of {len(words)} words are 0 to {len(words) - 1}, without gaps; missing: {gaps[:5]}"
+            )
+        return cls(tuple(words[number] for number in range(len(words))))
+
+    def save(self, path: str | Path) -> None:
+        """Write ``to_json()`` to ``path``, whole or not at all."""
+        path = Path(path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            draft.write_text(self.to_json() + "\n", encoding="utf-8", newline="\n")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """The vocabulary that ``save`` wrote.
+
+        Raises:
+            CheckpointError: no such file, not readable, or broken as in `from_json`; names the file.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path}: the vocabulary cannot be read: {error}") from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+
+
+def _without_double_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The pairs of a JSON object as a dict, refusing a key that comes twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise CheckpointError(f"the vocabulary holds {twice!r} twice")
+    return table

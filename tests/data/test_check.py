@@ -1,0 +1,152 @@
+"""The check of a data set: all that is wrong is found in one go, and nothing in a sound one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sencap.data.check import CheckReport, check_dataset
+from sencap.errors import DataError
+
+
+def entry(number: int, split: str = "train", flag: int = 1, text: str = "a road is built") -> dict[str, Any]:
+    sentences = [{"tokens": text.split(), "sentid": number}]
+    return {
+        "filepath": split,
+        "filename": f"{number}.png",
+        "imgid": number,
+        "split": split,
+        "changeflag": flag,
+        "sentences": sentences,
+    }
+
+
+def place(root: Path, number: int, date: str, split: str = "train") -> Path:
+    return root / "images" / split / date / f"{number}.png"
+
+
+def make(root: Path, images: list[dict[str, Any]]) -> Path:
+    """A data set of these entries with sound 32×32 images."""
+    rng = np.random.default_rng(0)
+    (root / "LevirCCcaptions.json").write_text(json.dumps({"images": images}))
+    for image in images:
+        for date in "AB":
+            file = root / "images" / image["filepath"] / date / image["filename"]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
+    return root
+
+
+def check(root: Path, *, images: bool = True) -> CheckReport:
+    return check_dataset(root, images=images, progress=False)
+
+
+def test_a_sound_data_set(tmp_path: Path) -> None:
+    nothing = "there is no difference"
+    report = check(make(tmp_path, [entry(0), entry(1, "val"), entry(2, "train", 0, nothing)]))
+    assert report.ok
+    assert report.problems == ()
+    assert report.counts == {
+        "train": 2, "val": 1, "test": 0, "pairs": 3, "captions": 3, "changed": 2, "unchanged": 1
+    }  # fmt: skip
+    assert str(report) == (
+        f"{tmp_path}: 3 pairs (2 train, 1 val, 0 test), 3 captions, 2 changed, 1 unchanged\n"
+        "0 errors, 0 warnings"
+    )
+
+
+def test_everything_is_found_at_once(tmp_path: Path) -> None:
+    images = [entry(number) for number in range(9)]
+    make(tmp_path, images)
+    place(tmp_path, 0, "A").unlink()
+    whole = place(tmp_path, 1, "B").read_bytes()
+    place(tmp_path, 1, "B").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (40, 33)).save(place(tmp_path, 2, "B"))
+    images[3]["sentences"] = []
+    images[4]["split"] = "trian"
+    images[5]["imgid"] = 3
+    images[7]["changeflag"] = 0
+    images[8]["filename"] = "7.png"
+    tifffile.imwrite(place(tmp_path, 6, "A"), np.full((32, 32, 3), 500, np.uint16), photometric="rgb")
+    place(tmp_path, 3, "A").write_text("no image")
+    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": images}))
+
+    report = check(tmp_path)
+    told = [(problem.entry.removeprefix("LevirCCcaptions.json: "), problem.what) for problem in report.errors]
+    wanted = [
+        ("images[3] (3.png)", "it has no sentences"),
+        ("images[4] (4.png)", "unknown split 'trian': did you mean 'train'?"),
+        ("images[5] (5.png)", "imgid 3 is taken already, by images[3] (3.png)"),
+        ("images[8] (7.png)", "there is an image 7 in train already"),
+        ("images[0] (0.png)", "image A is missing: looked in"),
+        ("images[1] (1.png)", "it is cut off: it ends before its last chunk"),
+        ("images[2] (2.png)", "it is 40×33 pixels, but"),
+        ("images[3] (3.png)", "by its content it is no PNG"),
+        ("images[6] (6.png)", "it is uint8, but"),
+    ]
+    for place_, what in wanted:
+        assert any(place_ == where and what in text for where, text in told), (place_, what, told)
+    assert len(told) == len(wanted)
+    assert not report.ok
+    warned = {(Path(problem.file).name, problem.what) for problem in report.warnings}
+    assert warned == {
+        ("LevirCCcaptions.json", "changeflag is 0, but most of its sentences tell of a change"),
+        ("8.png", "no entry names it"),
+    }
+    text = str(report)
+    assert f"error: {place(tmp_path, 1, 'B')}: LevirCCcaptions.json: images[1] (1.png): it is cut off" in text
+    assert text.endswith("9 errors, 3 warnings")
+
+
+def test_a_sentence_id_twice(tmp_path: Path) -> None:
+    images = [entry(0), entry(1)]
+    images[1]["sentences"][0]["sentid"] = 0
+    report = check(make(tmp_path, images))
+    assert [problem.what for problem in report.errors] == ["sentid 0 is taken already, by images[0] (0.png)"]
+
+
+def test_images_may_be_left_alone(tmp_path: Path) -> None:
+    make(tmp_path, [entry(0)])
+    place(tmp_path, 0, "A").unlink()
+    place(tmp_path, 0, "B").write_text("no image")
+    assert check(tmp_path, images=False).ok
+    assert len(check(tmp_path).errors) == 2
+
+
+def test_broken_json_is_a_problem_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "LevirCCcaptions.json").write_text('{"images": [\n{"filename" 1}]}')
+    report = check(tmp_path)
+    assert [str(problem) for problem in report.problems] == [
+        "LevirCCcaptions.json: broken JSON at line 2, column 13: Expecting ':' delimiter"
+    ]
+    assert report.counts["pairs"] == 0
+
+
+def test_no_caption_file_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no caption file"):
+        check(tmp_path)
+
+
+def test_images_named_under_another_suffix_count_as_named(tmp_path: Path) -> None:
+    make(tmp_path, [entry(0)])
+    for date in "AB":
+        place(tmp_path, 0, date).rename(place(tmp_path, 0, date).with_suffix(".PNG"))
+    assert check(tmp_path).problems == ()
+
+
+def test_the_bar_is_on_stderr_and_can_be_turned_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path, [entry(0)])
+    check_dataset(tmp_path)
+    shown = capsys.readouterr()
+    assert "images: 100%" in shown.err
+    assert shown.out == ""
+    check(tmp_path)
+    assert capsys.readouterr().err == ""
