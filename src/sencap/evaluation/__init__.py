@@ -1,0 +1,1 @@
+"""Metrics, protocols and reports: words and ids in, scores out; no model is known here."""

@@ -1,0 +1,162 @@
+"""METEOR 1.5 (Denkowski and Lavie 2014): the jar aligns, the arithmetic is done here.
+
+The jar that ships inside ``pycocoevalcap`` is asked once, for the matches of every pair (its ``SCORE``
+lines); from these 23 numbers a pair, scores of pairs, of subsets and of bootstrap samples follow in numpy.
+That saves a Java start of several seconds per score, and it is also why a decimal comma cannot hurt: only
+the jar's other command, ``EVAL``, reads numbers the way the locale writes them. The results equal those of
+pycocoevalcap's own wrapper (a test).
+
+The jar is handed all it is to read at once, both its outputs are drained, and it has a time limit, so it
+cannot hang a run. Options are those of the captioning literature: ``-l en -norm``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sencap.errors import MissingDependencyError, SencapError
+from sencap.evaluation.metrics import Caption, Floats, References, check
+
+COLUMNS = 23
+"""Numbers per pair: hypothesis and reference length, function words in each; then for exact, stem, synonym
+and paraphrase matches the words matched (content words in hypothesis and in reference, function words in
+each); then the number of chunks, and of matched words in hypothesis and reference."""
+
+# The jar's parameters for English (-l en): Denkowski and Lavie 2014, table 2.
+_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
+_MATCHERS = np.array([1.0, 0.6, 0.8, 0.6])
+
+_INSTALL = "install Java 8 or later (Debian, Ubuntu: apt-get install default-jre-headless; conda: openjdk)"
+
+
+def meteor_statistics(
+    sets: Sequence[tuple[Sequence[Caption], References]], *, time_limit: float = 600.0
+) -> list[Floats]:
+    """Match the hypotheses of several lists with their references in one run of the jar.
+
+    sets: lists of hypotheses, each with the references of its pairs; pairs that occur twice are aligned once.
+    time_limit: seconds the jar may take in all; it starts in about 7 s, then aligns 1,000 pairs and more a
+    second.
+    Returns per list an array (pairs, COLUMNS); see ``meteor_from_statistics``.
+    Raises MissingDependencyError when Java or the jar is missing or does not start, SencapError when the jar
+    runs out of time or answers something else than expected, ShapeError and DataError as ``metrics.check``
+    does.
+    """
+    for hypotheses, references in sets:
+        check(hypotheses, references)
+    lines = [
+        [_line(hypothesis, captions) for hypothesis, captions in zip(hypotheses, references, strict=True)]
+        for hypotheses, references in sets
+    ]
+    unique = list(dict.fromkeys(line for group in lines for line in group))
+    if not unique:
+        return []
+    known = dict(zip(unique, _align(unique, time_limit), strict=True))
+    return [np.stack([known[line] for line in group]) for group in lines]
+
+
+def meteor_from_statistics(statistics: Floats) -> Floats:
+    """METEOR in 0..1 of rows of statistics: (..., COLUMNS) → (...). For a corpus ``add_statistics`` first."""
+    lengths, function = statistics[..., 0:2], statistics[..., 2:4]
+    # (…, matcher, content or function words, hypothesis or reference)
+    matches = statistics[..., 4:20].reshape(*statistics.shape[:-1], 4, 2, 2)
+    weighted = np.einsum("...mks,m,k->...s", matches, _MATCHERS, np.array([_DELTA, 1 - _DELTA]))
+    size = _DELTA * (lengths - function) + (1 - _DELTA) * function
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(size > 0, weighted / size, 0.0)
+        precision, recall = shares[..., 0], shares[..., 1]
+        mean = 1.0 / ((1 - _ALPHA) / precision + _ALPHA / recall)  # 0 where either is 0: 1/∞
+        chunks = np.where(_whole(statistics), 0.0, statistics[..., 20])
+        fragmentation = chunks / (statistics[..., 21:23].sum(axis=-1) / 2)
+        score = mean * (1 - _GAMMA * fragmentation**_BETA)
+    result: Floats = np.where((precision > 0) & (recall > 0), score, 0.0)
+    return result
+
+
+def add_statistics(rows: Floats) -> Floats:
+    """The statistics of a corpus from those of its pairs: (pairs, COLUMNS) → (COLUMNS,).
+
+    A pair that matches from end to end counts as unbroken (no chunk), as it does in the jar.
+    """
+    rows = rows.copy()
+    rows[_whole(rows), 20] = 0.0
+    total: Floats = rows.sum(axis=0)
+    return total
+
+
+def _whole(statistics: Floats) -> npt.NDArray[np.bool_]:
+    """Where every word of both sides is matched, in one piece."""
+    in_one_piece: npt.NDArray[np.bool_] = statistics[..., 20] == 1
+    in_one_piece &= (statistics[..., 21:23] == statistics[..., 0:2]).all(axis=-1)
+    return in_one_piece
+
+
+def _line(hypothesis: Caption, captions: Sequence[Caption]) -> str:
+    """One request. The separator and line ends cannot occur inside a caption: they become spaces."""
+    texts = (" ".join(" ".join(caption).replace("|||", " ").split()) for caption in (*captions, hypothesis))
+    return " ||| ".join(("SCORE", *texts))
+
+
+def _align(lines: Sequence[str], time_limit: float) -> Floats:
+    command = [
+        _java(),
+        *("-Xmx2G", "-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8"),
+        *("-jar", str(_jar()), "-", "-", "-stdio", "-l", "en", "-norm"),
+    ]
+    request = "".join(line + "\n" for line in lines).encode()
+    try:
+        done = subprocess.run(command, input=request, capture_output=True, timeout=time_limit, check=False)
+    except subprocess.TimeoutExpired:
+        raise SencapError(
+            f"METEOR did not finish {len(lines)} pairs within {time_limit:g} s and was stopped; "
+            "give it more time, or look for a Java that hangs (does 'java -version' answer?)"
+        ) from None
+    except OSError as error:
+        raise MissingDependencyError(f"METEOR: {command[0]} does not start ({error}); {_INSTALL}") from error
+    complaint = " ".join(done.stderr.decode(errors="replace").split())[-300:]
+    if done.returncode:
+        raise MissingDependencyError(
+            f"METEOR: {command[0]} ended with exit code {done.returncode}: {complaint or 'no message'}; "
+            f"{_INSTALL}"
+        )
+    try:
+        rows = np.array([line.split() for line in done.stdout.decode().splitlines()], dtype=np.float64)
+    except ValueError:
+        rows = np.empty((0, 0))
+    if rows.shape != (len(lines), COLUMNS):
+        raise SencapError(
+            f"METEOR answered {rows.shape} numbers to {len(lines)} pairs, not {(len(lines), COLUMNS)}; "
+            f"its last words: {complaint or done.stdout[-200:]!r}"
+        )
+    return rows
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java") or (shutil.which("java", path=str(Path(home) / "bin")) if home else None)
+    if java is None:
+        raise MissingDependencyError(
+            f"METEOR needs Java, and there is no 'java' on PATH nor under JAVA_HOME; {_INSTALL}. "
+            "The other metrics do without"
+        )
+    return java
+
+
+def _jar() -> Path:
+    package = importlib.util.find_spec("pycocoevalcap")
+    folders = package.submodule_search_locations if package is not None else None
+    for folder in folders or ():
+        jar = Path(folder) / "meteor" / "meteor-1.5.jar"
+        if jar.is_file():
+            return jar
+    raise MissingDependencyError(
+        "METEOR's jar comes with the package pycocoevalcap, and that is not here; pip install pycocoevalcap"
+    )

@@ -1,0 +1,275 @@
+"""BLEU-1..4, ROUGE-L and CIDEr-D of captions, fast and without Java.
+
+Written from the definitions (Papineni et al. 2002; Lin 2004; Vedantam et al. 2015) with the choices that
+``pycocoevalcap`` makes where a definition leaves room; that package is the authority, and the tests compare
+the two to 1e-6. All scores here are raw: BLEU and ROUGE-L in 0..1, CIDEr-D in 0..10; ``scoring`` multiplies
+by 100.
+
+A caption is a sequence of tokens without white space, words or ids written as strings. A pair has one
+hypothesis and one or more references. An empty hypothesis is one like any other, and scores 0 against words.
+
+What can be added up is kept per pair (BLEU's counts, ROUGE-L's values), so that a subset, or a bootstrap
+sample, costs one sum and no second counting. CIDEr-D weighs n-grams by how many of the *scored* pairs use
+them, so it has to be computed anew for every subset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sencap.errors import DataError, ShapeError
+
+Caption: TypeAlias = Sequence[str]
+References: TypeAlias = Sequence[Sequence[Caption]]
+Floats: TypeAlias = npt.NDArray[np.float64]
+_Words: TypeAlias = tuple[str, ...]
+_Counts: TypeAlias = Counter[_Words]
+Weighed: TypeAlias = tuple[dict[_Words, float], list[float]]
+
+ORDERS = 4
+"""N-grams of 1 to this many tokens, in BLEU and in CIDEr-D."""
+ROUGE_BETA = 1.2
+"""How much more recall weighs than precision in ROUGE-L, as pycocoevalcap has it."""
+CIDER_SIGMA = 6.0
+"""Width, in tokens, of CIDEr-D's penalty for a length unlike the reference's."""
+
+# Guards against 0/0, of the sizes the authority uses: a BLEU of nothing is then 0, not undefined.
+_NO_MATCH, _NO_GUESS = 1e-15, 1e-9
+
+
+def check(hypotheses: Sequence[Caption], references: References) -> None:
+    """Refuse what cannot be scored.
+
+    Raises ShapeError when the two lengths differ, DataError when there is no pair or a pair has no reference.
+    """
+    _check_lengths(len(hypotheses), len(references))
+    if not references:
+        raise DataError("there are no pairs to score; is the split empty?")
+    bare = next((index for index, captions in enumerate(references) if not captions), None)
+    if bare is not None:
+        raise DataError(f"pair {bare} has no reference caption; every pair needs at least one")
+
+
+def _check_lengths(hypotheses: int, pairs: int) -> None:
+    if hypotheses != pairs:
+        raise ShapeError(f"{hypotheses} hypotheses for {pairs} pairs with references; give one per pair")
+
+
+def ngrams(caption: Caption) -> _Counts:
+    """Count the n-grams of 1 to ORDERS tokens of a caption, as tuples of tokens."""
+    words = tuple(caption)
+    return Counter(
+        words[start : start + order]
+        for order in range(1, ORDERS + 1)
+        for start in range(len(words) - order + 1)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- BLEU
+
+
+class BleuReferences:
+    """The references of some pairs, counted once, to score any number of hypothesis lists against.
+
+    Raises DataError when there is no pair, or a pair without a reference.
+    """
+
+    def __init__(self, references: References) -> None:
+        check([()] * len(references), references)
+        self._lengths = [[len(caption) for caption in captions] for captions in references]
+        known: dict[tuple[_Words, ...], dict[_Words, int]] = {}
+        self._limits = []
+        for captions in references:
+            key = tuple(tuple(caption) for caption in captions)
+            if key not in known:
+                known[key] = _most_counts(key)
+            self._limits.append(known[key])
+
+    def statistics(self, hypotheses: Sequence[Caption], chosen: Sequence[int] | None = None) -> Floats:
+        """Per pair what BLEU adds up: (pairs, 2 + 2·ORDERS).
+
+        Columns: hypothesis length, length of the reference closest to it (the shorter one of two equally
+        close), then for n = 1..ORDERS the matched n-grams, then for n = 1..ORDERS the n-grams there are.
+        chosen: the pairs that the hypotheses belong to, by index, where they are not all of them in order.
+        Raises ShapeError when there is not one hypothesis per pair.
+        """
+        pairs = range(len(self._lengths)) if chosen is None else chosen
+        _check_lengths(len(hypotheses), len(pairs))
+        rows = np.zeros((len(hypotheses), 2 + 2 * ORDERS))
+        counts = {caption: ngrams(caption) for caption in {tuple(hypothesis) for hypothesis in hypotheses}}
+        for row, hypothesis, pair in zip(rows, hypotheses, pairs, strict=True):
+            limit, length = self._limits[pair], len(hypothesis)
+            matched = [0] * ORDERS
+            for ngram, count in counts[tuple(hypothesis)].items():
+                matched[len(ngram) - 1] += min(count, limit.get(ngram, 0))
+            closest = min((abs(other - length), other) for other in self._lengths[pair])[1]
+            row[:] = [length, closest, *matched, *(max(0, length - order) for order in range(ORDERS))]
+        return rows
+
+
+def bleu_statistics(hypotheses: Sequence[Caption], references: References) -> Floats:
+    """Per pair what BLEU adds up; see ``BleuReferences.statistics``. Raises as ``check`` does."""
+    check(hypotheses, references)
+    return BleuReferences(references).statistics(hypotheses)
+
+
+def _most_counts(captions: Iterable[_Words]) -> dict[_Words, int]:
+    """The largest count of each n-gram in any one caption: a match is clipped to it."""
+    most: dict[_Words, int] = {}
+    for caption in captions:
+        for ngram, count in ngrams(caption).items():
+            most[ngram] = max(count, most.get(ngram, 0))
+    return most
+
+
+def bleu_from_statistics(statistics: Floats) -> Floats:
+    """BLEU-1..ORDERS, each in 0..1, of rows of statistics: (..., 2 + 2·ORDERS) → (..., ORDERS).
+
+    Sum the rows of a corpus first: corpus BLEU is not the mean of its sentences' BLEU.
+    """
+    matched = statistics[..., 2 : 2 + ORDERS] + _NO_MATCH
+    guessed = statistics[..., 2 + ORDERS :] + _NO_GUESS
+    ratio = (statistics[..., 0:1] + _NO_MATCH) / (statistics[..., 1:2] + _NO_GUESS)
+    brevity = np.exp(np.minimum(0.0, 1.0 - 1.0 / ratio))
+    result: Floats = np.cumprod(matched / guessed, axis=-1) ** (1.0 / np.arange(1, ORDERS + 1)) * brevity
+    return result
+
+
+def corpus_bleu4(hypotheses: Sequence[Caption], references: References) -> float:
+    """Corpus BLEU-4 in 0..1, for validation while training: no Java, milliseconds per hundred pairs.
+
+    Raises as ``check`` does.
+    """
+    return float(bleu_from_statistics(bleu_statistics(hypotheses, references).sum(axis=0))[-1])
+
+
+# ------------------------------------------------------------------------------------------------- ROUGE-L
+
+
+def common_subsequence(first: Caption, second: Caption) -> int:
+    """Length of the longest common subsequence of two captions.
+
+    Bit-parallel (Hyyrö 2004): one integer holds a whole row of the usual table, with a 0 where it steps up.
+    """
+    return _common_subsequence(_positions(first), len(first), second)
+
+
+def _positions(caption: Caption) -> dict[str, int]:
+    positions: dict[str, int] = {}
+    for index, word in enumerate(caption):
+        positions[word] = positions.get(word, 0) | 1 << index
+    return positions
+
+
+def _common_subsequence(positions: dict[str, int], length: int, other: Caption) -> int:
+    every = (1 << length) - 1
+    row = every
+    for word in other:
+        match = row & positions.get(word, 0)
+        row = (row + match | row - match) & every
+    return length - row.bit_count()
+
+
+def rouge_l(hypotheses: Sequence[Caption], references: References) -> Floats:
+    """ROUGE-L of every pair, each in 0..1: (pairs,). The corpus score is their mean.
+
+    Precision and recall are each the best over the references, as the authority has it; an empty caption
+    counts as one empty token, so that an empty hypothesis matches an empty reference and nothing else.
+    """
+    check(hypotheses, references)
+    scores = np.zeros(len(hypotheses))
+    for index, (hypothesis, captions) in enumerate(zip(hypotheses, references, strict=True)):
+        words = hypothesis or ("",)
+        positions = _positions(words)
+        others = [caption or ("",) for caption in captions]
+        common = [_common_subsequence(positions, len(words), other) for other in others]
+        precision = max(common) / len(words)
+        recall = max(count / len(other) for count, other in zip(common, others, strict=True))
+        if precision and recall:
+            scores[index] = (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
+    return scores
+
+
+# ------------------------------------------------------------------------------------------------- CIDEr-D
+
+
+def length_penalty(length: int, other: int) -> float:
+    """CIDEr-D's factor for two captions of these lengths, in 0..1.
+
+    The authority's length is the number of bigrams, so that captions of 0 and of 1 token are alike.
+    """
+    difference = max(length - 1, 0) - max(other - 1, 0)
+    return math.exp(-(difference**2) / (2 * CIDER_SIGMA**2))
+
+
+class CiderReferences:
+    """The references of some pairs, weighed once, to score any number of hypothesis lists against.
+
+    The weights depend on which pairs are in: make one object for each subset that is scored.
+    Raises DataError when there is no pair, or a pair without a reference.
+    """
+
+    def __init__(self, references: References) -> None:
+        check([()] * len(references), references)
+        self._references = [[tuple(caption) for caption in captions] for captions in references]
+        counts = {caption: ngrams(caption) for captions in self._references for caption in captions}
+        used: Counter[_Words] = Counter()
+        for captions in self._references:
+            used.update(set().union(*(counts[caption] for caption in captions)))
+        self._log_pairs = math.log(len(references))
+        self._weights = {ngram: self._log_pairs - math.log(number) for ngram, number in used.items()}
+        self._vectors = {caption: self._vector(count) for caption, count in counts.items()}
+
+    def vector(self, caption: Caption) -> Weighed:
+        """The weighted n-gram counts of a caption, and their Euclidean norm for each n."""
+        words = tuple(caption)
+        return self._vectors.get(words) or self._vector(ngrams(words))
+
+    def _vector(self, counts: _Counts) -> Weighed:
+        vector = {ngram: count * self._weights.get(ngram, self._log_pairs) for ngram, count in counts.items()}
+        squares = [0.0] * ORDERS
+        for ngram, value in vector.items():
+            squares[len(ngram) - 1] += value * value
+        return vector, [math.sqrt(square) for square in squares]
+
+    def score(self, hypotheses: Sequence[Caption], chosen: Sequence[int] | None = None) -> Floats:
+        """CIDEr-D of every pair, each in 0..10: (pairs,). The corpus score is their mean.
+
+        chosen: the pairs that the hypotheses belong to, by index, where they are not all of them in order;
+        the weights remain those of all.
+        Raises ShapeError when there is not one hypothesis per pair.
+        """
+        references = self._references if chosen is None else [self._references[index] for index in chosen]
+        _check_lengths(len(hypotheses), len(references))
+        known: dict[_Words, Weighed] = {}
+        scores = np.zeros(len(hypotheses))
+        for index, (hypothesis, captions) in enumerate(zip(hypotheses, references, strict=True)):
+            words = tuple(hypothesis)
+            if words not in known:
+                known[words] = self.vector(words)
+            likeness = sum(self._likeness(words, known[words], caption) for caption in captions)
+            scores[index] = 10.0 * likeness / len(captions)
+        return scores
+
+    def _likeness(self, words: _Words, weighed: Weighed, caption: _Words) -> float:
+        """Mean over n of the clipped cosine of the two vectors, times the penalty for unlike lengths."""
+        (vector, norms), (other, other_norms) = weighed, self._vectors[caption]
+        products = [0.0] * ORDERS
+        for ngram, mine in vector.items():  # in the caption's order: a set's order would change the last bits
+            value = other.get(ngram, 0.0)
+            products[len(ngram) - 1] += min(mine, value) * value
+        sizes = (one * two for one, two in zip(norms, other_norms, strict=True))
+        cosines = (product / size for product, size in zip(products, sizes, strict=True) if size > 0)
+        return sum(cosines) / ORDERS * length_penalty(len(words), len(caption))
+
+
+def cider_d(hypotheses: Sequence[Caption], references: References) -> Floats:
+    """CIDEr-D of every pair, each in 0..10: (pairs,). See ``CiderReferences``; raises as ``check`` does."""
+    check(hypotheses, references)
+    return CiderReferences(references).score(hypotheses)
