@@ -1,0 +1,1 @@
+"""Training a captioner: the Lightning task, its schedule, and the run."""

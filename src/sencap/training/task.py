@@ -1,0 +1,189 @@
+"""Training a captioner: loss, validation by greedy search, optimiser and schedule, as a Lightning module."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sencap.config import OptimisationSettings
+from sencap.data.levir_cc import CaptionedPair
+from sencap.data.loading import Batch
+from sencap.data.vocabulary import Vocabulary
+from sencap.evaluation.metrics import corpus_bleu4
+from sencap.models.captioner import Captioner
+from sencap.models.search import search
+from sencap.training.schedule import PlateauDecay
+
+
+def caption_loss(logits: Tensor, tokens: Tensor, *, pad: int, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy per word, padding ignored: logits (B, K, T-1, V) of tokens (B, K, T) without their first.
+
+    The mean runs over all words of all captions, so that K captions of B pairs weigh as K·B samples do.
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 2).float(),
+        tokens[..., 1:].flatten(),
+        ignore_index=pad,
+        label_smoothing=label_smoothing,
+    )
+
+
+class CaptioningTask(L.LightningModule):
+    """The training of one captioner.
+
+    Every batch starts from a random state that depends on seed, epoch, its number and process alone; with the sampler's
+    and the augmentation's seeds this makes a run that was killed and resumed end as an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        vocabulary: Vocabulary,
+        optimisation: OptimisationSettings,
+        *,
+        validation_pairs: list[CaptionedPair],
+        max_words: int = 50,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self.captioner = captioner
+        self.vocabulary, self.optimisation = vocabulary, optimisation
+        self.validation_pairs, self.max_words, self.seed = validation_pairs, max_words, seed
+        self.plateau = PlateauDecay(patience=optimisation.patience, factor=optimisation.decay)
+        self.average: AveragedModel | None = None
+        if optimisation.average:
+            decay = get_ema_multi_avg_fn(optimisation.average)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(captioner, multi_avg_fn=decay, use_buffers=True)
+            self.average.requires_grad_(False)
+        self._found: dict[int, tuple[int, ...]] = {}
+
+    @property
+    def result(self) -> Captioner:
+        """The captioner that is validated and kept: the averaged one if there is one."""
+        return cast("Captioner", self.average.module) if self.average is not None else self.captioner
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the new weights into the average."""
+        if self.average is not None:
+            self.average.update_parameters(self.captioner)
+
+    def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
+        """Seed what dropout will draw for this batch, whatever was drawn before it."""
+        key = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank))
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Teacher forcing on a batch."""
+        logits = self.captioner(batch.images, batch.tokens[..., :-1])
+        loss = caption_loss(
+            logits,
+            batch.tokens,
+            pad=self.vocabulary.pad,
+            label_smoothing=self.optimisation.label_smoothing,
+        )
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.images))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the captions of the last validation."""
+        self._found = {}
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Caption a batch greedily."""
+        v = self.vocabulary
+        found = search(
+            self.result.search_decoder,
+            self.result.encode(batch.images),
+            start=v.start,
+            end=v.end,
+            forbidden=(v.pad, v.start, v.unk),
+            max_words=self.max_words,
+        )
+        self._found.update(
+            {index: best[0].ids for index, best in zip(batch.index.tolist(), found, strict=True)}
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the captions: BLEU-4 under the protocol ``ids``; then the decoder's decay rule."""
+        found = self._found
+        if self.trainer.world_size > 1:
+            shares: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(shares, found)
+            found = {index: ids for share in shares for index, ids in share.items()}
+        if self.trainer.sanity_checking or not found:
+            return
+        order = sorted(found)
+        references = [
+            [
+                [str(i) for i in self.vocabulary.encode(words)]
+                for words in self.validation_pairs[index].captions
+            ]
+            for index in order
+        ]
+        bleu4 = 100 * corpus_bleu4([[str(i) for i in found[index]] for index in order], references)
+        self.log("val_bleu4", bleu4, prog_bar=True, rank_zero_only=False, sync_dist=False)
+        if self.optimisation.schedule == "constant" and self.plateau.step(bleu4):
+            for group in self.optimizers().param_groups:
+                if group["name"] == "decoder":
+                    group["lr"] *= self.plateau.factor
+
+    def configure_optimizers(self) -> Any:
+        """Adam with one group per part, and the schedule."""
+        settings = self.optimisation
+        extractor = self.captioner.extractor
+        backbone = getattr(extractor, "backbone", extractor)
+        of_backbone = {id(p) for p in backbone.parameters()}
+        rest = [p for p in extractor.parameters() if id(p) not in of_backbone]
+        parts: dict[str, tuple[list[nn.Parameter], float]] = {
+            "backbone": (
+                list(backbone.parameters()),
+                settings.extractor_learning_rate or settings.learning_rate,
+            ),
+            "projection": (rest, settings.learning_rate),
+            "difference": (list(self.captioner.difference.parameters()), settings.learning_rate),
+            "decoder": (list(self.captioner.decoder.parameters()), settings.learning_rate),
+        }
+        groups = [
+            {"name": name, "params": [p for p in params if p.requires_grad], "lr": rate}
+            for name, (params, rate) in parts.items()
+        ]
+        groups = [group for group in groups if group["params"]]
+        # AdamW without weight decay is Adam.
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        if settings.schedule == "constant":
+            return optimiser
+        total = int(self.trainer.estimated_stepping_batches)
+        warm = max(1, total // settings.epochs)
+
+        def cosine(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clamp the gradient values of extractor and decoder, as the paper's code does."""
+        clip = self.optimisation.clip_value
+        nn.utils.clip_grad_value_(self.captioner.extractor.parameters(), clip)
+        nn.utils.clip_grad_value_(self.captioner.decoder.parameters(), clip)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
+        """Move a batch (Lightning does not know the class)."""
+        return batch.to(device, non_blocking=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the decay rule's state in the resume file."""
+        checkpoint["plateau"] = self.plateau.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.plateau.restore(checkpoint["plateau"])
