@@ -1,0 +1,332 @@
+"""The packed form: the same pixels, checked by hashes, whole or not at all, going on after a kill."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sencap.cli import VERBS, Verb, main, verb_parser
+from sencap.data.seasons import (
+    FolderPlaces,
+    PackedPlaces,
+    Subset,
+    SyntheticPlaces,
+    open_places,
+    pack,
+    packing,
+    verify,
+)
+from sencap.errors import DataError, SettingsError
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "ssl4eo_v1_0"
+CHILD = """
+import sys
+from sencap.data.seasons import SyntheticPlaces, pack
+pack(SyntheticPlaces(40, size=32), sys.argv[1], size=32, places_per_file=3)
+"""
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def dated(tmp_path: Path) -> Path:
+    """Six places of two to four dates, one that cannot be read and one damaged date."""
+    root, rng = tmp_path / "dated", np.random.default_rng(0)
+    for number, count in enumerate((2, 4, 3, 2, 2, 3)):
+        (root / f"p{number}").mkdir(parents=True)
+        for month in range(1, count + 1):
+            image = Image.fromarray(rng.integers(1, 255, (48, 48, 3)).astype(np.uint8))
+            image.save(root / f"p{number}" / f"2021-{month:02d}-11.png")
+    (root / "p3" / "2021-02-11.png").write_bytes(b"")
+    (root / "p5" / "2021-01-11.png").write_bytes(b"")
+    return root
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_packed_places_are_the_places(dated: Path, tmp_path: Path, workers: int) -> None:
+    places = FolderPlaces(dated)
+    report = pack(places, tmp_path / "packed", size=48, workers=workers, places_per_file=4)
+    packed = open_places(tmp_path / "packed")
+    assert isinstance(packed, PackedPlaces)
+    names = [packed.name(i) for i in range(len(packed))]
+    assert names == ["p0", "p1", "p2", "p4", "p5"]
+    source = {places.name(i): i for i in range(len(places))}
+    for index, name in enumerate(names):
+        expected, found = places.read(source[name]), packed.read(index)
+        assert found.dates == packed.dates(index) == expected.dates
+        assert found.name == name
+        assert np.array_equal(found.images, expected.images)
+    assert (report.places, report.images) == (5, 2 + 4 + 3 + 2 + 2)
+    assert packed.report == report
+    assert "2021-02-11" in report.left_out["p3"]
+    assert "2021-01-11" in report.missing["p5"][0]
+    assert verify(tmp_path / "packed") == report
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(dated: Path, tmp_path: Path) -> None:
+    for workers in (1, 2):
+        pack(FolderPlaces(dated), tmp_path / str(workers), size=48, workers=workers, places_per_file=2)
+    assert hashes(tmp_path / "1") == hashes(tmp_path / "2")
+    assert sorted(hashes(tmp_path / "1")) == [
+        *(f"images-0000{number}.npy" for number in range(3)), "index.json", "pack.json"
+    ]  # fmt: skip
+
+
+def test_reading_maps_the_file_and_cannot_change_it(dated: Path, tmp_path: Path) -> None:
+    pack(FolderPlaces(dated), tmp_path / "packed", size=48)
+    packed = PackedPlaces(tmp_path / "packed")
+    images = packed.read(1).images
+    base = images
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        images[0, 0, 0, 0] = 1
+    assert np.array_equal(pickle.loads(pickle.dumps(packed)).read(1).images, images)
+    whole = np.load(tmp_path / "packed" / "images-00000.npy", mmap_mode="r")
+    assert whole.shape == (13, 3, 48, 48)
+    with pytest.raises(IndexError):
+        packed.read(5)
+    with pytest.raises(IndexError):
+        packed.read(-1)
+
+
+def test_other_sizes_are_cut_to_a_square_and_resized(tmp_path: Path) -> None:
+    for day in ("2020-01-01", "2020-07-01"):
+        picture = np.zeros((40, 100, 3), np.uint8)
+        picture[:, 30:50], picture[:, 50:70] = 50, 200  # the central square: left half 50, right half 200
+        (tmp_path / "d" / "x").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "d" / "x" / f"{day}.png")
+    pack(FolderPlaces(tmp_path / "d"), tmp_path / "packed", size=20)
+    image = PackedPlaces(tmp_path / "packed").read(0).images[0]
+    assert image.shape == (3, 20, 20)
+    assert (image[:, :, :9] == 50).all()
+    assert (image[:, :, 11:] == 200).all()
+
+
+def test_every_changed_byte_is_found(dated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed"
+    pack(FolderPlaces(dated), out, size=48, places_per_file=3)
+    file = out / "images-00001.npy"
+    content = bytearray(file.read_bytes())
+    content[-7] ^= 1
+    file.write_bytes(content)
+    PackedPlaces(out)  # the sizes are right still
+    with pytest.raises(DataError, match=r"pixels of images-00001.npy are not"):
+        verify(out)
+    file.write_bytes(content[:-1])
+    with pytest.raises(DataError, match="missing or cut off"):
+        PackedPlaces(out)
+    index = out / "index.json"
+    text = index.read_text(encoding="utf-8")
+    index.write_text(text.replace('"p1"', '"p9"'), encoding="utf-8")
+    with pytest.raises(DataError, match="changed after it was written"):
+        PackedPlaces(out)
+    index.write_text(text[:50], encoding="utf-8")
+    with pytest.raises(DataError, match="damaged"):
+        PackedPlaces(out)
+
+
+def test_a_stopped_run_goes_on_and_what_is_done_stays(
+    dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(FolderPlaces(dated), tmp_path / "whole", size=48, places_per_file=2)
+    out, read = tmp_path / "packed", packing._read
+    asked: list[int] = []
+
+    def stopping(places: FolderPlaces, index: int, size: int) -> packing._Read:
+        if index == 3 and 3 not in asked:
+            asked.append(index)
+            raise KeyboardInterrupt
+        asked.append(index)
+        return read(places, index, size)
+
+    monkeypatch.setattr(packing, "_read", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    with pytest.raises(DataError, match="not packed to the end"):
+        open_places(out)
+    first = (out / "images-00000.npy").stat().st_mtime_ns
+    pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    assert asked == [0, 1, 2, 3, 2, 3, 4, 5]
+    assert (out / "images-00000.npy").stat().st_mtime_ns == first
+    assert hashes(out) == hashes(tmp_path / "whole")
+    pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    assert len(asked) == 8  # nothing left to do
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "packed"
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(out)])
+    limit = time.monotonic() + 120
+    while not (out / "images-00001.json").is_file():
+        assert child.poll() is None, "the child ended before it could be killed"
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (out / "index.json").is_file()
+    with pytest.raises(DataError, match="not packed to the end"):
+        PackedPlaces(out)
+    before = {file.name: file.stat().st_mtime_ns for file in sorted(out.glob("*.npy"))}
+    assert len(before) >= 2
+    places = SyntheticPlaces(40, size=32)
+    report = pack(places, out, size=32, places_per_file=3)
+    assert report.places == 40
+    for name, written in list(before.items())[:-1]:
+        assert (out / name).stat().st_mtime_ns == written
+    packed = PackedPlaces(out)
+    packed.verify()
+    for index in (0, 5, 6, 39):
+        assert np.array_equal(packed.read(index).images, places.read(index).images)
+    assert not list(out.glob("*.partial"))
+
+
+def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from sencap.data.seasons import SyntheticPlaces, pack\n"
+        "places = SyntheticPlaces(4, size=32)\n"
+        "places.ballast = bytes(1_000_000)  # more than a pipe holds\n"
+        f"pack(places, {str(tmp_path / 'packed')!r}, size=32, workers=2)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 1
+    assert "has no `if __name__ == '__main__':`" in done.stderr
+
+
+def test_a_folder_of_other_places_or_settings_is_left_alone(dated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed"
+    pack(FolderPlaces(dated), out, size=48)
+    with pytest.raises(DataError, match="size 48 ≠ 32"):
+        pack(FolderPlaces(dated), out, size=32)
+    with pytest.raises(DataError, match="other settings"):
+        pack(Subset(FolderPlaces(dated), [1, 0]), out, size=48)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="holds something else"):
+        pack(FolderPlaces(dated), tmp_path / "other")
+    with pytest.raises(DataError, match="is a file"):
+        pack(FolderPlaces(dated), tmp_path / "other" / "mine.txt")
+    with pytest.raises(SettingsError, match="workers=-1"):
+        pack(FolderPlaces(dated), tmp_path / "new", workers=-1)
+
+
+def test_a_full_disk_is_told_before_it_is_full(
+    dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
+    with pytest.raises(DataError, match="GB left"):
+        pack(FolderPlaces(dated), tmp_path / "packed", size=48)
+
+
+def test_a_source_without_any_readable_place_is_refused(dated: Path, tmp_path: Path) -> None:
+    places = Subset(FolderPlaces(dated), ["p3"])
+    with pytest.raises(DataError, match=r"no place can be packed(.|\n)*p3 is left out"):
+        pack(places, tmp_path / "packed", size=48)
+    assert not (tmp_path / "packed" / "index.json").exists()
+
+
+def test_a_part_without_places_and_what_a_kill_left_behind_leave_no_file(dated: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed"
+    out.mkdir()
+    (out / "images-00000.npy.77.partial").write_bytes(b"half")
+    pack(FolderPlaces(dated), out, size=48, places_per_file=1)
+    numbers = (0, 1, 2, 4, 5)  # p3 cannot be read
+    assert sorted(hashes(out)) == [*(f"images-{n:05d}.npy" for n in numbers), "index.json", "pack.json"]
+    assert PackedPlaces(out).name(3) == "p4"
+
+
+def test_packing_from_the_packed_form_to_a_smaller_one(dated: Path, tmp_path: Path) -> None:
+    pack(FolderPlaces(dated), tmp_path / "large", size=48)
+    pack(open_places(tmp_path / "large"), tmp_path / "small", size=16)
+    small = PackedPlaces(tmp_path / "small")
+    assert small.read(1).images.shape == (4, 3, 16, 16)
+    assert small.dates(0) == (datetime.date(2021, 1, 11), datetime.date(2021, 2, 11))
+
+
+# -- the verb ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb as the command line lists it, whether it does so yet or not."""
+    monkeypatch.setitem(VERBS, "pack", Verb("sencap.verbs.pack", "pack dated images", ("source", "out")))
+
+
+@pytest.mark.usefixtures("verb")
+def test_the_verb_packs_checks_and_says_what_it_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "pack",
+        str(SAMPLES),
+        str(tmp_path / "p"),
+        "--size",
+        "40",
+        "--white",
+        "3000",
+        "--workers",
+        "1",
+    ]
+    assert main([*arguments, "--verify", "--quiet"]) == 0
+    assert "3 places with 12 images" in capsys.readouterr().out
+    packed = PackedPlaces(tmp_path / "p")
+    index = json.loads((tmp_path / "p" / "index.json").read_text(encoding="utf-8"))
+    assert index["source"]["white"] == 3_000
+    assert index["source"]["kind"] == "ssl4eo-v1.0"
+    assert packed.read(0).images.mean() > 60
+    assert (
+        main(["pack", "synthetic:2", str(tmp_path / "s"), "--size", "32", "--workers", "1", "--quiet"]) == 0
+    )
+    assert PackedPlaces(tmp_path / "s").read(1).images.shape == (4, 3, 32, 32)
+
+
+@pytest.mark.usefixtures("verb")
+def test_the_verb_refuses_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for extra, reason in (
+        (["--dates", "june"], "'june' is no date"),
+        (["--bands", "3,x,1"], "'x' is no number"),
+        (["--stride", "5"], "takes no stride"),
+    ):
+        assert main(["pack", str(SAMPLES), str(tmp_path / "p"), *extra]) == 2
+        assert reason in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("verb")
+def test_the_help_of_the_verb_tells_every_flag() -> None:
+    from sencap.verbs.pack import command
+
+    text = verb_parser("pack", command).format_help()
+    assert "Output:" in text
+    for flag in (
+        "--kind",
+        "--size",
+        "--product",
+        "--split",
+        "--stride",
+        "--dates",
+        "--bands",
+        "--white",
+        "--verify",
+    ):
+        assert flag in text
