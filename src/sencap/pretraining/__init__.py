@@ -1,0 +1,1 @@
+"""Contrastive pre-training of an extractor's backbone on dated images of places, without labels."""

@@ -1,0 +1,60 @@
+"""A pre-trained backbone as a folder: ``model.safetensors`` and ``config.json``, format "sencap-backbone-1"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from sencap import __version__
+from sencap.config import as_dict
+from sencap.environment import environment
+from sencap.models.checkpoint import CONFIG, WEIGHTS, write_text
+from sencap.pretraining.settings import DATES, PretrainingSettings
+
+FORMAT = "sencap-backbone-1"
+
+
+def save_backbone(
+    folder: Path, backbone: nn.Module, settings: PretrainingSettings, *, record: dict[str, Any]
+) -> Path:
+    """Write the folder that ``sencap train --extractor.init`` takes; each file is complete or absent.
+
+    The tensors carry the names of `sencap.models.extractors.FeatureExtractor.backbone`. ``config.json`` holds
+    format, backbone, in_channels (6: the older date first; 3), method, mean and std the inputs had, the whole
+    settings, the environment and ``record`` (epoch, watching figures).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{WEIGHTS}.new"
+    save_file(
+        {name: t.contiguous() for name, t in backbone.state_dict().items()},
+        weights,
+        metadata={"format": "pt"},
+    )
+    weights.replace(folder / WEIGHTS)
+    config = {
+        "format": FORMAT,
+        "sencap": __version__,
+        "backbone": settings.backbone,
+        "in_channels": 3 * DATES[settings.method],
+        "method": settings.method,
+        "mean": list(settings.mean),
+        "std": list(settings.std),
+        "settings": without_folders(settings),
+        "environment": environment(),
+        **record,
+    }
+    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    return folder
+
+
+def without_folders(settings: PretrainingSettings) -> dict[str, Any]:
+    """The settings with the last names of paths only: this machine's mean nothing elsewhere."""
+    values = as_dict(settings)
+    for key in ("data", "out", "init"):
+        if values[key] is not None:
+            values[key] = Path(values[key]).name
+    return values
