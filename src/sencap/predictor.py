@@ -1,0 +1,228 @@
+"""Files or arrays in, captions out: owns device, resizing and batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sencap.config import as_dict
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
+from sencap.errors import SettingsError, nearest
+from sencap.images import read_pair, resize
+from sencap.models.captioner import count_parameters
+from sencap.models.checkpoint import Checkpoint, load_checkpoint
+from sencap.models.search import search
+from sencap.structures import Caption, Hypothesis, ImagePair, Memory
+
+SHIPPED = Path(__file__).parent / "weights" / "sen-lite0"
+Image = str | Path | NDArray[np.uint8]
+Decision = Literal["probability", "search"]
+
+
+class Predictor:
+    """Captions pairs of images with one checkpoint.
+
+    ``predictor("before.png", "after.png").text`` is the sentence. Images are file paths or uint8 arrays
+    (3, H, W) or (H, W, 3), RGB, 0–255; both dates of a pair have one size, and are resized to the model's.
+
+    ``decision`` says what makes a pair changed. ``probability``: the model's probability of change, all five
+    fixed sentences of no change counted together, is at least a half; the caption is then the search's best
+    one that tells a change, and otherwise always the first of the fixed sentences. ``search``: whatever the
+    best caption of the search says, as in the literature. The two differ because the many ways to tell a
+    change share its probability, so that a single sentence of no change can beat each.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        beam: int = 3,
+        device: str | torch.device = "cpu",
+        decision: Decision = "probability",
+    ) -> None:
+        if beam < 1:
+            raise SettingsError(f"beam={beam} must be at least 1")
+        if decision not in get_args(Decision):
+            raise SettingsError(f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}")
+        self.checkpoint, self.beam, self.device = checkpoint, beam, torch.device(device)
+        self.decision = decision
+        self.captioner = checkpoint.captioner.to(self.device).eval()
+
+    def __call__(self, before: Image, after: Image, *, beam: int | None = None) -> Caption:
+        """The caption of one pair; ``beam`` 1 is greedy search.
+
+        Raises:
+            ImageError: an image cannot be read or is refused, or the two sizes differ.
+            ShapeError: arrays of another shape or type.
+        """
+        return self.caption_pairs([as_pair(before, after)], beam=beam)[0]
+
+    def caption_pairs(self, pairs: Sequence[ImagePair], *, beam: int | None = None) -> list[Caption]:
+        """The captions of several pairs, in one batch."""
+        size = self.checkpoint.settings.size
+        images = np.stack([resize(pair.images, size) for pair in pairs])
+        return self._captions(torch.from_numpy(images), beam or self.beam)
+
+    def stream(
+        self, pairs: Iterable[ImagePair], *, batch_size: int = 16, beam: int | None = None
+    ) -> Iterator[Caption]:
+        """The captions of many pairs, batch by batch, in order."""
+        pairs = iter(pairs)
+        while batch := list(islice(pairs, batch_size)):
+            yield from self.caption_pairs(batch, beam=beam)
+
+    @torch.inference_mode()
+    def _captions(self, images: Tensor, beam: int) -> list[Caption]:
+        memory = self.captioner.encode(images.to(self.device))
+        found = self._search(memory, beam)
+        fixed = self._fixed_sentences(memory)
+        if not fixed:
+            return [_ranked([self._sentence(h) for h in best]) for best in found]
+        # a pair told changed whose beam holds fixed sentences alone is searched again, wide enough for others
+        again = [
+            row
+            for row, (p_change, _) in enumerate(fixed)
+            if self.decision == "probability"
+            and p_change >= 0.5
+            and not self._tells(found[row], changed=True)
+        ]
+        if again:
+            rows = torch.tensor(again, device=self.device)
+            wider = self._search(Memory(memory.tokens[rows], memory.grid), beam + len(NO_CHANGE_SENTENCES))
+            for row, best in zip(again, wider, strict=True):
+                found[row] = best
+        return [
+            self._choose([self._sentence(h) for h in best], sentences, p_change)
+            for best, (p_change, sentences) in zip(found, fixed, strict=True)
+        ]
+
+    def _choose(self, found: list[Caption], fixed: list[Caption], p_change: float) -> Caption:
+        """The caption by the decision rule, with the probability of change."""
+        if self.decision == "search":
+            return _ranked(found, p_change)
+        if p_change < 0.5:
+            first, *others = (
+                fixed  # one and the same sentence for no change, whichever is likeliest by a hair
+            )
+            return _ranked([first, *sorted(others, key=lambda c: -c.log_prob)], p_change)
+        return _ranked([c for c in found if c.changed] or found, p_change)
+
+    def _search(self, memory: Memory, beam: int) -> list[list[Hypothesis]]:
+        v = self.checkpoint.vocabulary
+        return search(
+            self.captioner.search_decoder,
+            memory,
+            start=v.start,
+            end=v.end,
+            forbidden=(v.pad, v.start, v.unk),
+            beam=beam,
+            max_words=self.checkpoint.settings.decoder.max_words,
+        )
+
+    def _fixed_sentences(self, memory: Memory) -> list[tuple[float, list[Caption]]]:
+        """Per pair: the probability of change, and the fixed sentences of no change with their log-probabilities.
+
+        Empty for a vocabulary that lacks a word of theirs.
+        """
+        v = self.checkpoint.vocabulary
+        words = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
+        if not all(word in v for sentence in words for word in sentence):
+            return []
+        rows = [torch.tensor([v.start, *v.encode(sentence), v.end]) for sentence in words]
+        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=v.pad).to(self.device)
+        tokens = tokens.expand(len(memory.tokens), -1, -1)
+        log_p = self.captioner.decoder(memory, tokens[..., :-1]).float().log_softmax(-1)
+        chosen = log_p.gather(-1, tokens[..., 1:, None])[..., 0]
+        totals = chosen.masked_fill(tokens[..., 1:] == v.pad, 0.0).sum(-1)  # (B, 5)
+        p_change = 1.0 - totals.exp().sum(-1).clamp(max=1.0)
+        return [
+            (
+                p,
+                [
+                    Caption(text, value, changed=False)
+                    for text, value in zip(NO_CHANGE_SENTENCES, values, strict=True)
+                ],
+            )
+            for p, values in zip(p_change.tolist(), totals.tolist(), strict=True)
+        ]
+
+    def _tells(self, hypotheses: list[Hypothesis], *, changed: bool) -> bool:
+        return any(self._sentence(hypothesis).changed == changed for hypothesis in hypotheses)
+
+    def _sentence(self, hypothesis: Hypothesis) -> Caption:
+        words = self.checkpoint.vocabulary.decode(hypothesis.ids)
+        return Caption(" ".join(words), hypothesis.log_prob, not says_no_change(words), hypothesis.finished)
+
+    def parameters(self) -> dict[str, int]:
+        """Parameter counts by part."""
+        return count_parameters(self.captioner)
+
+    def describe(self) -> dict[str, Any]:
+        """What a report says of the model: its settings, size and vocabulary."""
+        checkpoint = self.checkpoint
+        return {
+            "model": as_dict(checkpoint.settings),
+            "parameters": self.parameters(),
+            "vocabulary_size": len(checkpoint.vocabulary),
+            "vocabulary_digest": checkpoint.vocabulary.digest,
+            "trained_on": checkpoint.training.get("settings", {}).get("data"),
+        }
+
+
+def load(
+    weights: str | Path | None = None,
+    *,
+    beam: int = 3,
+    device: str = "auto",
+    decision: Decision = "probability",
+) -> Predictor:
+    """A predictor with the weights in a checkpoint folder, or with those that ship with sencap.
+
+    >>> captioner = load()                                    # doctest: +SKIP
+    >>> captioner("before.png", "after.png").text             # doctest: +SKIP
+    'many houses are built along the road'
+
+    ``device`` is cpu, cuda, cuda:1 …, or auto: a GPU if there is one; ``decision`` as in `Predictor`.
+
+    Raises:
+        CheckpointError: the folder is not a whole checkpoint.
+        SettingsError: no such device.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]})"
+        ) from error
+    checkpoint = load_checkpoint(weights or SHIPPED, device=device)
+    return Predictor(checkpoint, beam=beam, device=device, decision=decision)
+
+
+def _ranked(captions: list[Caption], p_change: float | None = None) -> Caption:
+    best, *others = captions
+    return dataclasses.replace(best, alternatives=tuple(others), change_probability=p_change)
+
+
+def as_pair(before: Image, after: Image) -> ImagePair:
+    """Two files, or two uint8 arrays (3, H, W) or (H, W, 3) of one size, as an `ImagePair`."""
+    if isinstance(before, str | Path) and isinstance(after, str | Path):
+        return read_pair(before, after)
+    if isinstance(before, str | Path) or isinstance(after, str | Path):
+        raise SettingsError("before and after must both be paths or both be arrays")
+    return ImagePair(np.stack([_channels_first(before), _channels_first(after)]))
+
+
+def _channels_first(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
+        return image.transpose(2, 0, 1)
+    return image

@@ -1,0 +1,35 @@
+"""`sencap check`: everything that is wrong with a data set, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sencap.errors import DataError
+
+if TYPE_CHECKING:
+    from sencap.data.check import CheckReport
+
+
+def check(data: str | Path, *, images: bool = True) -> CheckReport:
+    """The report on a data set; ``images=False`` leaves its images unread. See `sencap.data.check`."""
+    from sencap.data.check import check_dataset
+
+    return check_dataset(Path(data), images=images)
+
+
+def command(data: str, *, captions_only: bool = False) -> str:
+    """Find everything that is wrong with a data set of captioned pairs: its captions and its images.
+
+    Input: a folder in LEVIR-CC's layout (images/{train,val,test}/{A,B}/<name>.png or .jpg and one JSON file),
+    or Dubai-CC's three JSON files. Output: one line per problem with its file and entry, and the counts per
+    split. The exit code is 2 if there is an error, 0 if there are warnings at most.
+
+    Args:
+        data: The folder, or a caption file.
+        captions_only: Do not look for the images.
+    """
+    report = check(data, images=not captions_only)
+    if any(problem.severity == "error" for problem in report.problems):
+        raise DataError(str(report))
+    return str(report)

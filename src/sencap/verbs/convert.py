@@ -1,0 +1,30 @@
+"""`sencap convert`: the SEN authors' own checkpoints into sencap's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def convert(source: str | Path, vocabulary: str | Path, out: str | Path) -> Path:
+    """Write the authors' checkpoint as a checkpoint folder; returns it. See `sencap.models.convert`."""
+    from sencap.models.convert import convert_official
+
+    convert_official(source, vocabulary, out)
+    return Path(out)
+
+
+def command(source: str, out: str, *, vocabulary: str) -> str:
+    """Convert a checkpoint of SEN's authors into sencap's format, without running anything in it.
+
+    Input: their file (whole pickled modules encoder_image, encoder_feat and decoder, compiled or not) and the word
+    map it was trained with. Output: a checkpoint folder OUT, which caption, evaluate and --extractor.init take. The
+    converted model gives the logits of the original.
+
+    Args:
+        source: Their checkpoint, a file such as official.pth.tar.
+        out: The folder to write; it must not exist or be empty.
+        vocabulary: Their word map, a JSON object word to id.
+    """
+    from sencap.models.convert import convert_official
+
+    return convert_official(source, vocabulary, out).message

@@ -1,0 +1,62 @@
+"""`sencap info`: what a system is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_
+from typing import Any
+
+from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+
+
+def info(
+    name: str = "sen", *, vocabulary_size: int = 501, settings: ModelSettings | None = None
+) -> dict[str, int]:
+    """The parameter counts of a system: ``extractor``, ``difference``, ``decoder`` and ``total``.
+
+    ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the paper's.
+
+    Raises:
+        SettingsError: an unknown system, with the nearest known name.
+    """
+    from sencap.models.captioner import count_parameters
+    from sencap.models.variants import build
+
+    chosen = dataclasses.replace(settings or ModelSettings(), system=name)
+    return count_parameters(build(chosen, vocabulary_size))
+
+
+def command(
+    name: str = "sen",
+    *,
+    vocabulary_size: int = 501,
+    json: bool = False,
+    list_systems: bool = False,
+    dimension: int = 512,
+    extractor: ExtractorSettings = ExtractorSettings(),  # noqa: B008  (frozen)
+    difference: DifferenceSettings = DifferenceSettings(),  # noqa: B008
+    decoder: DecoderSettings = DecoderSettings(),  # noqa: B008
+) -> str:
+    """Count the parameters of a system, by part.
+
+    Prints extractor, difference, decoder and total.
+
+    Args:
+        name: The system, as --list-systems prints them.
+        vocabulary_size: V, the number of words with the four markers.
+        json: Print JSON.
+        list_systems: Print the names of all systems instead.
+        dimension: D, the embedding width.
+        extractor: The feature extractor.
+        difference: The difference encoder.
+        decoder: The decoder.
+    """
+    if list_systems:
+        from sencap.models.variants import SYSTEMS
+
+        return "\n".join(SYSTEMS)
+    settings = ModelSettings(dimension=dimension, extractor=extractor, difference=difference, decoder=decoder)
+    counts: dict[str, Any] = info(name, vocabulary_size=vocabulary_size, settings=settings)
+    if json:
+        return json_.dumps(counts)
+    return "\n".join(f"{part:<12}{count:>14,}" for part, count in counts.items())

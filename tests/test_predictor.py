@@ -1,0 +1,169 @@
+"""The predictor: arrays and files, batches, the decision between change and no change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sencap import ModelSettings, load
+from sencap.data.levir_cc import read_captions
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
+from sencap.errors import CheckpointError, SettingsError, ShapeError
+from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sencap.models.variants import build
+from sencap.predictor import SHIPPED, Predictor, as_pair
+
+
+@pytest.fixture
+def checkpoint(tiny_data: Path, tiny_model: ModelSettings) -> Checkpoint:
+    captions = [words for entry in read_captions(tiny_data) for words in entry.captions]
+    vocabulary = Vocabulary.build(captions, minimum_count=1)
+    torch.manual_seed(0)
+    return Checkpoint(build(tiny_model, len(vocabulary)).eval(), vocabulary, tiny_model, {})
+
+
+def _pair(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    images = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    return images[0], images[1]
+
+
+def test_arrays_channels_first_or_last_and_batches_give_the_same_caption(checkpoint: Checkpoint) -> None:
+    predictor = Predictor(checkpoint, beam=2)
+    pairs = [_pair(seed) for seed in range(5)]
+    one = [predictor(*pair) for pair in pairs]
+    first = predictor(*(image.transpose(2, 0, 1) for image in pairs[0]))
+    many = list(predictor.stream((as_pair(*pair) for pair in pairs), batch_size=2))
+    assert first.text == one[0].text
+    assert [c.text for c in many] == [c.text for c in one]
+    assert [c.log_prob for c in many] == pytest.approx([c.log_prob for c in one], abs=1e-4)
+
+
+def test_images_are_resized_to_the_models_size(checkpoint: Checkpoint) -> None:
+    large = Predictor(checkpoint)(*_pair(0, side=200))
+    assert large.text
+    assert large.change_probability is not None
+
+
+def test_the_change_probability_is_that_of_all_fixed_sentences_together(checkpoint: Checkpoint) -> None:
+    predictor = Predictor(checkpoint)
+    before, after = _pair(1)
+    found = predictor(before, after)
+    v = checkpoint.vocabulary
+    memory = checkpoint.captioner.encode(torch.from_numpy(as_pair(before, after).images)[None])
+    total = 0.0
+    for sentence in NO_CHANGE_SENTENCES:  # literally: one sentence, one word at a time
+        ids = [v.start, *v.encode(sentence.split()), v.end]
+        log_prob = 0.0
+        for t in range(1, len(ids)):
+            logits = checkpoint.captioner.decoder(memory, torch.tensor([[ids[:t]]]))[0, 0, -1]
+            log_prob += logits.log_softmax(-1)[ids[t]].item()
+        total += np.exp(log_prob)
+    assert found.change_probability == pytest.approx(1 - total, abs=1e-5)
+
+
+def test_the_decision_by_probability_speaks_of_a_change_though_the_search_says_none(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = [s.split() for s in NO_CHANGE_SENTENCES]
+    predictor = Predictor(checkpoint, beam=1)
+    v = checkpoint.vocabulary
+    real = predictor._search
+
+    def only_fixed(memory: object, beam: int) -> object:
+        found = real(memory, beam)  # type: ignore[arg-type]
+        if beam == 1:
+            from sencap.structures import Hypothesis
+
+            return [[Hypothesis(tuple(v.encode(fixed[0])), -0.9, True)] for _ in found]
+        return found
+
+    monkeypatch.setattr(predictor, "_search", only_fixed)
+    caption = predictor(*_pair(2))
+    assert caption.change_probability is not None
+    assert caption.change_probability > 0.5, "a random model spreads its probability"
+    assert caption.changed
+    predictor.decision = "search"
+    caption = predictor(*_pair(2))
+    assert not caption.changed
+    assert caption.text == NO_CHANGE_SENTENCES[0]
+
+
+def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sencap.structures import Caption
+
+    predictor = Predictor(checkpoint)
+    fixed = [Caption(s, -2.0 + i / 10, changed=False) for i, s in enumerate(NO_CHANGE_SENTENCES)]
+    monkeypatch.setattr(predictor, "_fixed_sentences", lambda _: [(0.4, fixed)])
+    caption = predictor(*_pair(3))
+    assert (caption.text, caption.log_prob) == (NO_CHANGE_SENTENCES[0], -2.0)
+    assert not caption.changed
+    assert [other.log_prob for other in caption.alternatives] == sorted(
+        (one.log_prob for one in fixed[1:]), reverse=True
+    )
+
+
+def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(tiny_model: ModelSettings) -> None:
+    vocabulary = Vocabulary.build([["a", "house", "appears"]], minimum_count=1)
+    captioner = build(tiny_model, len(vocabulary)).eval()
+    caption = Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}))(*_pair(0))
+    assert caption.change_probability is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (np.zeros((64, 64, 3), np.float32), np.zeros((64, 64, 3), np.float32), "uint8"),
+        (np.zeros((4, 64, 64), np.uint8), np.zeros((4, 64, 64), np.uint8), r"\(2, 3, H, W\)"),
+    ],
+)
+def test_other_arrays_are_refused(
+    checkpoint: Checkpoint, before: np.ndarray, after: np.ndarray, message: str
+) -> None:
+    with pytest.raises(ShapeError, match=message):
+        Predictor(checkpoint)(before, after)
+
+
+def test_wrong_arguments_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="beam=0"):
+        Predictor(checkpoint, beam=0)
+    with pytest.raises(SettingsError, match="did you mean 'search'"):
+        Predictor(checkpoint, decision="serach")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="device='gpu0'"):
+        load(device="gpu0")
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        load(tmp_path)
+    with pytest.raises(SettingsError, match="both be paths or both be arrays"):
+        Predictor(checkpoint)("before.png", _pair(0)[1])
+
+
+def test_the_weights_that_ship_load_offline_and_are_within_their_size() -> None:
+    checkpoint = load_checkpoint(SHIPPED)
+    assert sum(f.stat().st_size for f in SHIPPED.iterdir()) < 40e6
+    assert len(checkpoint.vocabulary) == 468
+    card = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    for said in (
+        "research use only",
+        "Never evaluate them on LEVIR-CC's official test split",
+        "sencap evaluate",
+    ):
+        assert said in card
+
+
+def test_the_weights_that_ship_tell_a_row_of_houses_from_nothing(tmp_path: Path) -> None:
+    from sencap.data.synthetic import render_pair
+
+    predictor = load()
+    right = 0
+    for index in range(20):
+        drawn = render_pair(99, index)  # a seed they were not trained on
+        right += predictor(drawn.before, drawn.after).changed == drawn.changed
+    assert right >= 13, f"{right} of 20"
+    save_checkpoint(tmp_path / "copy", predictor.checkpoint)
+    assert (
+        load(tmp_path / "copy")(drawn.before, drawn.after).text == predictor(drawn.before, drawn.after).text
+    )
