@@ -30,8 +30,12 @@ ALLOWED = {
     "training": BASE | {"data", "evaluation", "models", "environment"},
     "pretraining": BASE | {"data", "models", "environment"},
     "predictor": BASE | {"data", "images", "models"},
+    "figures": {"errors", "structures"},
+    "explain": BASE | {"data", "images", "models", "predictor", "figures"},
     "verbs": BASE
     | {
+        "explain",
+        "figures",
         "data",
         "images",
         "models",

@@ -7,8 +7,8 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sencap import __version__
@@ -22,17 +22,28 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: the module whose ``command`` it runs, its line in the overview, and its positional arguments."""
+    """A verb: the module whose ``command`` it runs, its line in the overview, its positional arguments.
+
+    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as ``--out``.
+    """
 
     module: str
     summary: str
     positional: tuple[str, ...] = ()
+    short: Mapping[str, str] = field(default_factory=dict)
 
 
 VERBS = {
     "caption": Verb("sencap.verbs.caption", "say what changed between two images", ("sources",)),
+    "explain": Verb(
+        "sencap.verbs.explain",
+        "show where the model looked as it chose each word",
+        ("before", "after"),
+        {"out": "o"},
+    ),
     "demo": Verb("sencap.verbs.demo", "caption the example pairs and write a page of pictures"),
     "evaluate": Verb("sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"),
+    "compare": Verb("sencap.verbs.compare", "compare two evaluated systems, with intervals", ("reports",)),
     "train": Verb("sencap.verbs.train", "train a captioner from a config file"),
     "convert": Verb(
         "sencap.verbs.convert",
@@ -151,9 +162,15 @@ def verb_parser(name: str, command: Callable[..., Any]) -> ArgumentParser:
         extra = {"default": parameter.default} if optional else {}
         parser.add_argument(argument, nargs=nargs, type=str, help=helps.get(argument), **extra)
         done.add(argument)
+    for argument, letter in verb.short.items():
+        parser.add_argument(f"-{letter}", f"--{argument}", type=str, required=True, help=helps.get(argument))
+        done.add(argument)
     for argument, parameter in signature.parameters.items():
         if parameter.annotation is bool and parameter.default is False:
             parser.add_argument(f"--{argument}", action="store_true", help=helps.get(argument))
+            done.add(argument)
+        elif argument not in done and str(parameter.annotation).startswith("list[str]"):
+            parser.add_argument(f"--{argument}", nargs="+", type=str, help=helps.get(argument))
             done.add(argument)
     settings = _settings_class(command)
     if settings:

@@ -53,8 +53,8 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
     report = report_of(PAIRS)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert set(report) == {
-        "ids", "words", "reference_rows", "change_accuracy", "confusion", "pairs", "environment",
-        "signatures", "parameters", "pairs_per_second", "notes",
+        "ids", "words", "reference_rows", "change_accuracy", "confusion", "intervals", "pairs",
+        "environment", "signatures", "parameters", "pairs_per_second", "notes",
     }  # fmt: skip
     for protocol in ("ids", "words"):
         assert set(report[protocol]) == {"all", "changed", "unchanged"}

@@ -86,10 +86,15 @@ def add_statistics(rows: Floats) -> Floats:
 
     A pair that matches from end to end counts as unbroken (no chunk), as it does in the jar.
     """
+    total: Floats = summable(rows).sum(axis=0)
+    return total
+
+
+def summable(rows: Floats) -> Floats:
+    """The rows of pairs as they enter a sum, weighted or not: (pairs, COLUMNS) → the same shape, a copy."""
     rows = rows.copy()
     rows[_whole(rows), 20] = 0.0
-    total: Floats = rows.sum(axis=0)
-    return total
+    return rows
 
 
 def _whole(statistics: Floats) -> npt.NDArray[np.bool_]:

@@ -20,13 +20,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES
 from sencap.evaluation.metrics import check
 from sencap.evaluation.reference_rows import Plan, ReferenceRow
 from sencap.evaluation.scoring import Scores, score_all
+from sencap.evaluation.statistics import SUBSETS, PairStatistics, System, members
 
 PROTOCOLS = ("ids", "words")
-SUBSETS = ("all", "changed", "unchanged")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 
@@ -68,14 +70,15 @@ class CaptionedPair:
 class Evaluation:
     """What ``evaluate`` found; ``report`` turns it into a dictionary, Markdown and signatures.
 
-    scores: protocol → subset → scores. pair_scores: per pair, protocol → scores. rows: the reference rows by
-    name. confusion: truth → what the hypothesis says → number of pairs. notes: what a reader has to know,
-    such as why METEOR is missing.
+    scores: protocol → subset → scores. pair_scores: per pair, protocol → scores. system: what the scores were
+    added up from, pair by pair. rows: the reference rows by name. confusion: truth → what the hypothesis says
+    → number of pairs. notes: what a reader has to know, such as why METEOR is missing.
     """
 
     pairs: Sequence[CaptionedPair]
     scores: Mapping[str, Mapping[str, Scores]]
     pair_scores: Sequence[Mapping[str, Scores]]
+    system: System
     rows: Mapping[str, ReferenceRow]
     change_accuracy: float
     confusion: Mapping[str, Mapping[str, int]]
@@ -145,21 +148,22 @@ def evaluate(
     wanted = [one for plan in plans for one in plan.sets]
     scorings, note = score_all([*sets, *wanted], time_limit=time_limit)
     own, rest = scorings[: len(sets)], iter(scorings[len(sets) :])
-    chosen = {
-        "all": None,
-        "changed": [index for index, flag in enumerate(changed) if flag],
-        "unchanged": [index for index, flag in enumerate(changed) if not flag],
-    }
+    flags = np.array(changed, dtype=np.bool_)
     each = [scoring.each() for scoring in own]
     found = [plan.finish([next(rest) for _ in plan.sets]) for plan in plans]
     names = list(found[0]) if found else []
     return Evaluation(
         pairs=pairs,
         scores={
-            protocol: {subset: scoring.total(chosen[subset]) for subset in SUBSETS}
+            protocol: {subset: scoring.total(members(flags, subset).tolist()) for subset in SUBSETS}
             for protocol, scoring in zip(PROTOCOLS, own, strict=True)
         },
         pair_scores=[dict(zip(PROTOCOLS, both, strict=True)) for both in zip(*each, strict=True)],
+        system=System(
+            {p: PairStatistics.of(scoring, flags) for p, scoring in zip(PROTOCOLS, own, strict=True)},
+            changed=flags,
+            right=np.array([pair.changed == pair.told_changed for pair in pairs]),
+        ),
         rows={
             name: ReferenceRow(
                 scores={p: rows_of[name][0] for p, rows_of in zip(PROTOCOLS, found, strict=True)},

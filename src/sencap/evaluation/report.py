@@ -7,7 +7,9 @@ may be compared if their signatures differ in nothing, or only in what is being 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +17,10 @@ import numpy as np
 
 import sencap
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES
-from sencap.evaluation.protocol import PROTOCOLS, SUBSETS, Evaluation, data_digest
-from sencap.evaluation.scoring import METRICS, Scores
+from sencap.evaluation.bootstrap import RESAMPLES, intervals
+from sencap.evaluation.protocol import PROTOCOLS, Evaluation, data_digest
+from sencap.evaluation.scoring import METRICS
+from sencap.evaluation.statistics import SUBSETS
 
 _ROW_TITLES = {
     "constant": "constant sentence",
@@ -72,12 +76,17 @@ def as_dict(
     environment: Mapping[str, Any] | None = None,
     parameters: Mapping[str, int] | int | None = None,
     pairs_per_second: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The report as plain lists and dictionaries that JSON can hold; what there is not is None.
 
     environment: versions and hardware, as the caller found them. parameters: the model's, in all or by part.
     pairs_per_second: captioning speed. Scores are times 100, change_accuracy is 0..1, log_prob is a natural
     logarithm. ``json.dumps(…, allow_nan=False)`` takes the result: a number that is not finite becomes None.
+    resamples, seed: of the bootstrap that gives the intervals. The ``statistics`` of each pair are what
+    comparing two reports needs; see ``statistics.PairStatistics``.
+    Raises SettingsError when there are too few resamples, or the seed is negative.
     """
     report: dict[str, Any] = {protocol: evaluation.scores[protocol] for protocol in PROTOCOLS}
     report["reference_rows"] = {
@@ -87,15 +96,19 @@ def as_dict(
         report["reference_rows"]["constant"]["sentence"] = NO_CHANGE_SENTENCES[0]
     report["change_accuracy"] = evaluation.change_accuracy
     report["confusion"] = evaluation.confusion
+    report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
+    rows = {protocol: kept.rows() for protocol, kept in evaluation.system.protocols.items()}
     report["pairs"] = [
         {
             "filename": pair.filename,
             "hypothesis": " ".join(pair.hypothesis),
             "log_prob": pair.log_prob,
             "changed": pair.changed,
-            "scores": by_protocol,
+            "told_changed": pair.told_changed,
+            "scores": evaluation.pair_scores[index],
+            "statistics": {protocol: kept[index] for protocol, kept in rows.items()},
         }
-        for pair, by_protocol in zip(evaluation.pairs, evaluation.pair_scores, strict=True)
+        for index, pair in enumerate(evaluation.pairs)
     ]
     report["environment"] = environment
     report["signatures"] = signatures(evaluation, beam, decision)
@@ -119,9 +132,26 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
+def as_json(report: Mapping[str, Any]) -> str:
+    """The report of ``as_dict`` as JSON: one key to a line, and a list of numbers on a line of its own.
+
+    A bracket before an end of line cannot be inside a string, where JSON writes an end of line as ``\\n``.
+    """
+    text = json.dumps(report, indent=1, allow_nan=False)
+    return re.sub(r"\[\n([^][{}\"]*)\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
+
+
 def as_markdown(report: Mapping[str, Any]) -> str:
     """The report of ``as_dict`` for reading: scores under both protocols, reference rows, change, run."""
-    lines = ["# Evaluation", ""]
+    method = report["intervals"]["method"]
+    lines = [
+        "# Evaluation",
+        "",
+        f"Scores × 100, with {100 * method['level']:.0f} % intervals ({method['name']}, "
+        f"{method['resamples']:,} resamples). Two systems are compared by `sencap compare`, not by whether "
+        "their intervals overlap.",
+        "",
+    ]
     for protocol in PROTOCOLS:
         lines += [f"## Protocol `{protocol}`", "", *_score_table(report, protocol), ""]
         lines += [f"`{report['signatures'][protocol]}`", ""]
@@ -134,14 +164,16 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _score_table(report: Mapping[str, Any], protocol: str) -> list[str]:
-    named: list[tuple[str, Scores]] = [
-        (subset if subset == "all" else f"{subset} pairs", report[protocol][subset]) for subset in SUBSETS
-    ]
-    named[0] = ("**all pairs**", named[0][1])
+    rows = []
+    for subset in SUBSETS:
+        title = "**all pairs**" if subset == "all" else f"{subset} pairs"
+        rows.append([title, *(number(report[protocol][subset][metric]) for metric in METRICS)])
+        bounds = report["intervals"][protocol][subset]
+        rows.append(["interval", *(_bounds(bounds[metric]) for metric in METRICS)])
     for name, row in report["reference_rows"].items():
-        named.append((f"*{_ROW_TITLES.get(name, name)}*", row[protocol]))
-    rows = [[title, *(_number(scores[metric]) for metric in METRICS)] for title, scores in named]
-    return _table(["", *(metric.replace("*", "\\*") for metric in METRICS)], rows)
+        title = f"*{_ROW_TITLES.get(name, name)}*"
+        rows.append([title, *(number(row[protocol][metric]) for metric in METRICS)])
+    return table(["", *(metric.replace("*", "\\*") for metric in METRICS)], rows)
 
 
 def _sentences(report: Mapping[str, Any]) -> list[str]:
@@ -155,15 +187,17 @@ def _sentences(report: Mapping[str, Any]) -> list[str]:
 
 
 def _confusion(report: Mapping[str, Any]) -> list[str]:
-    table = report["confusion"]
+    counts = report["confusion"]
     rows = [
-        [f"{truth} pairs", str(table[truth]["changed"]), str(table[truth]["unchanged"])]
+        [f"{truth} pairs", str(counts[truth]["changed"]), str(counts[truth]["unchanged"])]
         for truth in ("changed", "unchanged")
     ]
+    low, high = (100 * bound for bound in report["intervals"]["change_accuracy"]["all"])
     return [
-        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} pairs.",
+        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} pairs "
+        f"(interval {low:.1f} to {high:.1f}).",
         "",
-        *_table(["", "caption says: changed", "caption says: no change"], rows),
+        *table(["", "caption says: changed", "caption says: no change"], rows),
     ]
 
 
@@ -180,10 +214,16 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     return ["## Run", "", *facts, ""] if facts else []
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A score as it is shown: two decimals, or a dash for what there is not."""
     return "–" if value is None else f"{value:.2f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    rule = ["---", *("---:" for _ in head[1:])]
+def _bounds(bounds: Sequence[float] | None) -> str:
+    return "–" if bounds is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> list[str]:
+    """The lines of a Markdown table whose first columns are texts, and whose others are numbers."""
+    rule = ["---" if column < texts else "---:" for column in range(len(head))]
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]

@@ -1,9 +1,16 @@
-"""Multi-head attention and the feed-forward network, shared by difference encoders and decoders."""
+"""Multi-head attention and the feed-forward network, shared by difference encoders and decoders.
+
+`recording` looks on while a model runs: who attended to what, without a change to what comes out.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +25,7 @@ class Attention(nn.Module):
     def __init__(self, dimension: int, *, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.recorder: Callable[[Tensor], None] | None = None  # set by `recording` alone
         self.query = nn.Linear(dimension, dimension)
         self.key = nn.Linear(dimension, dimension)
         self.value = nn.Linear(dimension, dimension)
@@ -41,8 +49,11 @@ class Attention(nn.Module):
     ) -> Tensor:
         """(B, L_q, D) attends to projected keys and values; ``mask`` is True where it may look."""
         B, L, D = query.shape
+        asked = self._split(self.query(query))
+        if self.recorder is not None:
+            self.recorder(attention_weights(asked, key, mask=mask, causal=causal))
         heads = F.scaled_dot_product_attention(
-            self._split(self.query(query)),
+            asked,
             key,
             value,
             attn_mask=mask,
@@ -55,6 +66,51 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, source: Tensor, *, causal: bool = False) -> Tensor:
         """Query (B, L_q, D) attends to source (B, L_s, D); returns (B, L_q, D)."""
         return self.attend(query, *self.project(source), causal=causal)
+
+
+@torch.no_grad()
+def attention_weights(
+    query: Tensor, key: Tensor, *, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """softmax(Q·Kᵀ/√d) of projected queries (B, heads, L_q, d) and keys (B, heads, L_s, d).
+
+    Returns (B, heads, L_q, L_s) in float32 on the CPU; each row sums to 1. ``mask`` is True where a query may
+    look; with ``causal`` query i sees keys 0…i. These are the weights before dropout.
+    """
+    scores = query.float() @ key.float().transpose(-2, -1) / math.sqrt(query.shape[-1])
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -torch.inf)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(-1).float().cpu()
+
+
+Record = dict[str, list[Tensor]]
+
+
+@contextmanager
+def recording(module: nn.Module) -> Iterator[Record]:
+    """Record the weights of every `Attention` inside ``module`` while the block runs.
+
+    Yields a dictionary that fills: the dotted name of an `Attention` within ``module`` → the weights
+    (B, heads, L_q, L_s) of each of its calls, in order, as `attention_weights` gives them. Whole passes and
+    decoding steps are recorded alike. The weights are computed beside the fused attention, which goes on as
+    ever: outputs are the same bits with and without. Of two nested recordings the inner one gets the calls.
+    """
+    parts = {name: part for name, part in module.named_modules() if isinstance(part, Attention)}
+    earlier = {name: part.recorder for name, part in parts.items()}
+    record: Record = {}
+    try:
+        for name, part in parts.items():
+            part.recorder = functools.partial(_note, record, name)
+        yield record
+    finally:
+        for name, part in parts.items():
+            part.recorder = earlier[name]
+
+
+def _note(record: Record, name: str, weights: Tensor) -> None:
+    record.setdefault(name, []).append(weights)
 
 
 class FeedForward(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json as json_
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -105,7 +104,7 @@ def command(
     """
     from typing import get_args
 
-    from sencap.evaluation.report import as_markdown
+    from sencap.evaluation.report import as_json, as_markdown
     from sencap.models.checkpoint import write_text
 
     splits = split.split("+")
@@ -129,7 +128,7 @@ def command(
     )
     text = as_markdown(report)
     if json is not None:
-        write_text(Path(json), json_.dumps(report, indent=1, allow_nan=False) + "\n")
+        write_text(Path(json), as_json(report))
     if markdown is not None:
         write_text(Path(markdown), text + "\n")
     return text

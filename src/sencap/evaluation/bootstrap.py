@@ -1,0 +1,152 @@
+"""Bootstrap over pairs, and over seeds: how far a score, or a difference of two, would move on other data.
+
+A resample draws as many pairs as there are, with replacement (Efron 1979). Two systems are compared on the
+same draws (Koehn 2004), so that what makes a pair hard for both cancels out. An interval is the percentile
+interval: the middle 95 % of the resampled values.
+
+Shapes: P pairs, R resamples, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sencap.errors import SettingsError
+from sencap.evaluation.metrics import Floats
+from sencap.evaluation.statistics import ACCURACY, SUBSETS, System, members
+
+LEVEL = 0.95
+"""Share of the resampled values that an interval covers."""
+RESAMPLES = 10_000
+_FEWEST = 100
+_BLOCK = 2_000_000  # numbers of a block of weights: 16 MB
+_SEEDS_STREAM = len(SUBSETS)  # the subsets draw from streams 0, 1, 2 of the seed
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How resampled values lie: the percentile interval and their standard deviation, the standard error."""
+
+    low: float
+    high: float
+    error: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Spread | None:
+        """The spread of values (R,), or None where they are not numbers."""
+        if not np.isfinite(values).all():
+            return None
+        low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return cls(float(low), float(high), float(values.std(ddof=1)))
+
+
+def check(resamples: int, seed: int) -> None:
+    """Raises SettingsError when there are too few resamples for an interval, or the seed is negative."""
+    if resamples < _FEWEST:
+        raise SettingsError(
+            f"resamples={resamples} is too few for a {100 * LEVEL:.0f} % interval; take {_FEWEST} or more "
+            f"({RESAMPLES} is the default)"
+        )
+    if seed < 0:
+        raise SettingsError(f"seed={seed} is negative; take 0 or more")
+
+
+def draws(pairs: int, resamples: int, generator: np.random.Generator) -> Iterator[Floats]:
+    """How often each pair is drawn, in blocks of resamples: (R', P), each row adding up to P."""
+    size = max(1, _BLOCK // pairs)
+    for begin in range(0, resamples, size):
+        rows = min(size, resamples - begin)
+        drawn = generator.integers(0, pairs, (rows, pairs)) + pairs * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * pairs).reshape(rows, pairs).astype(np.float64)
+
+
+def resample(
+    score: Callable[[Floats], Floats],
+    pairs: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    stream: int = 0,
+) -> Floats:
+    """The scores of resamples of the pairs: (R, …).
+
+    score: takes how often each pair is drawn (R', P), gives (R', …). pairs: P, at least 1. stream: another
+    one gives independent draws with the same seed.
+    Raises SettingsError as ``check`` does.
+    """
+    check(resamples, seed)
+    generator = np.random.default_rng([seed, stream])
+    return np.concatenate([score(weights) for weights in draws(pairs, resamples, generator)])
+
+
+def resample_subset(system: System, subset: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """All scores × 100 of resamples of a subset: (R, columns), NaN for what cannot be had.
+
+    The same seed draws the same pairs for every system with these change flags: this makes differences paired.
+    Changed and unchanged pairs are resampled by themselves, with their number kept.
+    """
+    pairs = members(system.changed, subset).size
+    if not pairs:
+        return np.full((resamples, len(system.columns())), np.nan)
+    return resample(
+        lambda weights: system.scores(subset, weights),
+        pairs,
+        resamples=resamples,
+        seed=seed,
+        stream=SUBSETS.index(subset),
+    )
+
+
+def seed_weights(seeds: int, resamples: int, seed: int = 0, side: int = 0) -> Floats:
+    """Weights of the seeds of one system in each resample: (R, S), each row adding up to 1.
+
+    Seeds are drawn with replacement, and the deviation from equal weights is stretched by √(S / (S − 1)):
+    drawing from S seeds would otherwise give a variance too small by (S − 1) / S, a third for three seeds.
+    One seed has the weight 1. side: systems of another side draw independently.
+    """
+    if seeds == 1:
+        return np.ones((resamples, 1))
+    generator = np.random.default_rng([seed, _SEEDS_STREAM + side])
+    drawn = np.concatenate(list(draws(seeds, resamples, generator))) / seeds
+    weights: Floats = 1 / seeds + np.sqrt(seeds / (seeds - 1)) * (drawn - 1 / seeds)
+    return weights
+
+
+def p_value(differences: Floats) -> float:
+    """Two-sided p-value of "no difference" from resampled differences (R,), in 1 / (R + 1)..1.
+
+    Twice the share of resamples on the rarer side of 0; a difference of exactly 0 counts on both sides, and
+    one is added to the count and to R, so that it is never 0.
+    """
+    rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
+
+
+def intervals(system: System, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """The intervals of a report: protocol → subset → metric → [low, high], None for what cannot be had.
+
+    Scores are × 100. ``change_accuracy`` → subset → [low, high] is in 0..1, as in the report. ``method`` says
+    how they were made.
+    """
+    found: dict[str, Any] = {protocol: {subset: {} for subset in SUBSETS} for protocol in system.protocols}
+    found["change_accuracy"] = {}
+    for subset in SUBSETS:
+        values = resample_subset(system, subset, resamples=resamples, seed=seed)
+        for (protocol, metric), column in zip(system.columns(), values.T, strict=True):
+            spread = Spread.of(column)
+            bounds = None if spread is None else [spread.low, spread.high]
+            if metric == ACCURACY:
+                found["change_accuracy"][subset] = bounds and [bound / 100 for bound in bounds]
+            else:
+                found[protocol][subset][metric] = bounds
+    found["method"] = {
+        "name": "percentile bootstrap over pairs",
+        "level": LEVEL,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    return found

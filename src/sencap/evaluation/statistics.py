@@ -1,0 +1,153 @@
+"""What a report keeps of every pair, so that scores of any sample of the pairs can be added up from it.
+
+Per pair and protocol: BLEU's counts, METEOR's counts, ROUGE-L's value and CIDEr-D's value, once with the
+n-gram weights of all pairs and once with those of the pairs of its own kind (changed or unchanged). From
+these a corpus score is a weighted sum and a formula, for BLEU and METEOR too, whose corpus score is not the
+mean of their pairs' scores. The one approximation is that CIDEr-D's n-gram weights stay those of the set
+evaluated, whatever the sample: counting them anew would need the references.
+
+Shapes: P pairs, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sencap.errors import ShapeError
+from sencap.evaluation.meteor import COLUMNS, meteor_from_statistics, summable
+from sencap.evaluation.metrics import ORDERS, CiderReferences, Floats, bleu_from_statistics
+from sencap.evaluation.scoring import METRICS, Scoring
+
+SUBSETS = ("all", "changed", "unchanged")
+ACCURACY = "change accuracy"
+"""The name of the share of pairs whose caption tells change from no change rightly."""
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Indices: TypeAlias = npt.NDArray[np.intp]
+
+
+def members(changed: Flags, subset: str) -> Indices:
+    """The indices of the pairs of a subset of SUBSETS, in their order."""
+    if subset == "all":
+        return np.arange(len(changed))
+    return np.flatnonzero(changed if subset == "changed" else ~changed)
+
+
+@dataclass(frozen=True)
+class PairStatistics:
+    """One protocol's statistics of every pair.
+
+    bleu: (P, 10) and meteor: (P, 23), or None where METEOR could not be had, as in ``metrics`` and ``meteor``.
+    rouge: (P,) in 0..1. cider: (P, 2) in 0..10, weighed by all pairs and by the pairs of its own kind.
+    Raises ShapeError when an array has another shape.
+    """
+
+    bleu: Floats
+    rouge: Floats
+    cider: Floats
+    meteor: Floats | None
+
+    def __post_init__(self) -> None:
+        pairs = len(self.rouge)
+        wanted = {"bleu": (pairs, 2 + 2 * ORDERS), "rouge": (pairs,), "cider": (pairs, 2)}
+        if self.meteor is not None:
+            wanted["meteor"] = (pairs, COLUMNS)
+        for name, shape in wanted.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ShapeError(f"{name} has the shape {found}; {pairs} pairs need {shape}")
+
+    @classmethod
+    def of(cls, scoring: Scoring, changed: Flags) -> PairStatistics:
+        """The statistics of a scoring; changed: (P,), the pairs' change flags."""
+        cider = np.zeros((len(changed), 2))
+        for column, subsets in enumerate((("all",), ("changed", "unchanged"))):
+            for rows in (members(changed, subset) for subset in subsets):
+                if rows.size:
+                    weighed = CiderReferences([scoring.references[row] for row in rows])
+                    cider[rows, column] = weighed.score([scoring.hypotheses[row] for row in rows])
+        return cls(scoring.bleu, scoring.rouge, cider, scoring.meteor)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Per pair what JSON holds: name → number or list of numbers, METEOR's None where it is missing."""
+        return [
+            {
+                "bleu": _short(self.bleu[pair]),
+                "rouge": float(self.rouge[pair]),
+                "cider": self.cider[pair].tolist(),
+                "meteor": None if self.meteor is None else _short(self.meteor[pair]),
+            }
+            for pair in range(len(self.rouge))
+        ]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> PairStatistics:
+        """The inverse of ``rows``. Raises KeyError, TypeError or ValueError (ShapeError) on anything else."""
+        with_meteor = all(row["meteor"] is not None for row in rows)
+        arrays = {
+            name: np.array([row[name] for row in rows], dtype=np.float64)
+            for name in ("bleu", "rouge", "cider", *(("meteor",) if with_meteor else ()))
+        }
+        return cls(arrays["bleu"], arrays["rouge"], arrays["cider"], arrays.get("meteor"))
+
+    def scores(self, chosen: Indices, weights: Floats, *, own_kind: bool) -> Floats:
+        """METRICS × 100 of weighted samples of the chosen pairs: (R, chosen) → (R, METRICS); missing: NaN.
+
+        weights: how often each chosen pair is in a sample. own_kind: take CIDEr-D as weighed by the pairs of
+        one kind.
+        """
+        if not chosen.size:
+            return np.full((len(weights), len(METRICS)), np.nan)
+        pairs = weights.sum(axis=1)
+        meteor = np.full(len(weights), np.nan)
+        if self.meteor is not None:
+            meteor = meteor_from_statistics(weights @ summable(self.meteor[chosen]))
+        bleu = bleu_from_statistics(weights @ self.bleu[chosen])
+        rouge = weights @ self.rouge[chosen] / pairs
+        cider = weights @ self.cider[chosen, int(own_kind)] / pairs
+        mean = (bleu[:, -1] + meteor + rouge + cider) / 4
+        result: Floats = 100 * np.column_stack((bleu, meteor, rouge, cider, mean))
+        return result
+
+
+def _short(numbers: Floats) -> list[float | int]:
+    """Counts as integers: shorter in a file, and the same when read again."""
+    return [int(number) if number == int(number) else float(number) for number in numbers]
+
+
+@dataclass(frozen=True)
+class System:
+    """What one report knows of a system, pair by pair.
+
+    protocols: protocol → statistics. changed: (P,), the pairs' change flags. right: (P,), whether the caption
+    tells change from no change rightly.
+    """
+
+    protocols: Mapping[str, PairStatistics]
+    changed: Flags
+    right: Flags
+
+    def columns(self) -> list[tuple[str, str]]:
+        """What the columns of ``scores`` are: (protocol, metric); the change accuracy has no protocol, ""."""
+        return [*((protocol, metric) for protocol in self.protocols for metric in METRICS), ("", ACCURACY)]
+
+    def scores(self, subset: str, weights: Floats | None = None) -> Floats:
+        """All scores × 100 of weighted samples of a subset: (R, pairs of the subset) → (R, columns).
+
+        Without weights those of the subset itself: (1, columns). What cannot be had is NaN.
+        """
+        chosen = members(self.changed, subset)
+        weights = np.ones((1, chosen.size)) if weights is None else weights
+        parts = [
+            statistics.scores(chosen, weights, own_kind=subset != "all")
+            for statistics in self.protocols.values()
+        ]
+        accuracy = np.full((len(weights), 1), np.nan)
+        if chosen.size:
+            accuracy[:, 0] = 100 * (weights @ self.right[chosen]) / weights.sum(axis=1)
+        return np.concatenate((*parts, accuracy), axis=1)

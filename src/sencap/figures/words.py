@@ -1,0 +1,116 @@
+"""One explained caption as a picture: where the decoder looked at each word, then the maps of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sencap.figures.files import DRAWN, check_path
+from sencap.figures.maps import (
+    QUANTITY,
+    MapRow,
+    block_height,
+    cell_width,
+    draw_block,
+    head_height,
+    limits_of,
+    part_title,
+    relative,
+)
+from sencap.figures.sheet import LINE, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
+from sencap.structures import ImagePair
+
+NO_WORD_MAPS = "This system's decoder does not attend to the grid word by word; there are no maps of words."
+WORDS = "Where the decoder looked as it chose each word (image after)"
+PARTS = "How strongly each part of the memory responds"
+_EDGE, _GAP, _COLUMNS, _RIGHT = 0.22, 0.06, 6, 0.62
+_SIDE, _CAPTION = 1.9, 12.0
+
+
+def draw_words(
+    pair: ImagePair,
+    caption: str,
+    path: str | Path,
+    *,
+    words: Sequence[str],
+    word_maps: Sequence[Map] | None,
+    parts: Mapping[str, Map],
+    note: str = "",
+) -> Path:
+    """Draw before and after, the caption, a map per word on one common scale, and the parts on both scales.
+
+    word_maps: one (h, w) per word, each summing to 1, or None for a decoder without; parts: name → (h, w). The
+    common scale of the words is in multiples of an even share, 1 / (h·w). ``note`` is small print below the caption.
+
+    Raises:
+        SettingsError: a path that cannot be, or none of .png, .pdf, .svg.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    path = check_path(path, endings=DRAWN)
+    width = TWO_COLUMNS - 2 * _EDGE
+    side, tall = _SIDE, _SIDE * ratio(pair.images[0])
+    beside = width - 2 * (side + _GAP) - 0.1
+    lines = wrap(caption or "(empty caption)", beside, size=_CAPTION, bold=True)
+    small = wrap(note, beside) if note else []
+    tall = max(tall, len(lines) * LINE * 1.5 + 0.1 + len(small) * LINE)
+    cell = (TWO_COLUMNS - _EDGE - _RIGHT) / _COLUMNS - _GAP
+    step = cell * ratio(pair.images[0]) + LINE + 0.1
+    rows = -(-len(words) // _COLUMNS) if word_maps is not None else 0
+    block = MapRow(pair, parts)
+    titles = {name: part_title(name) for name in parts}
+    table = head_height(titles.values(), cell_width(len(parts))) + block_height(
+        pair, cell_width(len(parts)), ("own", "common")
+    )
+    height = 0.1 + LINE + tall + 0.2 + LINE * 1.6 + rows * step + 0.1 + (LINE * 1.6 + table if parts else 0)
+    sheet = Sheet(TWO_COLUMNS, height)
+    y = 0.1
+    for number, date in enumerate(("before", "after")):
+        x = _EDGE + number * (side + _GAP)
+        sheet.text(x, y, date, color=PALE)
+        sheet.image(x, y + LINE, side, pair.images[number])
+    x, top = _EDGE + 2 * (side + _GAP) + 0.1, y + LINE
+    for line in lines:
+        sheet.text(x, top, line, size=_CAPTION, weight="bold")
+        top += LINE * 1.5
+    for number, line in enumerate(small):
+        sheet.text(x, top + 0.1 + number * LINE, line, color=PALE)
+    y += LINE + tall + 0.2
+    sheet.text(_EDGE, y, WORDS if word_maps is not None else NO_WORD_MAPS, weight="bold")
+    y += LINE * 1.6
+    if word_maps is not None and len(words):
+        _draw_maps(sheet, y, pair, words, [relative(m) for m in word_maps], cell=cell, step=step)
+        y += rows * step
+    y += 0.1
+    if parts:
+        sheet.text(_EDGE, y, PARTS, weight="bold")
+        draw_block(
+            sheet,
+            y + LINE * 1.6,
+            block,
+            titles,
+            list(parts.values()),
+            scales=("own", "common"),
+            quantity=QUANTITY,
+        )
+    return sheet.save(path)
+
+
+def _draw_maps(
+    sheet: Sheet,
+    y: float,
+    pair: ImagePair,
+    words: Sequence[str],
+    maps: Sequence[Map],
+    *,
+    cell: float,
+    step: float,
+) -> None:
+    limits = limits_of([*maps])
+    limits = (0.0, limits[1])
+    for number, (word, values) in enumerate(zip(words, maps, strict=True)):
+        row, column = divmod(number, _COLUMNS)
+        x, top = _EDGE + column * (cell + _GAP), y + row * step
+        sheet.text(x + cell / 2, top, word, ha="center", weight="bold")
+        sheet.map(x, top + LINE, cell, pair.images[1], values=values, limits=limits)
+    right = _EDGE + min(len(words), _COLUMNS) * (cell + _GAP)
+    sheet.bar(right, y + LINE, step - LINE - 0.1, limits=limits, label="× an even share")

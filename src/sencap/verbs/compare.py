@@ -1,0 +1,90 @@
+"""`sencap compare`: whether one system is better than another on the same pairs."""
+
+from __future__ import annotations
+
+import json as json_
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from sencap.errors import SettingsError
+
+
+def compare(
+    a: str | Path | Sequence[str | Path],
+    b: str | Path | Sequence[str | Path],
+    *,
+    metrics: Sequence[str] | None = None,
+    protocol: Literal["ids", "words", "both"] = "both",
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare two systems by their reports (``sencap evaluate --json``); positive differences favour ``b``.
+
+    ``a``, ``b``: one report, or one per seed. ``metrics``: names such as "S*m" (default: all). Returns what the
+    command line writes as JSON; see docs/statistics.md.
+
+    Raises:
+        DataError: a file is no report, holds no statistics, or the reports may not be compared; and why.
+        SettingsError: an unknown metric, too few resamples, a report given twice.
+    """
+    from sencap.evaluation.comparable import read_report
+    from sencap.evaluation.compare import compare as compare_reports
+    from sencap.evaluation.compare import metric_named
+    from sencap.evaluation.protocol import PROTOCOLS
+    from sencap.evaluation.scoring import METRICS
+    from sencap.evaluation.statistics import ACCURACY
+
+    chosen = [metric_named(name) for name in metrics] if metrics else [*METRICS, ACCURACY]
+    sides = [[side] if isinstance(side, str | Path) else list(side) for side in (a, b)]
+    reports = [[read_report(path) for path in side] for side in sides]
+    return compare_reports(
+        *reports,
+        metrics=chosen,
+        protocols=PROTOCOLS if protocol == "both" else (protocol,),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def command(
+    reports: list[str],
+    *,
+    against: list[str] | None = None,
+    metric: list[str] | None = None,
+    protocol: Literal["ids", "words", "both"] = "both",
+    resamples: int = 10_000,
+    seed: int = 0,
+    json: str | None = None,
+) -> str:
+    """Compare two systems on the same pairs: the difference of each metric, with its 95 % interval.
+
+    Input: the JSON files of sencap evaluate: A and B; or all seeds of A, then --against and all seeds of B.
+    No data and no Java are needed. Output: a Markdown table, printed; and JSON if asked for. Differences are
+    B − A. Reports on other pairs, vocabularies or versions of the metrics are refused.
+
+    Args:
+        reports: Two reports, A and B; or the reports of A, one per seed.
+        against: The reports of B, one per seed.
+        metric: The metrics to show, such as S*m or BLEU-4 (default: all).
+        protocol: ids, words, or both.
+        resamples: How often pairs (and seeds) are drawn anew.
+        seed: Of the drawing.
+        json: Write the comparison to this JSON file.
+    """
+    from sencap.evaluation.compare import as_markdown
+
+    if against is None and len(reports) != 2:
+        raise SettingsError(
+            f"compare takes two reports, A and B, and got {len(reports)}; for several seeds of each system "
+            "write: sencap compare A1 A2 A3 --against B1 B2 B3"
+        )
+    if json is not None and not Path(json).parent.is_dir():
+        raise SettingsError(f"{json}: the folder {Path(json).parent} does not exist; make it first")
+    a, b = (reports[:1], reports[1:]) if against is None else (reports, against)
+    found = compare(a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed)
+    if json is not None:
+        from sencap.models.checkpoint import write_text
+
+        write_text(Path(json), json_.dumps(found, indent=1, allow_nan=False) + "\n")
+    return as_markdown(found)

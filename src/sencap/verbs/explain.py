@@ -1,0 +1,43 @@
+"""`sencap explain`: where the model looked as it chose each word."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+def command(
+    before: str,
+    after: str,
+    *,
+    out: str,
+    weights: str | None = None,
+    beam: int = 3,
+    device: str = "auto",
+    decision: Literal["probability", "search"] = "probability",
+) -> str:
+    """Show where the model looked as it chose each word of its caption.
+
+    Input: two image files of one place, PNG, JPEG, WebP or TIFF.
+    Output: OUT: a page to point at words on (.html), or a picture (.png, .pdf, .svg; needs matplotlib). The
+    sentence is printed.
+
+    Args:
+        before: The image before.
+        after: The image after.
+        out: The file to write; its ending, .html, .png, .pdf or .svg, names the kind.
+        weights: A checkpoint folder (default: the weights that ship with sencap).
+        beam: Width of the beam search; 1 is greedy.
+        device: cpu, cuda, or auto.
+        decision: What makes a pair changed: the model's probability of change (all sentences of no change
+            counted together), or whatever the best caption of the search says.
+    """
+    from sencap.explain import explain, save
+    from sencap.figures.files import check_path
+    from sencap.images import read_pair
+    from sencap.predictor import load
+
+    check_path(out)  # all that can be refused is refused before the model runs
+    read_pair(before, after)
+    explanation = explain(before, after, load(weights, beam=beam, device=device, decision=decision))
+    path = save(explanation, out)
+    return f"{explanation.caption.text}\nwhere it looked: {path}"
