@@ -116,3 +116,16 @@ def test_every_config_is_its_row_and_otherwise_the_recipe(name: str, monkeypatch
         optimisation=SgdSettings(epochs=settings.optimisation.epochs),
         workers=8,
     )
+
+
+def test_the_small_config_loads_and_keeps_its_queue_within_an_epoch() -> None:
+    from sencap.verbs.pretrain import command
+
+    path = CONFIGS / "small" / "6c.yaml"
+    parser = cli.verb_parser("pretrain", command)
+    values = vars(parser.instantiate(parser.parse_args(["--config", str(path)])))
+    values.pop("config")
+    settings = PretrainingSettings(**values)
+    assert (settings.method, settings.order, settings.season) == ROWS["6c-ordered-augment"][:3]
+    assert settings.contrast.mask_own
+    assert settings.contrast.queue < 691  # the places of its smaller set that are trained on
