@@ -50,9 +50,9 @@ def settings(
         difference=DifferenceSettings(dropout=0.3),
         decoder=DecoderSettings(dropout=0.3),
         vocabulary=VocabularySettings(captions=captions),
-        loading=LoadingSettings(batch_size=80, one_pass=True, cache=True, colour=0.5, geometry=True),
+        loading=LoadingSettings(batch_size=40, one_pass=True, cache=True, colour=0.5, geometry=True),
         optimisation=OptimisationSettings(
-            epochs=epochs, learning_rate=3e-4, weight_decay=0.05, schedule="cosine", average=0.98
+            epochs=epochs, learning_rate=5e-4, weight_decay=0.05, schedule="cosine", average=0.98
         ),
         hardware=HardwareSettings(accelerator="cpu"),
         seed=seed,
