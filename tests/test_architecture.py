@@ -32,8 +32,11 @@ ALLOWED = {
     "predictor": BASE | {"data", "images", "models"},
     "figures": {"errors", "structures"},
     "explain": BASE | {"data", "images", "models", "predictor", "figures"},
+    "reproduce": BASE
+    | {"data", "environment", "images", "models", "predictor", "pretraining", "training", "verbs"},
     "verbs": BASE
     | {
+        "reproduce",
         "explain",
         "figures",
         "data",

@@ -54,6 +54,9 @@ VERBS = {
         "sencap.verbs.pack", "pack dated images of places into one fast, checked folder", ("source", "out")
     ),
     "pretrain": Verb("sencap.verbs.pretrain", "pre-train a backbone on dated images, without labels"),
+    "reproduce": Verb(
+        "sencap.verbs.reproduce", "run a table of the paper, with its figures beside yours", ("name",)
+    ),
     "synth": Verb("sencap.verbs.synth", "write a data set of synthetic captioned pairs", ("out",)),
     "check": Verb("sencap.verbs.check", "find everything that is wrong with a data set", ("data",)),
     "info": Verb("sencap.verbs.info", "count the parameters of a system, by part", ("name",)),

@@ -1,0 +1,107 @@
+"""What an experiment will take: its runs, which of them are done, and the time of the rest from steps timed here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from sencap.config import TrainingSettings
+from sencap.data.levir_cc import read_dataset
+from sencap.data.seasons import open_places
+from sencap.models.variants import build
+from sencap.pretraining.contrast import MomentumContrast
+from sencap.pretraining.fit import build_encoder
+from sencap.pretraining.settings import DATES, PretrainingSettings
+from sencap.reproduce.plan import Options, Training
+
+CAPTIONS, WORDS, VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
+
+
+def describe(trainings: list[Training], options: Options) -> str:
+    """The plan as text: one line for each run that is left, and the sum.
+
+    The time is that of a forward and a backward pass on this machine's CPU or GPU, times the passes; reading,
+    validation and evaluation come on top.
+    """
+    pairs = sum(pair.split == "train" for pair in read_dataset(options.data))
+    left = [training for training in trainings if not training.done]
+    lines, total = [], 0.0
+    seen: dict[str, float] = {}
+    for training in left:
+        before = training.pretraining
+        if before is not None and not before.done and before.name not in seen:
+            seen[before.name] = pretraining_seconds(before.settings, options)
+            total += seen[before.name]
+            lines.append(f"  pre-training {before.name}: {_hours(seen[before.name])}")
+    timed: dict[str, float] = {}
+    for training in left:
+        key = training.row.name
+        if key not in timed:
+            timed[key] = training_seconds(training.settings, pairs, options)
+        total += timed[key]
+        lines.append(f"  {training.row.name}, seed {training.seed}: {_hours(timed[key])}")
+    done = len(trainings) - len(left)
+    head = f"{len(trainings)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
+    return "\n".join([head, *lines])
+
+
+def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -> float:
+    """Seconds of the passes of a whole training on ``pairs`` pairs, from two timed steps."""
+    device = _device(options)
+    captioner = build(settings.model, VOCABULARY).to(device).train()
+    loading = settings.loading
+    captions = CAPTIONS if loading.one_pass else 1
+    batch = max(1, min(loading.batch_size // captions, 8))
+    images = torch.randint(256, (batch, 2, 3, settings.size, settings.size), dtype=torch.uint8, device=device)
+    tokens = torch.randint(4, VOCABULARY, (batch, captions, WORDS), device=device)
+
+    def step() -> None:
+        logits = captioner(images, tokens[..., :-1])
+        F.cross_entropy(logits.flatten(0, 2), tokens[..., 1:].flatten()).backward()  # type: ignore[no-untyped-call]
+
+    samples = pairs * CAPTIONS / captions * settings.optimisation.epochs
+    return _timed(step) / batch * samples / (settings.hardware.devices * settings.hardware.nodes)
+
+
+def pretraining_seconds(settings: PretrainingSettings, options: Options) -> float:
+    """Seconds of the passes of a whole pre-training, from two timed steps."""
+    device = _device(options)
+    contrast = MomentumContrast(build_encoder(settings), settings.contrast).to(device)
+    batch = min(settings.optimisation.batch_size, 8 * settings.contrast.groups)
+    views = 4 if settings.method == "seco" else 2
+    shape = (batch, DATES[settings.method], 3, settings.views.crop, settings.views.crop)
+    images = [torch.rand(shape, device=device) for _ in range(views)]
+    places, generator = torch.arange(batch, device=device), torch.Generator()
+
+    def step() -> None:
+        contrast(images, places, generator).loss.backward()
+
+    count = len(open_places(settings.data))
+    samples = count * settings.optimisation.epochs
+    return _timed(step) / batch * samples / (settings.hardware.devices * settings.hardware.nodes)
+
+
+def _timed(step: Callable[[], None]) -> float:
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def _device(options: Options) -> torch.device:
+    accelerator = options.hardware.accelerator
+    gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if gpu else "cpu")
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,209 @@
+"""Which variants each table and figure of the paper compares, with the paper's figures beside them.
+
+A `Row` names what differs from SEN as the paper trains it; everything else comes from the scale
+(`sencap.reproduce.scales`). Keys are settings as `sencap train` and `sencap pretrain` name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SEN = "sen"
+METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
+
+# How an extractor may start: one of these, or a pre-training run by the settings that differ from the paper's recipe
+# (there ``optimisation.epochs`` is a share of the scale's epochs).
+RANDOM, IMAGENET, DEFAULT, DEFAULT_3C = "random", "imagenet", "default", "default-3c"
+PRETRAININGS: dict[str, dict[str, Any]] = {
+    "6c": {"method": "moco-6c", "order": "ordered", "season": "augment"},
+    "6c-ordered-random": {"method": "moco-6c", "order": "ordered", "season": "random"},
+    "6c-unordered-augment": {"method": "moco-6c", "order": "unordered", "season": "augment"},
+    "6c-unordered-random": {"method": "moco-6c", "order": "unordered", "season": "random"},
+    "3c": {"method": "moco-3c"},
+    "seco": {"method": "seco"},
+    **{
+        f"6c-{share}-epochs": {"method": "moco-6c", "optimisation.epochs": share / 300}
+        for share in (100, 200, 400, 500)
+    },
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: its name, what differs from SEN, and the paper's figures (× 100).
+
+    settings: of `sencap train`. init: how the extractor starts: ``random``, ``imagenet``, a key of
+    `PRETRAININGS`, or ``default``: as the scale and the flags say (``default-3c``: of networks that see one
+    date, so 3-channel pre-training where the scale's default is 6-channel). beam: of the evaluation's search.
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    paper: Mapping[str, float] = field(default_factory=dict)
+    init: str = DEFAULT
+    beam: int = 3
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or a figure: its title, and its rows in the paper's order."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def _figures(*values: float) -> dict[str, float]:
+    return dict(zip(METRICS, values, strict=True))
+
+
+def _score(value: float) -> dict[str, float]:
+    return {"S*m": value}
+
+
+TABLE_1 = (
+    Row(
+        "Capt-Rep-Diff",
+        {"system": "capt-rep-diff"},
+        _figures(72.90, 61.98, 53.62, 47.41, 34.47, 65.64, 110.57, 64.52),
+        IMAGENET,
+    ),
+    Row(
+        "Capt-Att",
+        {"system": "capt-att"},
+        _figures(77.64, 67.40, 59.24, 53.15, 36.58, 69.73, 121.22, 70.17),
+        IMAGENET,
+    ),
+    Row(
+        "Capt-Dual-Att",
+        {"system": "capt-dual-att"},
+        _figures(79.51, 70.57, 63.23, 57.46, 36.56, 70.69, 124.42, 72.28),
+        IMAGENET,
+    ),
+    Row(
+        "DUDA",
+        {"system": "duda"},
+        _figures(81.44, 72.22, 64.24, 57.79, 37.15, 71.04, 124.32, 72.58),
+        IMAGENET,
+    ),
+    Row(
+        "MCCFormer-S",
+        {"system": "mccformer-s"},
+        _figures(79.90, 70.26, 62.68, 56.68, 36.17, 69.46, 120.39, 70.68),
+        IMAGENET,
+    ),
+    Row(
+        "MCCFormer-D",
+        {"system": "mccformer-d"},
+        _figures(80.42, 70.87, 62.86, 56.38, 37.29, 70.32, 124.44, 72.11),
+        IMAGENET,
+    ),
+    Row(
+        "RSICCformer_c",
+        {"system": "rsiccformer-c"},
+        _figures(83.09, 74.32, 66.66, 60.44, 38.76, 72.63, 130.00, 75.46),
+        IMAGENET,
+    ),
+    Row(
+        "PSNet",
+        {"system": "psnet"},
+        _figures(83.86, 75.13, 67.89, 62.11, 38.80, 73.60, 132.62, 76.78),
+        IMAGENET,
+    ),
+    Row("SEN", {}, _figures(85.10, 77.05, 70.01, 64.09, 39.59, 74.57, 136.02, 78.57)),
+)
+
+
+def _switches(part: str, first: str, second: str, scores: tuple[float, ...]) -> tuple[Row, ...]:
+    """Neither, the one, the other, both: as Tables V and VI have them."""
+    names = {"shared_convolution": "SC", "channel_attention": "CA", "cross_attention": "cross"}
+    names["self_attention"] = "self"
+    rows = []
+    for (one, two), score in zip(
+        ((False, False), (True, False), (False, True), (True, True)), scores, strict=True
+    ):
+        on = [names[key] for key, chosen in ((first, one), (second, two)) if chosen]
+        settings = {f"{part}.{key}": False for key, chosen in ((first, one), (second, two)) if not chosen}
+        rows.append(Row(" + ".join(on) or "none", settings, _score(score)))
+    return tuple(rows)
+
+
+def _layers(*scores: float) -> tuple[Row, ...]:
+    sizes = [(e, d) for e in (1, 2, 3) for d in (1, 2, 3)]
+    return tuple(
+        Row(f"N_e = {e}, N_d = {d}", {"difference.layers": e, "decoder.layers": d}, _score(score))
+        for (e, d), score in zip(sizes, scores, strict=True)
+    )
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "table1": Experiment("Table I: the systems", TABLE_1),
+    "table2": Experiment(
+        "Table II: how the extractor starts",
+        (
+            Row("Random", {}, _score(74.68), RANDOM),
+            Row("ImageNet 3C", {}, _score(77.17), IMAGENET),
+            Row("SSL4EO 3C", {}, _score(77.83), "3c"),
+            Row("SSL4EO 6C", {}, _score(78.57), "6c"),
+        ),
+    ),
+    "table3": Experiment(
+        "Table III: methods of contrastive pre-training",
+        (
+            Row("MoCo-v2 (3C)", {}, _score(77.83), "3c"),
+            Row("SeCo (3C)", {}, _score(78.30), "seco"),
+            Row("SEN (6C)", {}, _score(78.57), "6c"),
+        ),
+    ),
+    "table4": Experiment(
+        "Table IV: structures of the extractor",
+        (
+            Row("Single-sub", {"system": "sen-single-sub"}, _score(75.83), DEFAULT_3C),
+            Row("Dual", {"system": "sen-dual"}, _score(76.88), DEFAULT_3C),
+            Row("Single-cat", {}, _score(78.57)),
+        ),
+    ),
+    "table5": Experiment(
+        "Table V: shallow feature embedding (shared convolution SC, channel attention CA)",
+        _switches("difference", "shared_convolution", "channel_attention", (76.25, 76.24, 77.71, 78.57)),
+    ),
+    "table6": Experiment(
+        "Table VI: cross-attention guided difference (cross attention, self attention)",
+        _switches("difference", "cross_attention", "self_attention", (76.24, 77.34, 77.91, 78.57)),
+    ),
+    "table7": Experiment(
+        "Table VII: pairs of dates (order) and views (season)",
+        (
+            Row("unordered, random", {}, _score(76.61), "6c-unordered-random"),
+            Row("unordered, augment", {}, _score(77.38), "6c-unordered-augment"),
+            Row("ordered, random", {}, _score(77.47), "6c-ordered-random"),
+            Row("ordered, augment", {}, _score(78.57), "6c"),
+        ),
+    ),
+    "table8": Experiment(
+        "Table VIII: epochs of pre-training, as shares of the paper's 300",
+        tuple(
+            Row(f"{epochs}", {}, _score(score), "6c" if epochs == 300 else f"6c-{epochs}-epochs")
+            for epochs, score in ((100, 76.68), (200, 78.11), (300, 78.57), (400, 77.70), (500, 78.00))
+        ),
+    ),
+    "table9": Experiment(
+        "Table IX: the first stage that is fine-tuned",
+        tuple(
+            Row(stage, {"extractor.fine_tune_from": stage}, _score(score))
+            for stage, score in (
+                ("conv1", 78.22),
+                ("conv2_x", 78.57),
+                ("conv3_x", 76.76),
+                ("conv4_x", 75.13),
+                ("conv5_x", 75.54),
+                ("none", 67.86),
+            )
+        ),
+    ),
+    "table10": Experiment(
+        "Table X: layers of the difference encoder (N_e) and of the decoder (N_d)",
+        _layers(76.97, 76.87, 75.22, 78.57, 77.25, 77.04, 76.81, 76.53, 76.38),
+    ),
+}

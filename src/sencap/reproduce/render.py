@@ -1,0 +1,66 @@
+"""An experiment's result as a Markdown table, with the paper's figures beside ours."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from sencap.reproduce.experiments import METRICS
+
+
+def summary(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and the sample's standard deviation (NaN for a single value)."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else float("nan")
+
+
+def as_markdown(result: dict[str, Any]) -> str:
+    """The table, how the order of the rows compares with the paper's, and what it was made with."""
+    rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
+    seeds = max(len(row["seeds"]) for row in rows.values())
+    lines = [
+        f"# {result['title']}",
+        "",
+        f"Scale `{result['scale']}`, split `{result['split']}`, mean ± standard deviation over {seeds} seeds; protocol "
+        "`ids`, × 100. Not the paper's conditions unless the scale is `paper`.",
+        "",
+        f"| | {' | '.join(METRICS)} | change accuracy | paper's S\\*m | parameters | pairs/s |",
+        "|---|" + "---:|" * (len(METRICS) + 4),
+    ]
+    for name, row in rows.items():
+        cells = [_cell([seed.get(metric) for seed in row["seeds"].values()], 2) for metric in METRICS]
+        cells.append(_cell([seed["change_accuracy"] for seed in row["seeds"].values()], 3))
+        paper, speed = row["paper"].get("S*m"), row["pairs_per_second"]
+        cells.append("–" if paper is None else f"{paper:.2f}")
+        cells.append(f"{row['parameters']:,}")
+        cells.append("–" if speed is None else f"{speed:.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_order(rows), f"`{result['signature']}`", "", _environment(result), ""])
+
+
+def _cell(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean, deviation = summary(known)
+    return f"{mean:.{digits}f}" + ("" if len(known) == 1 else f" ± {deviation:.{digits}f}")
+
+
+def _order(rows: dict[str, Any]) -> list[str]:
+    """Which pairs of rows stand the other way round than in the paper."""
+    ours, papers = {}, {}
+    for name, row in rows.items():
+        values = [seed["S*m"] for seed in row["seeds"].values() if seed.get("S*m") is not None]
+        if values and "S*m" in row["paper"]:
+            ours[name], papers[name] = statistics.fmean(values), row["paper"]["S*m"]
+    pairs = list(itertools.combinations(ours, 2))
+    other = [f"{a} / {b}" for a, b in pairs if (ours[a] - ours[b]) * (papers[a] - papers[b]) < 0]
+    if not pairs:
+        return []
+    agreeing = f"Of {len(pairs)} pairs of rows {len(pairs) - len(other)} stand in the paper's order by S\\*m"
+    return [agreeing + (f"; the other way round: {', '.join(other)}." if other else "."), ""]
+
+
+def _environment(result: dict[str, Any]) -> str:
+    return " · ".join(f"{key} {value}" for key, value in result["environment"].items())

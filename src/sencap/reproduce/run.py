@@ -1,0 +1,158 @@
+"""Runs an experiment: pre-trains, trains, evaluates, times, and renders; what is finished is not run again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from sencap.data.levir_cc import read_dataset
+from sencap.environment import environment
+from sencap.errors import SettingsError
+from sencap.images import read_pair
+from sencap.models.checkpoint import write_text
+from sencap.predictor import Predictor, load
+from sencap.pretraining.fit import pretrain
+from sencap.reproduce.plan import Options, Training, experiment_named, plan
+from sencap.reproduce.render import as_markdown
+from sencap.training.fit import BEST, fit
+from sencap.verbs.evaluate import evaluate
+
+SAME = "options.json"  # what all runs in one folder share
+TIMED_PAIRS, TIMED_ROUNDS = 16, 5
+
+log = logging.getLogger("sencap")
+
+
+def reproduce(name: str, options: Options) -> Path:
+    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``OUT/<name>.json``.
+
+    A run that was cut off goes on when the same is asked again. Returns the Markdown file.
+
+    Raises:
+        SettingsError: an unknown name, options that do not go together, or a folder of other options.
+        DataError: the data cannot be used.
+    """
+    experiment = experiment_named(name)
+    trainings = plan(experiment, options)
+    _check_folder(options)
+    for number, training in enumerate(trainings, start=1):
+        if training.done:
+            continue
+        log.info(f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}")
+        run(training, options)
+        _write(name, experiment.title, trainings, options, speeds={})
+    return _write(name, experiment.title, trainings, options, speeds=measure_speeds(trainings, options))
+
+
+def run(training: Training, options: Options) -> None:
+    """One training with all that it needs, to its report."""
+    if training.pretraining is not None and not training.pretraining.done:
+        log.info(f"pre-training {training.pretraining.name}")
+        pretrain(training.pretraining.settings)
+    out = Path(training.settings.out)
+    if not any(out.glob("report-beam-*.json")):
+        fit(training.settings)
+    report = evaluate(
+        options.test_data or options.data,
+        split=options.splits,  # type: ignore[arg-type]  # checked by Options
+        weights=out / BEST,
+        beam=training.row.beam,
+        device=_device(options),
+        decision="search",  # the literature's, and every system has it
+    )
+    write_text(training.report, json.dumps(report) + "\n")
+
+
+def measure_speeds(trainings: list[Training], options: Options) -> dict[str, float]:
+    """Pairs per second of each row's first seed: medians of rounds in which the rows take turns."""
+    pairs = read_dataset(options.test_data or options.data, splits=options.splits)[:TIMED_PAIRS]
+    images = [read_pair(pair.before, pair.after) for pair in pairs]
+    first: dict[str, Predictor] = {}
+    for training in trainings:
+        if training.row.name not in first:
+            weights = Path(training.settings.out) / BEST
+            first[training.row.name] = load(
+                weights, beam=training.row.beam, device=_device(options), decision="search"
+            )
+    times: dict[str, list[float]] = {name: [] for name in first}
+    for round_ in range(TIMED_ROUNDS + 1):
+        for name, predictor in first.items():
+            began = time.perf_counter()
+            predictor.caption_pairs(images)
+            if round_:  # the first is for warming up
+                times[name].append(time.perf_counter() - began)
+    return {name: len(images) / statistics.median(taken) for name, taken in times.items()}
+
+
+def _device(options: Options) -> str:
+    return {"gpu": "cuda"}.get(options.hardware.accelerator, options.hardware.accelerator)
+
+
+def _check_folder(options: Options) -> None:
+    """One folder holds runs on the same data at the same scale, or tables would mix what cannot be compared."""
+    same = {
+        "data": Path(options.data).name,
+        "test_data": options.test_data and Path(options.test_data).name,
+        "split": options.split,
+        "scale": options.scale,
+        "captions": options.captions and Path(options.captions).name,
+        "places": options.places and Path(options.places).name,
+        "imagenet": options.imagenet and Path(options.imagenet).name,
+    }
+    path = Path(options.out) / SAME
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else same
+    differing = [
+        f"{key}={before[key]} there, {key}={value} now"
+        for key, value in same.items()
+        if before[key] != value and None not in (before[key], value)
+    ]
+    if differing:
+        raise SettingsError(
+            f"out={options.out} holds runs of another kind ({'; '.join(differing)}); choose another folder"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(
+        path, json.dumps({**same, **{k: v for k, v in before.items() if v is not None}}, indent=2) + "\n"
+    )
+
+
+def _write(
+    name: str, title: str, trainings: list[Training], options: Options, *, speeds: dict[str, float]
+) -> Path:
+    rows: dict[str, dict[str, Any]] = {}
+    for training in trainings:
+        row = rows.setdefault(
+            training.row.name,
+            {"settings": dict(training.row.settings), "init": training.row.init, "beam": training.row.beam}
+            | {
+                "paper": dict(training.row.paper),
+                "seeds": {},
+                "pairs_per_second": speeds.get(training.row.name),
+            },
+        )
+        if training.done:
+            report = json.loads(training.report.read_text(encoding="utf-8"))
+            row["parameters"] = report["parameters"]["total"]
+            row["seeds"][str(training.seed)] = {
+                **report["ids"]["all"],
+                "change_accuracy": report["change_accuracy"],
+            }
+            signature, references = report["signatures"]["ids"], report["reference_rows"]
+    result = {
+        "experiment": name,
+        "title": title,
+        "scale": options.scale,
+        "split": options.split,
+        "signature": signature,
+        "reference_rows": references,
+        "rows": rows,
+        "environment": environment(),
+    }
+    out = Path(options.out)
+    write_text(out / f"{name}.json", json.dumps(result, indent=2) + "\n")
+    write_text(out / f"{name}.md", as_markdown(result))
+    return out / f"{name}.md"

@@ -1,0 +1,129 @@
+"""How large an experiment is run: the paper's size, one that a CPU can do, and one that only shows that it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sencap.errors import SettingsError, nearest
+
+S = TypeVar("S")
+LITE0_MEAN, LITE0_STD = (0.498,) * 3, (0.502,) * 3
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What all rows of all experiments share at one size.
+
+    training: settings of `sencap train` that differ from the paper's recipe. compared: those that the compared
+    systems (their frozen extractors) get beside. pretraining: settings of `sencap pretrain` that differ.
+    default_init: how an extractor starts in the tables that are not about it. seeds: the training seeds.
+    """
+
+    training: Mapping[str, Any] = field(default_factory=dict)
+    compared: Mapping[str, Any] = field(default_factory=dict)
+    pretraining: Mapping[str, Any] = field(default_factory=dict)
+    default_init: str = "6c"
+    seeds: tuple[int, ...] = (42, 43, 44)
+
+
+SCALES: dict[str, Scale] = {
+    "paper": Scale(),
+    "small": Scale(
+        training={
+            "dimension": 256,
+            "size": 96,
+            "mean": LITE0_MEAN,
+            "std": LITE0_STD,
+            "extractor.backbone": "tf_efficientnet_lite0",
+            "extractor.fine_tune_from": "conv1",
+            "difference.dropout": 0.3,
+            "decoder.dropout": 0.3,
+            "loading.batch_size": 40,
+            "loading.one_pass": True,
+            "loading.cache": True,
+            "loading.colour": 0.5,
+            "loading.geometry": True,
+            "optimisation.epochs": 8,
+            "optimisation.learning_rate": 5e-4,
+            "optimisation.weight_decay": 0.05,
+            "optimisation.schedule": "cosine",
+            "optimisation.average": 0.98,
+        },
+        pretraining={
+            "backbone": "tf_efficientnet_lite0",
+            "mean": LITE0_MEAN,
+            "std": LITE0_STD,
+            "views.crop": 96,
+            "contrast.queue": 512,
+            "contrast.momentum": 0.99,
+            "contrast.groups": 2,
+            "contrast.mask_own": True,
+            "optimisation.epochs": 60,
+            "optimisation.batch_size": 64,
+            "watch.every": 10,
+        },
+        default_init="imagenet",
+        seeds=(1, 2, 3),
+    ),
+    "smoke": Scale(
+        training={
+            "dimension": 32,
+            "size": 64,
+            "extractor.backbone": "test_resnet",
+            "difference.heads": 4,
+            "decoder.heads": 4,
+            "vocabulary.minimum_count": 1,
+            "loading.batch_size": 20,
+            "loading.one_pass": True,
+            "optimisation.epochs": 1,
+        },
+        pretraining={
+            "backbone": "test_resnet",
+            "views.crop": 32,
+            "contrast.queue": 16,
+            "contrast.dimension": 8,
+            "contrast.groups": 1,
+            "contrast.mask_own": True,
+            "optimisation.epochs": 3,
+            "optimisation.batch_size": 4,
+            "watch.held_out": 0,
+        },
+        default_init="random",
+        seeds=(1,),
+    ),
+}
+
+
+def scale_named(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        SettingsError: there is none, with the nearest.
+    """
+    if name not in SCALES:
+        raise SettingsError(f"scale={name!r} is unknown; {nearest(name, SCALES)}")
+    return SCALES[name]
+
+
+def changed(settings: S, values: Mapping[str, Any]) -> S:
+    """Frozen settings with other values; ``{"difference.layers": 3}`` reaches into a group.
+
+    Raises:
+        SettingsError: no such setting, with the nearest; or a value that is refused.
+    """
+    known = [f.name for f in dataclasses.fields(settings)]  # type: ignore[arg-type]
+    groups: dict[str, dict[str, Any]] = {}
+    own: dict[str, Any] = {}
+    for key, value in values.items():
+        head, _, rest = key.partition(".")
+        if head not in known:
+            raise SettingsError(f"{key} is not a setting; {nearest(head, known)}")
+        if rest:
+            groups.setdefault(head, {})[rest] = value
+        else:
+            own[head] = value
+    own |= {head: changed(getattr(settings, head), inner) for head, inner in groups.items()}
+    return dataclasses.replace(settings, **own)  # type: ignore[type-var]

@@ -1,0 +1,78 @@
+"""`sencap reproduce`: a table or figure of the paper."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sencap.config import HardwareSettings
+
+
+def command(
+    name: str,
+    *,
+    data: str,
+    out: str = "runs/reproduce",
+    scale: Literal["paper", "small", "smoke"] = "small",
+    test_data: str | None = None,
+    split: str = "test",
+    places: str | None = None,
+    imagenet: str | None = None,
+    init: str | None = None,
+    captions: str | None = None,
+    seeds: str | None = None,
+    hardware: HardwareSettings = HardwareSettings(),  # noqa: B008  (frozen)
+    dry_run: bool = False,
+    quiet: bool = False,
+) -> str:
+    """Run a table of the paper on your data, and render it with the paper's figures beside yours.
+
+    Input: captioned pairs, and what the table's rows start from. Output: OUT/NAME.md and OUT/NAME.json, written anew
+    after every run; the runs themselves under OUT/training and OUT/pretraining, shared by all tables. A command that
+    was stopped or killed goes on when it is given again. The plan is shown first.
+
+    Args:
+        name: table1 to table10.
+        data: The folder of captioned pairs: train, val for selection, test.
+        out: The folder of all runs and tables of one kind of data and one scale.
+        scale: paper: its recipe; small: EfficientNet-lite0 at 96 pixels, a few epochs, for a CPU; smoke: does it run.
+        test_data: Another folder whose pairs are scored.
+        split: The split that is scored; several are joined by a plus sign: val+test.
+        places: Dated images of places for the pre-training of Tables II, III, VII and VIII (see docs/seasons.md).
+        imagenet: A file of ImageNet weights of the scale's backbone.
+        init: Weights that the extractor starts from in the tables that are not about it (default: the scale's).
+        captions: The captions whose words are known (default: those of data).
+        seeds: Seeds joined by commas, instead of the scale's: 1,2,3.
+        hardware: Where it runs.
+        dry_run: Show the plan only.
+        quiet: No progress bars.
+    """
+    from sencap.errors import SettingsError
+    from sencap.reproduce.estimate import describe
+    from sencap.reproduce.plan import Options, experiment_named, plan
+    from sencap.reproduce.run import reproduce
+
+    try:
+        chosen = tuple(int(text) for text in seeds.split(",")) if seeds else ()
+    except ValueError as error:
+        raise SettingsError(f"seeds={seeds} are not whole numbers joined by commas, like 1,2,3") from error
+    options = Options(
+        data=data,
+        out=out,
+        scale=scale,
+        test_data=test_data,
+        split=split,
+        places=places,
+        imagenet=imagenet,
+        init=init,
+        captions=captions,
+        seeds=chosen,
+        hardware=hardware,
+        progress=not quiet,
+    )
+    planned = describe(plan(experiment_named(name), options), options)
+    if dry_run:
+        return planned
+    import sys
+
+    sys.stderr.write(planned + "\n")
+    return reproduce(name, options).read_text(encoding="utf-8")

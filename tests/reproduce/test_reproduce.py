@@ -1,0 +1,195 @@
+"""The paper's tables as commands: every one runs at smoke scale, shares runs, resumes, and refuses to mix."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sencap.cli import main
+from sencap.config import TrainingSettings
+from sencap.data.seasons import SyntheticPlaces, pack
+from sencap.errors import SettingsError
+from sencap.models.variants import SYSTEMS
+from sencap.reproduce import EXPERIMENTS, Options, reproduce
+from sencap.reproduce import run as running
+from sencap.reproduce.experiments import METRICS
+from sencap.reproduce.plan import plan, pretraining_named
+from sencap.reproduce.render import as_markdown, summary
+from sencap.reproduce.scales import SCALES, changed
+from sencap.training.fit import fit as train
+
+RUNNABLE = {
+    name: e
+    for name, e in EXPERIMENTS.items()
+    if {r.settings.get("system", "sen") for r in e.rows} <= set(SYSTEMS)
+}
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Options:
+    """One folder for all tables, as a user would have it: what they share is run once."""
+    places = tmp_path_factory.mktemp("places") / "packed"
+    pack(SyntheticPlaces(8, size=64), places, size=64, workers=1, progress=False)
+    out = str(tmp_path_factory.mktemp("reproduce"))
+    return Options(data=str(tiny_data), out=out, scale="smoke", places=str(places), progress=False)
+
+
+@pytest.fixture
+def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR takes longer than all else at this scale; its column is then empty."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+
+
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smoke: Options) -> None:
+    text = reproduce(name, smoke).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = EXPERIMENTS[name].rows
+    assert len(lines) == 1 + len(rows)
+    for row, line in zip(rows, lines[1:], strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[0] == row.name
+        assert cells[len(METRICS) + 2] == f"{row.paper['S*m']:.2f}"
+        assert float(cells[-1]) > 0
+        assert int(cells[-2].replace(",", "")) > 1000
+    result = json.loads((Path(smoke.out) / f"{name}.json").read_text(encoding="utf-8"))
+    assert result["environment"]["sencap"]
+    assert "protocol:ids" in result["signature"]
+
+
+@pytest.mark.usefixtures("no_java")
+def test_what_is_finished_is_not_run_again_and_what_is_missing_is(
+    smoke: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reproduce("table6", smoke)
+    trained: list[str] = []
+
+    def record(settings: TrainingSettings) -> Path:
+        trained.append(settings.out)
+        return real(settings)
+
+    real = train
+    monkeypatch.setattr(running, "fit", record)
+    reproduce("table6", smoke)
+    assert trained == []
+    missing = plan(EXPERIMENTS["table6"], smoke)[1]
+    shutil.rmtree(missing.settings.out)
+    reproduce("table6", smoke)
+    assert trained == [missing.settings.out]
+
+
+def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> None:
+    options = Options(
+        data=str(tiny_data), out="o", scale="small", places="synthetic:4", imagenet="weights.pth"
+    )
+    folders = {
+        name: [t.settings.out for t in plan(experiment, options) if t.seed == 1]
+        for name, experiment in RUNNABLE.items()
+    }
+    assert all(len(set(outs)) == len(outs) for outs in folders.values())
+    assert folders["table5"][-1] == folders["table6"][-1] == folders["table4"][-1] == folders["table10"][3]
+    assert folders["table2"][3] == folders["table7"][3] == folders["table8"][2] == folders["table3"][2]
+    assert folders["table2"][1] == folders["table5"][-1]  # at this scale ImageNet is the default start
+
+
+def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> None:
+    options = Options(
+        data=str(tiny_data), out="o", scale="paper", places="synthetic:4", imagenet="weights.pth"
+    )
+    sen = plan(EXPERIMENTS["table2"], options)[-1]
+    recipe = TrainingSettings(data=str(tiny_data), out=sen.settings.out, seed=44)
+    extractor = dataclasses.replace(recipe.extractor, init=sen.settings.extractor.init)
+    assert sen.settings == dataclasses.replace(recipe, extractor=extractor)
+    assert sen.pretraining is not None
+    before = sen.pretraining.settings
+    assert (before.method, before.order, before.season) == ("moco-6c", "ordered", "augment")
+    assert (before.optimisation.epochs, before.optimisation.batch_size, before.contrast.queue) == (
+        300,
+        256,
+        65_536,
+    )
+    epochs = [
+        pretraining_named(f"6c-{n}-epochs", options).settings.optimisation.epochs
+        for n in (100, 200, 400, 500)
+    ]
+    assert epochs == [100, 200, 400, 500]
+
+
+@pytest.mark.usefixtures("no_java")
+def test_what_cannot_be_run_says_what_is_missing(tiny_data: Path, tmp_path: Path, smoke: Options) -> None:
+    bare = Options(data=str(tiny_data), out=str(tmp_path), scale="small")
+    with pytest.raises(SettingsError, match="--imagenet FILE"):
+        plan(EXPERIMENTS["table2"], bare)
+    with pytest.raises(SettingsError, match="name them with --places"):
+        plan(EXPERIMENTS["table3"], bare)
+    with pytest.raises(SettingsError, match="did you mean 'table10'"):
+        reproduce("tabel10", bare)
+    with pytest.raises(SettingsError, match="scale='smal'"):
+        Options(data="d", out="o", scale="smal")
+    with pytest.raises(SettingsError, match="'tset' is none of"):
+        Options(data="d", out="o", split="val+tset")
+    reproduce("table6", smoke)
+    with pytest.raises(SettingsError, match="split=test there, split=val now"):
+        reproduce("table6", dataclasses.replace(smoke, split="val"))
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "reproduce",
+        "table2",
+        "--data",
+        str(tiny_data),
+        "--out",
+        str(tmp_path / "o"),
+        "--scale",
+        "smoke",
+    ]
+    assert main([*arguments, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("4 runs, 0 of them done; about ")
+    assert "pre-training 6c: " in shown
+    assert "SSL4EO 3C, seed 1: " in shown
+    assert not (tmp_path / "o").exists()
+
+
+def test_settings_are_changed_by_their_dotted_names() -> None:
+    settings = TrainingSettings(data="d", out="o")
+    other = changed(settings, {"difference.layers": 3, "decoder.layers": 2, "seed": 7})
+    assert (other.difference.layers, other.decoder.layers, other.seed) == (3, 2, 7)
+    assert changed(settings, {}) == settings
+    with pytest.raises(SettingsError, match="did you mean 'layers'"):
+        changed(settings, {"difference.layer": 3})
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_names_settings_that_exist(scale: str) -> None:
+    changed(TrainingSettings(data="d", out="o"), SCALES[scale].training)
+
+
+def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
+    assert summary([1.0, 3.0]) == pytest.approx((2.0, 2**0.5))
+
+    def seeds(*scores: float) -> dict[str, dict[str, float]]:
+        return {str(seed): {"S*m": score, "change_accuracy": 0.5} for seed, score in enumerate(scores)}
+
+    row = {"parameters": 10, "pairs_per_second": None}
+    rows = {
+        "a": row | {"seeds": seeds(1.0, 3.0), "paper": {"S*m": 9.0}},
+        "b": row | {"seeds": seeds(5.0), "paper": {"S*m": 8.0}},
+        "c": row | {"seeds": seeds(6.0), "paper": {"S*m": 8.5}},
+    }
+    text = as_markdown(
+        {"title": "T", "scale": "smoke", "split": "test", "signature": "s", "rows": rows, "environment": {}}
+    )
+    assert "| 2.00 ± 1.41 |" in text
+    assert (
+        "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c." in text
+    )
