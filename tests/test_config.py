@@ -48,8 +48,16 @@ CONFLICTS: list[tuple[Make, dict[str, Any], tuple[str, ...]]] = [
         {"kernel_size": 3, "shared_convolution": False},
         ("difference.kernel_size=3", "difference.shared_convolution=false"),
     ),
-    (ModelSettings, {"dimension": 100}, ("dimension=100", "difference.heads=8")),
-    (ModelSettings, {"decoder": DecoderSettings(heads=7)}, ("dimension=512", "decoder.heads=7")),
+    (
+        ModelSettings,
+        {"dimension": 100, "difference": DifferenceSettings(heads=8)},
+        ("dimension=100", "difference.heads=8"),
+    ),
+    (
+        ModelSettings,
+        {"dimension": 512, "decoder": DecoderSettings(heads=7)},
+        ("dimension=512", "decoder.heads=7"),
+    ),
     (ModelSettings, {"dimension": 8}, ("difference.reduction=16", "dimension=8")),
     (
         TrainingSettings,
@@ -58,7 +66,7 @@ CONFLICTS: list[tuple[Make, dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         TrainingSettings,
-        {"data": ["d"], "out": "o", "dimension": 100},
+        {"data": ["d"], "out": "o", "dimension": 100, "difference": DifferenceSettings(heads=8)},
         ("dimension=100", "difference.heads=8"),
     ),
 ]
@@ -84,6 +92,7 @@ WRONG: list[tuple[Make, dict[str, Any], str]] = [
     (DifferenceSettings, {"dropout": 1.0}, "difference.dropout is 1.0; it must be in [0, 1)"),
     (DifferenceSettings, {"position_dropout": -0.1}, "difference.position_dropout is -0.1"),
     (DifferenceSettings, {"dropout": float("nan")}, "difference.dropout is nan"),
+    (ExtractorSettings, {"grid": 0}, "extractor.grid is 0; it must be at least 1"),
     (DecoderSettings, {"layers": 0}, "decoder.layers is 0"),
     (DecoderSettings, {"expansion": 0}, "decoder.expansion is 0"),
     (DecoderSettings, {"max_words": 0}, "decoder.max_words is 0"),
@@ -161,13 +170,16 @@ def test_the_defaults_are_the_papers() -> None:
     settings = TrainingSettings(data=["d"], out="o")
     model, optimisation = settings.model, settings.optimisation
     assert model == ModelSettings()
-    assert (model.system, model.dimension) == ("sen", 512)
+    assert model.system == "sen"
+    assert (model.extractor, model.decoder) == (ExtractorSettings(), DecoderSettings())
     assert model.size == 256
     assert model.mean == (0.485, 0.456, 0.406)
     assert model.std == (0.229, 0.224, 0.225)
-    assert (model.difference.layers, model.difference.heads, model.difference.dropout) == (2, 8, 0.5)
-    assert (model.decoder.layers, model.decoder.heads, model.decoder.expansion) == (1, 8, 4)
-    assert (model.decoder.dropout, model.decoder.max_words) == (0.5, 50)
+    assert model.decoder.max_words == 50
+    # the system's own, tested in tests/models/test_systems.py
+    for part in (model, model.extractor, model.difference, model.decoder):
+        for name in ("dimension", "backbone", "stage", "structure", "grid", "layers", "heads", "dropout"):
+            assert getattr(part, name, None) is None
     assert (settings.vocabulary.splits, settings.vocabulary.minimum_count) == (("train", "val", "test"), 6)
     assert (optimisation.learning_rate, optimisation.epochs, optimisation.clip_value) == (2e-4, 40, 5.0)
     assert (optimisation.patience, optimisation.decay, optimisation.weight_decay) == (3, 0.7, 0.0)
@@ -250,9 +262,10 @@ def extractors(draw: st.DrawFn) -> ExtractorSettings:
     stage = draw(st.integers(1, 4))
     allowed = [s for s in get_args(FineTuneFrom) if s == "none" or int(s[4]) - 1 <= stage]
     return ExtractorSettings(
-        backbone=draw(st.text(max_size=20)),
-        stage=stage,
-        structure=draw(st.sampled_from(get_args(Structure))),
+        backbone=draw(st.none() | st.text(max_size=20)),
+        stage=draw(st.sampled_from([stage, None])),
+        structure=draw(st.none() | st.sampled_from(get_args(Structure))),
+        grid=draw(st.none() | st.integers(1, 20)),
         init=draw(st.none() | st.text(max_size=20)),
         fine_tune_from=draw(st.sampled_from(allowed)),
         frozen_statistics=draw(st.sampled_from(get_args(FrozenStatistics))),
@@ -263,9 +276,9 @@ def extractors(draw: st.DrawFn) -> ExtractorSettings:
 def differences(draw: st.DrawFn) -> DifferenceSettings:
     shared = draw(st.booleans())
     return DifferenceSettings(
-        layers=draw(st.integers(1, 9)),
-        heads=draw(heads),
-        dropout=draw(fractions),
+        layers=draw(st.none() | st.integers(1, 9)),
+        heads=draw(st.none() | heads),
+        dropout=draw(st.none() | fractions),
         position_dropout=draw(fractions),
         reduction=draw(st.integers(1, 16)),
         kernel_size=draw(st.integers(1, 64)) if shared else 1,
@@ -279,7 +292,7 @@ def differences(draw: st.DrawFn) -> DifferenceSettings:
 models = st.builds(
     ModelSettings,
     system=st.sampled_from(["sen", "sen-dual", "anything"]),
-    dimension=st.integers(2, 128).map(lambda n: 8 * n),
+    dimension=st.none() | st.integers(2, 128).map(lambda n: 8 * n),
     size=st.integers(32, 1024),
     mean=colours,
     std=colours,

@@ -1,8 +1,10 @@
 """The settings of a captioner and of its training: typed, checked at birth, torch-free.
 
 A field here is a flag of the command line (``--extractor.backbone``), a key of the YAML file and a line of the
-help; its default is the paper's value. A value out of range, or two that do not go together, fail as soon as
-the object is made, with a message that names each setting involved.
+help; its default is the paper's value. Where each system has its own, the default is None, and the number stands
+in the system's function in `sencap.models.variants`. A value out of range, or two that do not go together, fail as
+soon as the object is made, with a message that names each setting involved; what depends on a system's own numbers
+fails when the model is built, which `sencap train` does before it reads data.
 """
 
 from __future__ import annotations
@@ -24,55 +26,62 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _at_least(owner: str, name: str, value: float, bound: float) -> None:
+def _at_least(owner: str, name: str, value: float | None, bound: float) -> None:
+    if value is None:
+        return  # the system's own
     if not value >= bound:  # NaN is not
         raise SettingsError(f"{owner}.{name} is {value}; it must be at least {bound}")
     if isinstance(bound, int) and not isinstance(value, int):
         raise SettingsError(f"{owner}.{name} is {value}; it must be a whole number")
 
 
-def _fraction(owner: str, name: str, value: float) -> None:
-    if not 0 <= value < 1:
+def _fraction(owner: str, name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value < 1:
         raise SettingsError(f"{owner}.{name} is {value}; it must be in [0, 1)")
 
 
-def _one_of(owner: str, name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
+def _one_of(owner: str, name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
         raise SettingsError(f"{owner}.{name} is {value!r}, which is unknown; {nearest(value, known)}")
 
 
 @dataclass(frozen=True)
 class ExtractorSettings:
-    """The bi-temporal feature extractor, Eq. (2) and (3).
+    """The bi-temporal feature extractor, Eq. (2) and (3); None is the system's own.
 
     Attributes:
         backbone: Any timm model with a feature map, by timm's name: resnet18/34/50/101,
-            tf_efficientnet_lite0, convnext_tiny, …
-        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1 exist too.
+            tf_efficientnet_lite0, convnext_tiny, … (sen: resnet50)
+        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1 exist too. (sen: 4)
         structure: single-cat: the two dates' channels concatenated into one stream (SEN); single-sub: the
-            difference image (after - before) in one stream; dual: each date through one shared stream.
+            difference image (after - before) in one stream; dual: each date through one shared stream. (sen:
+            single-cat; the compared systems are dual and take no other)
+        grid: Side of the square grid that the compared systems pool the features to. (14; psnet: 7)
         init: Weights the backbone starts from: a file or folder, recognised by its content, or timm:NAME (see
             docs/weights.md); nothing for random ones.
         fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is frozen;
-            none: everything is (the projection P is always trained).
+            none: everything is (the projection P is always trained). (sen: conv2_x; the compared systems: none)
         frozen_statistics: Whether the BatchNorm statistics of the frozen part go on moving in training
-            (moving, as in the released code) or stay (fixed).
+            (moving, as in SEN's released code) or stay (fixed). (sen: moving; the compared systems: fixed)
     """
 
-    backbone: str = "resnet50"
-    stage: int = 4
-    structure: Structure = "single-cat"
+    backbone: str | None = None
+    stage: int | None = None
+    structure: Structure | None = None
+    grid: int | None = None
     init: str | None = None
-    fine_tune_from: FineTuneFrom = "conv2_x"
-    frozen_statistics: FrozenStatistics = "moving"
+    fine_tune_from: FineTuneFrom | None = None
+    frozen_statistics: FrozenStatistics | None = None
 
     def __post_init__(self) -> None:
-        if self.stage not in (1, 2, 3, 4):
+        if self.stage not in (None, 1, 2, 3, 4):
             raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
         _one_of("extractor", "structure", self.structure, get_args(Structure))
         _one_of("extractor", "fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
         _one_of("extractor", "frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics))
-        if self.fine_tune_from.startswith("conv"):
+        _at_least("extractor", "grid", self.grid, 1)
+        if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
+            assert self.fine_tune_from is not None
             start = int(self.fine_tune_from[4])
             if start - 1 > self.stage:
                 raise SettingsError(
@@ -84,13 +93,15 @@ class ExtractorSettings:
 
 @dataclass(frozen=True)
 class DifferenceSettings:
-    """The difference encoder: SFE, Eq. (4)-(5), then N_e layers of CAGD, Eq. (6)-(14).
+    """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then N_e layers of CAGD, Eq. (6)-(14))
+
+    The settings from `reduction` on are SEN's alone.
 
     Attributes:
-        layers: N_e, the number of CAGD layers.
-        heads: Attention heads.
-        dropout: Dropout inside CAGD.
-        position_dropout: Dropout after the positions are added.
+        layers: N_e, the number of layers. (sen: 2 of CAGD)
+        heads: Attention heads. (sen: 8)
+        dropout: Dropout inside the layers. (sen: 0.5)
+        position_dropout: Dropout after the positions are added. (sen: 0.1)
         reduction: The channel attention's bottleneck is D / reduction wide.
         kernel_size: Kernel of SFE's shared convolution (1 in the paper, at the extractor's stride).
         shared_convolution: SFE's convolution shared by the dates. Off: the channel attention looks at F itself.
@@ -100,10 +111,10 @@ class DifferenceSettings:
         self_attention: CAGD's self attention. Off: the difference itself is added to the running feature.
     """
 
-    layers: int = 2
-    heads: int = 8
-    dropout: float = 0.5
-    position_dropout: float = 0.1
+    layers: int | None = None
+    heads: int | None = None
+    dropout: float | None = None
+    position_dropout: float | None = None
     reduction: int = 16
     kernel_size: int = 1
     shared_convolution: bool = True
@@ -125,22 +136,22 @@ class DifferenceSettings:
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """The transformer decoder, Eq. (15)-(17).
+    """The caption decoder; None is the system's own. (sen: a transformer, Eq. (15)-(17))
 
     Attributes:
-        layers: N_d, the number of decoder layers.
-        heads: Attention heads.
-        expansion: The feed-forward network is expansion·D wide.
-        dropout: Dropout inside the layers and before the output.
-        position_dropout: Dropout after the positions are added.
+        layers: N_d, the number of decoder layers. (sen: 1)
+        heads: Attention heads. (sen: 8)
+        expansion: The feed-forward network is this many times as wide as the decoder. (sen: 4)
+        dropout: Dropout inside the layers and before the output. (sen: 0.5)
+        position_dropout: Dropout after the positions are added. (sen: 0.1)
         max_words: The longest caption, <start> and <end> not counted.
     """
 
-    layers: int = 1
-    heads: int = 8
-    expansion: int = 4
-    dropout: float = 0.5
-    position_dropout: float = 0.1
+    layers: int | None = None
+    heads: int | None = None
+    expansion: int | None = None
+    dropout: float | None = None
+    position_dropout: float | None = None
     max_words: int = 50
 
     def __post_init__(self) -> None:
@@ -156,7 +167,7 @@ class ModelSettings:
 
     Attributes:
         system: The system's name, as `sencap info --list-systems` prints them.
-        dimension: D, the embedding width shared by the parts.
+        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of all)
         size: Side of the square that images are resized to where they differ from it, in pixels.
         mean: Mean of R, G, B on the scale 0-1 that both images are normalised with.
         std: Standard deviation of R, G, B on the scale 0-1.
@@ -166,7 +177,7 @@ class ModelSettings:
     """
 
     system: str = "sen"
-    dimension: int = 512
+    dimension: int | None = None
     size: int = 256
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -184,18 +195,23 @@ class ModelSettings:
                 )
         if min(self.std) <= 0:
             raise SettingsError(f"std is {self.std}; each value must be above 0")
+        if self.dimension is not None:
+            self._check_width(self.dimension)
+
+    def _check_width(self, dimension: int) -> None:
         for part in ("difference", "decoder"):
             heads = getattr(self, part).heads
-            if self.dimension % heads:
+            if heads is not None and dimension % heads:
                 raise SettingsError(
-                    f"dimension={self.dimension} cannot be split into {part}.heads={heads} heads; "
+                    f"dimension={dimension} cannot be split into {part}.heads={heads} heads; "
                     "choose a multiple"
                 )
-        if self.dimension % 2:
-            raise SettingsError(f"dimension={self.dimension} is odd; sinusoidal positions need an even one")
-        if self.difference.channel_attention and self.dimension < self.difference.reduction:
+        if dimension % 2:
+            raise SettingsError(f"dimension={dimension} is odd; positions need an even one")
+        is_sen = self.system == "sen" or self.system.startswith("sen-")
+        if is_sen and self.difference.channel_attention and dimension < self.difference.reduction:
             raise SettingsError(
-                f"difference.reduction={self.difference.reduction} leaves nothing of dimension={self.dimension}"
+                f"difference.reduction={self.difference.reduction} leaves nothing of dimension={dimension}"
             )
 
 
@@ -332,7 +348,7 @@ class TrainingSettings:
         selection_data: Folder whose val split selects the best checkpoint (the first of data if not given).
         start: A checkpoint folder whose weights and vocabulary the run starts from.
         system: The system's name, as `sencap info --list-systems` prints them.
-        dimension: D, the embedding width shared by the parts.
+        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of all)
         size: Side of the square that images are resized to where they differ from it, in pixels.
         mean: Mean of R, G, B on the scale 0-1.
         std: Standard deviation of R, G, B on the scale 0-1.
@@ -353,7 +369,7 @@ class TrainingSettings:
     selection_data: str | None = None
     start: str | None = None
     system: str = "sen"
-    dimension: int = 512
+    dimension: int | None = None
     size: int = 256
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD

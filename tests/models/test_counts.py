@@ -16,7 +16,7 @@ from sencap.models.captioner import count_parameters
 from sencap.models.decoders import TransformerDecoder
 from sencap.models.difference import SENDifference
 from sencap.models.extractors import FeatureExtractor
-from sencap.models.variants import SYSTEMS, build
+from sencap.models.variants import build
 
 
 def counts(settings: ModelSettings, vocabulary_size: int) -> dict[str, int]:
@@ -184,7 +184,7 @@ def test_freezing_removes_nothing(start: Any) -> None:
     assert counts(settings, 501)["total"] == 39_866_101
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ["sen", "sen-single-sub", "sen-dual"])
 def test_systems_of_table_iv(system: str) -> None:
     found = counts(ModelSettings(system=system), 501)
     conv1 = 6 if system == "sen" else 3

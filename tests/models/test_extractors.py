@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reference.weights import randomised
-from sencap.config import ExtractorSettings, FineTuneFrom
-from sencap.errors import SencapError, SettingsError, ShapeError
-from sencap.models.extractors import STAGES, FeatureExtractor
+from sencap.config import FineTuneFrom, ModelSettings
+from sencap.errors import CheckpointError, SencapError, SettingsError, ShapeError
+from sencap.models.extractors import STAGES, Extractor, FeatureExtractor, PooledExtractor
+from sencap.models.variants import build
+from sencap.models.weights import initialise_backbone
 
 # What of each backbone lies before and in each stage; the stage of stride 2 is the stem's.
 LAYOUTS: dict[str, list[list[str]]] = {
@@ -99,7 +104,7 @@ def test_a_training_step_moves_what_is_trained_and_leaves_what_is_frozen() -> No
         assert torch.equal(parameter, before[name]) == frozen, name
 
 
-def running_means(built: FeatureExtractor) -> dict[str, Tensor]:
+def running_means(built: Extractor) -> dict[str, Tensor]:
     return {
         n: b.clone() for n, b in built.backbone.named_buffers() if n.endswith(("running_mean", "running_var"))
     }
@@ -150,9 +155,15 @@ def test_fixed_statistics_survive_a_parents_train_call() -> None:
 
 
 def test_the_default_is_the_papers_code() -> None:
-    settings = ExtractorSettings()
-    assert (settings.backbone, settings.stage, settings.structure) == ("resnet50", 4, "single-cat")
-    assert (settings.fine_tune_from, settings.frozen_statistics) == ("conv2_x", "moving")
+    with torch.device("meta"):
+        built = build(ModelSettings(), 9).extractor
+    assert isinstance(built, FeatureExtractor)
+    assert (built.channels, built.stage, built.structure) == (2048, 4, "single-cat")
+    assert built.frozen_statistics == "moving"
+    trained = {name for name, p in built.backbone.named_parameters() if p.requires_grad}
+    frozen = {name for name, p in built.backbone.named_parameters() if not p.requires_grad}
+    assert frozen == {"conv1.weight", "bn1.weight", "bn1.bias"}
+    assert any(name.startswith("layer1.") for name in trained)
 
 
 def test_single_cat_tells_before_from_after() -> None:
@@ -260,3 +271,81 @@ def test_memory_layout_does_not_change_the_numbers() -> None:
         built.to(memory_format=torch.contiguous_format)
         plain = built.P(built.backbone(images.reshape(2, 6, 32, 32).contiguous())[-1])
     torch.testing.assert_close(fast[:, 0], plain, rtol=0, atol=1e-5)
+
+
+# ---------------------------------------------------------------- of the compared systems
+
+
+@pytest.mark.parametrize(("backbone", "stage"), [("resnet18", 3), ("test_efficientnet", 3), ("test_vit", 3)])
+@pytest.mark.parametrize(("size", "grid"), [(64, 4), (64, 3), (48, 5)])
+def test_pooled_features_have_the_grid_whatever_the_size(
+    backbone: str, stage: int, size: int, grid: int
+) -> None:
+    torch.manual_seed(0)
+    built = PooledExtractor(backbone=backbone, stage=stage, grid=grid).eval()
+    images = pairs(2, size)
+    with torch.inference_mode():
+        features, swapped = built(images), built(images.flip(1))
+    assert features.shape == (2, 2, built.channels, grid, grid)
+    torch.testing.assert_close(features.flip(1), swapped, rtol=0, atol=1e-5)
+    assert not torch.allclose(features[:, 0], features[:, 1], atol=1e-3)
+
+
+def test_pooling_is_the_mean_of_the_cells() -> None:
+    torch.manual_seed(0)
+    built = PooledExtractor(backbone="resnet18", stage=1, grid=4).eval()
+    images = pairs(1, 32)
+    with torch.inference_mode():
+        maps = built.backbone(images[:, 1])[-1]  # 8×8
+        by_hand = maps.view(1, -1, 4, 2, 4, 2).mean((3, 5))
+        torch.testing.assert_close(built(images)[:, 1], by_hand)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "test_vit"])
+def test_the_compared_systems_backbone_is_frozen_with_its_statistics(backbone: str) -> None:
+    built = PooledExtractor(backbone=backbone, stage=3, grid=2)
+    nn.Sequential(built).train()
+    assert not any(p.requires_grad for p in built.parameters())
+    assert not any(
+        module.training for module in built.backbone.modules() if list(module.parameters(recurse=False))
+    )
+    before = running_means(built)
+    assert not built(pairs(size=64)).requires_grad
+    assert all(torch.equal(value, before[name]) for name, value in running_means(built).items())
+
+
+def test_a_vision_transformer_sees_the_whole_image_and_is_trained_wholly_or_not() -> None:
+    built = PooledExtractor(backbone="test_vit", stage=3, grid=2, fine_tune_from="conv1")
+    images = pairs(1, 64).requires_grad_()
+    built(images).square().sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().amax((0, 1, 2)).gt(0).float().mean() > 0.9
+    assert [name for name, p in built.named_parameters() if p.grad is None] == []
+    with pytest.raises(SettingsError, match=r"test_vit has no stages, so extractor\.fine_tune_from=conv3_x"):
+        PooledExtractor(backbone="test_vit", stage=3, grid=2, fine_tune_from="conv3_x")
+
+
+def test_a_vision_transformer_needs_its_stride() -> None:
+    with pytest.raises(SettingsError, match=r"test_vit has no features of stride 32 for extractor\.stage=4"):
+        PooledExtractor(backbone="test_vit", stage=4, grid=2)
+
+
+@pytest.mark.parametrize(("name", "stage", "grid"), [("resnet18", 3, 2), ("test_vit", 3, 10)])
+def test_weights_of_timm_enter_the_compared_systems(name: str, stage: int, grid: int, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    whole = timm.create_model(name).eval()
+    save_file(whole.state_dict(), tmp_path / "weights.safetensors")
+    built = PooledExtractor(backbone=name, stage=stage, grid=grid).eval()
+    said = initialise_backbone(built, tmp_path / "weights.safetensors")
+    assert "3 input channels" in said
+    state = whole.state_dict()
+    for key, value in built.backbone.state_dict().items():
+        torch.testing.assert_close(value, state[key])
+
+
+def test_a_vision_transformers_weights_belong_to_one_grid(tmp_path: Path) -> None:
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(CheckpointError, match="pos_embed"):
+        initialise_backbone(
+            PooledExtractor(backbone="test_vit", stage=3, grid=3), tmp_path / "weights.safetensors"
+        )

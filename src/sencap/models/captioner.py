@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from sencap.config import ModelSettings
 from sencap.errors import ShapeError
 from sencap.models.decoders import Decoder
 from sencap.structures import Memory
@@ -22,6 +23,9 @@ class Captioner(nn.Module):
 
     mean: Tensor
     std: Tensor
+    settings: (
+        ModelSettings  # what it was built with, every number in its place; set by whoever builds by name
+    )
 
     def __init__(
         self,

@@ -87,13 +87,16 @@ class ShallowFeatureEmbedding(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """CrossAtt_m, Eq. (7)–(10): a date's feature asks the bi-temporal feature; post-norm, FFN D → 2D → D."""
+    """CrossAtt_m, Eq. (7)–(10): a date's feature asks the bi-temporal feature; post-norm, FFN D → 2D → D.
 
-    def __init__(self, dimension: int, *, heads: int, dropout: float) -> None:
+    With another ``expansion`` than 2 the post-norm attention layer of other systems as well.
+    """
+
+    def __init__(self, dimension: int, *, heads: int, dropout: float, expansion: int = 2) -> None:
         super().__init__()
         self.attention = Attention(dimension, heads=heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(dimension)
-        self.feed_forward = FeedForward(dimension, hidden=2 * dimension, dropout=dropout)
+        self.feed_forward = FeedForward(dimension, hidden=expansion * dimension, dropout=dropout)
         self.norm2 = nn.LayerNorm(dimension)
         self.dropout = nn.Dropout(dropout)
 

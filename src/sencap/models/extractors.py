@@ -1,14 +1,16 @@
-"""The bi-temporal feature extractor: any timm backbone, single-stream or dual, Eq. (2) and (3)."""
+"""Bi-temporal feature extractors on any timm backbone: SEN's, Eq. (2) and (3), and that of the compared systems."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F_
 
 from sencap.config import FineTuneFrom, FrozenStatistics, Structure
 from sencap.errors import SettingsError, ShapeError
@@ -17,19 +19,80 @@ STAGES: tuple[FineTuneFrom, ...] = ("conv1", "conv2_x", "conv3_x", "conv4_x", "c
 IN_CHANNELS: dict[Structure, int] = {"single-cat": 6, "single-sub": 3, "dual": 3}
 
 
-class FeatureExtractor(nn.Module):
-    """Two normalised images (B, 2, 3, H, W) → features (B, S, D, h, w), h = H / stride of the stage.
+class Extractor(nn.Module):
+    """The backbone of any extractor: what it sees of the two dates, what of it is frozen.
 
-    S is 1 for the single-stream structures (``single-cat``: before and after concatenated on the channel
-    axis, before first; ``single-sub``: after − before) and 2 for ``dual`` (each date through the same
-    network). ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``.
+    ``maps`` takes two normalised images (B, 2, 3, H, W) to the backbone's maps (B·S, C, h, w). S is 1 for the
+    single-stream structures (``single-cat``: before and after concatenated on the channel axis, before first;
+    ``single-sub``: after − before) and 2 for ``dual`` (each date through the same network).
 
-    ``fine_tune_from`` names the first stage that is trained (conv1: all are, none: only P is). The BatchNorm
-    statistics of the frozen stages go on moving in training (``moving``, as in the paper's code) or stay
-    (``fixed``).
+    ``fine_tune_from`` names the first stage that is trained (conv1: all are, none: no stage is). The BatchNorm
+    statistics of the frozen stages go on moving in training (``moving``, as in SEN's code) or stay (``fixed``).
+
+    With a ``grid`` the backbone may be a vision transformer too: images are then resized (bilinear, antialiased)
+    so that its patches make that grid. It has no stages to start fine-tuning from but conv1 and none.
 
     Raises:
-        SettingsError: an unknown backbone, or one without a feature map at that stage.
+        SettingsError: an unknown backbone, one without a feature map at that stage, or no such start layer.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str,
+        stage: int,
+        structure: Structure,
+        fine_tune_from: FineTuneFrom,
+        frozen_statistics: FrozenStatistics,
+        grid: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.structure, self.stage, self.frozen_statistics = structure, stage, frozen_statistics
+        self.backbone = _backbone(backbone, stage=stage, in_channels=IN_CHANNELS[structure], grid=grid)
+        self.stride, self.channels = _stride_and_channels(self.backbone)
+        first_trained = STAGES.index(fine_tune_from)
+        if isinstance(self.backbone, VisionTransformer):
+            if fine_tune_from not in ("conv1", "none"):
+                raise SettingsError(
+                    f"extractor.backbone={backbone} has no stages, so extractor.fine_tune_from={fine_tune_from} "
+                    "means nothing; say conv1 (all of it is trained) or none"
+                )
+            self._frozen: list[nn.Module] = [self.backbone] if fine_tune_from == "none" else []
+        else:
+            self._frozen = [m for number, m in _stages(self.backbone) if number < first_trained]
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As `torch.nn.Module.train`, but frozen parts with fixed statistics stay in evaluation mode."""
+        super().train(mode)
+        if mode and self.frozen_statistics == "fixed":
+            for module in self._frozen:
+                module.eval()
+        return self
+
+    def maps(self, images: Tensor) -> Tensor:
+        """See the class."""
+        B, dates, channels, H, W = images.shape
+        if (dates, channels) != (2, 3):
+            raise ShapeError(f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}")
+        if self.structure == "single-cat":
+            x = images.reshape(B, 6, H, W)  # Eq. (2): before in channels 0-2, after in 3-5
+        elif self.structure == "single-sub":
+            x = images[:, 1] - images[:, 0]
+        else:
+            x = images.reshape(B * 2, 3, H, W)
+        if isinstance(self.backbone, VisionTransformer):
+            return _transformer_map(self.backbone, x)
+        out: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))[-1]
+        return out
+
+
+class FeatureExtractor(Extractor):
+    """SEN's: two normalised images (B, 2, 3, H, W) → features (B, S, D, h, w), h = H / stride of the stage.
+
+    ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``; it is always trained. The rest
+    is `Extractor`.
     """
 
     def __init__(
@@ -42,44 +105,72 @@ class FeatureExtractor(nn.Module):
         fine_tune_from: FineTuneFrom = "conv2_x",
         frozen_statistics: FrozenStatistics = "moving",
     ) -> None:
-        super().__init__()
-        self.structure, self.stage, self.frozen_statistics = structure, stage, frozen_statistics
-        self.backbone = _backbone(backbone, stage=stage, in_channels=IN_CHANNELS[structure])
-        features: Any = self.backbone.feature_info
-        self.stride: int = features.reduction()[-1]
-        self.P = nn.Conv2d(features.channels()[-1], dimension, kernel_size=1)
-        first_trained = STAGES.index(fine_tune_from)
-        self._frozen = [m for number, m in _stages(self.backbone) if number < first_trained]
-        for module in self._frozen:
-            module.requires_grad_(False)
+        super().__init__(
+            backbone=backbone,
+            stage=stage,
+            structure=structure,
+            fine_tune_from=fine_tune_from,
+            frozen_statistics=frozen_statistics,
+        )
+        self.P = nn.Conv2d(self.channels, dimension, kernel_size=1)
         self.train(self.training)  # born in training mode: fixed statistics are fixed from here on
-
-    def train(self, mode: bool = True) -> FeatureExtractor:
-        """As `torch.nn.Module.train`, but frozen parts with fixed statistics stay in evaluation mode."""
-        super().train(mode)
-        if mode and self.frozen_statistics == "fixed":
-            for module in self._frozen:
-                module.eval()
-        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
-        B, dates, channels, H, W = images.shape
-        if (dates, channels) != (2, 3):
-            raise ShapeError(f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}")
-        if self.structure == "single-cat":
-            x = images.reshape(B, 6, H, W)  # Eq. (2): before in channels 0-2, after in 3-5
-        elif self.structure == "single-sub":
-            x = images[:, 1] - images[:, 0]
-        else:
-            x = images.reshape(B * 2, 3, H, W)
-        x = x.contiguous(memory_format=torch.channels_last)
-        F: Tensor = self.P(self.backbone(x)[-1])  # Eq. (3): (B·S, D, h, w)
-        _, D, h, w = F.shape
-        return F.reshape(B, -1, D, h, w)
+        F: Tensor = self.P(self.maps(images))  # Eq. (3): (B·S, D, h, w)
+        return F.reshape(len(images), -1, *F.shape[1:])
 
 
-def _backbone(name: str, *, stage: int, in_channels: int) -> nn.Module:
+class PooledExtractor(Extractor):
+    """That of the compared systems: normalised images (B, 2, 3, H, W) → features (B, 2, C, grid, grid).
+
+    Each date goes through one network, and its maps are averaged to ``grid`` × ``grid`` cells (adaptive pooling),
+    whatever the size of the images. There is no P: C is the backbone's ``channels``.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet101",
+        stage: int = 3,
+        grid: int = 14,
+        fine_tune_from: FineTuneFrom = "none",
+        frozen_statistics: FrozenStatistics = "fixed",
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            stage=stage,
+            structure="dual",
+            fine_tune_from=fine_tune_from,
+            frozen_statistics=frozen_statistics,
+            grid=grid,
+        )
+        self.grid = grid
+        self.train(self.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See the class."""
+        x = F_.adaptive_avg_pool2d(self.maps(images), self.grid)
+        return x.reshape(len(images), 2, *x.shape[1:])
+
+
+def _stride_and_channels(backbone: nn.Module) -> tuple[int, int]:
+    features: Any = backbone.feature_info
+    if isinstance(backbone, VisionTransformer):
+        return features[-1]["reduction"], features[-1]["num_chs"]
+    return features.reduction()[-1], features.channels()[-1]
+
+
+def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
+    """Images (B, C, H, W) → the last layer's patches, normalised, as a map (B, C', h, w)."""
+    h, w = backbone.patch_embed.grid_size
+    side = backbone.patch_embed.img_size
+    x = F_.interpolate(x, size=side, mode="bilinear", antialias=True, align_corners=False)
+    tokens: Tensor = backbone.forward_features(x)[:, backbone.num_prefix_tokens :]
+    return tokens.transpose(1, 2).reshape(len(x), -1, h, w)
+
+
+def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
     try:
         probe = timm.create_model(name, features_only=True)
     except (RuntimeError, AttributeError, AssertionError, TypeError, OSError) as error:
@@ -95,6 +186,12 @@ def _backbone(name: str, *, stage: int, in_channels: int) -> nn.Module:
             f"extractor.backbone={name} has no features of stride {stride} for extractor.stage={stage}; "
             f"it has strides {strides}"
         )
+    model = getattr(probe, "model", None)  # of a vision transformer, whose maps are all of one stride
+    if grid is not None and isinstance(model, VisionTransformer):
+        transformer: nn.Module = timm.create_model(
+            name, num_classes=0, in_chans=in_channels, img_size=grid * stride
+        )
+        return transformer
     layout = str(getattr(getattr(probe, "output_fmt", None), "value", "NCHW"))
     if len(set(strides)) < len(strides) or layout != "NCHW":
         raise SettingsError(

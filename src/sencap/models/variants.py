@@ -1,43 +1,217 @@
-"""Every system by name: each a short function that composes an extractor, a difference encoder and a decoder."""
+"""Every system by name: each a short function that composes an extractor, a difference encoder and a decoder.
+
+The numbers in a function are the system's own. A setting the user gives takes the place of its number; one that the
+function does not name is refused. docs/systems.md draws each system and says where its numbers come from.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 
+import torch
+from torch import nn
+
 from sencap.config import ModelSettings, Structure
 from sencap.errors import SettingsError, nearest
+from sencap.models.baselines.mccformer import MCCFormerD, MCCFormerS
+from sencap.models.baselines.psnet import PSNetDifference
+from sencap.models.baselines.recurrent import (
+    DualAttention,
+    DynamicSpeaker,
+    PlainSpeaker,
+    RepresentationDifference,
+    SingleAttention,
+)
+from sencap.models.baselines.rsiccformer import RSICCformerDifference
 from sencap.models.captioner import Captioner
 from sencap.models.decoders import TransformerDecoder
 from sencap.models.difference import SENDifference
-from sencap.models.extractors import FeatureExtractor
+from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtractor
+from sencap.models.numbers import Numbers, own
+
+# ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with its statistics.
+RESNET_101 = {
+    "backbone": "resnet101",
+    "stage": 3,
+    "grid": 14,
+    "fine_tune_from": "none",
+    "frozen_statistics": "fixed",
+}
+# ViT-B/32 on 224 pixels: 768 channels on a 7×7 grid.
+VIT_B_32 = {**RESNET_101, "backbone": "vit_base_patch32_224", "stage": 4, "grid": 7}
 
 
-def sen(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+def sen(settings: ModelSettings, vocabulary_size: int, *, structure: Structure = "single-cat") -> Captioner:
     """SEN (Zhou et al. 2024): single-stream extractor, SFE and CAGD, transformer decoder."""
-    D = settings.dimension
-    trained = {k: v for k, v in dataclasses.asdict(settings.extractor).items() if k != "init"}
-    extractor = FeatureExtractor(dimension=D, **trained)
-    difference = SENDifference(D, stride=extractor.stride, **dataclasses.asdict(settings.difference))
-    words = {k: v for k, v in dataclasses.asdict(settings.decoder).items() if k != "max_words"}
-    decoder = TransformerDecoder(D, vocabulary_size=vocabulary_size, **words)
-    return Captioner(extractor, difference, decoder, mean=settings.mean, std=settings.std)
+    settings = _of_structure(settings, structure)
+    n = own(
+        settings,
+        dimension=512,
+        extractor={
+            "backbone": "resnet50",
+            "stage": 4,
+            "structure": structure,
+            "fine_tune_from": "conv2_x",
+            "frozen_statistics": "moving",
+        },
+        difference={
+            "layers": 2,
+            "heads": 8,
+            "dropout": 0.5,
+            "position_dropout": 0.1,
+            "reduction": 16,
+            "kernel_size": 1,
+            "shared_convolution": True,
+            "channel_attention": True,
+            "cross_attention": True,
+            "self_attention": True,
+        },
+        decoder={"layers": 1, "heads": 8, "expansion": 4, "dropout": 0.5, "position_dropout": 0.1},
+    )
+    D = n.dimension
+    extractor = FeatureExtractor(dimension=D, **n.extractor)
+    difference = SENDifference(D, stride=extractor.stride, **n.difference)
+    decoder = TransformerDecoder(D, vocabulary_size=vocabulary_size, **n.decoder)
+    return _captioner(n, extractor, difference, decoder)
 
 
 def sen_single_sub(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """SEN on the difference image (Table IV, Single-sub)."""
-    return sen(_with_structure(settings, "sen-single-sub", "single-sub"), vocabulary_size)
+    return sen(settings, vocabulary_size, structure="single-sub")
 
 
 def sen_dual(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """SEN on two streams with shared weights (Table IV, Dual)."""
-    return sen(_with_structure(settings, "sen-dual", "dual"), vocabulary_size)
+    return sen(settings, vocabulary_size, structure="dual")
+
+
+def capt_rep_diff(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """Capt-Rep-Diff (Park et al. 2019): the mean difference of the features, and an LSTM."""
+    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    extractor = PooledExtractor(**n.extractor)
+    difference = RepresentationDifference(extractor.channels)
+    decoder = PlainSpeaker(
+        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=1, words=300, **n.decoder
+    )
+    return _captioner(n, extractor, difference, decoder)
+
+
+def capt_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """Capt-Att (Park et al. 2019): one attention map for both dates, and an LSTM."""
+    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    extractor = PooledExtractor(**n.extractor)
+    difference = SingleAttention(extractor.channels, hidden=128)
+    decoder = PlainSpeaker(
+        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=3, words=300, **n.decoder
+    )
+    return _captioner(n, extractor, difference, decoder)
+
+
+def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """Capt-Dual-Att (Park et al. 2019): an attention map per date, and an LSTM."""
+    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    extractor = PooledExtractor(**n.extractor)
+    difference = DualAttention(extractor.channels, hidden=128)
+    decoder = PlainSpeaker(
+        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=3, words=300, **n.decoder
+    )
+    return _captioner(n, extractor, difference, decoder)
+
+
+def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the dates at each word."""
+    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    extractor = PooledExtractor(**n.extractor)
+    difference = DualAttention(extractor.channels, hidden=128)
+    decoder = DynamicSpeaker(
+        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=3, words=300, **n.decoder
+    )
+    return _captioner(n, extractor, difference, decoder)
+
+
+def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """MCCFormer-S (Qiu et al. 2021): one encoder for the tokens of both dates."""
+    n = own(
+        settings,
+        dimension=512,
+        extractor=RESNET_101,
+        difference={"layers": 2, "heads": 4, "dropout": 0.1},
+        decoder={"layers": 2, "heads": 4, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+    )
+    extractor = PooledExtractor(**n.extractor)
+    difference = MCCFormerS(extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference)
+    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    return _captioner(n, extractor, difference, decoder)
+
+
+def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """MCCFormer-D (Qiu et al. 2021): co-attention between the dates."""
+    n = own(
+        settings,
+        dimension=512,
+        extractor=RESNET_101,
+        difference={"layers": 2, "heads": 4, "dropout": 0.1},
+        decoder={"layers": 2, "heads": 4, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+    )
+    extractor = PooledExtractor(**n.extractor)
+    difference = MCCFormerD(extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference)
+    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    return _captioner(n, extractor, difference, decoder)
+
+
+def rsiccformer_c(settings: ModelSettings, vocabulary_size: int, *, fusion: bool = False) -> Captioner:
+    """RSICCformer_c (Liu et al. 2022, as SEN's paper compares it): each date asks the difference."""
+    n = own(
+        settings,
+        dimension=512,
+        extractor=RESNET_101,
+        difference={"layers": 3, "heads": 8, "dropout": 0.1},
+        decoder={"layers": 1, "heads": 8, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+    )
+    extractor = PooledExtractor(**n.extractor)
+    difference = RSICCformerDifference(
+        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, fusion=fusion, **n.difference
+    )
+    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    return _captioner(n, extractor, difference, decoder)
+
+
+def rsiccformer(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """The full RSICCformer (Liu et al. 2022): RSICCformer_c with multistage bi-temporal fusion."""
+    return rsiccformer_c(settings, vocabulary_size, fusion=True)
+
+
+def psnet(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """PSNet (Liu et al. 2023): progressive difference layers, and attention over their scales."""
+    n = own(
+        settings,
+        dimension=512,
+        extractor=VIT_B_32,
+        difference={"layers": 3, "heads": 8, "dropout": 0.1},
+        decoder={"layers": 3, "heads": 8, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+    )
+    extractor = PooledExtractor(**n.extractor)
+    difference = PSNetDifference(
+        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
+    )
+    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    return _captioner(n, extractor, difference, decoder)
 
 
 SYSTEMS: dict[str, Callable[[ModelSettings, int], Captioner]] = {
     "sen": sen,
     "sen-single-sub": sen_single_sub,
     "sen-dual": sen_dual,
+    "capt-rep-diff": capt_rep_diff,
+    "capt-att": capt_att,
+    "capt-dual-att": capt_dual_att,
+    "duda": duda,
+    "mccformer-s": mccformer_s,
+    "mccformer-d": mccformer_d,
+    "rsiccformer-c": rsiccformer_c,
+    "rsiccformer": rsiccformer,
+    "psnet": psnet,
 }
 
 
@@ -45,7 +219,7 @@ def build(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """The captioner that ``settings.system`` names, with random weights.
 
     Raises:
-        SettingsError: an unknown system, with the nearest known name.
+        SettingsError: an unknown system, with the nearest known name; a setting that the system has no use for.
     """
     if settings.system not in SYSTEMS:
         raise SettingsError(f"system={settings.system!r} is unknown; {nearest(settings.system, SYSTEMS)}")
@@ -56,9 +230,42 @@ def build(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     return SYSTEMS[settings.system](settings, vocabulary_size)
 
 
-def _with_structure(settings: ModelSettings, system: str, structure: Structure) -> ModelSettings:
+def check(settings: ModelSettings) -> None:
+    """Raise what `build` would raise, at the cost of no numbers: shapes alone are made.
+
+    Raises:
+        SettingsError: as `build`.
+    """
+    with torch.device("meta"):
+        build(settings, 5)
+
+
+def resolved(settings: ModelSettings) -> ModelSettings:
+    """The settings with the system's own number wherever none is given: two that are one model become equal.
+
+    Raises:
+        SettingsError: as `build`.
+    """
+    with torch.device("meta"):
+        return build(settings, 5).settings
+
+
+def _captioner(
+    numbers: Numbers, extractor: Extractor, difference: nn.Module, decoder: nn.Module
+) -> Captioner:
+    settings = numbers.settings
+    captioner = Captioner(extractor, difference, decoder, mean=settings.mean, std=settings.std)
+    captioner.settings = settings
+    return captioner
+
+
+def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSettings:
+    """SEN itself may have any structure; its variants their own (checkpoints of theirs may say single-cat)."""
     chosen = settings.extractor.structure
+    if structure == "single-cat" or chosen is None:
+        return settings
     if chosen not in ("single-cat", structure):
-        raise SettingsError(f"system={system} and extractor.structure={chosen} contradict each other")
-    extractor = dataclasses.replace(settings.extractor, structure=structure)
-    return dataclasses.replace(settings, extractor=extractor)
+        raise SettingsError(
+            f"system={settings.system} and extractor.structure={chosen} contradict each other"
+        )
+    return dataclasses.replace(settings, extractor=dataclasses.replace(settings.extractor, structure=None))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sencap.config import HardwareSettings, Split, TrainingSettings, as_dict
 from sencap.errors import SettingsError, nearest
+from sencap.models.variants import resolved
 from sencap.pretraining.settings import PretrainingSettings
 from sencap.reproduce.experiments import (
     DEFAULT,
@@ -136,10 +137,10 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
         for row in experiment.rows:
             init, pretraining = _start(row, options)
             system = str(row.settings.get("system", "sen"))
-            compared = {} if system.startswith("sen") else scale.compared
+            own = scale.sen if system.startswith("sen") else scale.compared
             settings = changed(
                 TrainingSettings(data=options.data, out="unnamed", seed=seed, progress=options.progress),
-                {**scale.training, **compared, **row.settings, "hardware": options.hardware},
+                {**scale.training, **own, **row.settings, "hardware": options.hardware},
             )
             if options.captions is not None:
                 settings = changed(settings, {"vocabulary.captions": options.captions})
@@ -152,7 +153,7 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
     """Of all that decides a result, but for the seed, which has a folder of its own."""
-    values = as_dict(settings)
+    values = as_dict(settings) | as_dict(resolved(settings.model))
     for name in ("data", "out", "seed", "progress", "resume", "hardware"):
         del values[name]
     values["vocabulary"]["captions"] = values["vocabulary"]["captions"] and "given"

@@ -17,12 +17,14 @@ LITE0_MEAN, LITE0_STD = (0.498,) * 3, (0.502,) * 3
 class Scale:
     """What all rows of all experiments share at one size.
 
-    training: settings of `sencap train` that differ from the paper's recipe. compared: those that the compared
-    systems (their frozen extractors) get beside. pretraining: settings of `sencap pretrain` that differ.
+    training: settings of `sencap train` that differ from the paper's recipe. sen, compared: those that SEN and its
+    structures, and the compared systems (their frozen extractors), get beside. pretraining: settings of
+    `sencap pretrain` that differ.
     default_init: how an extractor starts in the tables that are not about it. seeds: the training seeds.
     """
 
     training: Mapping[str, Any] = field(default_factory=dict)
+    sen: Mapping[str, Any] = field(default_factory=dict)
     compared: Mapping[str, Any] = field(default_factory=dict)
     pretraining: Mapping[str, Any] = field(default_factory=dict)
     default_init: str = "6c"
@@ -38,9 +40,6 @@ SCALES: dict[str, Scale] = {
             "mean": LITE0_MEAN,
             "std": LITE0_STD,
             "extractor.backbone": "tf_efficientnet_lite0",
-            "extractor.fine_tune_from": "conv1",
-            "difference.dropout": 0.3,
-            "decoder.dropout": 0.3,
             "loading.batch_size": 40,
             "loading.one_pass": True,
             "loading.cache": True,
@@ -52,6 +51,8 @@ SCALES: dict[str, Scale] = {
             "optimisation.schedule": "cosine",
             "optimisation.average": 0.98,
         },
+        sen={"extractor.fine_tune_from": "conv1", "difference.dropout": 0.3, "decoder.dropout": 0.3},
+        compared={"extractor.stage": 3, "extractor.grid": 6},  # 96 pixels at stride 16
         pretraining={
             "backbone": "tf_efficientnet_lite0",
             "mean": LITE0_MEAN,
@@ -73,13 +74,13 @@ SCALES: dict[str, Scale] = {
             "dimension": 32,
             "size": 64,
             "extractor.backbone": "test_resnet",
-            "difference.heads": 4,
-            "decoder.heads": 4,
             "vocabulary.minimum_count": 1,
             "loading.batch_size": 20,
             "loading.one_pass": True,
             "optimisation.epochs": 1,
         },
+        sen={"difference.heads": 4, "decoder.heads": 4},
+        compared={"extractor.stage": 3, "extractor.grid": 4},
         pretraining={
             "backbone": "test_resnet",
             "views.crop": 32,

@@ -173,8 +173,10 @@ class CaptioningTask(L.LightningModule):
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clamp the gradient values of extractor and decoder, as the paper's code does."""
         clip = self.optimisation.clip_value
-        nn.utils.clip_grad_value_(self.captioner.extractor.parameters(), clip)
-        nn.utils.clip_grad_value_(self.captioner.decoder.parameters(), clip)
+        for part in (self.captioner.extractor, self.captioner.decoder):
+            trained = [p for p in part.parameters() if p.grad is not None]
+            if trained:  # an extractor that is frozen as a whole has none
+                nn.utils.clip_grad_value_(trained, clip)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
         """Move a batch (Lightning does not know the class)."""

@@ -32,7 +32,7 @@ def command(
     vocabulary_size: int = 501,
     json: bool = False,
     list_systems: bool = False,
-    dimension: int = 512,
+    dimension: int | None = None,
     extractor: ExtractorSettings = ExtractorSettings(),  # noqa: B008  (frozen)
     difference: DifferenceSettings = DifferenceSettings(),  # noqa: B008
     decoder: DecoderSettings = DecoderSettings(),  # noqa: B008
@@ -46,7 +46,7 @@ def command(
         vocabulary_size: V, the number of words with the four markers.
         json: Print JSON.
         list_systems: Print the names of all systems instead.
-        dimension: D, the embedding width.
+        dimension: D, the embedding width (512, if not given).
         extractor: The feature extractor.
         difference: The difference encoder.
         decoder: The decoder.

@@ -8,9 +8,14 @@ from sencap.config import TrainingSettings
 
 
 def train(settings: TrainingSettings) -> Path:
-    """Train a captioner; returns the folder of the best checkpoint. See `sencap.training.fit.fit`."""
+    """Train a captioner; returns the folder of the best checkpoint. See `sencap.training.fit.fit`.
+
+    The model's settings are checked before any data are read.
+    """
+    from sencap.models.variants import check
     from sencap.training.fit import fit
 
+    check(settings.model)
     return fit(settings)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sencap.errors import CheckpointError
-from sencap.models.extractors import FeatureExtractor
+from sencap.models.extractors import Extractor
 from sencap.models.weights.read import Source, read
 from sencap.models.weights.recognise import first_convolution, recognise
 
@@ -22,7 +22,7 @@ SENTINEL_2 = {
 CHANNELS = re.compile(r"\?rgb=(\d+),(\d+),(\d+)$")
 
 
-def initialise_backbone(extractor: FeatureExtractor, path: Path | str) -> str:
+def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
     """Load anybody's weights of the extractor's backbone, recognised by their content.
 
     ``path`` is a safetensors file, a PyTorch file of tensors (state dict, MoCo or SeCo checkpoint, …), a folder

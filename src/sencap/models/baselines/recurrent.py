@@ -1,0 +1,231 @@
+"""Capt-Rep-Diff, Capt-Att, Capt-Dual-Att and DUDA (Park et al. 2019): where to look, and LSTMs that say it.
+
+X_bef, X_aft are the features of the dates, (B, C, h, w), X_diff = X_aft − X_bef. A speaker sees three vectors,
+l_bef, l_diff and l_aft (Capt-Rep-Diff: l_diff alone): sums over the N cells of what the difference encoder weighs. The
+memory's tokens are those summands, side by side in the channels, so that it keeps its grid and its maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F_
+
+from sencap.models.baselines.tokens import check_features
+from sencap.structures import Memory
+
+
+class RepresentationDifference(nn.Module):
+    """Capt-Rep-Diff's: l_diff = mean of X_diff over the cells; the memory is (B, N, C). It has no parameters."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, features: Tensor, _: Tensor) -> Memory:
+        """Features (B, 2, C, h, w) → memory (B, N, C)."""
+        X_bef, X_aft = check_features(features, self.channels)
+        h, w = features.shape[-2:]
+        return Memory(_cells(X_aft - X_bef) / (h * w), (h, w))
+
+
+class SpatialAttention(nn.Module):
+    """a = sigmoid(conv(ReLU(conv([X; Y])))), 1×1 convolutions 2C → hidden → 1: (B, C, h, w) twice → (B, 1, h, w)."""
+
+    def __init__(self, channels: int, *, hidden: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2 * channels, hidden, 1)
+        self.conv2 = nn.Conv2d(hidden, 1, 1)
+
+    def forward(self, X: Tensor, Y: Tensor) -> Tensor:
+        """See the class."""
+        return torch.sigmoid(self.conv2(F_.relu(self.conv1(torch.cat((X, Y), 1)))))
+
+
+class SingleAttention(nn.Module):
+    """Capt-Att's: one map from the pair, a = att(X_bef, X_aft), and l_m = Σ a × X_m over the cells of both dates.
+
+    The map is the memory's part ``attention``, (B, N, 1).
+    """
+
+    def __init__(self, channels: int, *, hidden: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.attention = SpatialAttention(channels, hidden=hidden)
+
+    def forward(self, features: Tensor, _: Tensor) -> Memory:
+        """Features (B, 2, C, h, w) → memory (B, N, 3C)."""
+        X_bef, X_aft = check_features(features, self.channels)
+        a = self.attention(X_bef, X_aft)
+        return _weighed(a * X_bef, a * X_aft, {"attention": a})
+
+
+class DualAttention(nn.Module):
+    """Capt-Dual-Att's and DUDA's: a map per date, a_m = att(X_m, X_diff), shared weights; l_m = Σ a_m × X_m.
+
+    The maps are the memory's parts ``attention_bef`` and ``attention_aft``, (B, N, 1).
+    """
+
+    def __init__(self, channels: int, *, hidden: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.attention = SpatialAttention(channels, hidden=hidden)
+
+    def forward(self, features: Tensor, _: Tensor) -> Memory:
+        """Features (B, 2, C, h, w) → memory (B, N, 3C)."""
+        X_bef, X_aft = check_features(features, self.channels)
+        X_diff = X_aft - X_bef
+        a_bef, a_aft = self.attention(X_bef, X_diff), self.attention(X_aft, X_diff)
+        return _weighed(a_bef * X_bef, a_aft * X_aft, {"attention_bef": a_bef, "attention_aft": a_aft})
+
+
+def _weighed(seen_bef: Tensor, seen_aft: Tensor, maps: dict[str, Tensor]) -> Memory:
+    """Summands of [l_bef; l_diff; l_aft], l_diff = l_aft − l_bef, and the maps."""
+    tokens = torch.cat((seen_bef, seen_aft - seen_bef, seen_aft), 1)
+    h, w = tokens.shape[-2:]
+    return Memory(_cells(tokens), (h, w), {name: _cells(a) for name, a in maps.items()})
+
+
+def _cells(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)  # (B, C, h, w) → (B, N, C)
+
+
+@dataclass(frozen=True)
+class SpeakerState:
+    """``seen`` (B, S, C), the vectors l; ``v`` (B, D), their embedding; ``cells`` hidden and cell values (B, K, D)."""
+
+    seen: Tensor
+    v: Tensor
+    cells: tuple[tuple[Tensor, Tensor], ...]
+
+    def select(self, parents: Tensor) -> SpeakerState:
+        """See `DecoderState.select`."""
+        pair = torch.arange(len(parents), device=parents.device)[:, None]
+        return self._map(lambda x: x[pair, parents])
+
+    def keep(self, pairs: Tensor) -> SpeakerState:
+        """See `DecoderState.keep`."""
+        return replace(self._map(lambda x: x[pairs]), seen=self.seen[pairs], v=self.v[pairs])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> SpeakerState:
+        return replace(self, cells=tuple((change(h), change(c)) for h, c in self.cells))
+
+
+class Speaker(nn.Module):
+    """What the two speakers share: words (``embedding``), v = ReLU(W·[l …] + b), the output layer.
+
+    ``vectors`` is the number S of vectors l, ``channels`` the C of each, ``dimension`` the D of the LSTMs. Dropout
+    on the word vectors and before the output layer.
+    """
+
+    lstms = 1
+
+    def __init__(
+        self, channels: int, dimension: int, *, vocabulary_size: int, vectors: int, words: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.vectors, self.dimension = vectors, dimension
+        self.embedding = nn.Embedding(vocabulary_size, words)
+        self.embed = nn.Linear(vectors * channels, dimension)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(dimension, vocabulary_size)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.uniform_(self.output.weight, -0.1, 0.1)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
+        """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after each."""
+        state = self.start(memory).select(torch.zeros_like(tokens[..., 0]))  # K hypotheses of each pair
+        said = []
+        for t in range(tokens.shape[2]):
+            h, state = self.advance(state, self.dropout(self.embedding(tokens[..., t])))
+            said.append(h)
+        logits: Tensor = self.output(self.dropout(torch.stack(said, 2)))
+        return logits
+
+    def start(self, memory: Memory) -> SpeakerState:
+        """See `Decoder.start`."""
+        seen = memory.tokens.sum(1).view(len(memory.tokens), self.vectors, -1)  # (B, S, C)
+        v = F_.relu(self.embed(seen.flatten(1)))
+        zeros = self.output.weight.new_zeros(len(seen), 1, self.dimension)
+        return SpeakerState(seen, v, ((zeros, zeros),) * self.lstms)
+
+    def step(self, state: SpeakerState, tokens: Tensor) -> tuple[Tensor, SpeakerState]:
+        """See `Decoder.step`."""
+        h, state = self.advance(state, self.dropout(self.embedding(tokens)))
+        logits: Tensor = self.output(self.dropout(h))
+        return logits, state
+
+    def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
+        """One more word vector x (B, K, words) → the hidden value (B, K, D) that the next word is read from."""
+        raise NotImplementedError
+
+
+class PlainSpeaker(Speaker):
+    """h_t = LSTM([x_t; v], h_{t−1}): the same vectors at every word."""
+
+    def __init__(
+        self, channels: int, dimension: int, *, vocabulary_size: int, vectors: int, words: int, dropout: float
+    ) -> None:
+        super().__init__(
+            channels,
+            dimension,
+            vocabulary_size=vocabulary_size,
+            vectors=vectors,
+            words=words,
+            dropout=dropout,
+        )
+        self.lstm = nn.LSTMCell(words + dimension, dimension)
+
+    def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
+        """See `Speaker.advance`."""
+        h, c = _lstm(self.lstm, torch.cat((x, _for_each(state.v, x)), 2), state.cells[0])
+        return h, replace(state, cells=((h, c),))
+
+
+class DynamicSpeaker(Speaker):
+    """DUDA's: at each word an LSTM weighs l_bef, l_diff and l_aft, and a second one speaks.
+
+    d_t = LSTM_d([v; h_{t−1}], d_{t−1}); α_t = softmax(W·d_t + b), one weight per vector; l_t = Σ α_t,i × l_i;
+    h_t = LSTM_c([x_t; l_t], h_{t−1}).
+    """
+
+    lstms = 2
+
+    def __init__(
+        self, channels: int, dimension: int, *, vocabulary_size: int, vectors: int, words: int, dropout: float
+    ) -> None:
+        super().__init__(
+            channels,
+            dimension,
+            vocabulary_size=vocabulary_size,
+            vectors=vectors,
+            words=words,
+            dropout=dropout,
+        )
+        self.lstm_d = nn.LSTMCell(2 * dimension, dimension)
+        self.weigh = nn.Linear(dimension, vectors)
+        self.lstm_c = nn.LSTMCell(words + channels, dimension)
+
+    def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
+        """See `Speaker.advance`."""
+        weighing, speaking = state.cells
+        d, d_cell = _lstm(self.lstm_d, torch.cat((_for_each(state.v, x), speaking[0]), 2), weighing)
+        alpha = self.weigh(d).softmax(2)  # (B, K, S)
+        l_t = alpha @ state.seen.to(alpha.dtype)  # (B, K, C)
+        h, h_cell = _lstm(self.lstm_c, torch.cat((x, l_t), 2), speaking)
+        return h, replace(state, cells=((d, d_cell), (h, h_cell)))
+
+
+def _for_each(v: Tensor, x: Tensor) -> Tensor:
+    return v[:, None].expand(-1, x.shape[1], -1)  # (B, D) → (B, K, D): the pair's, for each hypothesis
+
+
+def _lstm(cell: nn.LSTMCell, x: Tensor, before: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """One step of K hypotheses of B pairs: x (B, K, …), hidden and cell values (B, K, D) → the next two."""
+    B, K = x.shape[:2]
+    h, c = cell(x.flatten(0, 1), (before[0].flatten(0, 1), before[1].flatten(0, 1)))
+    return h.view(B, K, -1), c.view(B, K, -1)
