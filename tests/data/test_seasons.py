@@ -185,7 +185,7 @@ def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(folder:
     assert len(places.report.missing["gaps"]) == 2  # noted once
     text = str(places.report)
     assert text.startswith(
-        "4 places with 12 images; left out: 1 places, and 3 images of 2 places that are used"
+        "4 places with 10 images; left out: 1 places, and 3 images of 2 places that are used"
     )
     assert "lonely is left out" in text
 
@@ -194,6 +194,16 @@ def test_a_place_that_turns_out_to_have_one_image_is_refused_with_the_reasons(fo
     (folder / "gaps" / "2020_06_04.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"place gaps: 1 of its images can be used.*2020-06-04: .*empty"):
         FolderPlaces(folder).read(2)
+
+
+def test_going_through_all_places_leaves_out_what_turns_out_unusable_and_counts_it(folder: Path) -> None:
+    (folder / "gaps" / "2020_06_04.png").write_bytes(b"")
+    places = FolderPlaces(folder)
+    for _ in range(2):  # counted once
+        assert "gaps" not in [place.name for place in places]
+        text = str(places.report)
+        assert text.startswith("3 places with 8 images; left out: 2 places, and 1 images of 1 places")
+        assert "gaps is left out: 1 of its images can be used" in text
 
 
 def test_an_image_without_data_does_not_count(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from sencap.cli import VERBS, Verb, main, verb_parser
 from sencap.data.seasons import (
     FolderPlaces,
     PackedPlaces,
+    PairPlaces,
     Subset,
     SyntheticPlaces,
     open_places,
@@ -330,3 +331,15 @@ def test_the_help_of_the_verb_tells_every_flag() -> None:
         "--verify",
     ):
         assert flag in text
+
+
+def test_pairs_of_other_folders_with_the_same_names_are_another_source(tmp_path: Path) -> None:
+    for number, root in enumerate(("one", "two")):
+        for date, value in (("A", 60), ("B", 120)):
+            folder = tmp_path / root / date
+            folder.mkdir(parents=True)
+            noise = np.random.default_rng(number).integers(value, value + 20 + 30 * number, (48, 48, 3))
+            Image.fromarray(noise.astype(np.uint8)).save(folder / "p.png")
+    pack(PairPlaces(tmp_path / "one"), tmp_path / "out", size=48, workers=1, progress=False)
+    with pytest.raises(DataError, match="other settings"):
+        pack(PairPlaces(tmp_path / "two"), tmp_path / "out", size=48, workers=1, progress=False)

@@ -106,6 +106,8 @@ def test_any_subset_of_places_a_product_and_its_folder_will_do(scenes: Path) -> 
     (scenes / "s1").mkdir()
     assert len(open_places(scenes)) == 2
     assert len(open_places(scenes / "s2a", product="s2a")) == 2
+    # two products share names and dates, so their packs are told apart by their settings
+    assert open_places(scenes).settings() != open_places(scenes / "s2a").settings()
     shutil.rmtree(scenes / "s2c")
     assert "s2a" in SceneFolderPlaces(scenes).origin
     with pytest.raises(SettingsError, match="s1 is radar"):

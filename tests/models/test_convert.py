@@ -246,6 +246,10 @@ def odd_heads(parts: Modules) -> None:
     sub(parts, "decoder", "transformer.layers.0.self_attn").num_heads = "8"
 
 
+def other_heads_in_one_attention(parts: Modules) -> None:
+    sub(parts, "encoder_feat", "blocks.0.attn").num_heads = 4
+
+
 OTHERS: dict[Callable[[Modules], None], str] = {
     other_stride: r"embed_img, of kernel 1, has stride \(16, 16\); this model has \(32, 32\)",
     other_positions: r"encoder_feat\.pe_img\.pe is no table of sinusoids",
@@ -255,6 +259,7 @@ OTHERS: dict[Callable[[Modules], None], str] = {
     another_network: r"blocks of 2 convolutions, is no known ResNet",
     dilated: r"layer4\.1\.conv1 has dilation \(2, 2\); this ResNet has \(1, 1\)",
     three_channels: r"sees 3 channels; SEN's sees 6",
+    other_heads_in_one_attention: r"encoder_feat|difference.*different numbers of heads, .*: 4",
     odd_heads: r"self_attn\.num_heads is str, not a number",
 }
 

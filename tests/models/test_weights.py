@@ -481,11 +481,17 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_says_how_to_go_on(
     assert sign.is_dir()
 
 
+@pytest.mark.parametrize("wrapped", ["module", "state_dict", "model", "flat"])
 def test_the_way_to_convert_that_the_refusal_names_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wrapped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = resnet()
-    path = _saved(network, tmp_path / "whole.pth")  # a whole pickled module
+    holder: object = network  # a whole pickled module, or its tensors beside one
+    if wrapped == "flat":
+        holder = network.state_dict() | {"whole": network}
+    elif wrapped != "module":
+        holder = {wrapped: network.state_dict(), "whole": network}
+    path = _saved(holder, tmp_path / "whole.pth")
     built = extractor()
     with pytest.raises(CheckpointError, match=r"it would run torch\.nn\.modules.* and \d more") as refusal:
         initialise_backbone(built, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from safetensors.torch import load_file
 
 from pretraining.tiny_places import Drawn, TinyPlaces
 from sencap.config import as_dict
+from sencap.data.seasons import PlacesReport
 from sencap.errors import DataError, SettingsError
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.weights import initialise_backbone
@@ -148,6 +150,45 @@ def test_measuring_leaves_the_encoder_as_it_was(tiny_pretraining: PretrainingSet
 # --- runs
 
 
+class Damaged(TinyPlaces):
+    """Of every fourth place nothing can be read."""
+
+    report = PlacesReport(places=24, images=96, left_out={"lonely": "1 of its images can be used"})
+
+    def read(self, index: int) -> Drawn:
+        if index % 4 == 0:
+            raise DataError(f"place-{index} cannot be read")
+        return super().read(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_left_out_is_said_and_counted_and_random_weights_stand_beside(
+    workers: int, tiny_pretraining: PretrainingSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="sencap"):
+        folder = pretrain(dataclasses.replace(tiny_pretraining, workers=workers), Damaged())
+    run = json.loads((folder.parent / "run.json").read_text())
+    training, held_out = split(24, 6, tiny_pretraining.seed)
+    unreadable, measured = sum(i % 4 == 0 for i in training), sum(i % 4 != 0 for i in held_out)
+    assert unreadable > 0
+    assert 0 < measured < 6
+    assert run["places"]["unreadable"] == unreadable
+    assert run["random"]["places"] == run["epochs"][-1]["places"] == measured
+    text = caplog.text
+    assert "24 places with 96 images; left out: 1 places" in text
+    assert f"{unreadable} of 18 places to train on could not be read" in text
+    random = f"random weights: {run['random']['recall']:.3f}, {run['random']['spread']:.3f}"
+    assert re.search(rf"epoch 3: .* among {measured} held-out places .*; {random}", text)
+
+
+def test_a_run_goes_on_with_its_own_places_only(tiny_pretraining: PretrainingSettings) -> None:
+    pretrain(tiny_pretraining, TinyPlaces())
+    with pytest.raises(
+        SettingsError, match=r"other places \(18 to train on and 6 held out there, 24 and 6 now"
+    ):
+        pretrain(tiny_pretraining, TinyPlaces(30))
+
+
 @pytest.mark.parametrize("method", ["moco-6c", "moco-3c", "seco"])
 def test_a_run_writes_a_backbone_that_the_captioner_takes_and_its_record(
     method: Method, tiny_pretraining: PretrainingSettings
@@ -158,7 +199,7 @@ def test_a_run_writes_a_backbone_that_the_captioner_takes_and_its_record(
     run = json.loads((out / "run.json").read_text())
     assert [epoch["epoch"] for epoch in run["epochs"]] == [0, 1, 2, 3]
     assert [epoch["epoch"] for epoch in run["epochs"] if "recall" in epoch] == [0, 2, 3]
-    assert run["places"] == {"training": 18, "held_out": 6}
+    assert run["places"] == {"training": 18, "held_out": 6, "unreadable": 0}
     assert run["random"] == {key: value for key, value in run["epochs"][0].items() if key != "epoch"}
     assert all(0 <= run["epochs"][-1][name] <= 1.01 for name in ("recall", "spread", "nearest"))
     with Image.open(out / "watch.png") as picture:
@@ -276,7 +317,8 @@ def test_a_source_that_open_places_knows_is_read(tiny_pretraining: PretrainingSe
         watch=WatchSettings(held_out=2),
     )
     run = json.loads((pretrain(settings).parent / "run.json").read_text())
-    assert run["places"] == {"training": 3, "held_out": 2}
+    assert (run["places"]["training"], run["places"]["held_out"]) == (3, 2)
+    assert '"count": 5' in run["places"]["fingerprint"]
     with pytest.raises(DataError, match="does not exist"):
         pretrain(dataclasses.replace(settings, data="nowhere", out=settings.out + "-2"))
     assert not Path(settings.out + "-2").exists()

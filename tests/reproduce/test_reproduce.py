@@ -11,22 +11,19 @@ import pytest
 
 from sencap.cli import main
 from sencap.config import TrainingSettings
+from sencap.data.levir_cc import read_dataset
 from sencap.data.seasons import SyntheticPlaces, pack
 from sencap.errors import SettingsError
-from sencap.models.variants import SYSTEMS
 from sencap.reproduce import EXPERIMENTS, Options, reproduce
 from sencap.reproduce import run as running
 from sencap.reproduce.experiments import METRICS
+from sencap.reproduce.pictures import choose_pairs
 from sencap.reproduce.plan import plan, pretraining_named
 from sencap.reproduce.render import as_markdown, summary
 from sencap.reproduce.scales import SCALES, changed
 from sencap.training.fit import fit as train
 
-RUNNABLE = {
-    name: e
-    for name, e in EXPERIMENTS.items()
-    if {r.settings.get("system", "sen") for r in e.rows} <= set(SYSTEMS)
-}
+SWEPT = [name for name, e in EXPERIMENTS.items() if e.picture == "sweeps"]  # plots S*m, so it needs METEOR
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +43,7 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_java")
-@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in SWEPT])
 def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smoke: Options) -> None:
     text = reproduce(name, smoke).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("| ")]
@@ -55,12 +52,40 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smo
     for row, line in zip(rows, lines[1:], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[0] == row.name
-        assert cells[len(METRICS) + 2] == f"{row.paper['S*m']:.2f}"
+        assert cells[len(METRICS) + 2] == (f"{row.paper['S*m']:.2f}" if row.paper else "–")
         assert float(cells[-1]) > 0
         assert int(cells[-2].replace(",", "")) > 1000
     result = json.loads((Path(smoke.out) / f"{name}.json").read_text(encoding="utf-8"))
     assert result["environment"]["sencap"]
     assert "protocol:ids" in result["signature"]
+    picture = Path(smoke.out) / f"{name}.png"
+    assert picture.is_file() == (EXPERIMENTS[name].picture is not None) == (f"({name}.png)" in text)
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="METEOR, and with it S*m, needs Java")
+def test_figure_6_plots_three_sweeps_that_meet_in_sen(smoke: Options, tmp_path: Path) -> None:
+    options = dataclasses.replace(smoke, out=str(tmp_path))
+    text = reproduce("fig6", options).read_text(encoding="utf-8")
+    assert (tmp_path / "fig6.png").stat().st_size > 10_000
+    rows = json.loads((tmp_path / "fig6.json").read_text(encoding="utf-8"))["rows"]
+    assert [len(row["speeds"]) for row in rows.values()] == [running.TIMED_ROUNDS] * 13
+    depths = [rows[f"ResNet-{depth}"]["parameters"] for depth in (18, 34, 50, 101)]
+    assert depths == sorted(set(depths))
+    widths = [rows[f"D = {width}"]["parameters"] for width in (128, 256, 512, 1024)]
+    assert widths == sorted(set(widths))
+    assert "![Fig. 6: width, beam size and depth](fig6.png)" in text
+    # beam sizes are searches of one trained network
+    assert len({t.settings.out for t in plan(EXPERIMENTS["fig6"], options) if "beam" in t.row.name}) == 1
+
+
+def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(tiny_data: Path) -> None:
+    pairs = read_dataset(tiny_data)
+    chosen = choose_pairs(pairs, ())
+    assert [pair.changed for pair in chosen] == [True, True, True, False]
+    assert len({pair.name for pair in chosen}) == 4
+    assert choose_pairs(pairs, [pairs[3].name, pairs[1].name]) == [pairs[3], pairs[1]]
+    with pytest.raises(SettingsError, match=f"no pair 'x{pairs[0].name}' .*did you mean"):
+        choose_pairs(pairs, ["x" + pairs[0].name])
 
 
 @pytest.mark.usefixtures("no_java")
@@ -90,9 +115,12 @@ def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> Non
     )
     folders = {
         name: [t.settings.out for t in plan(experiment, options) if t.seed == 1]
-        for name, experiment in RUNNABLE.items()
+        for name, experiment in EXPERIMENTS.items()
     }
-    assert all(len(set(outs)) == len(outs) for outs in folders.values())
+    assert all(len(set(outs)) == len(outs) for name, outs in folders.items() if name not in SWEPT)
+    assert folders["fig3"] == [folders["table1"][i] for i in (3, 5, 6, 7, 8)]
+    assert folders["fig4"] == folders["table2"] == folders["starts"][:4]
+    assert set(folders["fig5"]) <= set(folders["fig6"]) & set(folders["table1"])
     assert folders["table5"][-1] == folders["table6"][-1] == folders["table4"][-1] == folders["table10"][3]
     assert folders["table2"][3] == folders["table7"][3] == folders["table8"][2] == folders["table3"][2]
     assert folders["table2"][1] == folders["table5"][-1]  # at this scale ImageNet is the default start
@@ -114,6 +142,12 @@ def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> 
         256,
         65_536,
     )
+    figure = {t.row.name: t for t in plan(EXPERIMENTS["fig6"], options) if t.seed == 44}
+    same = [t.settings.out for t in figure.values() if t.settings.out == sen.settings.out]
+    assert len(same) == 7  # D = 512, ResNet-50 and five beams
+    deeper = figure["ResNet-101"].pretraining
+    assert deeper is not None
+    assert deeper.settings.backbone == "resnet101"
     epochs = [
         pretraining_named(f"6c-{n}-epochs", options).settings.optimisation.epochs
         for n in (100, 200, 400, 500)
@@ -154,7 +188,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     ]
     assert main([*arguments, "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("4 runs, 0 of them done; about ")
+    assert shown.startswith("3 runs, 0 of them done; about ")
     assert "pre-training 6c: " in shown
     assert "SSL4EO 3C, seed 1: " in shown
     assert not (tmp_path / "o").exists()
@@ -187,7 +221,15 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
         "c": row | {"seeds": seeds(6.0), "paper": {"S*m": 8.5}},
     }
     text = as_markdown(
-        {"title": "T", "scale": "smoke", "split": "test", "signature": "s", "rows": rows, "environment": {}}
+        {
+            "title": "T",
+            "picture": None,
+            "scale": "smoke",
+            "split": "test",
+            "signature": "s",
+            "rows": rows,
+            "environment": {},
+        }
     )
     assert "| 2.00 ± 1.41 |" in text
     assert (

@@ -23,6 +23,7 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.errors import DataError, SettingsError
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import load_checkpoint
+from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
 from sencap.training.fit import fit
 from sencap.training.schedule import PlateauDecay
@@ -181,6 +182,28 @@ def test_data_without_a_training_split_is_refused_before_anything_is_written(
     with pytest.raises(DataError, match="no pairs of split 'train'"):
         fit(dataclasses.replace(tiny_training, data=str(only_test)))
     assert not Path(tiny_training.out).exists()
+
+
+def test_the_extractor_starts_from_the_weights_that_init_names_and_the_log_says_so(
+    tiny_training: TrainingSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(1)
+    given = FeatureExtractor(backbone="test_efficientnet", dimension=1)
+    torch.save(given.backbone.state_dict(), tmp_path / "any.name")
+    frozen = dataclasses.replace(
+        tiny_training.extractor,
+        init=str(tmp_path / "any.name"),
+        fine_tune_from="none",
+        frozen_statistics="fixed",
+    )
+    settings = dataclasses.replace(
+        tiny_training, extractor=frozen, optimisation=OptimisationSettings(epochs=1)
+    )
+    with caplog.at_level("INFO", logger="sencap"):
+        trained = load_checkpoint(fit(settings)).captioner.extractor
+    kept = trained.get_submodule("backbone").state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in given.backbone.state_dict().items())
+    assert "recognised as" in caplog.text
 
 
 def test_the_running_average_of_the_weights_is_what_is_kept(

@@ -301,6 +301,11 @@ def _check_geometry(parts: Mapping[str, PickledModule], captioner: Captioner) ->
                 f"its embed_img, of kernel {k}, has {attribute} {theirs}; this model has {ours}, with an odd kernel"
             )
     for part in parts.values():
+        heads = {name: a["num_heads"] for name, a in part.attributes.items() if "num_heads" in a}
+        if len(set(heads.values())) > 1:
+            raise CheckpointError(
+                f"the attentions of its {part.name} have different numbers of heads, {heads}; SEN's have one number"
+            )
         for name, attributes in part.attributes.items():
             if attributes.get("norm_first") or (
                 attributes.get("normalized_shape") and attributes.get("eps") != 1e-5

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from sencap.config import as_dict
+from sencap.data.seasons.contract import Places as SeasonalPlaces
 from sencap.environment import environment
 from sencap.errors import MissingDependencyError, SettingsError
 from sencap.models.checkpoint import write_text
@@ -52,7 +53,14 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
     out = Path(settings.out)
     _check_out(out, settings)
     places = _open(settings) if places is None else places
+    report = getattr(places, "report", None)
+    if report is not None:
+        log.info(str(report))
     training, held_out = split(len(places), settings.watch.held_out, settings.seed)
+    record = {"training": len(training), "held_out": len(held_out)}
+    if isinstance(places, SeasonalPlaces):
+        record["fingerprint"] = places.fingerprint()
+    _check_places(out, record)
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
         log.info(
             f"contrast.queue={settings.contrast.queue} is longer than an epoch of {len(training)} places, so older "
@@ -66,9 +74,15 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        trainer = _trainer(settings, out, Watcher(out, settings, places, training, held_out))
-        data = _Data(ViewDataset(places, training, settings))
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume.is_file() else None)
+        dataset = ViewDataset(places, training, settings)
+        watcher = Watcher(out, settings, places=places, dataset=dataset, held_out=held_out, record=record)
+        trainer = _trainer(settings, out, watcher)
+        trainer.fit(task, datamodule=_Data(dataset), ckpt_path=str(resume) if resume.is_file() else None)
+    if dataset.unreadable:
+        log.warning(
+            f"{dataset.unreadable:,} of {len(training):,} places to train on could not be read, and others took "
+            "their turn"
+        )
     if trainer.interrupted:
         raise KeyboardInterrupt
     return out / BACKBONE
@@ -116,6 +130,19 @@ def _check_out(out: Path, settings: PretrainingSettings) -> None:
             )
 
 
+def _check_places(out: Path, now: dict[str, Any]) -> None:
+    """A run goes on with the places it began with, wherever they lie by now."""
+    if (out / RUN).is_file():
+        before = json.loads((out / RUN).read_text(encoding="utf-8"))["places"]
+        differing = [key for key, value in now.items() if before.get(key, value) != value]
+        if differing:
+            raise SettingsError(
+                f"out={out} holds a run on other places ({before['training']:,} to train on and "
+                f"{before['held_out']:,} held out there, {now['training']:,} and {now['held_out']:,} now; differing: "
+                f"{', '.join(differing)}); name the same data, or choose another folder"
+            )
+
+
 class _Data(L.LightningDataModule):
     """The loader; made when the trainer knows how many processes there are."""
 
@@ -138,12 +165,14 @@ class Watcher(Callback):
         self,
         out: Path,
         settings: PretrainingSettings,
+        *,
         places: Places,
-        training: list[int],
+        dataset: ViewDataset,
         held_out: list[int],
+        record: dict[str, Any],
     ) -> None:
         self.out, self.settings, self.places = out, settings, places
-        self.training, self.held_out = training, held_out
+        self.dataset, self.held_out, self.record = dataset, held_out, record
         self.history: list[dict[str, float]] = []
         self.random: dict[str, float] = {}
 
@@ -167,7 +196,7 @@ class Watcher(Callback):
             size = {"side": self.settings.views.crop, "dates": DATES[self.settings.method]}
             random = watch.calibrated(random, self.places, self.held_out, **size)
             self.random = self._measure(random)
-            log.info(_line("random weights", self.random, len(self.held_out)))
+            log.info(_line("random weights", self.random))
             start = self.random if self.settings.init is None else self._measure(encoder)
             self.history.append({"epoch": 0, **start})
         self._write()
@@ -191,7 +220,7 @@ class Watcher(Callback):
         if self.held_out and (epoch % self.settings.watch.every == 0 or epoch == last):
             found = self._measure(pl_module.contrast.query)
             self.history[-1].update(found)
-            log.info(_line(f"epoch {epoch}", found, len(self.held_out), loss=metrics["loss"]))
+            log.info(_line(f"epoch {epoch}", found, loss=metrics["loss"], random=self.random))
             self._draw()
         every = self.settings.checkpoint_every
         record = {"epoch": epoch, "figures": self.history[-1], "random": self.random}
@@ -213,7 +242,7 @@ class Watcher(Callback):
 
     def _draw(self) -> None:
         try:
-            plot_watch(self.out / PICTURE, self.history, self.random, chance=1 / len(self.held_out))
+            plot_watch(self.out / PICTURE, self.history, self.random, chance=1 / self.random["places"])
         except MissingDependencyError as error:
             log.info(str(error))
 
@@ -221,19 +250,26 @@ class Watcher(Callback):
         record = {
             "settings": as_dict(self.settings),
             "environment": environment(),
-            "places": {"training": len(self.training), "held_out": len(self.held_out)},
+            "places": {**self.record, "unreadable": self.dataset.unreadable},
             "random": self.random,
             "epochs": self.history,
         }
         write_text(self.out / RUN, json.dumps(record, indent=2) + "\n")
 
 
-def _line(name: str, figures: dict[str, float], held_out: int, *, loss: float | None = None) -> str:
+def _line(
+    name: str,
+    figures: dict[str, float],
+    *,
+    loss: float | None = None,
+    random: dict[str, float] | None = None,
+) -> str:
     beginning = name if loss is None else f"{name}: loss {loss:.3f}"
+    beside = "" if random is None else f"; random weights: {random['recall']:.3f}, {random['spread']:.3f}"
     return (
-        f"{beginning}: recall@1 among {held_out} held-out places {figures['recall']:.3f} "
+        f"{beginning}: recall@1 among {figures['places']} held-out places {figures['recall']:.3f} "
         f"(embeddings {figures['recall_embedding']:.3f}), spread {figures['spread']:.3f} "
-        f"(embeddings {figures['spread_embedding']:.3f})"
+        f"(embeddings {figures['spread_embedding']:.3f}){beside}"
     )
 
 

@@ -53,7 +53,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
 
     A key is epoch × length + number (`sencap.data.loading.EpochSampler`), so that the dates drawn depend on
     seed, epoch and number alone. For a place that cannot be read the next one that can steps in (batches keep
-    their size, in every process), and the log says so once.
+    their size, in every process); the log says so once, and ``unreadable`` counts them over all loading processes.
 
     Raises:
         DataError: ten places in a row cannot be read.
@@ -61,10 +61,15 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
 
     def __init__(self, places: Places, chosen: Sequence[int], settings: PretrainingSettings) -> None:
         self.places, self.chosen, self.settings = places, chosen, settings
-        self._reported: set[int] = set()
+        self._unreadable = torch.zeros(len(chosen), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    @property
+    def unreadable(self) -> int:
+        """How many of the places could not be read so far."""
+        return int(self._unreadable.sum())
 
     def __getitem__(self, key: int) -> tuple[NDArray[np.uint8], int]:
         epoch, number = divmod(key, len(self))
@@ -81,13 +86,14 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
 
     def _read(self, number: int) -> tuple[int, NDArray[np.uint8]]:
         for step in range(IN_A_ROW):
-            place = self.chosen[(number + step) % len(self)]
+            position = (number + step) % len(self)
+            place = self.chosen[position]
             try:
                 return place, read_checked(self.places, place)
             except DataError as error:
-                if place not in self._reported:
+                if not self._unreadable[position]:
                     log.warning(f"left out: {error}")
-                    self._reported.add(place)
+                    self._unreadable[position] = True
                 last = error
         raise DataError(f"{IN_A_ROW} places in a row cannot be read; the last: {last}") from last
 

@@ -58,7 +58,7 @@ def figures(
 
     Returns:
         ``recall`` and ``spread`` of the backbone's pooled features (what is handed on), ``recall_embedding``
-        and ``spread_embedding`` of sub-space 0 after the head.
+        and ``spread_embedding`` of sub-space 0 after the head; ``places``: how many could be read, and are compared.
 
     Raises:
         DataError: none of the places can be read; those that cannot are passed over.
@@ -75,7 +75,7 @@ def figures(
     encoder.train(training)
     if not features[0]:
         raise DataError(f"none of the {len(chosen)} held-out places can be read")
-    result = {}
+    result: dict[str, float] = {"places": sum(map(len, features[0]))}
     for name, (first, second) in (("", features), ("_embedding", embeddings)):
         a, b = torch.cat(first), torch.cat(second)
         result["recall" + name] = recall_at_1(a, b)

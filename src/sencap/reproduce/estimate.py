@@ -27,7 +27,8 @@ def describe(trainings: list[Training], options: Options) -> str:
     validation and evaluation come on top.
     """
     pairs = sum(pair.split == "train" for pair in read_dataset(options.data))
-    left = [training for training in trainings if not training.done]
+    distinct = {str(training.report): training for training in trainings}  # rows of a figure may share a run
+    left = [training for training in distinct.values() if not training.done]
     lines, total = [], 0.0
     seen: dict[str, float] = {}
     for training in left:
@@ -43,8 +44,8 @@ def describe(trainings: list[Training], options: Options) -> str:
             timed[key] = training_seconds(training.settings, pairs, options)
         total += timed[key]
         lines.append(f"  {training.row.name}, seed {training.seed}: {_hours(timed[key])}")
-    done = len(trainings) - len(left)
-    head = f"{len(trainings)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
+    done = len(distinct) - len(left)
+    head = f"{len(distinct)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
     return "\n".join([head, *lines])
 
 

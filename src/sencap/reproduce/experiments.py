@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 SEN = "sen"
+Picture = Literal["captions", "initialisations", "stages", "sweeps"]
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
 
 # How an extractor may start: one of these, or a pre-training run by the settings that differ from the paper's recipe
@@ -22,10 +23,15 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c-unordered-augment": {"method": "moco-6c", "order": "unordered", "season": "augment"},
     "6c-unordered-random": {"method": "moco-6c", "order": "unordered", "season": "random"},
     "3c": {"method": "moco-3c"},
+    "6c-from-imagenet": {"method": "moco-6c", "order": "ordered", "season": "augment", "init": IMAGENET},
     "seco": {"method": "seco"},
     **{
         f"6c-{share}-epochs": {"method": "moco-6c", "optimisation.epochs": share / 300}
         for share in (100, 200, 400, 500)
+    },
+    **{
+        f"6c-{backbone}": {"method": "moco-6c", "order": "ordered", "season": "augment", "backbone": backbone}
+        for backbone in ("resnet18", "resnet34", "resnet101")
     },
 }
 
@@ -36,7 +42,9 @@ class Row:
 
     settings: of `sencap train`. init: how the extractor starts: ``random``, ``imagenet``, a key of
     `PRETRAININGS`, or ``default``: as the scale and the flags say (``default-3c``: of networks that see one
-    date, so 3-channel pre-training where the scale's default is 6-channel). beam: of the evaluation's search.
+    date, so 3-channel pre-training where the scale's default is 6-channel). A row of SEN with a backbone that is
+    not the scale's starts from a pre-training of its own at the paper's scale, else from random weights: files of
+    weights fit the scale's backbone. beam: of the evaluation's search.
     """
 
     name: str
@@ -48,10 +56,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or a figure: its title, and its rows in the paper's order."""
+    """A table or a figure: its title, its rows in the paper's order, and what is drawn of them, if anything."""
 
     title: str
     rows: tuple[Row, ...]
+    picture: Picture | None = None
 
 
 def _figures(*values: float) -> dict[str, float]:
@@ -137,6 +146,16 @@ def _layers(*scores: float) -> tuple[Row, ...]:
     )
 
 
+# Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in SEN as the paper has it.
+SWEEPS: dict[str, dict[int, Row]] = {
+    "dimension": {d: Row(f"D = {d}", {"dimension": d}) for d in (128, 256, 512, 1024)},
+    "beam": {beam: Row(f"beam size {beam}", {}, beam=beam) for beam in (1, 2, 3, 4, 5)},
+    "depth": {
+        depth: Row(f"ResNet-{depth}", {"extractor.backbone": f"resnet{depth}"}) for depth in (18, 34, 50, 101)
+    },
+}
+SHOWN = ("DUDA", "MCCFormer-D", "RSICCformer_c", "PSNet", "SEN")  # in Fig. 3
+
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": Experiment("Table I: the systems", TABLE_1),
     "table2": Experiment(
@@ -146,6 +165,16 @@ EXPERIMENTS: dict[str, Experiment] = {
             Row("ImageNet 3C", {}, _score(77.17), IMAGENET),
             Row("SSL4EO 3C", {}, _score(77.83), "3c"),
             Row("SSL4EO 6C", {}, _score(78.57), "6c"),
+        ),
+    ),
+    "starts": Experiment(
+        "Does pre-training help? Table II, and contrastive pre-training that itself starts from ImageNet",
+        (
+            Row("Random", {}, {}, RANDOM),
+            Row("ImageNet 3C", {}, {}, IMAGENET),
+            Row("contrastive 3C", {}, {}, "3c"),
+            Row("contrastive 6C", {}, {}, "6c"),
+            Row("ImageNet, then contrastive 6C", {}, {}, "6c-from-imagenet"),
         ),
     ),
     "table3": Experiment(
@@ -205,5 +234,26 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table10": Experiment(
         "Table X: layers of the difference encoder (N_e) and of the decoder (N_d)",
         _layers(76.97, 76.87, 75.22, 78.57, 77.25, 77.04, 76.81, 76.53, 76.38),
+    ),
+    "fig3": Experiment(
+        "Fig. 3: captions of several systems side by side",
+        tuple(row for row in TABLE_1 if row.name in SHOWN),
+        "captions",
+    ),
+    "fig4": Experiment(
+        "Fig. 4: maps by how the extractor starts",
+        (
+            Row("Random", {}, {}, RANDOM),
+            Row("ImageNet 3C", {}, {}, IMAGENET),
+            Row("SSL4EO 3C", {}, {}, "3c"),
+            Row("SSL4EO 6C", {}, {}, "6c"),
+        ),
+        "initialisations",
+    ),
+    "fig5": Experiment("Fig. 5: maps after SFE and after CAGD", (Row("SEN"),), "stages"),
+    "fig6": Experiment(
+        "Fig. 6: width, beam size and depth",
+        tuple(row for rows in SWEEPS.values() for row in rows.values()),
+        "sweeps",
     ),
 }

@@ -39,7 +39,8 @@ class Options:
     scale: paper, small or smoke. test_data, split: the pairs that are scored (data's test split).
     places: dated images for pre-training. imagenet: a file of ImageNet weights of the backbone. init: weights that
     every extractor starts from in the tables that are not about it (else: the scale's default).
-    captions: the captions whose words are known. seeds: instead of the scale's.
+    captions: the captions whose words are known. seeds: instead of the scale's. pairs: the file names of the pairs
+    that Fig. 3, 4 and 5 show.
     """
 
     data: str
@@ -52,6 +53,7 @@ class Options:
     init: str | None = None
     captions: str | None = None
     seeds: tuple[int, ...] = ()
+    pairs: tuple[str, ...] = ()
     hardware: HardwareSettings = dataclasses.field(default_factory=HardwareSettings)
     progress: bool = True
 
@@ -165,20 +167,28 @@ def _start(row: Row, options: Options) -> tuple[str | None, Pretraining | None]:
     scale = options.chosen
     name = row.init
     if name in (DEFAULT, DEFAULT_3C):
-        if options.init is not None:
-            return options.init, None
         name = "3c" if name == DEFAULT_3C and scale.default_init == "6c" else scale.default_init
+        recipe = changed(TrainingSettings(data=options.data, out="unnamed"), scale.training)
+        usual = resolved(recipe.model).extractor.backbone
+        other = row.settings.get("extractor.backbone", usual)
+        if other != usual:
+            name = f"6c-{other}" if scale.default_init == "6c" else RANDOM
+        elif options.init is not None:
+            return options.init, None
     if name == RANDOM:
         return None, None
     if name == IMAGENET:
-        if options.imagenet is None and options.scale == "smoke":
-            return None, None
-        if options.imagenet is None:
-            raise SettingsError(
-                f"the row {row.name!r} starts from ImageNet; give the backbone's weights with --imagenet FILE"
-            )
-        return options.imagenet, None
+        return _imagenet(row.name, options), None
     return None, pretraining_named(name, options)
+
+
+def _imagenet(name: str, options: Options) -> str | None:
+    """The file of ImageNet weights; at smoke scale there need be none."""
+    if options.imagenet is None and options.scale != "smoke":
+        raise SettingsError(
+            f"{name!r} starts from ImageNet; give the backbone's weights with --imagenet FILE"
+        )
+    return options.imagenet
 
 
 def pretraining_named(name: str, options: Options) -> Pretraining:
@@ -196,6 +206,8 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
     out = Path(options.out) / "pretraining" / name
     values = dict(PRETRAININGS[name])
     share = values.pop("optimisation.epochs", None)
+    if values.get("init") == IMAGENET:
+        values["init"] = _imagenet(name, options)
     settings = changed(
         PretrainingSettings(data=places, out=str(out), progress=options.progress),
         {**scale.pretraining, **values, "hardware": options.hardware},

@@ -22,6 +22,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# {result['title']}",
         "",
+        *([f"![{result['title']}]({result['picture']})", ""] if result["picture"] else []),
         f"Scale `{result['scale']}`, split `{result['split']}`, mean ± standard deviation over {seeds} seeds; protocol "
         "`ids`, × 100. Not the paper's conditions unless the scale is `paper`.",
         "",

@@ -6,16 +6,20 @@ import json
 import logging
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sencap.data.levir_cc import read_dataset
+from sencap.data.levir_cc import CaptionedPair, read_dataset
 from sencap.environment import environment
 from sencap.errors import SettingsError
+from sencap.figures.files import check_path
 from sencap.images import read_pair
 from sencap.models.checkpoint import write_text
 from sencap.predictor import Predictor, load
 from sencap.pretraining.fit import pretrain
+from sencap.reproduce.experiments import Experiment
+from sencap.reproduce.pictures import choose_pairs, draw
 from sencap.reproduce.plan import Options, Training, experiment_named, plan
 from sencap.reproduce.render import as_markdown
 from sencap.training.fit import BEST, fit
@@ -28,24 +32,35 @@ log = logging.getLogger("sencap")
 
 
 def reproduce(name: str, options: Options) -> Path:
-    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``OUT/<name>.json``.
+    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``.json``, of a figure ``.png`` too.
 
     A run that was cut off goes on when the same is asked again. Returns the Markdown file.
 
     Raises:
         SettingsError: an unknown name, options that do not go together, or a folder of other options.
         DataError: the data cannot be used.
+        MissingDependencyError: a figure, and matplotlib is not installed.
     """
     experiment = experiment_named(name)
     trainings = plan(experiment, options)
+    scored = read_dataset(options.test_data or options.data, splits=options.splits)
+    shown = choose_pairs(scored, options.pairs)
     _check_folder(options)
+    picture = Path(options.out) / f"{name}.png"
+    if experiment.picture is not None:
+        check_path(picture)  # before hours of work
     for number, training in enumerate(trainings, start=1):
         if training.done:
             continue
         log.info(f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}")
         run(training, options)
-        _write(name, experiment.title, trainings, options, speeds={})
-    return _write(name, experiment.title, trainings, options, speeds=measure_speeds(trainings, options))
+        _write(name, experiment, trainings, options, speeds={})
+    predictors = load_first_seeds(trainings, options)
+    speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
+    path, result = _write(name, experiment, trainings, options, speeds=speeds)
+    if experiment.picture is not None:
+        draw(experiment.picture, picture, predictors=predictors, pairs=shown, result=result)
+    return path
 
 
 def run(training: Training, options: Options) -> None:
@@ -67,25 +82,31 @@ def run(training: Training, options: Options) -> None:
     write_text(training.report, json.dumps(report) + "\n")
 
 
-def measure_speeds(trainings: list[Training], options: Options) -> dict[str, float]:
-    """Pairs per second of each row's first seed: medians of rounds in which the rows take turns."""
-    pairs = read_dataset(options.test_data or options.data, splits=options.splits)[:TIMED_PAIRS]
-    images = [read_pair(pair.before, pair.after) for pair in pairs]
-    first: dict[str, Predictor] = {}
+def load_first_seeds(trainings: list[Training], options: Options) -> dict[str, Predictor]:
+    """Each row's first seed, ready to caption."""
+    found: dict[str, Predictor] = {}
     for training in trainings:
-        if training.row.name not in first:
+        if training.row.name not in found:
             weights = Path(training.settings.out) / BEST
-            first[training.row.name] = load(
+            found[training.row.name] = load(
                 weights, beam=training.row.beam, device=_device(options), decision="search"
             )
-    times: dict[str, list[float]] = {name: [] for name in first}
+    return found
+
+
+def measure_speeds(
+    predictors: Mapping[str, Predictor], pairs: Sequence[CaptionedPair]
+) -> dict[str, list[float]]:
+    """Pairs per second of each row in each of some rounds, in which the rows take turns."""
+    images = [read_pair(pair.before, pair.after) for pair in pairs]
+    speeds: dict[str, list[float]] = {name: [] for name in predictors}
     for round_ in range(TIMED_ROUNDS + 1):
-        for name, predictor in first.items():
+        for name, predictor in predictors.items():
             began = time.perf_counter()
             predictor.caption_pairs(images)
             if round_:  # the first is for warming up
-                times[name].append(time.perf_counter() - began)
-    return {name: len(images) / statistics.median(taken) for name, taken in times.items()}
+                speeds[name].append(len(images) / (time.perf_counter() - began))
+    return speeds
 
 
 def _device(options: Options) -> str:
@@ -121,17 +142,24 @@ def _check_folder(options: Options) -> None:
 
 
 def _write(
-    name: str, title: str, trainings: list[Training], options: Options, *, speeds: dict[str, float]
-) -> Path:
+    name: str,
+    experiment: Experiment,
+    trainings: list[Training],
+    options: Options,
+    *,
+    speeds: Mapping[str, list[float]],
+) -> tuple[Path, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for training in trainings:
+        measured = speeds.get(training.row.name, [])
         row = rows.setdefault(
             training.row.name,
             {"settings": dict(training.row.settings), "init": training.row.init, "beam": training.row.beam}
             | {
                 "paper": dict(training.row.paper),
                 "seeds": {},
-                "pairs_per_second": speeds.get(training.row.name),
+                "pairs_per_second": statistics.median(measured) if measured else None,
+                "speeds": measured,
             },
         )
         if training.done:
@@ -144,7 +172,8 @@ def _write(
             signature, references = report["signatures"]["ids"], report["reference_rows"]
     result = {
         "experiment": name,
-        "title": title,
+        "title": experiment.title,
+        "picture": f"{name}.png" if experiment.picture is not None else None,
         "scale": options.scale,
         "split": options.split,
         "signature": signature,
@@ -155,4 +184,4 @@ def _write(
     out = Path(options.out)
     write_text(out / f"{name}.json", json.dumps(result, indent=2) + "\n")
     write_text(out / f"{name}.md", as_markdown(result))
-    return out / f"{name}.md"
+    return out / f"{name}.md", result

@@ -20,18 +20,20 @@ def command(
     init: str | None = None,
     captions: str | None = None,
     seeds: str | None = None,
+    pairs: str | None = None,
     hardware: HardwareSettings = HardwareSettings(),  # noqa: B008  (frozen)
     dry_run: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Run a table of the paper on your data, and render it with the paper's figures beside yours.
+    """Run a table or figure of the paper on your data, and render it with the paper's figures beside yours.
 
     Input: captioned pairs, and what the table's rows start from. Output: OUT/NAME.md and OUT/NAME.json, written anew
-    after every run; the runs themselves under OUT/training and OUT/pretraining, shared by all tables. A command that
-    was stopped or killed goes on when it is given again. The plan is shown first.
+    after every run, and OUT/NAME.png of a figure; the runs themselves under OUT/training and OUT/pretraining, shared
+    by all tables and figures. A command that was stopped or killed goes on when it is given again. The plan is shown
+    first.
 
     Args:
-        name: table1 to table10.
+        name: table1 to table10, fig3 to fig6, or starts (Table II, and pre-training that starts from ImageNet).
         data: The folder of captioned pairs: train, val for selection, test.
         out: The folder of all runs and tables of one kind of data and one scale.
         scale: paper: its recipe; small: EfficientNet-lite0 at 96 pixels, a few epochs, for a CPU; smoke: does it run.
@@ -42,6 +44,8 @@ def command(
         init: Weights that the extractor starts from in the tables that are not about it (default: the scale's).
         captions: The captions whose words are known (default: those of data).
         seeds: Seeds joined by commas, instead of the scale's: 1,2,3.
+        pairs: File names of the pairs that Fig. 3, 4 and 5 show, joined by commas (default: three changed and one
+            unchanged, evenly spread over the split).
         hardware: Where it runs.
         dry_run: Show the plan only.
         quiet: No progress bars.
@@ -66,6 +70,7 @@ def command(
         init=init,
         captions=captions,
         seeds=chosen,
+        pairs=tuple(pairs.split(",")) if pairs else (),
         hardware=hardware,
         progress=not quiet,
     )

@@ -123,7 +123,14 @@ class Places(ABC):
         return _hash(f"{self.name(i)} {_joined(self.dates(i))}" for i in range(len(self)))
 
     def __iter__(self) -> Iterator[SeasonalImages]:
-        return (self.read(index) for index in range(len(self)))
+        """All places that can be used; ``report.left_out`` has the others."""
+        for index in range(len(self)):
+            try:
+                place = self.read(index)
+            except DataError as error:
+                self.report.left_out.setdefault(self.name(index), str(error))
+            else:
+                yield place
 
 
 class ListedPlaces(Places, Generic[Source]):
@@ -144,6 +151,7 @@ class ListedPlaces(Places, Generic[Source]):
         self.origin, self.report = origin, PlacesReport()
         problems = problems or {}
         self._places: list[tuple[str, tuple[tuple[datetime.date, Source], ...]]] = []
+        self._lost: dict[str, int] = {}  # by place, the listed images that turned out unusable when read
         for name in sorted({**listed, **problems}):
             images = sorted(listed.get(name, ()), key=lambda image: image[0])
             if len(images) < FEWEST_DATES:
@@ -198,10 +206,24 @@ class ListedPlaces(Places, Generic[Source]):
                     f"{date}: it is {_size(image.shape)} pixels, but most are {_size(size or ())}"
                 )
         if len(fitting) < FEWEST_DATES:
-            raise DataError(f"{self.origin}, place {name}: {_too_few(len(fitting), problems)}")
+            why = _too_few(len(fitting), problems)
+            self._lose(name, len(listed))
+            if name not in self.report.left_out:
+                self.report.places -= 1
+                self.report.left_out[name] = why
+                self.report.missing.pop(name, None)
+            raise DataError(f"{self.origin}, place {name}: {why}")
+        self._lose(name, len(problems))
         self.report.note(name, problems)
         dates, images = zip(*fitting, strict=True)
         return SeasonalImages(np.stack(images), dates, name)
+
+    def _lose(self, name: str, images: int) -> None:
+        """So many listed images of a place are not used; they are taken off the report once."""
+        more = images - self._lost.get(name, 0)
+        if more > 0:
+            self.report.images -= more
+            self._lost[name] = images
 
 
 class Subset(Places):

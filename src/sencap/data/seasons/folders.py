@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.data.seasons.contract import ListedPlaces
+from sencap.data.seasons.contract import ListedPlaces, _hash
 from sencap.data.seasons.reading import UNDATED, Scaling, date_of, read_dates_file, read_rgb
 from sencap.errors import DataError
 from sencap.images import IMAGE_SUFFIXES, find_pairs
@@ -32,6 +32,15 @@ class _FilePlaces(ListedPlaces[Path]):
     def settings(self) -> Mapping[str, Any]:
         """The scaling."""
         return self.scaling.settings()
+
+    def fingerprint(self) -> str:
+        """Sizes of the files too: undated pairs of two folders differ in nothing else."""
+        return _hash(
+            [
+                super().fingerprint(),
+                *(str(file.stat().st_size) for _, images in self._places for _, file in images),
+            ]
+        )
 
 
 class FolderPlaces(_FilePlaces):

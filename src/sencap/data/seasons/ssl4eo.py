@@ -65,8 +65,8 @@ class SceneFolderPlaces(ListedPlaces[Scene]):
         return self.scaling.to_uint8(np.stack(bands))
 
     def settings(self) -> Mapping[str, Any]:
-        """Bands and scaling."""
-        return {"bands": list(RGB), **self.scaling.settings()}
+        """Product, bands and scaling."""
+        return {"product": self.folder.name, "bands": list(RGB), **self.scaling.settings()}
 
 
 def find_product(root: Path, product: str | None = None) -> Path:

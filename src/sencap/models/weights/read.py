@@ -105,7 +105,8 @@ def _read_file(path: Path) -> Source:
             f"{path} is no file of tensors only: loaded as a pickle it would run {_first(unsafe)}. Nothing of it "
             "was run. If you trust whoever made it, take the tensors out once, on a machine that may be lost: "
             f"python -c \"import torch; m = torch.load('{path.name}', weights_only=False, map_location='cpu'); "
-            "torch.save(m.state_dict() if hasattr(m, 'state_dict') else m['state_dict'], 'tensors.pth')\" "
+            "s = m.state_dict() if hasattr(m, 'state_dict') else m.get('state_dict', m.get('model', m)); "
+            "torch.save({k: v for k, v in s.items() if torch.is_tensor(v)}, 'tensors.pth')\" "
             "and give extractor.init that tensors.pth"
         )
     if not isinstance(reading.content, dict):
