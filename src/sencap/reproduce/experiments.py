@@ -23,6 +23,7 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c-unordered-augment": {"method": "moco-6c", "order": "unordered", "season": "augment"},
     "6c-unordered-random": {"method": "moco-6c", "order": "unordered", "season": "random"},
     "3c": {"method": "moco-3c"},
+    "3c-from-imagenet": {"method": "moco-3c", "init": IMAGENET},
     "6c-from-imagenet": {"method": "moco-6c", "order": "ordered", "season": "augment", "init": IMAGENET},
     "seco": {"method": "seco"},
     **{
@@ -174,6 +175,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             Row("ImageNet 3C", {}, {}, IMAGENET),
             Row("contrastive 3C", {}, {}, "3c"),
             Row("contrastive 6C", {}, {}, "6c"),
+            Row("ImageNet, then contrastive 3C", {}, {}, "3c-from-imagenet"),
             Row("ImageNet, then contrastive 6C", {}, {}, "6c-from-imagenet"),
         ),
     ),
