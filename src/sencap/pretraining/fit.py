@@ -57,7 +57,7 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
     if report is not None:
         log.info(str(report))
     training, held_out = split(len(places), settings.watch.held_out, settings.seed)
-    record = {"training": len(training), "held_out": len(held_out)}
+    record: dict[str, Any] = {"training": len(training), "held_out": len(held_out)}
     if isinstance(places, SeasonalPlaces):
         record["fingerprint"] = places.fingerprint()
     _check_places(out, record)

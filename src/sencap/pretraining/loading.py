@@ -61,7 +61,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
 
     def __init__(self, places: Places, chosen: Sequence[int], settings: PretrainingSettings) -> None:
         self.places, self.chosen, self.settings = places, chosen, settings
-        self._unreadable = torch.zeros(len(chosen), dtype=torch.bool).share_memory_()
+        self._unreadable = torch.zeros(len(chosen), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.chosen)
