@@ -259,7 +259,7 @@ OTHERS: dict[Callable[[Modules], None], str] = {
     another_network: r"blocks of 2 convolutions, is no known ResNet",
     dilated: r"layer4\.1\.conv1 has dilation \(2, 2\); this ResNet has \(1, 1\)",
     three_channels: r"sees 3 channels; SEN's sees 6",
-    other_heads_in_one_attention: r"encoder_feat|difference.*different numbers of heads, .*: 4",
+    other_heads_in_one_attention: r"different numbers of heads, .*: 4",
     odd_heads: r"self_attn\.num_heads is str, not a number",
 }
 
