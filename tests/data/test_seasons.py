@@ -168,6 +168,13 @@ def test_a_folder_of_dated_images_is_read_in_the_order_of_time(folder: Path) -> 
         places.name(4)
 
 
+def test_dated_tiffs_are_read_too(tmp_path: Path) -> None:
+    for number, day in enumerate(DAYS):
+        write_image(tmp_path / "place" / f"{day}.tif", 60 * (number + 1))
+    place = FolderPlaces(tmp_path).read(0)
+    assert (place.dates, greys(place)) == (DAYS, [60, 120, 180])
+
+
 def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(folder: Path) -> None:
     places = FolderPlaces(folder)
     assert list(places.report.left_out) == ["lonely"]

@@ -22,6 +22,7 @@ from sencap.data.seasons import (
     FolderPlaces,
     PackedPlaces,
     PairPlaces,
+    Places,
     Subset,
     SyntheticPlaces,
     open_places,
@@ -343,3 +344,33 @@ def test_pairs_of_other_folders_with_the_same_names_are_another_source(tmp_path:
     pack(PairPlaces(tmp_path / "one"), tmp_path / "out", size=48, workers=1, progress=False)
     with pytest.raises(DataError, match="other settings"):
         pack(PairPlaces(tmp_path / "two"), tmp_path / "out", size=48, workers=1, progress=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("source", ["scenes", "shards", "series", "synthetic"])
+def test_every_other_source_can_be_packed_too(source: str, workers: int, tmp_path: Path) -> None:
+    samples = Path(__file__).parents[1] / "samples"
+    if source == "series":
+        rasterio = pytest.importorskip("rasterio")
+        rasters = tmp_path / "series"
+        rasters.mkdir()
+        for number, day in enumerate(("2019-03-01", "2019-07-01")):
+            values = np.random.default_rng(number).integers(1, 255, (3, 64, 96), dtype=np.uint8)
+            with rasterio.open(
+                rasters / f"{day}.tif", "w", driver="GTiff", height=64, width=96, count=3, dtype="uint8",
+                crs="EPSG:32633", transform=rasterio.Affine(10, 0, 3e5, 0, -10, 5e6),
+            ) as file:  # fmt: skip
+                file.write(values)
+        places: Places = open_places(rasters, size=32)
+    elif source == "synthetic":
+        places = SyntheticPlaces(3, size=64)
+    else:
+        if source == "shards":
+            pytest.importorskip("zarr")
+        places = open_places(samples / {"scenes": "ssl4eo_v1_0", "shards": "ssl4eo_v1_1"}[source])
+    size = min(places.read(0).images.shape[2:])
+    report = pack(places, tmp_path / "packed", size=size, workers=workers, progress=False)
+    packed = open_places(tmp_path / "packed")
+    assert len(packed) == len(places) == report.places > 1
+    for index in range(len(places)):
+        assert np.array_equal(packed.read(index).images, places.read(index).images)

@@ -78,6 +78,9 @@ def test_every_process_takes_its_share_of_an_epoch(tiny_pretraining: Pretraining
     assert sorted(shares[0] + shares[1]) == list(range(24))
     few = ViewDataset(TinyPlaces(), [3, 5, 6], tiny_pretraining)
     assert [len(places) for _, places in view_loader(few, replicas=1, rank=0)] == [3]
+    odd = ViewDataset(TinyPlaces(), list(range(15)), tiny_pretraining)
+    shares = [[int(p) for _, places in view_loader(odd, replicas=2, rank=r) for p in places] for r in (0, 1)]
+    assert len(shares[0] + shares[1]) == len(set(shares[0] + shares[1])) == 8  # no place twice
     odd = ViewDataset(TinyPlaces(), list(range(19)), tiny_pretraining)
     assert [len(places) for _, places in view_loader(odd, replicas=1, rank=0)] == [8, 8]
 

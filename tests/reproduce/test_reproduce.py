@@ -190,7 +190,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     shown = capsys.readouterr().out
     assert shown.startswith("3 runs, 0 of them done; about ")
     assert "pre-training 6c: " in shown
-    assert "SSL4EO 3C, seed 1: " in shown
+    assert "contrastive 3C, seed 1: " in shown
     assert not (tmp_path / "o").exists()
 
 

@@ -153,8 +153,8 @@ def split(count: int, held_out: int | None, seed: int) -> tuple[list[int], list[
 def view_loader(dataset: ViewDataset, *, replicas: int, rank: int) -> DataLoader[Any]:
     """Shuffled batches for one of ``replicas`` processes.
 
-    The places left over when the batches do not come out even wait for another epoch; fewer places than a
-    batch are one smaller batch.
+    The places left over when processes or batches do not come out even wait for another epoch, so that none is
+    seen twice in one; fewer places than a batch are one smaller batch.
     """
     settings = dataset.settings
     batch = settings.optimisation.batch_size // replicas
@@ -164,6 +164,7 @@ def view_loader(dataset: ViewDataset, *, replicas: int, rank: int) -> DataLoader
         rank=rank,
         shuffle=True,
         seed=settings.seed,
+        drop_last=len(dataset) >= replicas,
     )
     return DataLoader(
         dataset,
