@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from sencap.cli import main
 from sencap.config import TrainingSettings
@@ -18,7 +20,7 @@ from sencap.reproduce import EXPERIMENTS, Options, reproduce
 from sencap.reproduce import run as running
 from sencap.reproduce.experiments import METRICS
 from sencap.reproduce.pictures import choose_pairs
-from sencap.reproduce.plan import plan, pretraining_named
+from sencap.reproduce.plan import Training, plan, pretraining_named
 from sencap.reproduce.render import as_markdown, summary
 from sencap.reproduce.scales import SCALES, changed
 from sencap.training.fit import fit as train
@@ -46,10 +48,16 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in SWEPT])
 def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smoke: Options) -> None:
     text = reproduce(name, smoke).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    lines = [line for line in text.split("The paper's figures:")[0].splitlines() if line.startswith("| ")]
     rows = EXPERIMENTS[name].rows
-    assert len(lines) == 1 + len(rows)
-    for row, line in zip(rows, lines[1:], strict=True):
+    assert len(lines) == 1 + len(rows) + 2
+    assert lines[-2].startswith("| *constant sentence* | ")
+    assert lines.pop().startswith("| *perfect flag, two fixed sentences* | ")
+    assert ("The paper's figures:" in text) == any(len(row.paper) > 1 for row in rows)
+    assert all(
+        " | ".join(f"{x:.2f}" for x in row.paper.values()) in text for row in rows if len(row.paper) > 1
+    )
+    for row, line in zip(rows, lines[1:-1], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[0] == row.name
         assert cells[len(METRICS) + 2] == (f"{row.paper['S*m']:.2f}" if row.paper else "–")
@@ -57,6 +65,9 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smo
         assert int(cells[-2].replace(",", "")) > 1000
     result = json.loads((Path(smoke.out) / f"{name}.json").read_text(encoding="utf-8"))
     assert result["environment"]["sencap"]
+    seconds = [seed["seconds"] for row in result["rows"].values() for seed in row["seeds"].values()]
+    assert min(seconds) > 0
+    assert f"Training took {sum(seconds) / 3600:.1f} hours" in text
     assert "protocol:ids" in result["signature"]
     picture = Path(smoke.out) / f"{name}.png"
     assert picture.is_file() == (EXPERIMENTS[name].picture is not None) == (f"({name}.png)" in text)
@@ -107,6 +118,39 @@ def test_what_is_finished_is_not_run_again_and_what_is_missing_is(
     shutil.rmtree(missing.settings.out)
     reproduce("table6", smoke)
     assert trained == [missing.settings.out]
+
+
+@pytest.mark.usefixtures("no_java")
+def test_several_processes_share_the_runs_out_and_wait_for_the_last(
+    smoke: Options, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainings = plan(EXPERIMENTS["table6"], smoke)
+    reproduce("table6", smoke)
+    for training in trainings[:2]:
+        training.report.unlink()
+    report = (trainings[2].report).read_text(encoding="utf-8")
+    theirs = FileLock(
+        Path(trainings[0].settings.out).with_suffix(".lock")
+    )  # as another process would hold it
+    theirs.acquire()
+    evaluated: list[str] = []
+
+    def record(training: Training, _: Options) -> None:
+        evaluated.append(training.row.name)
+        training.report.write_text(report, encoding="utf-8")
+
+    def wait(_: float) -> None:
+        assert evaluated == [trainings[1].row.name]
+        theirs.release()  # it died before its report was written
+
+    monkeypatch.setattr(running, "run", record)
+    monkeypatch.setattr(time, "sleep", wait)
+    caplog.set_level("INFO", logger="sencap")
+    reproduce("table6", smoke)
+    assert evaluated == [trainings[1].row.name, trainings[0].row.name]
+    assert "waiting for 1 runs that other processes are busy with" in caplog.text
+    for training in trainings[:2]:  # their reports were the third's
+        training.report.unlink()
 
 
 def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> None:
@@ -227,11 +271,14 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
             "scale": "smoke",
             "split": "test",
             "signature": "s",
+            "reference_rows": {key: {"ids": {"S*m": 52.661}} for key in ("constant", "perfect_flag_fixed")},
             "rows": rows,
             "environment": {},
         }
     )
     assert "| 2.00 ± 1.41 |" in text
+    assert "| *constant sentence* | – | – | – | – | – | – | – | 52.66 | | | | |" in text
+    assert "Training took" not in text  # no run has a record of it
     assert (
         "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c." in text
     )

@@ -136,6 +136,7 @@ def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrup
         found = load_file(tmp_path / "killed" / name / "model.safetensors")
         assert all(torch.equal(expected[key], found[key]) for key in expected), name
     epochs = [json.loads((tmp_path / n / "run.json").read_text())["epochs"] for n in ("whole", "killed")]
+    assert all(epoch.pop("seconds") > 0 for run in epochs for epoch in run)
     assert epochs[0] == epochs[1]
 
 

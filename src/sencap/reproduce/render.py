@@ -9,6 +9,11 @@ from typing import Any
 
 from sencap.reproduce.experiments import METRICS
 
+REFERENCE_ROWS = {
+    "constant": "constant sentence",
+    "perfect_flag_fixed": "perfect flag, two fixed sentences",
+}
+
 
 def summary(values: Sequence[float]) -> tuple[float, float]:
     """Mean and the sample's standard deviation (NaN for a single value)."""
@@ -16,7 +21,7 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """The table, how the order of the rows compares with the paper's, and what it was made with."""
+    """The table, the paper's, how the order of the rows compares with it, and what ours was made with."""
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
     seeds = max(len(row["seeds"]) for row in rows.values())
     lines = [
@@ -37,7 +42,12 @@ def as_markdown(result: dict[str, Any]) -> str:
         cells.append(f"{row['parameters']:,}")
         cells.append("–" if speed is None else f"{speed:.1f}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *_order(rows), f"`{result['signature']}`", "", _environment(result), ""])
+    for name, title in REFERENCE_ROWS.items():
+        scores = result["reference_rows"][name]["ids"]
+        cells = [_cell([scores.get(metric)], 2) for metric in METRICS]
+        lines.append(f"| *{title}* | {' | '.join(cells)} | | | | |")
+    lines += ["", *_papers(rows), *_order(rows), *_time(rows), f"`{result['signature']}`", ""]
+    return "\n".join([*lines, _environment(result), ""])
 
 
 def _cell(values: Sequence[float | None], digits: int) -> str:
@@ -46,6 +56,29 @@ def _cell(values: Sequence[float | None], digits: int) -> str:
         return "–"
     mean, deviation = summary(known)
     return f"{mean:.{digits}f}" + ("" if len(known) == 1 else f" ± {deviation:.{digits}f}")
+
+
+def _papers(rows: dict[str, Any]) -> list[str]:
+    """The paper's own table, where it has more than one figure a row."""
+    papers = {name: row["paper"] for name, row in rows.items() if len(row["paper"]) > 1}
+    if not papers:
+        return []
+    lines = ["The paper's figures:", "", f"| | {' | '.join(METRICS)} |", "|---|" + "---:|" * len(METRICS)]
+    for name, figures in papers.items():
+        lines.append(f"| {name} | {' | '.join(_cell([figures.get(m)], 2) for m in METRICS)} |")
+    return [*lines, ""]
+
+
+def _time(rows: dict[str, Any]) -> list[str]:
+    """What the trainings took, where every run has a record of it."""
+    seconds = [seed.get("seconds") for row in rows.values() for seed in row["seeds"].values()]
+    if not seconds or None in seconds:
+        return []
+    each = ", ".join(
+        f"{name} {statistics.fmean(seed['seconds'] for seed in row['seeds'].values()) / 60:.1f}"
+        for name, row in rows.items()
+    )
+    return [f"Training took {sum(seconds) / 3600:.1f} hours in all; minutes a run: {each}.", ""]
 
 
 def _order(rows: dict[str, Any]) -> list[str]:

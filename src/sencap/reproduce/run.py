@@ -6,9 +6,12 @@ import json
 import logging
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from sencap.data.levir_cc import CaptionedPair, read_dataset
 from sencap.environment import environment
@@ -22,11 +25,12 @@ from sencap.reproduce.experiments import Experiment
 from sencap.reproduce.pictures import choose_pairs, draw
 from sencap.reproduce.plan import Options, Training, experiment_named, plan
 from sencap.reproduce.render import as_markdown
-from sencap.training.fit import BEST, fit
+from sencap.training.fit import BEST, RUN, fit
 from sencap.verbs.evaluate import evaluate
 
 SAME = "options.json"  # what all runs in one folder share
 TIMED_PAIRS, TIMED_ROUNDS = 16, 5
+POLL_SECONDS = 5.0
 
 log = logging.getLogger("sencap")
 
@@ -34,7 +38,8 @@ log = logging.getLogger("sencap")
 def reproduce(name: str, options: Options) -> Path:
     """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``.json``, of a figure ``.png`` too.
 
-    A run that was cut off goes on when the same is asked again. Returns the Markdown file.
+    A run that was cut off goes on when the same is asked again. Several processes may work in one folder: each run
+    is done by one of them, and all wait for the last. Returns the Markdown file.
 
     Raises:
         SettingsError: an unknown name, options that do not go together, or a folder of other options.
@@ -49,18 +54,53 @@ def reproduce(name: str, options: Options) -> Path:
     picture = Path(options.out) / f"{name}.png"
     if experiment.picture is not None:
         check_path(picture)  # before hours of work
-    for number, training in enumerate(trainings, start=1):
-        if training.done:
-            continue
+    for number, training in _claimed(trainings):
         log.info(f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}")
         run(training, options)
         _write(name, experiment, trainings, options, speeds={})
-    predictors = load_first_seeds(trainings, options)
-    speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
-    path, result = _write(name, experiment, trainings, options, speeds=speeds)
-    if experiment.picture is not None:
-        draw(experiment.picture, picture, predictors=predictors, pairs=shown, result=result)
+    with FileLock(Path(options.out) / "speeds.lock"):  # two that measure at once would both measure wrong
+        predictors = load_first_seeds(trainings, options)
+        speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
+        path, result = _write(name, experiment, trainings, options, speeds=speeds)
+        if experiment.picture is not None:
+            draw(experiment.picture, picture, predictors=predictors, pairs=shown, result=result)
     return path
+
+
+def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
+    """Each run that is left, with its number, while this process alone holds it; waits for what others hold."""
+    told = False
+    while any(not training.done for training in trainings):
+        held = 0
+        for number, training in enumerate(trainings, start=1):
+            if training.done:
+                continue
+            with _claim(training) as ours:
+                held += not ours
+                if ours and not training.done:  # another may have finished it meanwhile
+                    yield number, training
+        if held:
+            if not told:
+                log.info(f"waiting for {held} runs that other processes are busy with")
+            told = True
+            time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _claim(training: Training) -> Iterator[bool]:
+    """Whether the run and the pre-training it needs are ours; the system lets go of a process that dies."""
+    folders = [Path(training.settings.out)]
+    if training.pretraining is not None and not training.pretraining.done:
+        folders.append(Path(training.pretraining.settings.out))
+    with ExitStack() as stack:
+        try:
+            for folder in folders:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(folder.with_suffix(".lock"), blocking=False))
+        except Timeout:
+            yield False
+        else:
+            yield True
 
 
 def run(training: Training, options: Options) -> None:
@@ -141,6 +181,13 @@ def _check_folder(options: Options) -> None:
     )
 
 
+def _seconds(training: Training) -> float | None:
+    """Of the training's epochs; None if the run has no record of one."""
+    record = json.loads((Path(training.settings.out) / RUN).read_text(encoding="utf-8"))
+    seconds = [epoch.get("seconds") for epoch in record["epochs"]]
+    return None if None in seconds else sum(seconds)
+
+
 def _write(
     name: str,
     experiment: Experiment,
@@ -168,6 +215,7 @@ def _write(
             row["seeds"][str(training.seed)] = {
                 **report["ids"]["all"],
                 "change_accuracy": report["change_accuracy"],
+                "seconds": _seconds(training),
             }
             signature, references = report["signatures"]["ids"], report["reference_rows"]
     result = {

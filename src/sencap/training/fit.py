@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +37,8 @@ def fit(settings: TrainingSettings) -> Path:
     """Train as the settings say; returns the folder of the best checkpoint (by val BLEU-4).
 
     ``settings.out`` receives ``best/`` and ``last/`` (checkpoints), ``resume.ckpt``, ``run.json`` (settings,
-    environment, scores per epoch) and ``logs/`` (CSV and TensorBoard). A run that was cut off goes on from its
-    last whole epoch and ends with the weights of an uninterrupted one.
+    environment, scores and seconds per epoch) and ``logs/`` (CSV and TensorBoard). A run that was cut off goes on
+    from its last whole epoch and ends with the weights of an uninterrupted one.
 
     Raises:
         DataError: the data cannot be used. SettingsError: settings that do not go with them or with the run
@@ -188,6 +189,7 @@ class Exporter(Callback):
     def __init__(self, out: Path, settings: TrainingSettings) -> None:
         self.out, self.settings = out, settings
         self.history: list[dict[str, float]] = []
+        self.began = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """For the resume file."""
@@ -196,6 +198,10 @@ class Exporter(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the resume file."""
         self.history = list(state_dict["history"])
+
+    def on_train_epoch_start(self, *_: object) -> None:
+        """Start the clock."""
+        self.began = time.perf_counter()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: CaptioningTask) -> None:
         """Keep the score, and the checkpoint if it is the best one."""
@@ -214,6 +220,7 @@ class Exporter(Callback):
         loss = trainer.callback_metrics.get("loss")
         if self.history and loss is not None:
             self.history[-1]["loss"] = float(loss)
+            self.history[-1]["seconds"] = round(time.perf_counter() - self.began, 1)
         record = {"settings": as_dict(self.settings), "environment": environment(), "epochs": self.history}
         write_text(self.out / RUN, json.dumps(record, indent=2) + "\n")
         if trainer.current_epoch == self.settings.optimisation.epochs - 1:

@@ -30,7 +30,8 @@ def command(
     Input: captioned pairs, and what the table's rows start from. Output: OUT/NAME.md and OUT/NAME.json, written anew
     after every run, and OUT/NAME.png of a figure; the runs themselves under OUT/training and OUT/pretraining, shared
     by all tables and figures. A command that was stopped or killed goes on when it is given again. The plan is shown
-    first.
+    first. The same command given in several shells shares the runs out: one to a GPU (CUDA_VISIBLE_DEVICES) or to a
+    CPU core (OMP_NUM_THREADS=1).
 
     Args:
         name: table1 to table10, fig3 to fig6, or starts (Table II, and pre-training that starts from ImageNet).
