@@ -36,7 +36,7 @@ class Options:
     """Where and how an experiment is run.
 
     data: a folder of captioned pairs. out: the folder of all runs and tables; use one for all experiments.
-    scale: paper, small or smoke. test_data, split: the pairs that are scored (data's test split).
+    scale: paper, medium, small or smoke. test_data, split: the pairs that are scored (data's test split).
     places: dated images for pre-training. imagenet: a file of ImageNet weights of the backbone. init: weights that
     every extractor starts from in the tables that are not about it (else: the scale's default).
     captions: the captions whose words are known. seeds: instead of the scale's. pairs: the file names of the pairs

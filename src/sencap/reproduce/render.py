@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from sencap.reproduce.experiments import METRICS
+from sencap.reproduce.experiments import METRICS, SIZE
 
 REFERENCE_ROWS = {
     "constant": "constant sentence",
@@ -63,9 +63,11 @@ def _papers(rows: dict[str, Any]) -> list[str]:
     papers = {name: row["paper"] for name, row in rows.items() if len(row["paper"]) > 1}
     if not papers:
         return []
-    lines = ["The paper's figures:", "", f"| | {' | '.join(METRICS)} |", "|---|" + "---:|" * len(METRICS)]
+    columns = METRICS + SIZE
+    lines = ["The paper's figures:", "", f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for name, figures in papers.items():
-        lines.append(f"| {name} | {' | '.join(_cell([figures.get(m)], 2) for m in METRICS)} |")
+        cells = [_cell([figures.get(column)], 1 if column in SIZE else 2) for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
