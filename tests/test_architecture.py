@@ -33,7 +33,17 @@ ALLOWED = {
     "figures": {"errors", "structures"},
     "explain": BASE | {"data", "images", "models", "predictor", "figures"},
     "reproduce": BASE
-    | {"data", "environment", "images", "models", "predictor", "pretraining", "training", "verbs"}
+    | {
+        "data",
+        "environment",
+        "evaluation",
+        "images",
+        "models",
+        "predictor",
+        "pretraining",
+        "training",
+        "verbs",
+    }
     | {"explain", "figures"},  # Fig. 3 to 6
     "verbs": BASE
     | {

@@ -7,6 +7,7 @@ import html.parser
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from sencap import ModelSettings
 from sencap.cli import main
+from sencap.config import ExtractorSettings
 from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import MissingDependencyError, SettingsError, ShapeError
-from sencap.explain import Explanation, _activation, _received, _word_maps, explain, save
+from sencap.explain import Explanation, _activation, _of_words, _received, explain, save
 from sencap.figures.words import NO_WORD_MAPS
 from sencap.models.attention import Attention, Record, attention_weights, recording
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
@@ -185,14 +187,19 @@ def test_a_caption_as_long_as_the_grid_is_not_taken_for_it(predictor: Predictor,
     memory = predictor.captioner.encode(_images()[:1])
     words = predictor.checkpoint.vocabulary.decode(range(4, 4 + count))
     with torch.no_grad(), recording(predictor.captioner.decoder) as record:
-        maps = _word_maps(predictor.captioner.search_decoder, memory, predictor.checkpoint.vocabulary, words)
+        maps, dates = _of_words(
+            predictor.captioner.search_decoder, memory, predictor.checkpoint.vocabulary, words
+        )
     assert not record, "the inner recording gets the calls"
     assert maps is not None
+    assert dates is None
     assert maps.shape == (count, 2, 2)
     with torch.no_grad():
         assert memory.tokens.shape[1] == 4
         longer = [*words, words[0]] if words else ["a", "a"]
-        more = _word_maps(predictor.captioner.search_decoder, memory, predictor.checkpoint.vocabulary, longer)
+        more, _ = _of_words(
+            predictor.captioner.search_decoder, memory, predictor.checkpoint.vocabulary, longer
+        )
     assert more is not None
     assert maps == pytest.approx(more[:count], abs=1e-6)
 
@@ -208,7 +215,7 @@ def test_a_decoder_that_does_not_look_at_the_grid_has_no_word_maps(
     attended = torch.tensor([[[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]])
     memory = Memory(torch.zeros(1, 6, 8), (2, 3), {"attention_bef": attended})
     decoder: object = _NoAttention()
-    assert _word_maps(decoder, memory, predictor.checkpoint.vocabulary, ["a"]) is None  # type: ignore[arg-type]
+    assert _of_words(decoder, memory, predictor.checkpoint.vocabulary, ["a"]) == (None, None)  # type: ignore[arg-type]
     maps = _activation(attended, (2, 3))
     assert maps.tolist() == pytest.approx(np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
     images = as_pair(np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96, 3), np.uint8))
@@ -223,6 +230,57 @@ def test_a_decoder_that_does_not_look_at_the_grid_has_no_word_maps(
     assert save(found, tmp_path / "out.png").stat().st_size > 1000
     assert save(Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.html").is_file()
     assert save(Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.png").is_file()
+
+
+def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
+    tiny_data: Path, pair: tuple[str, str], tmp_path: Path
+) -> None:
+    captions = [words for entry in read_captions(tiny_data) for words in entry.captions]
+    vocabulary = Vocabulary.build(captions, minimum_count=1)
+    torch.manual_seed(0)
+    settings = ModelSettings(
+        system="duda",
+        dimension=16,
+        size=64,
+        extractor=ExtractorSettings(backbone="test_resnet", stage=3, grid=2),
+    )
+    predictor = Predictor(
+        Checkpoint(build(settings, len(vocabulary)).eval(), vocabulary, settings, {}), beam=1
+    )
+    memory = predictor.captioner.encode(_images()[:1])
+    speaker: Any = predictor.captioner.decoder
+    words = vocabulary.decode([4, 5, 6])
+    with torch.no_grad():
+        _, dates = _of_words(speaker, memory, vocabulary, words)
+        assert dates is not None
+        state = speaker.start(memory)
+        for number, token in enumerate([vocabulary.start, 4, 5]):  # literally, word by word
+            v, h = state.v[:, None], state.cells[1][0]
+            asked = torch.cat((v, h), 2)[:, 0]
+            d, _ = speaker.lstm_d(asked, tuple(x[:, 0] for x in state.cells[0]))
+            assert dates[number] == pytest.approx(speaker.weigh(d).softmax(1)[0].numpy(), abs=1e-6)
+            _, state = speaker.step(state, torch.tensor([[token]]))
+    assert dates.shape == (3, 3)
+    found = explain(*pair, predictor)
+    assert found.word_maps is None
+    assert found.dates is not None
+    assert found.dates.shape == (len(found.words), 3)
+    shown = Explanation(
+        found.pair,
+        Caption("a b", -1.0, True),
+        ("a", "b"),
+        (2, 2),
+        dates=np.array([[0.2, 0.3, 0.5], [0, 0.25, 0.75]]),
+    )
+    text = save(shown, tmp_path / "out.html").read_text(encoding="utf-8")
+    checked = _Page()
+    checked.feed(text)
+    assert checked.open == []
+    assert [t for t, _ in checked.tags].count("meter") == 6
+    assert "</meter> 0.75</td>" in text
+    assert save(shown, tmp_path / "out.png").stat().st_size > 1000
+    with pytest.raises(ShapeError, match=r"2 words have dates \(2, 3\)"):
+        Explanation(found.pair, Caption("a b", -1.0, True), ("a", "b"), (2, 2), dates=np.zeros((2, 2)))
 
 
 def test_attention_to_both_dates_becomes_a_map_for_each() -> None:

@@ -4,7 +4,7 @@
     explanation = explain("before.png", "after.png", load())
     save(explanation, "why.html")
 
-Three kinds of maps, none of which asks what system made them:
+Three kinds of maps and one of numbers, none of which asks what system made them:
 
 - **words**: the decoder's cross attention in the pass that chose each word, mean over heads and layers. Each sums
   to 1. A decoder that does not attend to the grid has none.
@@ -14,6 +14,7 @@ Three kinds of maps, none of which asks what system made them:
 - **attention**: for every `Attention` of the encoder, how much each cell received: mean over heads and over the
   cells that ask. Each sums to 1. Where a system attends to both dates at once (2·N sources), there is one map per
   date.
+- **dates**: of a speaker that weighs l_bef, l_diff and l_aft at each word (DUDA's), those three weights.
 
 They are what the network computed. They are no explanation in the sense of a cause: docs/explain.md.
 """
@@ -49,7 +50,8 @@ class Explanation:
     """A caption and the maps behind it; all maps are (h, w) of one grid, row 0 at the top of the images.
 
     ``pair`` has the size it was given in: the grid covers all of it. ``word_maps`` (words, h, w), each summing
-    to 1, or None; ``parts`` and ``attention`` by name, as the head of this module says.
+    to 1, or None; ``parts`` and ``attention`` by name, as the head of this module says; ``dates`` (words, 3),
+    the weights of before, difference and after, each row summing to 1, or None.
 
     Raises:
         ShapeError: not one map per word, or maps of different grids.
@@ -62,12 +64,17 @@ class Explanation:
     word_maps: Maps | None = None
     parts: Mapping[str, Maps] = field(default_factory=dict)
     attention: Mapping[str, Maps] = field(default_factory=dict)
+    dates: Maps | None = None
 
     def __post_init__(self) -> None:
         if self.word_maps is not None and self.word_maps.shape != (len(self.words), *self.grid):
             raise ShapeError(
                 f"{len(self.words)} words on a grid {self.grid} have maps {(len(self.words), *self.grid)}; "
                 f"got {self.word_maps.shape}"
+            )
+        if self.dates is not None and self.dates.shape != (len(self.words), 3):
+            raise ShapeError(
+                f"{len(self.words)} words have dates ({len(self.words)}, 3); got {self.dates.shape}"
             )
         for name, values in {**self.parts, **self.attention}.items():
             if values.shape != self.grid:
@@ -91,7 +98,7 @@ def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | No
     with torch.inference_mode():
         with recording(captioner) as seen:
             memory = captioner.encode(images)
-        word_maps = _word_maps(captioner.search_decoder, memory, checkpoint.vocabulary, words)
+        word_maps, dates = _of_words(captioner.search_decoder, memory, checkpoint.vocabulary, words)
     return Explanation(
         pair,
         caption,
@@ -103,6 +110,7 @@ def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | No
             for name, part in {**memory.parts, "memory": memory.tokens}.items()
         },
         _received(seen, memory.grid),
+        dates,
     )
 
 
@@ -120,14 +128,20 @@ def save(explanation: Explanation, path: str | Path) -> Path:
     note = "" if p_change is None else f"Probability of change {p_change:.2f}. "
     note += f"Grid of {e.grid[0]} × {e.grid[1]} cells: nothing finer can be told."
     shown: dict[str, Any] = {"words": e.words, "word_maps": word_maps, "parts": e.parts, "note": note}
+    shown["dates"] = e.dates
     if path.suffix.lower() == PAGE:
         page = explanation_page(e.pair, e.caption.text, attention=e.attention, **shown)
         return write_whole(path, page.encode())
     return draw_words(e.pair, e.caption.text, path, **shown)
 
 
-def _word_maps(decoder: Decoder, memory: Memory, vocabulary: Vocabulary, words: Sequence[str]) -> Maps | None:
-    """Maps (words, h, w): the recorded attention whose sources are the memory's N tokens; None if there is none."""
+def _of_words(
+    decoder: Decoder, memory: Memory, vocabulary: Vocabulary, words: Sequence[str]
+) -> tuple[Maps | None, Maps | None]:
+    """Maps (words, h, w) of the attention whose sources are the memory's N tokens, and weights (words, 3) of dates.
+
+    Each None where nothing of the kind was recorded.
+    """
     h, w = memory.grid
     ids = [vocabulary.start, *vocabulary.encode(words)]
     if len(ids) == h * w:  # no self attention may look like attention to the grid
@@ -142,10 +156,11 @@ def _word_maps(decoder: Decoder, memory: Memory, vocabulary: Vocabulary, words: 
         for weights in calls
         if weights.shape[0] == 1 and weights.shape[2:] == (len(ids), h * w)
     ]
-    if not found:
-        return None
-    maps: Maps = torch.stack(found).mean(0)[: len(words)].view(-1, h, w).numpy()
-    return maps
+    dates = [weights[0, 0] for calls in said.values() for weights in calls if weights.shape == (1, 1, 3)]
+    return (
+        torch.stack(found).mean(0)[: len(words)].view(-1, h, w).numpy() if found else None,
+        torch.stack(dates)[: len(words)].numpy() if dates else None,
+    )
 
 
 def _activation(part: Tensor, grid: tuple[int, int]) -> Maps:

@@ -38,6 +38,8 @@ class Predictor:
     one that tells a change, and otherwise always the first of the fixed sentences. ``search``: whatever the
     best caption of the search says, as in the literature. The two differ because the many ways to tell a
     change share its probability, so that a single sentence of no change can beat each.
+
+    ``change_probability=False`` leaves that probability out, and the time it takes; the decision is then the search's.
     """
 
     def __init__(
@@ -47,13 +49,18 @@ class Predictor:
         beam: int = 3,
         device: str | torch.device = "cpu",
         decision: Decision = "probability",
+        change_probability: bool = True,
     ) -> None:
         if beam < 1:
             raise SettingsError(f"beam={beam} must be at least 1")
         if decision not in get_args(Decision):
             raise SettingsError(f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}")
         self.checkpoint, self.beam, self.device = checkpoint, beam, torch.device(device)
-        self.decision = decision
+        if decision == "probability" and not change_probability:
+            raise SettingsError(
+                "decision='probability' needs change_probability; decision='search' does without"
+            )
+        self.decision, self.change_probability = decision, change_probability
         self.captioner = checkpoint.captioner.to(self.device).eval()
 
     def __call__(self, before: Image, after: Image, *, beam: int | None = None) -> Caption:
@@ -83,7 +90,7 @@ class Predictor:
     def _captions(self, images: Tensor, beam: int) -> list[Caption]:
         memory = self.captioner.encode(images.to(self.device))
         found = self._search(memory, beam)
-        fixed = self._fixed_sentences(memory)
+        fixed = self._fixed_sentences(memory) if self.change_probability else []
         if not fixed:
             return [_ranked([self._sentence(h) for h in best]) for best in found]
         # a pair told changed whose beam holds fixed sentences alone is searched again, wide enough for others
@@ -183,6 +190,7 @@ def load(
     beam: int = 3,
     device: str = "auto",
     decision: Decision = "probability",
+    change_probability: bool = True,
 ) -> Predictor:
     """A predictor with the weights in a checkpoint folder, or with those that ship with sencap.
 
@@ -190,7 +198,8 @@ def load(
     >>> captioner("before.png", "after.png").text             # doctest: +SKIP
     'many houses are built along the road'
 
-    ``device`` is cpu, cuda, cuda:1 …, or auto: a GPU if there is one; ``decision`` as in `Predictor`.
+    ``device`` is cpu, cuda, cuda:1 …, or auto: a GPU if there is one; ``decision`` and
+    ``change_probability`` as in `Predictor`.
 
     Raises:
         CheckpointError: the folder is not a whole checkpoint.
@@ -205,7 +214,9 @@ def load(
             f"device={device!r} cannot be used here ({str(error).splitlines()[0]})"
         ) from error
     checkpoint = load_checkpoint(weights or SHIPPED, device=device)
-    return Predictor(checkpoint, beam=beam, device=device, decision=decision)
+    return Predictor(
+        checkpoint, beam=beam, device=device, decision=decision, change_probability=change_probability
+    )
 
 
 def _ranked(captions: list[Caption], p_change: float | None = None) -> Caption:

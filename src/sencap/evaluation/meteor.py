@@ -144,6 +144,16 @@ def _align(lines: Sequence[str], time_limit: float) -> Floats:
     return rows
 
 
+def check_meteor() -> None:
+    """Whether METEOR could run, without running it.
+
+    Raises:
+        MissingDependencyError: no Java, or no jar.
+    """
+    _java()
+    _jar()
+
+
 def _java() -> str:
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java") or (shutil.which("java", path=str(Path(home) / "bin")) if home else None)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sencap.figures.maps import is_before, limits_of, part_title, relative, span
 from sencap.figures.sheet import Map
-from sencap.figures.words import NO_WORD_MAPS
+from sencap.figures.words import DATE_NAMES, DATES, NO_WORD_MAPS
 from sencap.structures import ImagePair
 
 SHOWN = 512  # pixels: the longer side of an image on a page
@@ -64,6 +64,7 @@ def explanation_page(
     word_maps: Sequence[Map] | None,
     parts: Mapping[str, Map],
     attention: Mapping[str, Map],
+    dates: Map | None = None,
     note: str = "",
 ) -> str:
     """The page of one explained caption: point at a word, and its map lies over both images.
@@ -87,6 +88,8 @@ def explanation_page(
     sections.append(f"<div class='two stage'>{frames}</div>")
     if word_maps is not None and has_words:
         sections += [_CONTROLS, _all_words(words, word_maps)]
+    if dates is not None and len(words):
+        sections.append(_dates(words, dates))
     if parts:
         sections.append(_parts(parts))
     if attention:
@@ -142,6 +145,19 @@ def _all_words(words: Sequence[str], maps: Sequence[Map]) -> str:
     )
     head = f"<h2>Every word, on one scale</h2><p class='lead'>{text}</p>{_legend(common)}"
     return f"{head}<div class='many'>{figures}</div>"
+
+
+def _dates(words: Sequence[str], dates: Map) -> str:
+    head = "".join(f"<th scope='col'>{name}</th>" for name in DATE_NAMES)
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(word)}</th>"
+        + "".join(
+            f"<td><meter min='0' max='1' value='{share:.2f}'></meter> {share:.2f}</td>" for share in shares
+        )
+        + "</tr>"
+        for word, shares in zip(words, dates, strict=True)
+    )
+    return f"<h2>{DATES}</h2><table class='dates'><tr><td></td>{head}</tr>{rows}</table>"
 
 
 def _parts(parts: Mapping[str, Map]) -> str:
@@ -289,6 +305,8 @@ dl { margin: 0; } dt { font-weight: 600; font-size: .9rem; } dd { margin: 0 0 .5
 mark { background: none; color: var(--mark); font-weight: 700; text-decoration: underline; text-decoration-thickness:
   2px; text-underline-offset: 3px; }
 code { font-size: .75rem; }
+.dates { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.dates th, .dates td { padding: .15rem .75rem; text-align: left; } .dates meter { width: 6rem; }
 @media (max-width: 760px) { .compared { grid-template-columns: minmax(0, 1fr); } }
 @media print { article, figure { break-inside: avoid; } }
 """

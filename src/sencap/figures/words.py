@@ -17,12 +17,15 @@ from sencap.figures.maps import (
     part_title,
     relative,
 )
-from sencap.figures.sheet import LINE, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
+from sencap.figures.sheet import INK, LINE, MAP, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
 from sencap.structures import ImagePair
 
 NO_WORD_MAPS = "This system's decoder does not attend to the grid word by word; there are no maps of words."
 WORDS = "Where the decoder looked as it chose each word (image after)"
 PARTS = "How strongly each part of the memory responds"
+DATES = "How much the speaker drew on each date's features, and on their difference, as it chose each word"
+DATE_NAMES = ("before", "difference", "after")
+_LABEL, _TABLE_ROW, _TABLE_WORDS = 0.75, LINE * 1.5, 9
 _EDGE, _GAP, _COLUMNS, _RIGHT = 0.22, 0.06, 6, 0.62
 _SIDE, _CAPTION = 1.9, 12.0
 
@@ -35,12 +38,14 @@ def draw_words(
     words: Sequence[str],
     word_maps: Sequence[Map] | None,
     parts: Mapping[str, Map],
+    dates: Map | None = None,
     note: str = "",
 ) -> Path:
     """Draw before and after, the caption, a map per word on one common scale, and the parts on both scales.
 
     word_maps: one (h, w) per word, each summing to 1, or None for a decoder without; parts: name → (h, w). The
-    common scale of the words is in multiples of an even share, 1 / (h·w). ``note`` is small print below the caption.
+    common scale of the words is in multiples of an even share, 1 / (h·w). dates: (words, 3), shares of before,
+    difference and after at each word. ``note`` is small print below the caption.
 
     Raises:
         SettingsError: a path that cannot be, or none of .png, .pdf, .svg.
@@ -61,7 +66,9 @@ def draw_words(
     table = head_height(titles.values(), cell_width(len(parts))) + block_height(
         pair, cell_width(len(parts)), ("own", "common")
     )
-    height = 0.1 + LINE + tall + 0.2 + LINE * 1.6 + rows * step + 0.1 + (LINE * 1.6 + table if parts else 0)
+    shares = _dates_height(len(words)) if dates is not None and len(words) else 0
+    height = 0.1 + LINE + tall + 0.2 + LINE * 1.6 + rows * step + shares + 0.1
+    height += LINE * 1.6 + table if parts else 0
     sheet = Sheet(TWO_COLUMNS, height)
     y = 0.1
     for number, date in enumerate(("before", "after")):
@@ -80,6 +87,9 @@ def draw_words(
     if word_maps is not None and len(words):
         _draw_maps(sheet, y, pair, words, [relative(m) for m in word_maps], cell=cell, step=step)
         y += rows * step
+    if dates is not None and len(words):
+        _draw_dates(sheet, y, words, dates)
+        y += shares
     y += 0.1
     if parts:
         sheet.text(_EDGE, y, PARTS, weight="bold")
@@ -114,3 +124,30 @@ def _draw_maps(
         sheet.map(x, top + LINE, cell, pair.images[1], values=values, limits=limits)
     right = _EDGE + min(len(words), _COLUMNS) * (cell + _GAP)
     sheet.bar(right, y + LINE, step - LINE - 0.1, limits=limits, label="× an even share")
+
+
+def _dates_height(words: int) -> float:
+    return LINE * 1.6 + -(-words // _TABLE_WORDS) * (LINE * 1.3 + 3 * _TABLE_ROW + 0.12)
+
+
+def _draw_dates(sheet: Sheet, y: float, words: Sequence[str], dates: Map) -> None:
+    """A table in blocks of words: three rows of shares, each number on the colour of its value from 0 to 1."""
+    sheet.text(_EDGE, y, DATES, weight="bold")
+    y += LINE * 1.6
+    cell = (TWO_COLUMNS - 2 * _EDGE - _LABEL) / _TABLE_WORDS
+    for first in range(0, len(words), _TABLE_WORDS):
+        block = dates[first : first + _TABLE_WORDS]
+        for column, word in enumerate(words[first : first + _TABLE_WORDS]):
+            sheet.text(_EDGE + _LABEL + (column + 0.5) * cell, y, word, ha="center", weight="bold")
+        y += LINE * 1.3
+        axes = sheet.axes(_EDGE + _LABEL, y, cell * len(block), 3 * _TABLE_ROW)
+        axes.imshow(block.T, cmap=MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_axis_off()
+        for row, name in enumerate(DATE_NAMES):
+            middle = y + (row + 0.5) * _TABLE_ROW
+            sheet.text(_EDGE, middle, name, va="center")
+            for column, share in enumerate(block[:, row]):
+                colour = "white" if share < 0.6 else INK  # readable on viridis
+                x = _EDGE + _LABEL + (column + 0.5) * cell
+                sheet.text(x, middle, f"{share:.2f}", ha="center", va="center", color=colour)
+        y += 3 * _TABLE_ROW + 0.12

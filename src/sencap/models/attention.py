@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,14 +91,15 @@ Record = dict[str, list[Tensor]]
 
 @contextmanager
 def recording(module: nn.Module) -> Iterator[Record]:
-    """Record the weights of every `Attention` inside ``module`` while the block runs.
+    """Record the weights of every `Attention`, and of DUDA's speaker, inside ``module`` while the block runs.
 
     Yields a dictionary that fills: the dotted name of an `Attention` within ``module`` → the weights
-    (B, heads, L_q, L_s) of each of its calls, in order, as `attention_weights` gives them. Whole passes and
-    decoding steps are recorded alike. The weights are computed beside the fused attention, which goes on as
-    ever: outputs are the same bits with and without. Of two nested recordings the inner one gets the calls.
+    (B, heads, L_q, L_s) of each of its calls, in order, as `attention_weights` gives them; the name of another
+    module with a ``recorder`` → what it hands over. Whole passes and decoding steps are recorded alike. The weights
+    are computed beside the fused attention, which goes on as ever: outputs are the same bits with and without. Of
+    two nested recordings the inner one gets the calls.
     """
-    parts = {name: part for name, part in module.named_modules() if isinstance(part, Attention)}
+    parts: dict[str, Any] = {name: part for name, part in module.named_modules() if hasattr(part, "recorder")}
     earlier = {name: part.recorder for name, part in parts.items()}
     record: Record = {}
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -16,15 +18,17 @@ from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
 from sencap.pretraining.settings import DATES, PretrainingSettings
 from sencap.reproduce.plan import Options, Training
+from sencap.training.fit import RUN
 
 CAPTIONS, WORDS, VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
+CPU_BATCH = 8  # samples of a timed step: on a CPU a larger one takes proportionally longer
 
 
 def describe(trainings: list[Training], options: Options) -> str:
     """The plan as text: one line for each run that is left, and the sum.
 
-    The time is that of a forward and a backward pass on this machine's CPU or GPU, times the passes; reading,
-    validation and evaluation come on top.
+    The time is that of a forward and a backward pass in float32 on this machine's CPU or GPU, times the passes that
+    are left; reading, validation and evaluation come on top.
     """
     pairs = sum(pair.split == "train" for pair in read_dataset(options.data))
     distinct = {str(training.report): training for training in trainings}  # rows of a figure may share a run
@@ -42,8 +46,10 @@ def describe(trainings: list[Training], options: Options) -> str:
         key = training.row.name
         if key not in timed:
             timed[key] = training_seconds(training.settings, pairs, options)
-        total += timed[key]
-        lines.append(f"  {training.row.name}, seed {training.seed}: {_hours(timed[key])}")
+        epochs = training.settings.optimisation.epochs
+        seconds = timed[key] * (1 - _epochs_done(training.settings.out) / epochs)
+        total += seconds
+        lines.append(f"  {training.row.name}, seed {training.seed}: {_hours(seconds)}")
     done = len(distinct) - len(left)
     head = f"{len(distinct)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
     return "\n".join([head, *lines])
@@ -55,7 +61,9 @@ def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -
     captioner = build(settings.model, VOCABULARY).to(device).train()
     loading = settings.loading
     captions = CAPTIONS if loading.one_pass else 1
-    batch = max(1, min(loading.batch_size // captions, 8))
+    batch = max(1, loading.batch_size // captions)
+    if device.type == "cpu":
+        batch = min(batch, CPU_BATCH)
     images = torch.randint(256, (batch, 2, 3, settings.size, settings.size), dtype=torch.uint8, device=device)
     tokens = torch.randint(4, VOCABULARY, (batch, captions, WORDS), device=device)
 
@@ -64,14 +72,16 @@ def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -
         F.cross_entropy(logits.flatten(0, 2), tokens[..., 1:].flatten()).backward()  # type: ignore[no-untyped-call]
 
     samples = pairs * CAPTIONS / captions * settings.optimisation.epochs
-    return _timed(step) / batch * samples / (settings.hardware.devices * settings.hardware.nodes)
+    return _timed(step) / batch * samples
 
 
 def pretraining_seconds(settings: PretrainingSettings, options: Options) -> float:
     """Seconds of the passes of a whole pre-training, from two timed steps."""
     device = _device(options)
     contrast = MomentumContrast(build_encoder(settings), settings.contrast).to(device)
-    batch = min(settings.optimisation.batch_size, 8 * settings.contrast.groups)
+    batch = settings.optimisation.batch_size
+    if device.type == "cpu":
+        batch = min(batch, CPU_BATCH * settings.contrast.groups)
     views = 4 if settings.method == "seco" else 2
     shape = (batch, DATES[settings.method], 3, settings.views.crop, settings.views.crop)
     images = [torch.rand(shape, device=device) for _ in range(views)]
@@ -81,8 +91,16 @@ def pretraining_seconds(settings: PretrainingSettings, options: Options) -> floa
         contrast(images, places, generator).loss.backward()
 
     count = len(open_places(settings.data))
-    samples = count * settings.optimisation.epochs
-    return _timed(step) / batch * samples / (settings.hardware.devices * settings.hardware.nodes)
+    samples = count * (settings.optimisation.epochs - _epochs_done(settings.out))
+    return _timed(step) / batch * samples
+
+
+def _epochs_done(out: str) -> int:
+    """Of a run that was cut off."""
+    record = Path(out) / RUN
+    if not record.is_file():
+        return 0
+    return sum("loss" in epoch for epoch in json.loads(record.read_text(encoding="utf-8"))["epochs"])
 
 
 def _timed(step: Callable[[], None]) -> float:

@@ -124,8 +124,13 @@ def _sweeps(path: Path, _: Predictors, __: Sequence[CaptionedPair], result: Mapp
         raise SettingsError(
             "no run has an S*m, because METEOR was missing; install Java 8 or later and delete the reports"
         )
-    environment = result["environment"]
-    return sweep_plots(sweeps, path, note=f"scale {result['scale']}, {environment['device']}")
+    note = f"scale {result['scale']}, {result['environment']['device']}"
+    starts = {name: row["start"] for name, row in result["rows"].items()}
+    if "random" in starts.values() and set(starts.values()) != {"random"}:
+        note += (
+            f"; from random weights: {', '.join(name for name, start in starts.items() if start == 'random')}"
+        )
+    return sweep_plots(sweeps, path, note=note)
 
 
 DRAW: dict[Picture, Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]] = {

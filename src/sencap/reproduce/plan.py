@@ -8,13 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sencap.config import HardwareSettings, Split, TrainingSettings, as_dict
-from sencap.errors import SettingsError, nearest
-from sencap.models.variants import resolved
+from sencap.errors import CheckpointError, SettingsError, nearest
+from sencap.models.variants import build, resolved
+from sencap.models.weights import initialise_backbone
 from sencap.pretraining.settings import PretrainingSettings
 from sencap.reproduce.experiments import (
     DEFAULT,
@@ -23,12 +24,16 @@ from sencap.reproduce.experiments import (
     IMAGENET,
     PRETRAININGS,
     RANDOM,
+    SECO,
+    SEN,
     Experiment,
     Row,
 )
 from sencap.reproduce.scales import Scale, changed, scale_named
+from sencap.reproduce.starts import find_weights, fingerprint, fingerprint_of_captions
 
 SMOKE_PLACES = "synthetic:12"
+ANY_VOCABULARY = 10  # of a captioner that is built to see whether weights fit
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,14 @@ class Options:
 
     data: a folder of captioned pairs. out: the folder of all runs and tables; use one for all experiments.
     scale: paper, medium, small or smoke. test_data, split: the pairs that are scored (data's test split).
-    places: dated images for pre-training. imagenet: a file of ImageNet weights of the backbone. init: weights that
-    every extractor starts from in the tables that are not about it (else: the scale's default).
+    places: dated images for pre-training. imagenet: ImageNet weights: a file, a folder of one file per backbone
+    (``resnet101.pth``), or ``timm``. seco: SeCo's published weights, of Table III. init: weights that every extractor
+    starts from in the tables that are not about it (else: the scale's default).
     captions: the captions whose words are known. seeds: instead of the scale's. pairs: the file names of the pairs
-    that Fig. 3, 4 and 5 show.
+    that Fig. 3, 4 and 5 show. workers: loading processes. hardware: one device; see `reproduce` for several.
+
+    Raises:
+        SettingsError: an unknown scale or split, or more than one device.
     """
 
     data: str
@@ -50,15 +59,23 @@ class Options:
     split: str = "test"
     places: str | None = None
     imagenet: str | None = None
+    seco: str | None = None
     init: str | None = None
     captions: str | None = None
     seeds: tuple[int, ...] = ()
     pairs: tuple[str, ...] = ()
     hardware: HardwareSettings = dataclasses.field(default_factory=HardwareSettings)
+    workers: int = 0
     progress: bool = True
 
     def __post_init__(self) -> None:
         scale_named(self.scale)
+        if self.hardware.devices * self.hardware.nodes != 1:
+            raise SettingsError(
+                f"hardware.devices={self.hardware.devices}, nodes={self.hardware.nodes}: each run of an experiment has "
+                "one device; give the same command once per device (CUDA_VISIBLE_DEVICES=0, =1, …), and they share "
+                "the runs out"
+            )
         known: tuple[Split, ...] = ("train", "val", "test")
         for name in self.splits:
             if name not in known:
@@ -83,9 +100,14 @@ class Pretraining:
     settings: PretrainingSettings
 
     @property
+    def folder(self) -> Path:
+        """Of the run; its name tells pre-trainings of one experiment's folder apart."""
+        return Path(self.settings.out)
+
+    @property
     def backbone(self) -> Path:
         """What `--extractor.init` takes, once the run is done."""
-        return Path(self.settings.out) / "backbone"
+        return self.folder / "backbone"
 
     @property
     def done(self) -> bool:
@@ -137,58 +159,66 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
     scale = options.chosen
     for seed in options.seeds or scale.seeds:
         for row in experiment.rows:
-            init, pretraining = _start(row, options)
-            system = str(row.settings.get("system", "sen"))
-            own = scale.sen if system.startswith("sen") else scale.compared
+            if row.init == SECO and options.seco is None:
+                continue
+            system = str(row.settings.get("system", SEN))
+            own = scale.sen if system.startswith(SEN) else scale.compared
             settings = changed(
                 TrainingSettings(data=options.data, out="unnamed", seed=seed, progress=options.progress),
-                {**scale.training, **own, **row.settings, "hardware": options.hardware},
+                {**scale.training, **own, **row.settings, "hardware": options.hardware}
+                | {"loading.workers": options.workers, "vocabulary.captions": options.captions},
             )
-            if options.captions is not None:
-                settings = changed(settings, {"vocabulary.captions": options.captions})
-            start = pretraining.name if pretraining else init and Path(init).name
+            weights, pretraining = _start(row, options, str(resolved(settings.model).extractor.backbone))
+            start = pretraining.folder.name if pretraining else weights and fingerprint(weights)
             out = Path(options.out) / "training" / f"{system}-{_digest(settings, start)}" / f"seed-{seed}"
-            weights = str(pretraining.backbone) if pretraining else init
-            settings = changed(settings, {"out": str(out), "extractor.init": weights})
-            yield Training(row, seed, settings, pretraining)
+            init = str(pretraining.backbone) if pretraining else weights
+            yield Training(
+                row, seed, changed(settings, {"out": str(out), "extractor.init": init}), pretraining
+            )
 
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
-    """Of all that decides a result, but for the seed, which has a folder of its own."""
+    """Of all that decides a result, but for the seed, which has a folder of its own, and what a folder shares."""
     values = as_dict(settings) | as_dict(resolved(settings.model))
     for name in ("data", "out", "seed", "progress", "resume", "hardware"):
         del values[name]
-    values["vocabulary"]["captions"] = values["vocabulary"]["captions"] and "given"
+    for name in ("workers", "cache"):
+        del values["loading"][name]
+    captions = settings.vocabulary.captions
+    values["vocabulary"]["captions"] = captions and fingerprint_of_captions(captions)
     return hashlib.sha256(json.dumps([values, start], sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _start(row: Row, options: Options) -> tuple[str | None, Pretraining | None]:
-    """How a row's extractor starts: a file of weights, or a pre-training run, or neither (random)."""
+def _start(row: Row, options: Options, backbone: str) -> tuple[str | None, Pretraining | None]:
+    """How a row's extractor starts: weights, or a pre-training run, or neither (random)."""
     scale = options.chosen
     name = row.init
     if name in (DEFAULT, DEFAULT_3C):
         name = "3c" if name == DEFAULT_3C and scale.default_init == "6c" else scale.default_init
         recipe = changed(TrainingSettings(data=options.data, out="unnamed"), scale.training)
-        usual = resolved(recipe.model).extractor.backbone
-        other = row.settings.get("extractor.backbone", usual)
-        if other != usual:
-            name = f"6c-{other}" if scale.default_init == "6c" else RANDOM
+        if backbone != resolved(recipe.model).extractor.backbone:
+            name = f"6c-{backbone}" if scale.default_init == "6c" else RANDOM
         elif options.init is not None:
-            return options.init, None
+            return find_weights(options.init, backbone, flag="init"), None
     if name == RANDOM:
         return None, None
     if name == IMAGENET:
-        return _imagenet(row.name, options), None
+        return _imagenet(row.name, options, backbone), None
+    if name == SECO and options.seco is not None:
+        return find_weights(options.seco, backbone, flag="seco"), None
     return None, pretraining_named(name, options)
 
 
-def _imagenet(name: str, options: Options) -> str | None:
-    """The file of ImageNet weights; at smoke scale there need be none."""
-    if options.imagenet is None and options.scale != "smoke":
-        raise SettingsError(
-            f"{name!r} starts from ImageNet; give the backbone's weights with --imagenet FILE"
-        )
-    return options.imagenet
+def _imagenet(name: str, options: Options, backbone: str) -> str | None:
+    """ImageNet weights of the backbone; at smoke scale there need be none."""
+    if options.imagenet is not None:
+        return find_weights(options.imagenet, backbone, flag="imagenet")
+    if options.scale == "smoke":
+        return None
+    raise SettingsError(
+        f"{name!r} starts from ImageNet; give the weights of {backbone} with --imagenet: their file, a folder "
+        f"that holds {backbone}.pth, or timm for timm's own"
+    )
 
 
 def pretraining_named(name: str, options: Options) -> Pretraining:
@@ -202,17 +232,50 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
         raise SettingsError(
             f"pre-training {name!r} needs dated images of places; name them with --places (see docs/seasons.md)"
         )
-    scale = options.chosen
-    out = Path(options.out) / "pretraining" / name
-    values = dict(PRETRAININGS[name])
-    share = values.pop("optimisation.epochs", None)
+    values = {**options.chosen.pretraining, **PRETRAININGS[name]}
+    share = PRETRAININGS[name].get("optimisation.epochs")
+    folder = name
+    if share is not None:
+        usual = changed(PretrainingSettings(data=places, out="unnamed"), options.chosen.pretraining)
+        values["optimisation.epochs"] = max(1, round(usual.optimisation.epochs * share))
     if values.get("init") == IMAGENET:
-        values["init"] = _imagenet(name, options)
+        backbone = values.get("backbone", PretrainingSettings(data=places, out="unnamed").backbone)
+        values["init"] = _imagenet(name, options, backbone)
+        folder += "-" + fingerprint(values["init"]).rpartition(":")[2] if values["init"] else ""
+    out = Path(options.out) / "pretraining" / folder
     settings = changed(
         PretrainingSettings(data=places, out=str(out), progress=options.progress),
-        {**scale.pretraining, **values, "hardware": options.hardware},
+        {**values, "hardware": options.hardware, "workers": options.workers},
     )
-    if share is not None:
-        epochs = max(1, round(settings.optimisation.epochs * share))
-        settings = changed(settings, {"optimisation.epochs": epochs})
     return Pretraining(name, settings)
+
+
+def check_starts(trainings: Iterable[Training]) -> None:
+    """Load every file of weights that is there into the extractor it is for, before hours of work.
+
+    Raises:
+        SettingsError: one does not fit, with its row.
+    """
+    seen = set()
+    for training in trainings:
+        extractor = resolved(training.settings.model).extractor
+        if training.pretraining is not None or extractor.init is None or extractor in seen:
+            continue
+        seen.add(extractor)
+        captioner = build(training.settings.model, ANY_VOCABULARY)
+        try:
+            initialise_backbone(captioner.extractor, extractor.init)  # type: ignore[arg-type]
+        except CheckpointError as error:
+            raise SettingsError(
+                f"row {training.row.name!r} cannot start: {error} (--imagenet also takes a folder with one file per "
+                "backbone, such as resnet101.pth)"
+            ) from error
+
+
+def left_out(experiment: Experiment, options: Options) -> list[str]:
+    """What the options leave out of an experiment, and how it is put in."""
+    return [
+        f"{row.name} (give SeCo's weights with --seco FILE)"
+        for row in experiment.rows
+        if row.init == SECO and options.seco is None
+    ]

@@ -23,7 +23,8 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 def as_markdown(result: dict[str, Any]) -> str:
     """The table, the paper's, how the order of the rows compares with it, and what ours was made with."""
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
-    seeds = max(len(row["seeds"]) for row in rows.values())
+    counts = sorted({len(row["seeds"]) for row in rows.values()})
+    seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     lines = [
         f"# {result['title']}",
         "",
@@ -46,7 +47,13 @@ def as_markdown(result: dict[str, Any]) -> str:
         scores = result["reference_rows"][name]["ids"]
         cells = [_cell([scores.get(metric)], 2) for metric in METRICS]
         lines.append(f"| *{title}* | {' | '.join(cells)} | | | | |")
-    lines += ["", *_papers(rows), *_order(rows), *_time(rows), f"`{result['signature']}`", ""]
+    lines += ["", *(f"Left out: {line}.\n" for line in result["left_out"]), *_papers(rows), *_order(rows)]
+    if any(row["pretrained"] for row in rows.values()):
+        lines += [
+            "All seeds of a row start from one pre-training: what its own seed would vary is not in ±.",
+            "",
+        ]
+    lines += [*_time(rows), f"`{result['signature']}`", ""]
     return "\n".join([*lines, _environment(result), ""])
 
 

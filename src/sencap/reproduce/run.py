@@ -6,7 +6,7 @@ import json
 import logging
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sencap.data.levir_cc import CaptionedPair, read_dataset
+from sencap.data.seasons import open_places
 from sencap.environment import environment
 from sencap.errors import SettingsError
+from sencap.evaluation.meteor import check_meteor
 from sencap.figures.files import check_path
 from sencap.images import read_pair
 from sencap.models.checkpoint import write_text
@@ -23,8 +25,9 @@ from sencap.predictor import Predictor, load
 from sencap.pretraining.fit import pretrain
 from sencap.reproduce.experiments import Experiment
 from sencap.reproduce.pictures import choose_pairs, draw
-from sencap.reproduce.plan import Options, Training, experiment_named, plan
+from sencap.reproduce.plan import Options, Training, check_starts, experiment_named, left_out, plan
 from sencap.reproduce.render import as_markdown
+from sencap.reproduce.starts import fingerprint_of_captions
 from sencap.training.fit import BEST, RUN, fit
 from sencap.verbs.evaluate import evaluate
 
@@ -42,18 +45,23 @@ def reproduce(name: str, options: Options) -> Path:
     is done by one of them, and all wait for the last. Returns the Markdown file.
 
     Raises:
-        SettingsError: an unknown name, options that do not go together, or a folder of other options.
+        SettingsError: an unknown name, options that do not go together, weights that do not fit, or a folder of
+        other options.
         DataError: the data cannot be used.
-        MissingDependencyError: a figure, and matplotlib is not installed.
+        MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and there is no Java.
     """
     experiment = experiment_named(name)
     trainings = plan(experiment, options)
     scored = read_dataset(options.test_data or options.data, splits=options.splits)
     shown = choose_pairs(scored, options.pairs)
-    _check_folder(options)
     picture = Path(options.out) / f"{name}.png"
+    _check_folder(options)  # it and the next ones before hours of work
+    _check_places(trainings, options)
+    check_starts(trainings)
     if experiment.picture is not None:
-        check_path(picture)  # before hours of work
+        check_path(picture)
+    if experiment.picture == "sweeps":
+        check_meteor()  # it plots S*m
     for number, training in _claimed(trainings):
         log.info(f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}")
         run(training, options)
@@ -129,7 +137,11 @@ def load_first_seeds(trainings: list[Training], options: Options) -> dict[str, P
         if training.row.name not in found:
             weights = Path(training.settings.out) / BEST
             found[training.row.name] = load(
-                weights, beam=training.row.beam, device=_device(options), decision="search"
+                weights,
+                beam=training.row.beam,
+                device=_device(options),
+                decision="search",
+                change_probability=False,  # the speed is that of the caption alone
             )
     return found
 
@@ -155,30 +167,49 @@ def _device(options: Options) -> str:
 
 def _check_folder(options: Options) -> None:
     """One folder holds runs on the same data at the same scale, or tables would mix what cannot be compared."""
-    same = {
-        "data": Path(options.data).name,
-        "test_data": options.test_data and Path(options.test_data).name,
-        "split": options.split,
+    now = {
         "scale": options.scale,
-        "captions": options.captions and Path(options.captions).name,
-        "places": options.places and Path(options.places).name,
-        "imagenet": options.imagenet and Path(options.imagenet).name,
+        "data": fingerprint_of_captions(options.data),
+        "scored data": fingerprint_of_captions(options.test_data or options.data),
+        "split": options.split,
+        "precision": options.hardware.precision,
     }
     path = Path(options.out) / SAME
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else same
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else now
     differing = [
-        f"{key}={before[key]} there, {key}={value} now"
-        for key, value in same.items()
-        if before[key] != value and None not in (before[key], value)
+        f"{key} is {before.get(key, 'unknown')} there, {value} now"
+        for key, value in now.items()
+        if before.get(key) != value
     ]
     if differing:
         raise SettingsError(
-            f"out={options.out} holds runs of another kind ({'; '.join(differing)}); choose another folder"
+            f"out={options.out} holds runs of another kind ({'; '.join(differing)}; data are named by a hash of their "
+            "captions); choose another folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(
-        path, json.dumps({**same, **{k: v for k, v in before.items() if v is not None}}, indent=2) + "\n"
-    )
+    write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def _check_places(trainings: Iterable[Training], options: Options) -> None:
+    """A pre-training that is done was done on the places that are named now."""
+    done = {t.pretraining.folder: t.pretraining for t in trainings if t.pretraining and t.pretraining.done}
+    if not done:
+        return
+    places = open_places(next(iter(done.values())).settings.data).fingerprint()
+    for folder, pretraining in done.items():
+        before = json.loads((folder / RUN).read_text(encoding="utf-8"))["places"].get("fingerprint", places)
+        if before != places:
+            raise SettingsError(
+                f"out={options.out} holds pre-training {pretraining.name!r} on other places than "
+                f"{pretraining.settings.data}; name the same ones with --places, or choose another folder"
+            )
+
+
+def _start_of(training: Training) -> str:
+    if training.pretraining is not None:
+        return training.pretraining.name
+    init = training.settings.extractor.init
+    return "random" if init is None else Path(init).name
 
 
 def _seconds(training: Training) -> float | None:
@@ -201,8 +232,11 @@ def _write(
         measured = speeds.get(training.row.name, [])
         row = rows.setdefault(
             training.row.name,
-            {"settings": dict(training.row.settings), "init": training.row.init, "beam": training.row.beam}
-            | {
+            {
+                "settings": dict(training.row.settings),
+                "start": _start_of(training),
+                "pretrained": training.pretraining is not None,
+                "beam": training.row.beam,
                 "paper": dict(training.row.paper),
                 "seeds": {},
                 "pairs_per_second": statistics.median(measured) if measured else None,
@@ -227,6 +261,7 @@ def _write(
         "signature": signature,
         "reference_rows": references,
         "rows": rows,
+        "left_out": left_out(experiment, options),
         "environment": environment(),
     }
     out = Path(options.out)

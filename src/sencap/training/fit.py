@@ -78,14 +78,10 @@ def _check_out(out: Path, settings: TrainingSettings) -> None:
             f"out={out} holds an unfinished or finished run and resume=false; choose another folder"
         )
     if (out / RUN).is_file():
-        before = json.loads((out / RUN).read_text(encoding="utf-8"))["settings"]
-        now = as_dict(settings)
+        before = _without_folders(json.loads((out / RUN).read_text(encoding="utf-8"))["settings"])
+        now = json.loads(json.dumps(_without_folders(as_dict(settings))))  # files may have moved
         free = {"out", "data", "selection_data", "start", "resume", "progress", "hardware"}
-        differing = [
-            key
-            for key, value in before.items()
-            if key not in free and json.loads(json.dumps(now.get(key))) != value
-        ]
+        differing = [key for key, value in before.items() if key not in free and now.get(key) != value]
         if differing:
             raise SettingsError(
                 f"out={out} holds a run with other settings ({', '.join(differing)}); choose another folder, "
@@ -248,7 +244,7 @@ def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
         (settings["vocabulary"], "captions"),
         (settings["extractor"], "init"),
     ):
-        value = owner[key]
+        value = owner.get(key)
         if isinstance(value, list):
             owner[key] = [Path(path).name for path in value]
         elif value is not None:

@@ -17,10 +17,12 @@ def command(
     split: str = "test",
     places: str | None = None,
     imagenet: str | None = None,
+    seco: str | None = None,
     init: str | None = None,
     captions: str | None = None,
     seeds: str | None = None,
     pairs: str | None = None,
+    workers: int = 0,
     hardware: HardwareSettings = HardwareSettings(),  # noqa: B008  (frozen)
     dry_run: bool = False,
     quiet: bool = False,
@@ -41,20 +43,24 @@ def command(
             40 epochs, for a night of it; smoke: does it run.
         test_data: Another folder whose pairs are scored.
         split: The split that is scored; several are joined by a plus sign: val+test.
-        places: Dated images of places for the pre-training of Tables II, III, VII and VIII (see docs/seasons.md).
-        imagenet: A file of ImageNet weights of the scale's backbone.
-        init: Weights that the extractor starts from in the tables that are not about it (default: the scale's).
+        places: Dated images of places for pre-training (see docs/seasons.md): Tables II, III, VII and VIII, and at the
+            paper's scale every other.
+        imagenet: ImageNet weights: a file, a folder of one file per backbone (resnet101.pth), or timm for its own.
+        seco: SeCo's published weights, the first row of Table III, which is left out without them.
+        init: Weights that the extractor starts from in the tables that are not about it (default: the scale's). Table
+            IV needs those of a network of 3 channels.
         captions: The captions whose words are known (default: those of data).
         seeds: Seeds joined by commas, instead of the scale's: 1,2,3.
         pairs: File names of the pairs that Fig. 3, 4 and 5 show, joined by commas (default: three changed and one
             unchanged, evenly spread over the split).
-        hardware: Where it runs.
+        workers: Loading processes of each run.
+        hardware: Where it runs: one device.
         dry_run: Show the plan only.
         quiet: No progress bars.
     """
     from sencap.errors import SettingsError
     from sencap.reproduce.estimate import describe
-    from sencap.reproduce.plan import Options, experiment_named, plan
+    from sencap.reproduce.plan import Options, check_starts, experiment_named, plan
     from sencap.reproduce.run import reproduce
 
     try:
@@ -69,15 +75,19 @@ def command(
         split=split,
         places=places,
         imagenet=imagenet,
+        seco=seco,
         init=init,
         captions=captions,
         seeds=chosen,
         pairs=tuple(pairs.split(",")) if pairs else (),
+        workers=workers,
         hardware=hardware,
         progress=not quiet,
     )
-    planned = describe(plan(experiment_named(name), options), options)
+    trainings = plan(experiment_named(name), options)
+    planned = describe(trainings, options)
     if dry_run:
+        check_starts(trainings)
         return planned
     import sys
 

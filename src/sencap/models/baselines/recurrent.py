@@ -190,7 +190,7 @@ class DynamicSpeaker(Speaker):
     """DUDA's: at each word an LSTM weighs l_bef, l_diff and l_aft, and a second one speaks.
 
     d_t = LSTM_d([v; h_{t−1}], d_{t−1}); α_t = softmax(W·d_t + b), one weight per vector; l_t = Σ α_t,i × l_i;
-    h_t = LSTM_c([x_t; l_t], h_{t−1}).
+    h_t = LSTM_c([x_t; l_t], h_{t−1}). `sencap.models.attention.recording` records α_t, (B, K, S) a word.
     """
 
     lstms = 2
@@ -206,6 +206,7 @@ class DynamicSpeaker(Speaker):
             words=words,
             dropout=dropout,
         )
+        self.recorder: Callable[[Tensor], None] | None = None  # set by `recording` alone
         self.lstm_d = nn.LSTMCell(2 * dimension, dimension)
         self.weigh = nn.Linear(dimension, vectors)
         self.lstm_c = nn.LSTMCell(words + channels, dimension)
@@ -215,6 +216,8 @@ class DynamicSpeaker(Speaker):
         weighing, speaking = state.cells
         d, d_cell = _lstm(self.lstm_d, torch.cat((_for_each(state.v, x), speaking[0]), 2), weighing)
         alpha = self.weigh(d).softmax(2)  # (B, K, S)
+        if self.recorder is not None:
+            self.recorder(alpha.detach().float().cpu())
         l_t = alpha @ state.seen.to(alpha.dtype)  # (B, K, C)
         h, h_cell = _lstm(self.lstm_c, torch.cat((x, l_t), 2), speaking)
         return h, replace(state, cells=((d, d_cell), (h, h_cell)))
