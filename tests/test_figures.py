@@ -102,7 +102,7 @@ def test_maps_by_stage_have_titles_scales_and_their_values(tmp_path: Path) -> No
 def test_maps_by_initialisation_in_one_scale_of_values(tmp_path: Path) -> None:
     rows = [MapRow(PAIR, {"Random": MAPS["sfe_bef"], "SSL4EO 6C": MAPS["cagd_aft"]})]
     path = attention_by_initialisation(rows, tmp_path / "fig4.svg", scales=["values"], quantity="activation")
-    for said in ("Random", "SSL4EO 6C", "activation", "after"):
+    for said in ("Random", "SSL4EO 6C", "activation", "after", "as it is"):
         assert f"<!-- {said} -->" in _texts(path)
     every = attention_by_initialisation(rows, tmp_path / "all.png", scales=["own", "common", "values"])
     with Image.open(every) as picture:

@@ -222,4 +222,4 @@ def span(low: float, high: float) -> str:
     return f"{first}–{last}"
 
 
-_LABELS = {"own": "own scales", "common": "common scale", "values": "common scale"}
+_LABELS = {"own": "own scales", "common": "common scale", "values": "as it is"}

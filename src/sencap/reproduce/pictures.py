@@ -22,12 +22,14 @@ from sencap.figures import (
     side_by_side,
     sweep_plots,
 )
+from sencap.figures.maps import Scale
 from sencap.images import read_pair
 from sencap.predictor import Predictor
 from sencap.reproduce.experiments import SWEEPS, Picture
 
 PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
+SCALES: tuple[Scale, ...] = ("values", "own", "common")  # as it is, then normalised: the paper's Fig. 4 and 5
 STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
 
 Predictors = Mapping[str, Predictor]
@@ -95,7 +97,7 @@ def _initialisations(
         )
         for pair in pairs
     ]
-    return attention_by_initialisation(rows, path)
+    return attention_by_initialisation(rows, path, scales=SCALES)
 
 
 def _stages(path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]) -> Path:
@@ -104,7 +106,7 @@ def _stages(path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], 
     for pair in pairs:
         parts = explain(pair.before, pair.after, predictor).parts
         rows.append(MapRow(read_pair(pair.before, pair.after), {name: parts[name] for name in STAGES}))
-    return attention_by_stage(rows, path)
+    return attention_by_stage(rows, path, scales=SCALES)
 
 
 def _sweeps(path: Path, _: Predictors, __: Sequence[CaptionedPair], result: Mapping[str, Any]) -> Path:
