@@ -6,13 +6,14 @@ A run's folder is named by what decides its result, so tables that share a row s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sencap.config import HardwareSettings, Split, TrainingSettings, as_dict
+from sencap.config import HardwareSettings, ModelSettings, Split, TrainingSettings, as_dict
 from sencap.errors import CheckpointError, SettingsError, nearest
 from sencap.models.variants import build, resolved
 from sencap.models.weights import initialise_backbone
@@ -135,6 +136,12 @@ class Training:
         return self.report.is_file()
 
 
+@functools.lru_cache(maxsize=512)
+def _resolved(settings: ModelSettings) -> ModelSettings:
+    """`resolved`, which builds the network on no device to see; rows and tables share it."""
+    return resolved(settings)
+
+
 def experiment_named(name: str) -> Experiment:
     """The experiment of that name.
 
@@ -168,7 +175,7 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
                 {**scale.training, **own, **row.settings, "hardware": options.hardware}
                 | {"loading.workers": options.workers, "vocabulary.captions": options.captions},
             )
-            weights, pretraining = _start(row, options, str(resolved(settings.model).extractor.backbone))
+            weights, pretraining = _start(row, options, str(_resolved(settings.model).extractor.backbone))
             start = pretraining.folder.name if pretraining else weights and fingerprint(weights)
             out = Path(options.out) / "training" / f"{system}-{_digest(settings, start)}" / f"seed-{seed}"
             init = str(pretraining.backbone) if pretraining else weights
@@ -179,7 +186,7 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
     """Of all that decides a result, but for the seed, which has a folder of its own, and what a folder shares."""
-    values = as_dict(settings) | as_dict(resolved(settings.model))
+    values = as_dict(settings) | as_dict(_resolved(settings.model))
     for name in ("data", "out", "seed", "progress", "resume", "hardware"):
         del values[name]
     for name in ("workers", "cache"):
@@ -196,7 +203,7 @@ def _start(row: Row, options: Options, backbone: str) -> tuple[str | None, Pretr
     if name in (DEFAULT, DEFAULT_3C):
         name = "3c" if name == DEFAULT_3C and scale.default_init == "6c" else scale.default_init
         recipe = changed(TrainingSettings(data=options.data, out="unnamed"), scale.training)
-        if backbone != resolved(recipe.model).extractor.backbone:
+        if backbone != _resolved(recipe.model).extractor.backbone:
             name = f"6c-{backbone}" if scale.default_init == "6c" else RANDOM
         elif options.init is not None:
             return find_weights(options.init, backbone, flag="init"), None
@@ -258,7 +265,7 @@ def check_starts(trainings: Iterable[Training]) -> None:
     """
     seen = set()
     for training in trainings:
-        extractor = resolved(training.settings.model).extractor
+        extractor = _resolved(training.settings.model).extractor
         if training.pretraining is not None or extractor.init is None or extractor in seen:
             continue
         seen.add(extractor)
