@@ -260,34 +260,38 @@ def test_every_scale_names_settings_that_exist(scale: str) -> None:
 def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
     assert summary([1.0, 3.0]) == pytest.approx((2.0, 2**0.5))
 
-    def seeds(*scores: float) -> dict[str, dict[str, float]]:
+    def seeds(*scores: float) -> dict[str, dict[str, Any]]:
         return {str(seed): {"S*m": score, "change_accuracy": 0.5} for seed, score in enumerate(scores)}
 
     row = {"parameters": 10, "pairs_per_second": None, "pretrained": False}
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "a": row | {"seeds": seeds(1.0, 3.0), "paper": {"S*m": 9.0}},
         "b": row | {"seeds": seeds(5.0), "paper": {"S*m": 8.0}},
         "c": row | {"seeds": seeds(6.0), "paper": {"S*m": 8.5}},
     }
-    text = as_markdown(
-        {
-            "title": "T",
-            "picture": None,
-            "scale": "smoke",
-            "split": "test",
-            "signature": "s",
-            "left_out": ["d (give it)"],
-            "reference_rows": {key: {"ids": {"S*m": 52.661}} for key in ("constant", "perfect_flag_fixed")},
-            "rows": rows,
-            "environment": {},
-        }
-    )
+    result = {
+        "title": "T",
+        "picture": None,
+        "scale": "smoke",
+        "split": "test",
+        "signature": "s",
+        "left_out": ["d (give it)"],
+        "reference_rows": {key: {"ids": {"S*m": 52.661}} for key in ("constant", "perfect_flag_fixed")},
+        "rows": rows,
+        "environment": {},
+    }
+    text = as_markdown(result)
     assert "| 2.00 ± 1.41 |" in text
     assert "| *constant sentence* | – | – | – | – | – | – | – | 52.66 | | | | |" in text
     assert "Training took" not in text  # no run has a record of it
     assert "over 1 to 2 seeds" in text
     assert "Left out: d (give it)." in text
     assert "one pre-training" not in text
+    rows["a"]["seeds"]["1"]["seconds"] = 5400
+    assert (
+        "Training took 1.5 hours in all (1 of 4 runs; the others have no record); minutes a run: a 90.0."
+        in (as_markdown(result))
+    )
     assert (
         "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c." in text
     )

@@ -79,15 +79,18 @@ def _papers(rows: dict[str, Any]) -> list[str]:
 
 
 def _time(rows: dict[str, Any]) -> list[str]:
-    """What the trainings took, where every run has a record of it."""
-    seconds = [seed.get("seconds") for row in rows.values() for seed in row["seeds"].values()]
-    if not seconds or None in seconds:
-        return []
-    each = ", ".join(
-        f"{name} {statistics.fmean(seed['seconds'] for seed in row['seeds'].values()) / 60:.1f}"
+    """What the trainings took, of those that have a record of it."""
+    runs = sum(len(row["seeds"]) for row in rows.values())
+    known = {
+        name: [seed["seconds"] for seed in row["seeds"].values() if seed.get("seconds") is not None]
         for name, row in rows.items()
-    )
-    return [f"Training took {sum(seconds) / 3600:.1f} hours in all; minutes a run: {each}.", ""]
+    }
+    total, count = sum(map(sum, known.values())), sum(map(len, known.values()))
+    if not count:
+        return []
+    each = ", ".join(f"{name} {statistics.fmean(took) / 60:.1f}" for name, took in known.items() if took)
+    of = f" ({count} of {runs} runs; the others have no record)" if count < runs else ""
+    return [f"Training took {total / 3600:.1f} hours in all{of}; minutes a run: {each}.", ""]
 
 
 def _order(rows: dict[str, Any]) -> list[str]:
