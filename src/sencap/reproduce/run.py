@@ -79,17 +79,17 @@ def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
     """Each run that is left, with its number, while this process alone holds it; waits for what others hold."""
     told = False
     while any(not training.done for training in trainings):
-        held = 0
+        held = False
         for number, training in enumerate(trainings, start=1):
             if training.done:
                 continue
             with _claim(training) as ours:
-                held += not ours
+                held |= not ours
                 if ours and not training.done:  # another may have finished it meanwhile
                     yield number, training
         if held:
             if not told:
-                log.info(f"waiting for {held} runs that other processes are busy with")
+                log.info("waiting for runs that other processes are busy with")
             told = True
             time.sleep(POLL_SECONDS)
 
