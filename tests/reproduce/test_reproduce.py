@@ -21,7 +21,7 @@ from sencap.data.levir_cc import find_caption_files, read_dataset
 from sencap.data.seasons import SyntheticPlaces, pack
 from sencap.errors import MissingDependencyError, SettingsError
 from sencap.models.variants import resolved
-from sencap.reproduce import EXPERIMENTS, Options, reproduce
+from sencap.reproduce import EXPERIMENTS, Options, pictures, reproduce
 from sencap.reproduce import run as running
 from sencap.reproduce.experiments import METRICS, SECO, SIZE
 from sencap.reproduce.pictures import choose_pairs
@@ -469,3 +469,35 @@ def test_the_papers_figures_are_the_papers() -> None:
     for number, numeral in enumerate(numerals, start=2):
         scores = [row.paper["S*m"] for row in EXPERIMENTS[f"table{number}"].rows]
         assert [float(score) for score in re.findall(r"\d\d\.\d\d", ablations[numeral])] == scores, numeral
+
+
+def test_figure_6_says_which_points_start_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(pictures, "sweep_plots", lambda *_, note: notes.append(note))
+
+    def note_of(starts: dict[str, str]) -> str:
+        rows = {
+            row.name: {
+                "seeds": {"1": {"S*m": 1.0}},
+                "parameters": 1,
+                "speeds": [1.0],
+                "start": starts.get(row.name, "w.pth"),
+            }
+            for row in EXPERIMENTS["fig6"].rows
+        }
+        result = {"rows": rows, "scale": "small", "environment": {"device": "cpu"}}
+        pictures.draw("sweeps", tmp_path / "f.png", predictors={}, pairs=[], result=result)
+        return notes.pop()
+
+    assert note_of({}) == "scale small, cpu"
+    assert note_of({"ResNet-18": "random"}) == "scale small, cpu; from random weights: ResNet-18"
+    assert note_of({row.name: "random" for row in EXPERIMENTS["fig6"].rows}) == "scale small, cpu"
+
+
+def test_maps_are_shown_as_they_are_and_normalised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown: list[object] = []
+    for drawer in ("attention_by_initialisation", "attention_by_stage"):
+        monkeypatch.setattr(pictures, drawer, lambda *_, scales: shown.append(scales))
+    pictures.draw("initialisations", tmp_path / "f.png", predictors={}, pairs=[], result={})
+    pictures.draw("stages", tmp_path / "f.png", predictors={"SEN": None}, pairs=[], result={})  # type: ignore[dict-item]
+    assert shown == [("values", "own", "common")] * 2
