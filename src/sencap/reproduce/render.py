@@ -25,11 +25,12 @@ def as_markdown(result: dict[str, Any]) -> str:
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
     counts = sorted({len(row["seeds"]) for row in rows.values()})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    over = "one seed" if seeds == "1" else f"mean ± standard deviation over {seeds} seeds"
     lines = [
         f"# {result['title']}",
         "",
         *([f"![{result['title']}]({result['picture']})", ""] if result["picture"] else []),
-        f"Scale `{result['scale']}`, split `{result['split']}`, mean ± standard deviation over {seeds} seeds; protocol "
+        f"Scale `{result['scale']}`, split `{result['split']}`, {over}; protocol "
         "`ids`, × 100. Not the paper's conditions unless the scale is `paper`.",
         "",
         f"| | {' | '.join(METRICS)} | change accuracy | paper's S\\*m | parameters | pairs/s |",
