@@ -16,21 +16,23 @@ from sencap.cli import VERBS, verb_parser
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sencap"
 # Each room and those it may import from; a room may always import itself.
-BASE = {"errors", "structures", "config"}
+BASE = {"errors", "bounds", "files", "structures", "config"}
 ALLOWED = {
     "errors": set(),
+    "bounds": {"errors"},
+    "files": {"errors"},
     "structures": {"errors"},
-    "config": {"errors"},
+    "config": {"errors", "bounds"},
     "environment": set(),
-    "images": {"errors", "structures"},
-    "picture": {"errors", "structures"},
+    "images": BASE,
+    "picture": BASE,
     "data": BASE | {"images"},
-    "evaluation": {"errors", "data"},
+    "evaluation": BASE | {"data"},
     "models": BASE | {"data"},
     "training": BASE | {"data", "evaluation", "models", "environment"},
     "pretraining": BASE | {"data", "models", "environment"},
     "predictor": BASE | {"data", "images", "models"},
-    "figures": {"errors", "structures"},
+    "figures": BASE,
     "explain": BASE | {"data", "images", "models", "predictor", "figures"},
     "reproduce": BASE
     | {
@@ -60,7 +62,7 @@ ALLOWED = {
         "picture",
         "environment",
     },
-    "cli": {"errors", "verbs"},
+    "cli": {"errors", "bounds", "files", "verbs"},
     "__main__": {"cli"},
 }
 

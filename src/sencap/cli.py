@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import io
 import logging
+import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sencap import __version__
-from sencap.errors import SencapError, SettingsError, nearest
+from sencap.bounds import BOUNDS, check_number
+from sencap.errors import SencapError, SettingsError, Terminated, nearest
+from sencap.files import cannot_write
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-USER_ERROR, INTERRUPTED = 2, 130
+# Exit codes. The last three are 128 and the signal's number, as shells have them.
+USER_ERROR, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
 
 
 @dataclass(frozen=True)
 class Verb:
     """A verb: the module whose ``command`` it runs, its line in the overview, its positional arguments.
 
-    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as ``--out``.
+    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as ``--out``. ``resumes``: a run that
+    was stopped goes on when the same command is given again.
     """
 
     module: str
     summary: str
     positional: tuple[str, ...] = ()
     short: Mapping[str, str] = field(default_factory=dict)
+    resumes: bool = False
 
 
 VERBS = {
@@ -44,20 +53,30 @@ VERBS = {
     "demo": Verb("sencap.verbs.demo", "caption the example pairs and write a page of pictures"),
     "evaluate": Verb("sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"),
     "compare": Verb("sencap.verbs.compare", "compare two evaluated systems, with intervals", ("reports",)),
-    "train": Verb("sencap.verbs.train", "train a captioner from a config file"),
+    "train": Verb("sencap.verbs.train", "train a captioner from a config file", resumes=True),
     "convert": Verb(
         "sencap.verbs.convert",
         "convert a checkpoint of SEN's authors, without running anything in it",
         ("source", "out"),
     ),
     "pack": Verb(
-        "sencap.verbs.pack", "pack dated images of places into one fast, checked folder", ("source", "out")
+        "sencap.verbs.pack",
+        "pack dated images of places into one fast, checked folder",
+        ("source", "out"),
+        resumes=True,
     ),
-    "pretrain": Verb("sencap.verbs.pretrain", "pre-train a backbone on dated images, without labels"),
+    "pretrain": Verb(
+        "sencap.verbs.pretrain", "pre-train a backbone on dated images, without labels", resumes=True
+    ),
     "reproduce": Verb(
-        "sencap.verbs.reproduce", "run a table of the paper, with its figures beside yours", ("name",)
+        "sencap.verbs.reproduce",
+        "run a table of the paper, with its figures beside yours",
+        ("name",),
+        resumes=True,
     ),
-    "synth": Verb("sencap.verbs.synth", "write a data set of synthetic captioned pairs", ("out",)),
+    "synth": Verb(
+        "sencap.verbs.synth", "write a data set of synthetic captioned pairs", ("out",), resumes=True
+    ),
     "check": Verb("sencap.verbs.check", "find everything that is wrong with a data set", ("data",)),
     "info": Verb("sencap.verbs.info", "count the parameters of a system, by part", ("name",)),
 }
@@ -74,8 +93,27 @@ def overview() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 2 for what the user can mend, 130 when interrupted."""
+    """Run one command; returns the exit code.
+
+    0; 2 for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM; 141 where the reader of the output has
+    gone, as after ``| head -1``.
+    """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    _take_any_letter(sys.stdout, sys.stderr)
+    try:
+        code = _main(argv)
+        sys.stdout.flush()  # here, where what goes wrong can still be told
+    except BrokenPipeError:
+        _leave_quietly(sys.stdout)
+        return READER_GONE
+    except OSError as error:
+        _leave_quietly(sys.stdout)
+        sys.stderr.write(f"sencap: error: {_told(error)}\n")
+        return USER_ERROR
+    return code
+
+
+def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(overview() + "\n")
         return 0
@@ -86,7 +124,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"sencap: error: {argv[0]!r} is not a verb; {nearest(argv[0], VERBS)}\n")
         return USER_ERROR
     _log_to_stderr()
-    return _run(argv[0], argv[1:])
+    with _terminable():
+        return _run(argv[0], argv[1:])
+
+
+def _take_any_letter(*streams: Any) -> None:
+    """Letters that a terminal cannot show (it is in ASCII, or they are half a letter) are written as \\u2026."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_quietly(stream: Any) -> None:
+    """Let what is still in the stream's buffer go nowhere, or Python would fail once more as it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a stream of the tests has no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _told(error: OSError) -> str:
+    """An error of the system that no part of sencap has put into words of its own."""
+    if error.filename is None:
+        return cannot_write("the output", error)
+    return f"{error.filename}: {error.strerror or error}"
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated`, so that a run ends as after Ctrl-C: helpers ended, drafts deleted."""
+
+    def stop(*_: object) -> NoReturn:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever started it has the say
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _log_to_stderr() -> None:
@@ -98,25 +175,54 @@ def _log_to_stderr() -> None:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
-    parser = verb_parser(name, command)
     try:
+        command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
+        parser = verb_parser(name, command)
         values = parser.parse_args([_underscored(word) for word in argv])
         values = parser.instantiate(values)
+        _check_values(vars(values))
         text = _call(command, vars(values))
         if text:
             sys.stdout.write(text + "\n")
     except SencapError as error:
         sys.stderr.write(f"sencap: error: {error}\n")
         return USER_ERROR
-    except KeyboardInterrupt:
-        sys.stderr.write(
-            "sencap: interrupted; what was finished is kept, the same command goes on from there\n"
-        )
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, Terminated)
+        sys.stderr.write(f"sencap: {'terminated' if terminated else 'interrupted'}; {_next_time(name)}\n")
+        return TERMINATED if terminated else INTERRUPTED
+    except MemoryError:
+        sys.stderr.write("sencap: error: there is not enough memory; give less at once, or a smaller batch\n")
+        return USER_ERROR
     except SystemExit as stop:  # argparse's own, after --help or a usage error
         return stop.code if isinstance(stop.code, int) else USER_ERROR
     return 0
+
+
+def _next_time(name: str) -> str:
+    if VERBS[name].resumes:
+        return "what was finished is kept, the same command goes on from there"
+    return "the same command starts from the beginning"
+
+
+def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
+    """What holds for any flag of that name: no empty text, and numbers within `BOUNDS`.
+
+    Settings classes have checked their numbers at birth.
+    """
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if is_dataclass(value):
+            _check_values({f.name: getattr(value, f.name) for f in fields(value)}, f"{key}.")
+            continue
+        texts = value if isinstance(value, list) else [value]
+        if "" in texts:
+            raise SettingsError(
+                f"{key} is empty (a variable of the shell that is not set?); give a value, or leave it out"
+            )
+        is_text = isinstance(value, str | list)  # the pairs of `reproduce` are names
+        if name in BOUNDS and not prefix and not is_text:
+            check_number(name, value)
 
 
 def _call(command: Callable[..., str | None], values: dict[str, Any]) -> str | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sencap.bounds import check_number
 from sencap.errors import SettingsError, nearest
 
 Structure = Literal["single-cat", "single-sub", "dual"]
@@ -26,13 +27,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _at_least(owner: str, name: str, value: float | None, bound: float) -> None:
-    if value is None:
-        return  # the system's own
-    if not value >= bound:  # NaN is not
-        raise SettingsError(f"{owner}.{name} is {value}; it must be at least {bound}")
-    if isinstance(bound, int) and not isinstance(value, int):
-        raise SettingsError(f"{owner}.{name} is {value}; it must be a whole number")
+def _numbers(settings: Any, owner: str, *names: str) -> None:
+    """Check whole numbers of a settings object by the table in `sencap.bounds`; None is the system's own."""
+    for name in names:
+        check_number(f"{owner}.{name}" if owner else name, getattr(settings, name))
 
 
 def _fraction(owner: str, name: str, value: float | None) -> None:
@@ -79,7 +77,7 @@ class ExtractorSettings:
         _one_of("extractor", "structure", self.structure, get_args(Structure))
         _one_of("extractor", "fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
         _one_of("extractor", "frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics))
-        _at_least("extractor", "grid", self.grid, 1)
+        _numbers(self, "extractor", "grid")
         if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
             assert self.fine_tune_from is not None
             start = int(self.fine_tune_from[4])
@@ -123,8 +121,7 @@ class DifferenceSettings:
     self_attention: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("layers", "heads", "reduction", "kernel_size"):
-            _at_least("difference", name, getattr(self, name), 1)
+        _numbers(self, "difference", "layers", "heads", "reduction", "kernel_size")
         _fraction("difference", "dropout", self.dropout)
         _fraction("difference", "position_dropout", self.position_dropout)
         if self.kernel_size != 1 and not self.shared_convolution:
@@ -155,8 +152,7 @@ class DecoderSettings:
     max_words: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("layers", "heads", "expansion", "max_words"):
-            _at_least("decoder", name, getattr(self, name), 1)
+        _numbers(self, "decoder", "layers", "heads", "expansion", "max_words")
         _fraction("decoder", "dropout", self.dropout)
         _fraction("decoder", "position_dropout", self.position_dropout)
 
@@ -186,8 +182,7 @@ class ModelSettings:
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
 
     def __post_init__(self) -> None:
-        _at_least("model", "dimension", self.dimension, 2)
-        _at_least("model", "size", self.size, 32)
+        _numbers(self, "", "dimension", "size")
         for name in ("mean", "std"):
             if len(getattr(self, name)) != 3:
                 raise SettingsError(
@@ -230,7 +225,7 @@ class VocabularySettings:
     minimum_count: int = 6
 
     def __post_init__(self) -> None:
-        _at_least("vocabulary", "minimum_count", self.minimum_count, 1)
+        _numbers(self, "vocabulary", "minimum_count")
         if not self.splits:
             raise SettingsError("vocabulary.splits is empty; name at least one of train, val, test")
         for split in self.splits:
@@ -260,8 +255,7 @@ class LoadingSettings:
     geometry: bool = False
 
     def __post_init__(self) -> None:
-        _at_least("loading", "batch_size", self.batch_size, 1)
-        _at_least("loading", "workers", self.workers, 0)
+        _numbers(self, "loading", "batch_size", "workers")
         if not 0 <= self.colour <= 1:
             raise SettingsError(f"loading.colour is {self.colour}; it must be in [0, 1]")
 
@@ -296,11 +290,11 @@ class OptimisationSettings:
     average: float = 0.0
 
     def __post_init__(self) -> None:
-        _at_least("optimisation", "epochs", self.epochs, 1)
-        _at_least("optimisation", "patience", self.patience, 1)
+        _numbers(self, "optimisation", "epochs", "patience")
         _fraction("optimisation", "label_smoothing", self.label_smoothing)
         _fraction("optimisation", "average", self.average)
-        _at_least("optimisation", "weight_decay", self.weight_decay, 0.0)
+        if not self.weight_decay >= 0:  # NaN is not
+            raise SettingsError(f"optimisation.weight_decay is {self.weight_decay}; it must be at least 0")
         _one_of("optimisation", "schedule", self.schedule, ("constant", "cosine"))
         if not self.clip_value > 0:
             raise SettingsError(f"optimisation.clip_value is {self.clip_value}; it must be above 0")
@@ -333,8 +327,7 @@ class HardwareSettings:
 
     def __post_init__(self) -> None:
         _one_of("hardware", "precision", self.precision, get_args(Precision))
-        _at_least("hardware", "devices", self.devices, 1)
-        _at_least("hardware", "nodes", self.nodes, 1)
+        _numbers(self, "hardware", "devices", "nodes")
 
 
 @dataclass(frozen=True)
@@ -392,6 +385,7 @@ class TrainingSettings:
                 f"start={self.start} and extractor.init={self.extractor.init} both say where the extractor's "
                 "weights come from; give one of them"
             )
+        _numbers(self, "", "seed")
         if isinstance(self.data, str):
             object.__setattr__(self, "data", [self.data])
         _ = self.model  # the settings that must go together are checked there

@@ -6,6 +6,7 @@
     ├── DataError               something is wrong with a file or an entry of a data set
     │   └── ImageError          one image cannot be read, or is refused with its reason
     ├── CheckpointError         a checkpoint folder that is not whole, or not one of ours
+    ├── OutputError             a file or folder that cannot be written: a full disk, no permission
     └── MissingDependencyError  an optional program or package that is not installed
 
 A message says what was wrong (the offending value), where (file, entry, setting) and what to do next.
@@ -42,8 +43,16 @@ class CheckpointError(SencapError):
     """A checkpoint folder is incomplete, inconsistent, or not in sencap's format."""
 
 
+class OutputError(SencapError):
+    """A file cannot be written; the message names it, the system's reason, and what to do."""
+
+
 class MissingDependencyError(SencapError):
     """An optional package or program is missing; the message says how to install it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM; it does, as after Ctrl-C. No `SencapError`: nobody did wrong."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ def run(**settings: Any) -> PretrainingSettings:
         ),
         (lambda: run(std=(0.2, 0.0, 0.2)), "each value must be above 0"),
         (lambda: run(mean=(0.2, 0.2)), "mean is .* three values"),
-        (lambda: run(workers=-1), "pretraining.workers is -1"),
+        (lambda: run(workers=-1), "workers is -1"),
         (
             lambda: run(contrast=ContrastSettings(queue=255)),
             "batch_size=256 does not fit into contrast.queue=255",
@@ -52,7 +52,7 @@ def run(**settings: Any) -> PretrainingSettings:
             lambda: run(hardware=HardwareSettings(devices=3)),
             r"batch_size=256 cannot be shared out evenly .* = 3 processes",
         ),
-        (lambda: ViewSettings(crop=16), "views.crop is 16; it must be a whole number of at least 32"),
+        (lambda: ViewSettings(crop=16), "views.crop is 16; it must be a whole number from 32 to"),
         (lambda: ViewSettings(smallest=0), r"views.smallest is 0; it must be in \(0, 1\]"),
         (lambda: ViewSettings(grey_probability=1.1), "views.grey_probability is 1.1"),
         (lambda: ViewSettings(blur=(2.0, 0.1)), "views.blur is"),

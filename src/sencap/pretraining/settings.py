@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from sencap.bounds import check_number, check_numbers
 from sencap.config import IMAGENET_MEAN, IMAGENET_STD, HardwareSettings
 from sencap.errors import SettingsError, nearest
 
@@ -20,11 +21,6 @@ SPACES: dict[Method, int] = {"moco-6c": 1, "moco-3c": 1, "seco": 3}  # embedding
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise SettingsError(message)
-
-
-def _whole(owner: str, name: str, value: object, bound: int) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= bound
-    _require(whole, f"{owner}.{name} is {value}; it must be a whole number of at least {bound}")
 
 
 def _probability(owner: str, name: str, value: float) -> None:
@@ -65,7 +61,7 @@ class ViewSettings:
     flip_probability: float = 0.5
 
     def __post_init__(self) -> None:
-        _whole("views", "crop", self.crop, 32)
+        check_number("views.crop", self.crop)
         _require(0 < self.smallest <= 1, f"views.smallest is {self.smallest}; it must be in (0, 1]")
         _one_of("views.colour", self.colour, get_args(Colour))
         for name in ("brightness", "contrast", "colour_probability", "grey_probability", "blur_probability"):
@@ -99,7 +95,7 @@ class ContrastSettings:
 
     def __post_init__(self) -> None:
         for name in ("queue", "dimension", "groups"):
-            _whole("contrast", name, getattr(self, name), 1)
+            check_number(f"contrast.{name}", getattr(self, name))
         _require(
             0 <= self.momentum < 1,
             f"contrast.momentum is {self.momentum}; it must be in [0, 1), such as 0.999",
@@ -126,8 +122,9 @@ class SgdSettings:
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        _whole("optimisation", "epochs", self.epochs, 1)
-        _whole("optimisation", "batch_size", self.batch_size, 2)
+        check_number("optimisation.epochs", self.epochs)
+        check_number("optimisation.batch_size", self.batch_size)
+        _require(self.batch_size > 1, "optimisation.batch_size is 1; a place needs others to be told from")
         rate = self.learning_rate
         _require(rate > 0, f"optimisation.learning_rate is {rate}; it must be above 0")
         _require(0 <= self.momentum < 1, f"optimisation.momentum is {self.momentum}; it must be in [0, 1)")
@@ -150,9 +147,9 @@ class WatchSettings:
 
     def __post_init__(self) -> None:
         if self.held_out is not None:
-            _whole("watch", "held_out", self.held_out, 0)
+            check_number("watch.held_out", self.held_out)
             _require(self.held_out != 1, "watch.held_out is 1; a place cannot be found again among itself")
-        _whole("watch", "every", self.every, 1)
+        check_number("watch.every", self.every)
 
 
 @dataclass(frozen=True)
@@ -213,8 +210,7 @@ class PretrainingSettings:
             values = getattr(self, name)
             _require(len(values) == 3, f"{name} is {values}; it must hold three values, for R, G and B")
         _require(min(self.std) > 0, f"std is {self.std}; each value must be above 0")
-        _whole("pretraining", "workers", self.workers, 0)
-        _whole("pretraining", "checkpoint_every", self.checkpoint_every, 0)
+        check_numbers(workers=self.workers, checkpoint_every=self.checkpoint_every, seed=self.seed)
         batch, queue = self.optimisation.batch_size, self.contrast.queue
         _require(
             batch <= queue,

@@ -1,0 +1,90 @@
+"""Every number that a user may give, with the least and the most that make sense: one table for all verbs.
+
+The most is not a matter of taste: beyond it a run takes memory or time without end. A number is looked up by the
+last part of its name, so that ``decoder.layers`` and ``difference.layers`` share one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sencap.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The least and the most of a number, both allowed, and why a larger one is refused."""
+
+    least: int
+    most: int
+    reason: str = ""
+
+
+SEED = Bound(0, 2**32 - 1, "NumPy and PyTorch share no larger one")
+
+BOUNDS: Mapping[str, Bound] = {
+    # how the work is done
+    "batch_size": Bound(1, 65_536, "a batch has to fit into memory"),
+    "beam": Bound(1, 100, "each hypothesis costs as much as a pair; the paper's best is 3"),
+    "limit": Bound(1, 10**9),
+    "workers": Bound(0, 256, "each is a process with its own memory"),
+    "resamples": Bound(100, 1_000_000, "10,000 are enough for a 95 % interval"),
+    "seed": SEED,
+    "devices": Bound(1, 1024),
+    "nodes": Bound(1, 100_000),
+    "epochs": Bound(1, 1_000_000),
+    "patience": Bound(1, 1_000_000),
+    "checkpoint_every": Bound(0, 1_000_000),
+    "every": Bound(1, 1_000_000),
+    "held_out": Bound(0, 1_000_000),
+    # what is written
+    "pairs": Bound(10, 10_000_000, "a million pairs are 130 GB"),
+    "size": Bound(32, 4096, "an image of 4096 × 4096 pixels is 50 MB, and its features are more"),
+    "crop": Bound(32, 4096),
+    "stride": Bound(1, 1_000_000),
+    "places_per_file": Bound(1, 1_000_000),
+    # what a model is made of
+    "vocabulary_size": Bound(5, 1_000_000, "no language of captions has more words"),
+    "minimum_count": Bound(1, 10**9),
+    "max_words": Bound(1, 1000, "no caption is longer"),
+    "dimension": Bound(2, 16_384, "the paper's is 512"),
+    "layers": Bound(1, 100, "the paper's are 1 and 2"),
+    "heads": Bound(1, 1024),
+    "expansion": Bound(1, 64, "the paper's is 4"),
+    "grid": Bound(1, 256),
+    "reduction": Bound(1, 16_384),
+    "kernel_size": Bound(1, 512),
+    "queue": Bound(1, 100_000_000),
+    "groups": Bound(1, 65_536),
+}
+
+
+def check_number(name: str, value: Any) -> None:
+    """Refuse a number that is not whole, or not within the bounds of its name; None is "not given" and passes.
+
+    >>> check_number("beam", 3)
+
+    Raises:
+        SettingsError: with the name, the value, the bounds, and why there is one.
+    """
+    if value is None:
+        return
+    bound = BOUNDS[name.rpartition(".")[2]]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and bound.least <= value <= bound.most:
+        return
+    # a number of a thousand digits is not repeated: Python refuses to write it out
+    huge = whole and abs(value) > 10**30
+    given = "a number of more than 30 digits" if huge else value
+    reason = f" ({bound.reason})" if bound.reason and whole and value > bound.most else ""
+    raise SettingsError(
+        f"{name} is {given}; it must be a whole number from {bound.least:,} to {bound.most:,}{reason}"
+    )
+
+
+def check_numbers(**values: Any) -> None:
+    """`check_number` for each of several; names are those of `BOUNDS`."""
+    for name, value in values.items():
+        check_number(name, value)
