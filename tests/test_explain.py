@@ -22,10 +22,11 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.errors import MissingDependencyError, SettingsError, ShapeError
 from sencap.explain import Explanation, _activation, _of_words, _received, explain, save
 from sencap.figures.words import NO_WORD_MAPS
+from sencap.images import as_pair
 from sencap.models.attention import Attention, Record, attention_weights, recording
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
 from sencap.models.variants import build
-from sencap.predictor import Predictor, as_pair
+from sencap.predictor import Predictor
 from sencap.structures import Caption, Memory
 
 

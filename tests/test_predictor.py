@@ -12,9 +12,10 @@ from sencap import ModelSettings, load
 from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
 from sencap.errors import CheckpointError, SettingsError, ShapeError
+from sencap.images import as_pair
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.variants import build
-from sencap.predictor import SHIPPED, Predictor, as_pair
+from sencap.predictor import SHIPPED, Predictor
 
 
 @pytest.fixture

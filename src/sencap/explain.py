@@ -36,10 +36,10 @@ from sencap.errors import ShapeError
 from sencap.figures.files import PAGE, check_path, write_whole
 from sencap.figures.page import explanation_page
 from sencap.figures.words import draw_words
-from sencap.images import resize
+from sencap.images import as_pair, resize
 from sencap.models.attention import Record, recording
 from sencap.models.decoders import Decoder
-from sencap.predictor import Image, Predictor, as_pair
+from sencap.predictor import Image, Predictor
 from sencap.structures import Caption, ImagePair, Memory
 
 Maps = NDArray[np.floating[Any]]

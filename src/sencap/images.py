@@ -46,6 +46,7 @@ _MARKS = (("before", "after"), ("a", "b"), ("1", "2"))
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # keeps it from stderr: we raise an error
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 Pairs = list[tuple[Path, Path, str]]
+ImageSource = str | Path | NDArray[np.uint8]
 
 
 def read_image(path: str | Path) -> Levels:
@@ -86,6 +87,15 @@ def read_pair(before: str | Path, after: str | Path, name: str = "") -> ImagePai
         raise ImageError(f"{what}. Export both with the same number of bits.")
     images: Any = np.stack([first, second])
     return ImagePair(stretch(images), name or Path(before).name)
+
+
+def as_pair(before: ImageSource, after: ImageSource) -> ImagePair:
+    """Two files, or two uint8 arrays (3, H, W) or (H, W, 3) of one size, as an `ImagePair`."""
+    if isinstance(before, str | Path) and isinstance(after, str | Path):
+        return read_pair(before, after)
+    if isinstance(before, str | Path) or isinstance(after, str | Path):
+        raise SettingsError("before and after must both be paths or both be arrays")
+    return ImagePair(np.stack([_channels_first(before), _channels_first(after)]))
 
 
 def stretch(images: Levels) -> NDArray[np.uint8]:
@@ -295,6 +305,12 @@ def _turn(image: NDArray[Any], orientation: int) -> NDArray[Any]:
         image = image.swapaxes(1, 2)
     rows, columns = (-1 if orientation in turned else 1 for turned in ((3, 4, 7, 8), (2, 3, 6, 7)))
     return image[:, ::rows, ::columns]
+
+
+def _channels_first(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
+        return image.transpose(2, 0, 1)
+    return image
 
 
 def _images(folder: Path) -> list[Path]:

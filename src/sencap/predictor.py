@@ -10,20 +10,19 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sencap.config import as_dict
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
 from sencap.errors import SettingsError, nearest
-from sencap.images import read_pair, resize
+from sencap.images import ImageSource, as_pair, resize
 from sencap.models.captioner import count_parameters
 from sencap.models.checkpoint import Checkpoint, load_checkpoint
 from sencap.models.search import search
 from sencap.structures import Caption, Hypothesis, ImagePair, Memory
 
 SHIPPED = Path(__file__).parent / "weights" / "sen-lite0"
-Image = str | Path | NDArray[np.uint8]
+Image = ImageSource
 Decision = Literal["probability", "search"]
 
 
@@ -222,18 +221,3 @@ def load(
 def _ranked(captions: list[Caption], p_change: float | None = None) -> Caption:
     best, *others = captions
     return dataclasses.replace(best, alternatives=tuple(others), change_probability=p_change)
-
-
-def as_pair(before: Image, after: Image) -> ImagePair:
-    """Two files, or two uint8 arrays (3, H, W) or (H, W, 3) of one size, as an `ImagePair`."""
-    if isinstance(before, str | Path) and isinstance(after, str | Path):
-        return read_pair(before, after)
-    if isinstance(before, str | Path) or isinstance(after, str | Path):
-        raise SettingsError("before and after must both be paths or both be arrays")
-    return ImagePair(np.stack([_channels_first(before), _channels_first(after)]))
-
-
-def _channels_first(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
-        return image.transpose(2, 0, 1)
-    return image
