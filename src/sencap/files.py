@@ -144,14 +144,14 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
     """A name that any system takes as one file in a folder, made of any text; not one of ``taken``.
 
     >>> file_name("../evil/plot 1")
-    'evil_plot 1'
+    '_evil_plot 1'
     >>> file_name("a", taken=["a"])
     'a-2'
     """
     text = unicodedata.normalize("NFC", name)
     # separators, control characters, half surrogates, and what Windows refuses
     text = re.sub(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]+', "_", text)
-    text = text.strip(" ._-") or "unnamed"
+    text = text.lstrip(" .-").rstrip(" .") or "unnamed"
     if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", text):
         text = f"_{text}"
     text = text.encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(" .")
