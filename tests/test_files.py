@@ -22,6 +22,12 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def _write_half(path: Path, interruption: BaseException | type[BaseException]) -> None:
+    with whole_file(path) as draft:
+        draft.write_text("half")
+        raise interruption
+
+
 @pytest.mark.parametrize(
     "interruption", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")]
 )
