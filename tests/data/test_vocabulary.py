@@ -17,6 +17,8 @@ from sencap.data.vocabulary import (
     NO_CHANGE_SENTENCES,
     SPECIAL_WORDS,
     Vocabulary,
+    coverage,
+    learn_no_change,
     normalise,
     says_no_change,
 )
@@ -206,6 +208,43 @@ def test_sentences_that_tell_of_no_change(sentence: str) -> None:
 )
 def test_sentences_that_tell_of_a_change(sentence: str) -> None:
     assert not says_no_change(sentence.split())
+
+
+def test_sentences_of_no_change_may_be_a_data_sets_own() -> None:
+    assert not says_no_change(["keine", "änderung"])
+    assert says_no_change(["Keine", "Änderung"], ["keine änderung"])
+    assert says_no_change(["There", "is", "no", "difference"])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "learnt"),
+    [
+        ([], ()),
+        ([(["neu"], True)], ()),
+        ([(["gleich", "gleich"], False)], ("gleich",)),  # the only sentence of an unchanged pair
+        ([(["gleich", "ein weg"], False)], ()),  # said of one pair only
+        ([(["gleich", "ein weg"], False), (["Gleich", "ein see"], False)], ("gleich",)),
+        ([(["gleich"], False), (["ein weg", "gleich"], True)], ()),  # said of a change too
+        ([(["gleich"], None), (["gleich"], None)], ()),  # not known to be unchanged
+        ([(["a", "b"], False), (["b", "a"], False), (["b"], False)], ("b", "a")),  # the most frequent first
+        ([([""], False)], ()),
+    ],
+    ids=range(9),
+)
+def test_sentences_of_no_change_are_learnt_from_the_flags(
+    pairs: list[tuple[list[str], bool | None]], learnt: tuple[str, ...]
+) -> None:
+    captions = [[sentence.split() for sentence in sentences] for sentences, _ in pairs]
+    assert learn_no_change(captions, [flag for _, flag in pairs]) == learnt
+
+
+def test_coverage_counts_different_words_and_all_that_is_said() -> None:
+    captions = [["a", "road", "a", "lake"], ["a", "house"]]
+    vocabulary = Vocabulary.build(captions, minimum_count=2)
+    found = coverage(captions, vocabulary)
+    assert (found.words, found.known, found.unknown_share) == (4, 1, 0.5)
+    assert str(found) == "1 of 4 different words known, 50.0 % of all words unknown"
+    assert coverage([], vocabulary).unknown_share == 0
 
 
 def test_normalise() -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,19 +38,45 @@ _NO_CHANGE = re.compile(
 _PUNCTUATION = '.,;:!?"()'
 
 
-def says_no_change(words: Sequence[str]) -> bool:
-    """Whether a sentence (lower-case words) says that nothing changed.
+def says_no_change(words: Sequence[str], sentences: Collection[str] = ()) -> bool:
+    """Whether a sentence says that nothing changed.
 
-    True for LEVIR-CC's five fixed sentences and for Dubai-CC's phrases: "(there is) no change / changes /
-    difference …", "nothing (has) changed …", "everything / all / the area remains / is / appears the same …".
+    True for LEVIR-CC's five fixed sentences, for Dubai-CC's phrases ("(there is) no change / changes /
+    difference …", "nothing (has) changed …", "everything / all / the area remains / is / appears the same …"),
+    and for ``sentences``: others, in lower case, such as those that `learn_no_change` finds in a data set.
 
     >>> says_no_change("no change was made in this area".split())
     True
     >>> says_no_change("a road appears in the same area".split())
     False
     """
-    sentence = " ".join(words)
-    return sentence in NO_CHANGE_SENTENCES or _NO_CHANGE.match(sentence) is not None
+    sentence = " ".join(words).lower()
+    known = sentence in NO_CHANGE_SENTENCES or sentence in sentences
+    return known or _NO_CHANGE.match(sentence) is not None
+
+
+def learn_no_change(
+    captions: Sequence[Sequence[Sequence[str]]], changed: Sequence[bool | None]
+) -> tuple[str, ...]:
+    """A data set's own sentences of no change, in lower case, the most frequent first.
+
+    captions: the sentences of each pair. changed: the pairs' change flags, None where it is not known. A
+    sentence is one of no change if no changed pair has it, and two unchanged pairs have it or an unchanged
+    pair has no other. Without a flag 0 there is none.
+    """
+    said_of_changed: set[str] = set()
+    unchanged_pairs: Counter[str] = Counter()
+    alone: set[str] = set()
+    for sentences, flag in zip(captions, changed, strict=True):
+        texts = {" ".join(words).lower() for words in sentences}
+        if flag is False:
+            unchanged_pairs.update(texts)
+            alone |= texts if len(texts) == 1 else set()
+        elif flag is True:
+            said_of_changed |= texts
+    frequent = sorted(unchanged_pairs, key=lambda text: (-unchanged_pairs[text], text))
+    often = [text for text in frequent if unchanged_pairs[text] > 1 or text in alone]
+    return tuple(text for text in often if text and text not in said_of_changed)
 
 
 def normalise(tokens: Sequence[str]) -> tuple[str, ...]:
@@ -243,6 +269,36 @@ class Vocabulary:
             raise CheckpointError(f"{path}: the vocabulary cannot be read: {error}") from error
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of some captions a vocabulary knows.
+
+    ``words`` are the different words of the captions, ``known`` those of them that the vocabulary holds;
+    ``unknown_share`` (0..1) is the share of all that is said, repetitions counted, that becomes ``<unk>``.
+    """
+
+    words: int
+    known: int
+    unknown_share: float
+
+    def __str__(self) -> str:
+        share = 100 * self.unknown_share
+        return f"{self.known:,} of {self.words:,} different words known, {share:.1f} % of all words unknown"
+
+
+def coverage(captions: Iterable[Sequence[str]], vocabulary: Container[str]) -> Coverage:
+    """How much of captions (sequences of words) a vocabulary, or any set of words, knows.
+
+    >>> print(coverage([["a", "road"], ["a", "lake"]], {"a", "road"}))
+    2 of 3 different words known, 25.0 % of all words unknown
+    """
+    counts = Counter(word for caption in captions for word in caption)
+    unknown = [word for word in counts if word not in vocabulary]
+    said = counts.total()
+    missed = sum(counts[word] for word in unknown)
+    return Coverage(len(counts), len(counts) - len(unknown), missed / said if said else 0.0)
 
 
 def _without_double_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
