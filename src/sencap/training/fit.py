@@ -22,7 +22,8 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.environment import environment
 from sencap.errors import DataError, SettingsError
 from sencap.models.captioner import Captioner
-from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_text
+from sencap.models.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint, write_text
+from sencap.models.misfit import misfit
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone
 from sencap.training.task import CaptioningTask
@@ -111,12 +112,14 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
         asked = as_dict(settings.model)
         if json.loads(json.dumps(asked)) != json.loads(json.dumps(as_dict(start.settings))):
             captioner = build(settings.model, len(start.vocabulary))
-            try:
-                captioner.load_state_dict(start.captioner.state_dict())
-            except RuntimeError as error:
+            state = start.captioner.state_dict()
+            differences = misfit(captioner.state_dict(), state)
+            if differences:
                 raise SettingsError(
-                    f"start={settings.start} holds another model than the settings describe: {error}"
-                ) from error
+                    f"start={settings.start} holds another model than the settings describe: {differences}; "
+                    f"give the settings of {Path(settings.start) / CONFIG}, or leave start out"
+                )
+            captioner.load_state_dict(state)
             return captioner, start.vocabulary
         return start.captioner, start.vocabulary
     vocabulary = build_vocabulary(settings.folders, settings.vocabulary)
