@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import io
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,10 +173,12 @@ def _log_to_stderr() -> None:
 
 
 def _run(name: str, argv: list[str]) -> int:
+    from sencap.parsing import underscored
+
     try:
         command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
         parser = verb_parser(name, command)
-        values = parser.parse_args([_underscored(word) for word in argv])
+        values = parser.parse_args([underscored(word) for word in argv])
         values = parser.instantiate(values)
         _check_values(vars(values))
         text = _call(command, vars(values))
@@ -226,82 +226,19 @@ def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def _call(command: Callable[..., str | None], values: dict[str, Any]) -> str | None:
+    from sencap.parsing import settings_class
+
     values.pop("config", None)
-    settings = _settings_class(command)
+    settings = settings_class(command)
     return command(settings(**values)) if settings else command(**values)
 
 
-def _settings_class(command: Callable[..., Any]) -> type | None:
-    """The class whose fields are the flags, of a command with the one parameter ``settings``."""
-    parameters = inspect.signature(command, eval_str=True).parameters
-    return parameters["settings"].annotation if list(parameters) == ["settings"] else None
-
-
 def verb_parser(name: str, command: Callable[..., Any]) -> ArgumentParser:
-    """The parser of a verb, made from its ``command``'s signature and docstring."""
-    from docstring_parser import parse
-    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
-
-    class Parser(ArgumentParser):
-        def format_help(self, formatter: Any = None) -> str:
-            return _hyphenated(super().format_help(formatter))
-
-        def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            unknown = re.search(r"unrecognized arguments: --([\w.]+)", message)
-            in_file = re.search(r"(?:Group '([\w.]+)' )?does not accept option '([\w.]+)'", message)
-            key = unknown[1] if unknown else ".".join(filter(None, in_file.groups())) if in_file else ""
-            hint = nearest(f"--{key}", flags) if key else ""
-            raise SettingsError(_hyphenated("; ".join(part for part in (message.strip(), hint) if part)))
+    """The parser of a verb."""
+    from sencap.parsing import parser_of
 
     verb = VERBS[name]
-    signature = inspect.signature(command, eval_str=True)
-    documentation = parse(inspect.getdoc(command) or "")
-    helps = {p.arg_name: p.description or "" for p in documentation.params}
-    description = "\n\n".join(
-        t for t in (documentation.short_description, documentation.long_description) if t
-    )
-    parser = Parser(prog=f"sencap {name}", description=description, allow_abbrev=False)
-    done: set[str | int] = set()
-    for argument in verb.positional:
-        parameter = signature.parameters[argument]
-        plural = str(parameter.annotation).startswith("list")
-        optional = parameter.default is not inspect.Parameter.empty
-        nargs = "+" if plural else "?" if optional else None
-        extra = {"default": parameter.default} if optional else {}
-        parser.add_argument(argument, nargs=nargs, type=str, help=helps.get(argument), **extra)
-        done.add(argument)
-    for argument, letter in verb.short.items():
-        parser.add_argument(f"-{letter}", f"--{argument}", type=str, required=True, help=helps.get(argument))
-        done.add(argument)
-    for argument, parameter in signature.parameters.items():
-        if parameter.annotation is bool and parameter.default is False:
-            parser.add_argument(f"--{argument}", action="store_true", help=helps.get(argument))
-            done.add(argument)
-        elif argument not in done and str(parameter.annotation).startswith("list[str]"):
-            parser.add_argument(f"--{argument}", nargs="+", type=str, help=helps.get(argument))
-            done.add(argument)
-    settings = _settings_class(command)
-    if settings:
-        parser.add_argument(
-            "--config", action=ActionConfigFile, help="a YAML file with any of these settings"
-        )
-        parser.add_class_arguments(settings)
-    else:
-        parser.add_function_arguments(command, skip=done)
-    return parser
-
-
-def _hyphenated(text: str) -> str:
-    return re.sub(r"(?<![\w-])--[a-z_.]+", lambda flag: flag[0].replace("_", "-"), text)
-
-
-def _underscored(word: str) -> str:
-    """--vocabulary-size=5 → --vocabulary_size=5: both spellings are taken."""
-    if not word.startswith("--"):
-        return word
-    flag, equals, value = word.partition("=")
-    return "--" + flag[2:].replace("-", "_") + equals + value
+    return parser_of(name, command, positional=verb.positional, short=verb.short)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,196 @@
+"""From a verb's signature and docstring to its parser, and from the parser's errors to words of ours.
+
+The command line imports this module when a verb is asked for, not before: jsonargparse takes a while.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import yaml
+from docstring_parser import parse
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ArgumentParser,
+    get_loader,
+    set_loader,
+)
+
+from sencap.errors import SettingsError, nearest
+
+LOADER = "yaml_of_sencap"
+
+# What jsonargparse calls a type, and what a person calls it.
+_TYPE_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "tuple": "several numbers, such as [0.5,0.5,0.5]",
+    "list": "a list, such as [a,b]",
+}
+
+
+def settings_class(command: Callable[..., Any]) -> type | None:
+    """The class whose fields are the flags, of a command with the one parameter ``settings``."""
+    parameters = inspect.signature(command, eval_str=True).parameters
+    return parameters["settings"].annotation if list(parameters) == ["settings"] else None
+
+
+def underscored(word: str) -> str:
+    """--vocabulary-size=5 → --vocabulary_size=5: both spellings are taken."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value
+
+
+def parser_of(
+    name: str,
+    command: Callable[..., Any],
+    *,
+    positional: Sequence[str] = (),
+    short: Mapping[str, str] | None = None,
+) -> ArgumentParser:
+    """The parser of a verb, made from its ``command``'s signature and docstring.
+
+    ``positional`` are the parameters that need no flag; ``short`` gives required flags a letter.
+    """
+    # jsonargparse would evaluate annotations that are still texts, and for that import all that the module imports
+    # for types alone, PyTorch among it
+    command.__annotations__ = inspect.get_annotations(command, eval_str=True)
+    signature = inspect.signature(command)
+    documentation = parse(inspect.getdoc(command) or "")
+    helps = {parameter.arg_name: parameter.description or "" for parameter in documentation.params}
+    paragraphs = [documentation.short_description, documentation.long_description]
+    description = "\n\n".join(text for text in paragraphs if text)
+    parser = Parser(prog=f"sencap {name}", description=description, allow_abbrev=False, parser_mode=LOADER)
+    done: set[str | int] = set()
+    for argument in positional:
+        _add_positional(parser, signature.parameters[argument], helps.get(argument))
+        done.add(argument)
+    for argument, letter in (short or {}).items():
+        parser.add_argument(f"-{letter}", f"--{argument}", type=str, required=True, help=helps.get(argument))
+        done.add(argument)
+    for argument, parameter in signature.parameters.items():
+        if argument in done:
+            continue
+        if parameter.annotation is bool and parameter.default is False:
+            parser.add_argument(f"--{argument}", action="store_true", help=helps.get(argument))
+            done.add(argument)
+        elif str(parameter.annotation).startswith("list[str]"):
+            parser.add_argument(f"--{argument}", nargs="+", type=str, help=helps.get(argument))
+            done.add(argument)
+    _add_rest(parser, command, done)
+    return parser
+
+
+def _add_positional(parser: ArgumentParser, parameter: inspect.Parameter, text: str | None) -> None:
+    extra: dict[str, Any] = {}
+    if str(parameter.annotation).startswith("list"):
+        extra["nargs"] = "+"
+    elif parameter.default is not inspect.Parameter.empty:
+        extra["nargs"] = "?"
+        extra["default"] = parameter.default
+    parser.add_argument(parameter.name, type=str, help=text, **extra)
+
+
+def _add_rest(parser: ArgumentParser, command: Callable[..., Any], done: set[str | int]) -> None:
+    settings = settings_class(command)
+    if settings is None:
+        parser.add_function_arguments(command, skip=done)
+        return
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of these settings")
+    parser.add_class_arguments(settings)
+
+
+class Parser(ArgumentParser):
+    """A parser whose help has hyphens in its flags, and whose errors are ours."""
+
+    def format_help(self, formatter: Any = None) -> str:
+        """The help, with flags as they are written by hand."""
+        return _hyphenated(super().format_help(formatter))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002
+        """Raise a SettingsError in words of ours."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        raise SettingsError(told(message, flags))
+
+
+def _load_yaml(text: str) -> Any:
+    """YAML as jsonargparse reads it, with keys spelt like their flags (``learning-rate``) taken too."""
+    return _underscored_keys(get_loader("yaml")(text))
+
+
+def _underscored_keys(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_underscored_keys(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key.replace("-", "_") if isinstance(key, str) else key: _underscored_keys(item)
+        for key, item in value.items()
+    }
+
+
+set_loader(LOADER, _load_yaml, exceptions=(yaml.YAMLError,))
+
+
+def told(message: str, flags: Iterable[str]) -> str:
+    """An error of jsonargparse in words of ours: the setting, what it was given, what it takes or was meant."""
+    wrong_type = _wrong_type(message)
+    if wrong_type is not None:
+        return wrong_type
+    text = _hyphenated(message.strip())
+    unknown = _unknown_key(message)
+    if unknown is None:
+        return text
+    return f"{text}; {_meant(unknown, sorted(flags))}"
+
+
+def _unknown_key(message: str) -> str | None:
+    """The flag or the key of a YAML file that no setting has, groups before it: ``optimisation.epochz``."""
+    flag = re.search(r"unrecognized arguments: --([\w.]+)", message)
+    if flag:
+        return flag[1]
+    key = re.search(r"(?:Group '([\w.]+)' does not accept o|O)ption '([\w.]+)'", message)
+    if key is None:
+        return None
+    return ".".join(part for part in key.groups() if part)
+
+
+def _meant(key: str, flags: Sequence[str]) -> str:
+    """A setting of that last name in any group, or else the nearest flag."""
+    last = key.rpartition(".")[2]
+    same_name = [flag for flag in flags if flag.removeprefix("--").rpartition(".")[2] == last]
+    if same_name:
+        return "did you mean " + " or ".join(repr(_hyphenated(flag)) for flag in same_name) + "?"
+    return _hyphenated(nearest(f"--{key}", flags))
+
+
+def _wrong_type(message: str) -> str | None:
+    """``limit is 'x'; it must be a whole number``, of an error about one value's type; None for other errors."""
+    setting = re.search(r'Parser key "([\w.]+)"', message)
+    given = re.search(r"(?:Got value|Given value): (.*)", message)
+    if setting is None or given is None:
+        return None
+    value = given[1].strip()
+    names = re.findall(r"Expected an? <class '(\w+)'>", message)
+    kinds = [_TYPE_NAMES.get(name, name) for name in names if name != "NoneType"]
+    choices = re.search(r"Expected a typing\.Literal\[(.*?)\]", message)
+    elements = re.search(r"Expected a tuple with (\d+) elements", message)
+    if choices:
+        known = [choice.strip().strip("'") for choice in choices[1].split(",")]
+        return f"{setting[1]} is {value!r}; it must be one of {', '.join(known)}; {nearest(value, known)}"
+    if elements:
+        return f"{setting[1]} is {value}; it must be {elements[1]} numbers, such as [0.5,0.5,0.5]"
+    if kinds:
+        return f"{setting[1]} is {value!r}; it must be {' or '.join(kinds)}"
+    return None
+
+
+def _hyphenated(text: str) -> str:
+    return re.sub(r"(?<![\w-])--[a-z_.]+", lambda flag: flag[0].replace("_", "-"), text)
