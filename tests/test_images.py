@@ -371,6 +371,7 @@ def test_permission_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def refuse(*args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "a.png").touch()
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ImageError, match=r"a\.png: Permission denied: give an image file that you may read"):
         read_image(tmp_path / "a.png")
@@ -484,10 +485,10 @@ def test_a_damaged_tiff_is_told_once(tmp_path: Path) -> None:
     for length in range(10, 400, 10):
         (tmp_path / f"cut{length}.tif").write_bytes(data[:length])
     code = (
-        "import sys, sencap.images\n"
+        "import sys, sencap.errors, sencap.images\n"
         "for path in sys.argv[1:]:\n"
         "    try: sencap.images.read_image(path)\n"
-        "    except sencap.images.ImageError: print('refused')"
+        "    except sencap.errors.ImageError: print('refused')"
     )
     command = [sys.executable, "-c", code, *map(str, tmp_path.glob("cut*.tif"))]
     run = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -21,6 +21,13 @@ Identity = str | tuple[int, int]
 
 _DRAFT = ".new"
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and endings and drafts need some
+_KINDS = {
+    stat.S_IFDIR: "it is a folder",
+    stat.S_IFIFO: "it is a pipe",
+    stat.S_IFSOCK: "it is a socket",
+    stat.S_IFCHR: "it is a device",
+    stat.S_IFBLK: "it is a device",
+}
 _ADVICE = {
     errno.ENOSPC: "make room, and give the same command again",
     errno.EDQUOT: "your share of the disk is used up; make room, and give the same command again",
@@ -107,7 +114,8 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
     for flag, path in outputs.items():
         if path is None:
             continue
-        _check_place(flag, Path(path))
+        with told_as_output(path):  # a name too long is the system's to refuse
+            _check_place(flag, Path(path))
         key = identity(path)
         if key in sources:
             raise SettingsError(f"{flag}={path} is the input {sources[key]}; give the output another name")
@@ -138,6 +146,28 @@ def identity(path: str | Path) -> Identity:
     except OSError:
         return os.path.normcase(Path(path).resolve())
     return found.st_dev, found.st_ino
+
+
+def not_a_file(path: str | Path) -> str:
+    """Why a path is no regular file, for a message; "" if it is one. Nothing is opened: a pipe would wait for ever.
+
+    >>> not_a_file("/dev/null")
+    'it is a device'
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # Python's own check, before the system is asked
+        return "its name holds a character that no file's name has"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "it is a link that leads back to itself"
+        if error.errno == errno.ENOENT and path.is_symlink():
+            return f"it is a link to {path.readlink()}, which does not exist"
+        return error.strerror or "it cannot be reached"
+    if stat.S_ISREG(mode):
+        return ""
+    return _KINDS.get(stat.S_IFMT(mode), "it is no regular file")
 
 
 def file_name(name: str, taken: Iterable[str] = ()) -> str:

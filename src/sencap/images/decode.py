@@ -1,0 +1,140 @@
+"""The bytes of a PNG, JPEG, WebP or TIFF file as an array; what each becomes stands at the head of `sencap.images`."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from sencap.errors import ImageError
+from sencap.images.common import ORIENTATION, check_sides, turn
+from sencap.images.scale import row_blocks
+from sencap.images.tiff import read_tiff
+
+_MOST_BYTES = 1 << 30  # of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
+_MOST_BYTES_OF_TIFF = 4 << 30  # twice what one page may take, for its overviews
+
+
+def decode(file: BinaryIO) -> NDArray[Any]:
+    """The image (3, H, W) of an open file, uint8 or uint16, perhaps a view; its first bytes tell its kind.
+
+    Raises:
+        ImageError: it is refused; the message does not name the file.
+        Exception: of any kind, by the decoders, for damaged files.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(32)
+    file.seek(0)
+    if not head:
+        raise ImageError("the file is empty")
+    is_tiff = head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
+    if size > (_MOST_BYTES_OF_TIFF if is_tiff else _MOST_BYTES):
+        raise ImageError(
+            f"it is a file of {size / 1e9:,.1f} GB, more than an image may take: cut it into tiles"
+        )
+    if is_tiff:
+        return read_tiff(file, size)
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        width, height, bits = struct.unpack(">IIB", head[16:25])
+        check_sides(width, height)
+        if not _holds(file, b"IEND"):
+            raise ImageError("it is cut off: it ends before its last chunk, IEND; get it again")
+        return _read_deep_png(file) if bits == 16 else _read_picture(file, PngImageFile)
+    if head.startswith(b"\xff\xd8\xff"):
+        return _read_picture(file, JpegImageFile)
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        check_sides(*_webp_sides(head))
+        return _read_picture(file, WebPImageFile)
+    raise ImageError("by its content it is no PNG, JPEG, WebP or TIFF image: convert it first")
+
+
+def from_pillow(image: Image.Image) -> NDArray[Any]:
+    """A Pillow image as (3, H, W), laid over black and turned as its EXIF says; uint16 for its modes I;16.
+
+    Raises:
+        ImageError: its values are 32-bit numbers, or it is too small or too large.
+    """
+    check_sides(*image.size)
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint16, copy=False)
+        bands: NDArray[Any] = np.broadcast_to(grey, (3, *grey.shape))
+    elif image.mode in ("I", "F"):
+        raise ImageError(
+            f"its values are of Pillow's mode {image.mode}: hand over an array of uint8 or uint16"
+        )
+    else:
+        bands = _rgb(image)
+    return turn(bands, image.getexif().get(ORIENTATION, 1))
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Its red, green and blue, block by block: Pillow's copies of a whole image would take a GB."""
+    width, height = image.size
+    see_through = image.has_transparency_data
+    bands = np.empty((3, height, width), np.uint8)
+    for rows in row_blocks(height, width):
+        block = image.crop((0, rows.start, width, rows.stop))
+        if see_through:
+            black = Image.new("RGBA", block.size, "black")
+            block = Image.alpha_composite(black, block.convert("RGBA"))
+        bands[:, rows] = np.asarray(block.convert("RGB")).transpose(2, 0, 1)
+    return bands
+
+
+def _read_picture(file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]) -> NDArray[Any]:
+    """An 8-bit PNG, JPEG or WebP by Pillow, past `Image.open` with its warnings about large images."""
+    with reader(file) as image:
+        check_sides(*image.size)
+        if getattr(image, "is_animated", False):
+            raise ImageError("it is an animation: save the one frame that you mean")
+        image.load()
+        return from_pillow(image)
+
+
+def _read_deep_png(file: BinaryIO) -> NDArray[np.uint16]:
+    """A 16-bit PNG, whose low bytes Pillow would drop."""
+    with PngImageFile(file) as opened:
+        turned = opened.getexif().get(ORIENTATION, 1)
+    file.seek(0)
+    image: NDArray[np.uint16] = imagecodecs.png_decode(file.read())
+    bands = np.atleast_3d(image).transpose(2, 0, 1)
+    if len(bands) in (2, 4):
+        bands = _over_black(bands)
+    return turn(np.broadcast_to(bands, (3, *bands.shape[1:])), turned)
+
+
+def _over_black(bands: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """The bands but the last, which is alpha, laid over black."""
+    result = np.empty((len(bands) - 1, *bands.shape[1:]), np.uint16)
+    for rows in row_blocks(*bands.shape[1:]):
+        colours, alpha = bands[:-1, rows].astype(np.uint32), bands[-1, rows]
+        result[:, rows] = (colours * alpha + 0x7FFF) // 0xFFFF
+    return result
+
+
+def _holds(file: BinaryIO, word: bytes) -> bool:
+    """Whether a word is anywhere in a file, which is read from its start and put back to it."""
+    end, found = b"", False
+    while not found and (block := file.read(1 << 20)):
+        found = word in end + block
+        end = block[1 - len(word) :]
+    file.seek(0)
+    return found
+
+
+def _webp_sides(head: bytes) -> tuple[int, int]:
+    """Width and height of a WebP file from its first 32 bytes."""
+    first, bits = {b"VP8X": (24, 24), b"VP8L": (21, 14)}.get(head[12:16], (26, 16))
+    sides = int.from_bytes(head[first:30], "little")
+    more, mask = int(bits != 16), (1 << bits if bits != 16 else 1 << 14) - 1
+    return (sides & mask) + more, (sides >> bits & mask) + more
