@@ -239,6 +239,82 @@ def test_a_part_that_is_no_mapping_is_refused(values: dict[str, Any]) -> None:
         model_from_dict(values, source="a.json")
 
 
+OF_ANOTHER_KIND = [
+    ({"system": 5}, "system is 5; it must be a text"),
+    ({"system": None}, "system is None; it must be a text"),
+    ({"size": 1e3}, "size is 1000.0; it must be a whole number"),
+    ({"size": 10**5000}, "size is a number of more than 30 digits"),
+    ({"size": 4096}, "size is 4096; a model sees at most 1024 × 1024 pixels"),
+    ({"size": 512, "extractor": {"stage": 1}}, "size=512 is too large for extractor.stage=1"),
+    ({"extractor": {"grid": 256}}, "extractor.grid is 256; it must be at most 64"),
+    ({"extractor": {"stage": True}}, "extractor.stage is True; it must be a whole number"),
+    ({"extractor": {"stage": [4] * 10**5}}, "extractor.stage is a list of 100,000 entries"),
+    ({"extractor": {"structure": []}}, "extractor.structure is []; it must be a text"),
+    ({"extractor": {"init": {}}}, "extractor.init is {}; it must be a text"),
+    ({"difference": {"dropout": "half"}}, "difference.dropout is 'half'; it must be a number"),
+    ({"difference": {"dropout": float("nan")}}, "difference.dropout is nan; it must be in [0, 1)"),
+    ({"difference": {"self_attention": "no"}}, "difference.self_attention is 'no'; it must be true or false"),
+    ({"decoder": {"heads": {"a": 1}}}, "decoder.heads is {'a': 1}; it must be a whole number"),
+    ({"decoder": 5}, "decoder is 5; it must be an object of settings by name"),
+    ({"mean": "0.5"}, "mean is '0.5'; it must hold three values"),
+    ({"mean": [0.5, 0.5, "0.5"]}, "mean is (0.5, 0.5, '0.5'); each value must be a number"),
+    ({"mean": [0.5, 0.5, True]}, "each value must be a number"),
+    ({"mean": [0.5, 0.5, None]}, "each value must be a number"),
+    ({"mean": [0.5] * 10**5}, "it must hold three values"),
+    ({"mean": [float("nan")] * 3}, "mean is (nan, nan, nan); each value must be a number"),
+    ({"mean": [123.7, 116.3, 103.5]}, "each value must be from 0 to 1 (pixels are divided by 255 before)"),
+    ({"std": [float("inf")] * 3}, "std is (inf, inf, inf); each value must be a number"),
+    ({"std": [1e-300] * 3}, "each value must be from 0.001 to 10"),
+    ({"std": [58.4, 57.1, 57.4]}, "each value must be from 0.001 to 10"),
+]
+
+
+@pytest.mark.parametrize(("values", "said"), OF_ANOTHER_KIND)
+def test_a_value_of_another_kind_is_refused_in_words_of_ours(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)) as refused:
+        model_from_dict(values, source="a.json")
+    assert len(str(refused.value)) < 300
+    assert "NoneType" not in str(refused.value)
+
+
+NO_PLAIN_NAMES = [
+    "",
+    "hf_hub:a/b",
+    "hf-hub:timm/resnet18.a1_in1k",
+    "hf-hub:resnet18",
+    "local-dir:.",
+    "LOCAL-DIR:x",
+    "file:resnet18",
+    "timm:resnet18",
+    "timm/resnet18",
+    "../../x",
+    "..",
+    "a..b",
+    ".resnet18",
+    "resnet18\\x",
+    "resnet18\n",
+    "resnet18#x",
+    "résnet18",
+    "resnet18 ",
+    "\ud800",
+    "r" * 101,
+    5,
+    ["resnet18"],
+]
+
+
+@pytest.mark.parametrize("name", NO_PLAIN_NAMES)
+def test_a_backbone_is_a_plain_name(name: Any) -> None:
+    with pytest.raises(SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"):
+        ExtractorSettings(backbone=name)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50.tv_in1k", "tf_efficientnet_lite0", "a-b_c.d-e"])
+def test_the_backbone_names_that_timm_has_are_plain(name: str) -> None:
+    """A tag behind the point says which weights are meant; without a download it changes nothing."""
+    assert ExtractorSettings(backbone=name).backbone == name
+
+
 def test_no_keys_at_all_are_the_defaults() -> None:
     assert model_from_dict({}) == ModelSettings()
     assert model_from_dict({"extractor": {"stage": 3}}).extractor == ExtractorSettings(stage=3)
@@ -262,7 +338,7 @@ def extractors(draw: st.DrawFn) -> ExtractorSettings:
     stage = draw(st.integers(1, 4))
     allowed = [s for s in get_args(FineTuneFrom) if s == "none" or int(s[4]) - 1 <= stage]
     return ExtractorSettings(
-        backbone=draw(st.none() | st.text(max_size=20)),
+        backbone=draw(st.none() | st.from_regex(r"[a-z0-9_]{1,20}", fullmatch=True)),
         stage=draw(st.sampled_from([stage, None])),
         structure=draw(st.none() | st.sampled_from(get_args(Structure))),
         grid=draw(st.none() | st.integers(1, 20)),
@@ -293,7 +369,7 @@ models = st.builds(
     ModelSettings,
     system=st.sampled_from(["sen", "sen-dual", "anything"]),
     dimension=st.none() | st.integers(2, 128).map(lambda n: 8 * n),
-    size=st.integers(32, 1024),
+    size=st.integers(32, 256),
     mean=colours,
     std=colours,
     extractor=extractors(),

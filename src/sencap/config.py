@@ -10,12 +10,16 @@ fails when the model is built, which `sencap train` does before it reads data.
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from sencap.bounds import check_number
 from sencap.errors import SettingsError, nearest
+from sencap.json_files import shortened, shown
 
 Structure = Literal["single-cat", "single-sub", "dual"]
 FineTuneFrom = Literal["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"]
@@ -25,6 +29,9 @@ Split = Literal["train", "val", "test"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Attention compares all positions of the grid: its cost grows with the fourth power of the side
+LARGEST_SIZE, LARGEST_GRID = 1024, 64
 
 
 def _numbers(settings: Any, owner: str, *names: str) -> None:
@@ -41,6 +48,49 @@ def _fraction(owner: str, name: str, value: float | None) -> None:
 def _one_of(owner: str, name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
         raise SettingsError(f"{owner}.{name} is {value!r}, which is unknown; {nearest(value, known)}")
+
+
+def check_backbone_name(name: str, value: str) -> None:
+    """Refuse a backbone that is no plain name: timm takes ``hf-hub:…`` to the network and ``local-dir:…`` to a folder.
+
+    ``name`` is the setting's. Whether timm knows the network is for `sencap.models.extractors` to say.
+
+    >>> check_backbone_name("extractor.backbone", "resnet50")
+
+    Raises:
+        SettingsError: with the setting, the value, and what a name may hold.
+    """
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value)
+    if not plain or ".." in value:
+        raise SettingsError(
+            f"{name}={shown(value)} is not a timm model: its name holds letters, digits, '_', '.' and '-' only, "
+            "no colon and no slash, for example resnet50. What weights it starts from is said by `init`"
+        )
+
+
+def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
+    """Refuse a mean or deviation of R, G and B that is not on the scale 0-1 of the pixels.
+
+    Raises:
+        SettingsError: not three numbers, NaN, infinite, or out of range.
+    """
+    for name, values in (("mean", mean), ("std", std)):
+        if not isinstance(values, list | tuple) or len(values) != 3:
+            raise SettingsError(f"{name} is {shown(values)}; it must hold three values, for R, G and B")
+        for value in values:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not math.isfinite(value):
+                raise SettingsError(f"{name} is {shown(values)}; each value must be a number")
+    if min(std) <= 0:
+        raise SettingsError(f"std is {shown(std)}; each value must be above 0")
+    if min(mean) < 0 or max(mean) > 1:
+        raise SettingsError(
+            f"mean is {shown(mean)}; each value must be from 0 to 1 (pixels are divided by 255 before)"
+        )
+    if min(std) < 0.001 or max(std) > 10:
+        raise SettingsError(
+            f"std is {shown(std)}; each value must be from 0.001 to 10 (pixels are divided by 255 before)"
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +122,8 @@ class ExtractorSettings:
     frozen_statistics: FrozenStatistics | None = None
 
     def __post_init__(self) -> None:
+        if self.backbone is not None:
+            check_backbone_name("extractor.backbone", self.backbone)
         if self.stage not in (None, 1, 2, 3, 4):
             raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
         _one_of("extractor", "structure", self.structure, get_args(Structure))
@@ -183,15 +235,34 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         _numbers(self, "", "dimension", "size")
-        for name in ("mean", "std"):
-            if len(getattr(self, name)) != 3:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)}; it must hold three values, for R, G and B"
-                )
-        if min(self.std) <= 0:
-            raise SettingsError(f"std is {self.std}; each value must be above 0")
+        check_normalisation(self.mean, self.std)
+        self._check_grid()
         if self.dimension is not None:
             self._check_width(self.dimension)
+
+    @property
+    def _is_sen(self) -> bool:
+        return self.system == "sen" or self.system.startswith("sen-")
+
+    def _check_grid(self) -> None:
+        """Sizes whose attention takes memory and minutes without bound."""
+        if self.size > LARGEST_SIZE:
+            raise SettingsError(
+                f"size is {self.size}; a model sees at most {LARGEST_SIZE} × {LARGEST_SIZE} pixels "
+                "(the paper's sees 256): cut larger images into tiles"
+            )
+        grid, stage = self.extractor.grid, self.extractor.stage
+        if grid is not None and grid > LARGEST_GRID:
+            raise SettingsError(f"extractor.grid is {grid}; it must be at most {LARGEST_GRID}")
+        if not self._is_sen or stage is None:
+            return
+        largest = LARGEST_GRID * 2 ** (stage + 1)
+        if self.size > largest:
+            raise SettingsError(
+                f"size={self.size} is too large for extractor.stage={stage}: attention compares all positions with "
+                f"each other, and at most {LARGEST_GRID} × {LARGEST_GRID} are taken; say size={largest} or less, "
+                "or a later stage"
+            )
 
     def _check_width(self, dimension: int) -> None:
         for part in ("difference", "decoder"):
@@ -203,8 +274,7 @@ class ModelSettings:
                 )
         if dimension % 2:
             raise SettingsError(f"dimension={dimension} is odd; positions need an even one")
-        is_sen = self.system == "sen" or self.system.startswith("sen-")
-        if is_sen and self.difference.channel_attention and dimension < self.difference.reduction:
+        if self._is_sen and self.difference.channel_attention and dimension < self.difference.reduction:
             raise SettingsError(
                 f"difference.reduction={self.difference.reduction} leaves nothing of dimension={dimension}"
             )
@@ -424,20 +494,54 @@ def model_from_dict(values: dict[str, Any], source: str = "model settings") -> M
     """
     parts = {"extractor": ExtractorSettings, "difference": DifferenceSettings, "decoder": DecoderSettings}
     try:
-        top = dict(values)
+        top = _checked(ModelSettings, values, "")
         for name, part in parts.items():
-            top[name] = part(**_known_keys(part, dict(top.get(name, {})), f"{name}."))
+            top[name] = part(**_checked(part, top.get(name, {}), f"{name}."))
         for name in ("mean", "std"):
-            if name in top:
+            if isinstance(top.get(name), list):
                 top[name] = tuple(top[name])
-        return ModelSettings(**_known_keys(ModelSettings, top, ""))
-    except (TypeError, ValueError) as error:  # a SettingsError is a ValueError
-        raise SettingsError(f"{source}: {error}") from error
+        return ModelSettings(**top)
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {shortened(str(error))}") from error
 
 
-def _known_keys(owner: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _checked(owner: Any, values: Any, prefix: str) -> dict[str, Any]:
+    """The values of one settings class, if they are an object, its keys known, and each of the right kind."""
+    if not isinstance(values, dict):
+        what = prefix.removesuffix(".") or "the model"
+        raise SettingsError(f"{what} is {shown(values)}; it must be an object of settings by name")
     known = {f.name for f in dataclasses.fields(owner)}
-    for key in values:
+    hints = get_type_hints(owner)
+    for key, value in values.items():
         if key not in known:
-            raise SettingsError(f"{prefix}{key} is not a setting; {nearest(key, known)}")
-    return values
+            raise SettingsError(f"{prefix}{shortened(key, 60)} is not a setting; {nearest(key, known)}")
+        kinds = _kinds(hints[key])
+        if kinds and not any(_is(value, kind) for kind in kinds):
+            words = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
+            raise SettingsError(f"{prefix}{key} is {shown(value)}; it must be {words}")
+    return dict(values)
+
+
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """The simple types that a field's annotation allows; none for what is checked elsewhere (parts, mean, std)."""
+    if get_origin(hint) is Literal:
+        return [str]
+    if hint in (*_KINDS, type(None)):
+        return [hint]
+    if get_origin(hint) is tuple:
+        return []
+    return [kind for choice in get_args(hint) for kind in _kinds(choice)]
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if isinstance(value, bool):
+        return kind is bool  # to Python, true is a whole number
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)

@@ -43,6 +43,8 @@ def run(**settings: Any) -> PretrainingSettings:
         ),
         (lambda: run(std=(0.2, 0.0, 0.2)), "each value must be above 0"),
         (lambda: run(mean=(0.2, 0.2)), "mean is .* three values"),
+        (lambda: run(mean=(0.2, 0.2, float("nan"))), "mean is .* must be a number"),
+        (lambda: run(backbone="hf-hub:timm/resnet18.a1_in1k"), "backbone='hf-hub:.*' is not a timm model"),
         (lambda: run(workers=-1), "workers is -1"),
         (
             lambda: run(contrast=ContrastSettings(queue=255)),

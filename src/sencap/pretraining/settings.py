@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from sencap.bounds import check_number, check_numbers
-from sencap.config import IMAGENET_MEAN, IMAGENET_STD, HardwareSettings
+from sencap.config import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    HardwareSettings,
+    check_backbone_name,
+    check_normalisation,
+)
 from sencap.errors import SettingsError, nearest
 
 Method = Literal["moco-6c", "moco-3c", "seco"]
@@ -206,10 +212,8 @@ class PretrainingSettings:
         for name, kind in (("method", Method), ("order", Order), ("season", Season)):
             _one_of(name, getattr(self, name), get_args(kind))
         self._check_method()
-        for name in ("mean", "std"):
-            values = getattr(self, name)
-            _require(len(values) == 3, f"{name} is {values}; it must hold three values, for R, G and B")
-        _require(min(self.std) > 0, f"std is {self.std}; each value must be above 0")
+        check_backbone_name("backbone", self.backbone)
+        check_normalisation(self.mean, self.std)
         check_numbers(workers=self.workers, checkpoint_every=self.checkpoint_every, seed=self.seed)
         batch, queue = self.optimisation.batch_size, self.contrast.queue
         _require(
