@@ -1,0 +1,61 @@
+"""The folder of a training run. Nothing heavy is imported, so that `sencap train` can check it first of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sencap.config import TrainingSettings
+from sencap.errors import CheckpointError
+from sencap.runs.folder import RESUME, Kind, check_run
+
+BEST, LAST = "best", "last"
+KIND = Kind(
+    recorder="Exporter",
+    folders=(BEST, LAST),
+    free=frozenset(
+        {"out", "data", "selection_data", "start", "resume", "progress", "hardware"}
+        | {"loading.workers", "loading.cache"}
+    ),
+    paths=frozenset({"vocabulary.captions", "extractor.init"}),
+)
+
+
+def check_folder(settings: TrainingSettings) -> int:
+    """`check_run` for a training run: how many epochs are done.
+
+    Raises:
+        CheckpointError: as there, and where the best checkpoint of the epochs that are done is missing.
+    """
+    done = check_run(
+        settings,
+        KIND,
+        # the decay rule does not know how many epochs there will be; the cosine does
+        more_epochs=settings.optimisation.schedule == "constant",
+        inputs=(settings.start, settings.extractor.init),
+    )
+    best = Path(settings.out) / BEST
+    if done and not (best / "config.json").is_file():
+        raise CheckpointError(
+            f"{best} is no longer there, and it is the result of the {done} epochs that are done; put it back, or "
+            f"delete {Path(settings.out) / RESUME}, and the same command starts the run from its first epoch"
+        )
+    return done
+
+
+def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
+    """Paths of this machine mean nothing elsewhere: only the last names are kept."""
+    for owner, key in (
+        (settings, "data"),
+        (settings, "out"),
+        (settings, "selection_data"),
+        (settings, "start"),
+        (settings["vocabulary"], "captions"),
+        (settings["extractor"], "init"),
+    ):
+        value = owner.get(key)
+        if isinstance(value, list):
+            owner[key] = [Path(path).name for path in value]
+        elif value is not None:
+            owner[key] = Path(value).name
+    return settings

@@ -1,0 +1,51 @@
+"""What a training run says of its captions before it starts: how many, and how much of them the vocabulary knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sencap.config import TrainingSettings
+from sencap.data.levir_cc import CaptionedPair
+from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary, coverage
+
+UNKNOWN_SHARE = 0.2  # of all words said: with more, most captions are holes
+FEW_WORDS = 30  # LEVIR-CC's vocabulary at the paper's minimum has some 500
+
+log = logging.getLogger("sencap")
+
+
+def tell_words(
+    train: Sequence[CaptionedPair],
+    val: Sequence[CaptionedPair],
+    vocabulary: Vocabulary,
+    settings: TrainingSettings,
+) -> None:
+    """Log pairs, captions, words known and unknown; warn where the captions cannot be learnt from such words."""
+    longest = settings.decoder.max_words
+    words = len(vocabulary) - len(SPECIAL_WORDS)
+    poor = False
+    for use, pairs in (("training", train), ("validation", val)):
+        captions = [caption for pair in pairs for caption in pair.captions]
+        covered = coverage(captions, vocabulary)
+        poor |= covered.unknown_share > UNKNOWN_SHARE
+        poor |= words < FEW_WORDS and covered.known < covered.words
+        log.info(f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}")
+        cut = sum(len(caption) > longest for caption in captions)
+        if cut:
+            log.info(f"{use}: {cut:,} captions have more than decoder.max_words={longest} words, and are cut")
+    if poor:
+        log.warning(
+            f"the vocabulary has {words:,} words only, too few for these captions; {_advice(settings)}"
+        )
+
+
+def _advice(settings: TrainingSettings) -> str:
+    if settings.start is not None:
+        return f"it is that of start={settings.start}; without start the words of the data are counted"
+    minimum = settings.vocabulary.minimum_count
+    counted = settings.vocabulary.captions or "the data"
+    return (
+        f"a word is kept if {counted} has it vocabulary.minimum_count={minimum} times; give fewer, such as 1 or 2, "
+        "for a small data set"
+    )
