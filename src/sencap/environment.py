@@ -1,13 +1,27 @@
-"""What a result was made with: versions, processor, device. Written beside every result."""
+"""What is here: versions and hardware. Written beside every result, and checked before a run."""
 
 from __future__ import annotations
 
 import os
 import platform
+import warnings
 from importlib import metadata
 from pathlib import Path
 
 from sencap import __version__
+from sencap.config import HardwareSettings
+from sencap.errors import SettingsError
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+# One of them is set where something else says how the machines of a run find each other (see docs/training.md).
+MEETING_POINTS = (
+    "MASTER_ADDR",
+    "TORCHELASTIC_RUN_ID",
+    "SLURM_NTASKS",
+    "LSB_JOBID",
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+)
 
 
 def environment() -> dict[str, str | int]:
@@ -40,3 +54,63 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
+
+
+def check_hardware(hardware: HardwareSettings) -> None:
+    """Refuse, before any work, hardware that is not here; an unknown machine would be waited for without end.
+
+    Raises:
+        SettingsError: an unknown accelerator, one that is not here, more devices than there are, or several
+            machines that nothing tells how to find each other. The message says what is here.
+    """
+    accelerator, devices = hardware.accelerator, hardware.devices
+    if accelerator not in ACCELERATORS:
+        raise SettingsError(
+            f"hardware.accelerator is {accelerator!r}; it must be auto, cpu or gpu; {_what_is_here()}"
+        )
+    count = device_count(device_type(accelerator))
+    if count == 0:
+        raise SettingsError(
+            f"hardware.accelerator is {accelerator}, which is not here; {_what_is_here()}; give another"
+        )
+    if devices > count:
+        raise SettingsError(
+            f"hardware.devices is {devices} with hardware.accelerator={accelerator}; {_what_is_here()}; "
+            f"the most is {count}"
+        )
+    if hardware.nodes > 1 and not any(name in os.environ for name in MEETING_POINTS):
+        raise SettingsError(
+            f"hardware.nodes is {hardware.nodes}, and nothing says where the machines meet; start the run with "
+            "torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine"
+        )
+
+
+def device_type(accelerator: str) -> str:
+    """PyTorch's name of the device that an accelerator means here: cpu, cuda or mps.
+
+    auto is a GPU if there is one; gpu is cuda where there is none.
+    """
+    if accelerator in ("cpu", "cuda", "mps"):
+        return accelerator
+    for kind in ("cuda", "mps"):
+        if device_count(kind):
+            return kind
+    return "cuda" if accelerator == "gpu" else "cpu"
+
+
+def device_count(kind: str) -> int:
+    """How many devices of a type (cpu, cuda, mps) are here; of the CPU, how many cores."""
+    if kind == "cpu":
+        return os.cpu_count() or 1
+    import torch  # noqa: PLC0415  (late, as above)
+
+    with warnings.catch_warnings(action="ignore"):  # of a driver that is too old: there is no GPU then
+        if kind == "mps":
+            return int(torch.backends.mps.is_available())
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _what_is_here() -> str:
+    cores = device_count("cpu")
+    gpus = device_count("cuda") + device_count("mps")
+    return f"here is a CPU with {cores} core{'s' * (cores > 1)} and {gpus or 'no'} GPU{'s' * (gpus > 1)}"

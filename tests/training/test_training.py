@@ -143,7 +143,7 @@ def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrup
 def test_a_run_is_not_mixed_with_one_of_other_settings(tiny_training: TrainingSettings) -> None:
     short = dataclasses.replace(tiny_training, optimisation=OptimisationSettings(epochs=1))
     fit(short)
-    with pytest.raises(SettingsError, match=r"other settings \(seed\)"):
+    with pytest.raises(SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"):
         fit(dataclasses.replace(short, seed=1))
     with pytest.raises(SettingsError, match="resume=false"):
         fit(dataclasses.replace(short, resume=False))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sencap.errors import MissingDependencyError
+from sencap.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,10 +52,7 @@ def plot_watch(path: Path, epochs: Sequence[Epoch], random: Epoch, *, chance: fl
     figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
-    whole = path.with_name(f".{path.name}.new")
-    whole.write_bytes(picture.getvalue())
-    whole.replace(path)
-    return path
+    return write_whole(path, picture.getvalue())
 
 
 def _lines(axes: Axes, epochs: Sequence[Epoch], random: Epoch, name: str) -> None:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import math
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
-from sencap.config import as_dict
 from sencap.data.seasons.contract import Places as SeasonalPlaces
-from sencap.environment import environment
-from sencap.errors import MissingDependencyError, SettingsError
-from sencap.models.checkpoint import write_text
+from sencap.errors import MissingDependencyError
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.weights import initialise_backbone
 from sencap.pretraining import watch
 from sencap.pretraining.contrast import Encoder, MomentumContrast
 from sencap.pretraining.export import save_backbone
 from sencap.pretraining.figures import plot_watch
+from sencap.pretraining.folder import BACKBONE, PICTURE, check_folder, check_places
 from sencap.pretraining.loading import Places, ViewDataset, split, view_loader
 from sencap.pretraining.settings import DATES, SPACES, PretrainingSettings
 from sencap.pretraining.task import PretrainingTask
-
-RESUME, RUN, BACKBONE, PICTURE = "resume.ckpt", "run.json", "backbone", "watch.png"
-FREE = {"out", "data", "kind", "init", "workers", "checkpoint_every", "resume", "progress", "hardware"}
+from sencap.runs.folder import tell_progress
+from sencap.runs.trainer import Recorder, run
 
 log = logging.getLogger("sencap")
 
@@ -47,11 +41,13 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
     ends with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the places cannot be used. SettingsError: settings that do not go with them or with the run
-        found in ``out``, or a loss that is no longer a number. CheckpointError: ``init`` does not fit.
+        DataError: the places cannot be used. SettingsError: settings that do not go with them, with this machine or
+        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError: ``init`` does
+        not fit, or what the run would go on from is damaged. OutputError: a file cannot be written.
+        KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)
-    _check_out(out, settings)
+    done = check_folder(settings)
     places = _open(settings) if places is None else places
     report = getattr(places, "report", None)
     if report is not None:
@@ -60,31 +56,23 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
     record: dict[str, Any] = {"training": len(training), "held_out": len(held_out)}
     if isinstance(places, SeasonalPlaces):
         record["fingerprint"] = places.fingerprint()
-    _check_places(out, record)
+    check_places(out, record)
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
         log.info(
             f"contrast.queue={settings.contrast.queue} is longer than an epoch of {len(training)} places, so older "
             "keys of a place are among its negatives; contrast.mask_own=true leaves them out"
         )
     task = PretrainingTask(MomentumContrast(build_encoder(settings), settings.contrast), settings)
-    out.mkdir(parents=True, exist_ok=True)
-    resume = out / RESUME
-    with warnings.catch_warnings():
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        dataset = ViewDataset(places, training, settings)
-        watcher = Watcher(out, settings, places=places, dataset=dataset, held_out=held_out, record=record)
-        trainer = _trainer(settings, out, watcher)
-        trainer.fit(task, datamodule=_Data(dataset), ckpt_path=str(resume) if resume.is_file() else None)
+    if rank_zero_only.rank == 0:
+        tell_progress(done, settings)
+    dataset = ViewDataset(places, training, settings)
+    watcher = Watcher(out, settings, places=places, dataset=dataset, held_out=held_out, record=record)
+    run(task, _Data(dataset), watcher)
     if dataset.unreadable:
         log.warning(
             f"{dataset.unreadable:,} of {len(training):,} places to train on could not be read, and others took "
             "their turn"
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     return out / BACKBONE
 
 
@@ -116,33 +104,6 @@ def _open(settings: PretrainingSettings) -> Places:
     return places
 
 
-def _check_out(out: Path, settings: PretrainingSettings) -> None:
-    if (out / RESUME).is_file() and not settings.resume:
-        raise SettingsError(f"out={out} holds a run and resume=false; choose another folder")
-    if (out / RUN).is_file():
-        before = json.loads((out / RUN).read_text(encoding="utf-8"))["settings"]
-        now = json.loads(json.dumps(as_dict(settings)))
-        differing = [key for key in before if key not in FREE and now.get(key) != before[key]]
-        if differing:
-            raise SettingsError(
-                f"out={out} holds a run with other settings ({', '.join(differing)}); choose another folder, "
-                "or delete that one"
-            )
-
-
-def _check_places(out: Path, now: dict[str, Any]) -> None:
-    """A run goes on with the places it began with, wherever they lie by now."""
-    if (out / RUN).is_file():
-        before = json.loads((out / RUN).read_text(encoding="utf-8"))["places"]
-        differing = [key for key, value in now.items() if before.get(key, value) != value]
-        if differing:
-            raise SettingsError(
-                f"out={out} holds a run on other places ({before['training']:,} to train on and "
-                f"{before['held_out']:,} held out there, {now['training']:,} and {now['held_out']:,} now; differing: "
-                f"{', '.join(differing)}); name the same data, or choose another folder"
-            )
-
-
 class _Data(L.LightningDataModule):
     """The loader; made when the trainer knows how many processes there are."""
 
@@ -154,7 +115,7 @@ class _Data(L.LightningDataModule):
         return view_loader(self.dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
 
 
-class Watcher(Callback):
+class Watcher(Recorder):
     """After each epoch ``run.json``; every few epochs the watching figures, their picture and a backbone.
 
     Epochs are counted from 1; epoch 0 stands for the weights the run started from. Only the first of several
@@ -171,18 +132,23 @@ class Watcher(Callback):
         held_out: list[int],
         record: dict[str, Any],
     ) -> None:
-        self.out, self.settings, self.places = out, settings, places
-        self.dataset, self.held_out, self.record = dataset, held_out, record
-        self.history: list[dict[str, float]] = []
+        super().__init__(out, settings)
+        self.places, self.dataset = places, dataset
+        self.held_out, self.record = held_out, record
         self.random: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """For the resume file."""
-        return {"history": self.history, "random": self.random}
+        return {**super().state_dict(), "random": self.random}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the resume file."""
-        self.history, self.random = list(state_dict["history"]), dict(state_dict["random"])
+        super().load_state_dict(state_dict)
+        self.random = dict(state_dict["random"])
+
+    def extra(self) -> Mapping[str, Any]:
+        """The places, and the figures of random weights."""
+        return {"places": {**self.record, "unreadable": self.dataset.unreadable}, "random": self.random}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: PretrainingTask) -> None:
         """Measure random weights, and the weights the run starts from."""
@@ -199,21 +165,12 @@ class Watcher(Callback):
             log.info(_line("random weights", self.random))
             start = self.random if self.settings.init is None else self._measure(encoder)
             self.history.append({"epoch": 0, **start})
-        self._write()
+        self.write()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: PretrainingTask) -> None:
-        """Keep the epoch's figures and write what is due.
-
-        Raises:
-            SettingsError: the loss is no longer a number; the resume file of the epoch before is left.
-        """
+        """Keep the epoch's figures and write what is due."""
         metrics = {name: float(trainer.callback_metrics[name]) for name in ("loss", "nearest")}
         epoch, last = trainer.current_epoch + 1, self.settings.optimisation.epochs
-        if not math.isfinite(metrics["loss"]):
-            raise SettingsError(
-                f"the loss is {metrics['loss']} after epoch {epoch}; start again in another folder with a lower "
-                f"optimisation.learning_rate than {self.settings.optimisation.learning_rate}"
-            )
         if not trainer.is_global_zero:
             return
         self.history.append({"epoch": epoch, **metrics})
@@ -229,7 +186,7 @@ class Watcher(Callback):
             save_backbone(self.out / f"epoch-{epoch:04d}", backbone, self.settings, record=record)
         if epoch == last:
             save_backbone(self.out / BACKBONE, backbone, self.settings, record=record)
-        self._write()
+        self.write()
 
     def _measure(self, encoder: Encoder) -> dict[str, float]:
         return watch.figures(
@@ -246,16 +203,6 @@ class Watcher(Callback):
         except MissingDependencyError as error:
             log.info(str(error))
 
-    def _write(self) -> None:
-        record = {
-            "settings": as_dict(self.settings),
-            "environment": environment(),
-            "places": {**self.record, "unreadable": self.dataset.unreadable},
-            "random": self.random,
-            "epochs": self.history,
-        }
-        write_text(self.out / RUN, json.dumps(record, indent=2) + "\n")
-
 
 def _line(
     name: str,
@@ -270,37 +217,4 @@ def _line(
         f"{beginning}: recall@1 among {figures['places']} held-out places {figures['recall']:.3f} "
         f"(embeddings {figures['recall_embedding']:.3f}), spread {figures['spread']:.3f} "
         f"(embeddings {figures['spread_embedding']:.3f}){beside}"
-    )
-
-
-def _trainer(settings: PretrainingSettings, out: Path, watcher: Watcher) -> L.Trainer:
-    hardware = settings.hardware
-    callbacks: list[Callback] = [
-        watcher,
-        # after the watcher, so that the resume file knows what was measured
-        ModelCheckpoint(
-            dirpath=out,
-            filename=Path(RESUME).stem,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-            every_n_epochs=1,
-        ),
-    ]
-    if settings.progress:
-        callbacks.append(TQDMProgressBar())
-    several = hardware.devices * hardware.nodes > 1
-    return L.Trainer(
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
-        precision=hardware.precision,
-        strategy="ddp" if several else "auto",
-        max_epochs=settings.optimisation.epochs,
-        logger=[CSVLogger(out / "logs", name="csv"), TensorBoardLogger(out / "logs", name="tensorboard")],
-        callbacks=callbacks,
-        enable_progress_bar=settings.progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # ours shuffles by epoch
-        log_every_n_steps=10,
     )

@@ -18,7 +18,7 @@ from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
 from sencap.pretraining.settings import DATES, PretrainingSettings
 from sencap.reproduce.plan import Options, Training
-from sencap.training.fit import RUN
+from sencap.runs.folder import RUN
 
 CAPTIONS, WORDS, VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
 CPU_BATCH = 8  # samples of a timed step: on a CPU a larger one takes proportionally longer

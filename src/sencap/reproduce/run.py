@@ -28,7 +28,9 @@ from sencap.reproduce.pictures import choose_pairs, draw
 from sencap.reproduce.plan import Options, Training, check_starts, experiment_named, left_out, plan
 from sencap.reproduce.render import as_markdown
 from sencap.reproduce.starts import fingerprint_of_captions
-from sencap.training.fit import BEST, RUN, fit
+from sencap.runs.folder import RUN
+from sencap.training.fit import fit
+from sencap.training.folder import BEST
 from sencap.verbs.evaluate import evaluate
 
 SAME = "options.json"  # what all runs in one folder share

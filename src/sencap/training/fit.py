@@ -6,14 +6,12 @@ import dataclasses
 import json
 import logging
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
 from sencap.data.levir_cc import CaptionedPair, read_captions, read_dataset
@@ -22,13 +20,16 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.environment import environment
 from sencap.errors import DataError, SettingsError
 from sencap.models.captioner import Captioner
-from sencap.models.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint, write_text
+from sencap.models.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone
+from sencap.runs.folder import tell_progress
+from sencap.runs.trainer import Recorder, run
+from sencap.training.folder import BEST, LAST, check_folder, without_folders
 from sencap.training.task import CaptioningTask
+from sencap.training.words import tell_words
 
-RESUME, BEST, LAST, RUN = "resume.ckpt", "best", "last", "run.json"
 VALIDATION_BATCH = 32
 
 log = logging.getLogger("sencap")
@@ -42,13 +43,18 @@ def fit(settings: TrainingSettings) -> Path:
     from its last whole epoch and ends with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the data cannot be used. SettingsError: settings that do not go with them or with the run
-        found in ``out``.
+        DataError: the data cannot be used. SettingsError: settings that do not go with them, with this machine or
+        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError: what the run
+        would go on from is damaged. OutputError: a file cannot be written.
+        KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)
-    _check_out(out, settings)
+    done = check_folder(settings)
     train_pairs, val_pairs = _read_pairs(settings)
     captioner, vocabulary = _starting_point(settings)
+    if rank_zero_only.rank == 0:
+        tell_words(train_pairs, val_pairs, vocabulary, settings)
+        tell_progress(done, settings)
     task = CaptioningTask(
         captioner,
         vocabulary,
@@ -58,36 +64,8 @@ def fit(settings: TrainingSettings) -> Path:
         seed=settings.seed,
     )
     data = _Data(settings, vocabulary, train_pairs, val_pairs)
-    out.mkdir(parents=True, exist_ok=True)
-    resume = out / RESUME
-    with warnings.catch_warnings():
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
-        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-        trainer = _trainer(settings, out, Exporter(out, settings))
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume.is_file() else None)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    run(task, data, Exporter(out, settings))
     return out / BEST
-
-
-def _check_out(out: Path, settings: TrainingSettings) -> None:
-    if (out / RESUME).is_file() and not settings.resume:
-        raise SettingsError(
-            f"out={out} holds an unfinished or finished run and resume=false; choose another folder"
-        )
-    if (out / RUN).is_file():
-        before = _without_folders(json.loads((out / RUN).read_text(encoding="utf-8"))["settings"])
-        now = json.loads(json.dumps(_without_folders(as_dict(settings))))  # files may have moved
-        free = {"out", "data", "selection_data", "start", "resume", "progress", "hardware"}
-        differing = [key for key, value in before.items() if key not in free and now.get(key) != value]
-        if differing:
-            raise SettingsError(
-                f"out={out} holds a run with other settings ({', '.join(differing)}); choose another folder, "
-                "or delete that one"
-            )
 
 
 def _read_pairs(settings: TrainingSettings) -> tuple[list[CaptionedPair], list[CaptionedPair]]:
@@ -182,21 +160,10 @@ class _Data(L.LightningDataModule):
         )
 
 
-class Exporter(Callback):
+class Exporter(Recorder):
     """After each epoch: ``best/`` if val BLEU-4 rose, and ``run.json``; at the end ``last/``."""
 
-    def __init__(self, out: Path, settings: TrainingSettings) -> None:
-        self.out, self.settings = out, settings
-        self.history: list[dict[str, float]] = []
-        self.began = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        """For the resume file."""
-        return {"history": self.history}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From the resume file."""
-        self.history = list(state_dict["history"])
+    began = 0.0
 
     def on_train_epoch_start(self, *_: object) -> None:
         """Start the clock."""
@@ -220,14 +187,13 @@ class Exporter(Callback):
         if self.history and loss is not None:
             self.history[-1]["loss"] = float(loss)
             self.history[-1]["seconds"] = round(time.perf_counter() - self.began, 1)
-        record = {"settings": as_dict(self.settings), "environment": environment(), "epochs": self.history}
-        write_text(self.out / RUN, json.dumps(record, indent=2) + "\n")
+        self.write()
         if trainer.current_epoch == self.settings.optimisation.epochs - 1:
             self._save(pl_module, LAST, trainer.current_epoch)
 
     def _save(self, task: CaptioningTask, name: str, epoch: int) -> None:
         training = {
-            "settings": _without_folders(as_dict(self.settings)),
+            "settings": without_folders(as_dict(self.settings)),
             "environment": environment(),
             "epoch": epoch,
             "val_bleu4": self.history[-1]["val_bleu4"],
@@ -235,53 +201,3 @@ class Exporter(Callback):
         model = self.settings.model
         model = dataclasses.replace(model, extractor=dataclasses.replace(model.extractor, init=None))
         save_checkpoint(self.out / name, Checkpoint(task.result, task.vocabulary, model, training))
-
-
-def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
-    """Paths of this machine mean nothing elsewhere: only the last names are kept."""
-    for owner, key in (
-        (settings, "data"),
-        (settings, "out"),
-        (settings, "selection_data"),
-        (settings, "start"),
-        (settings["vocabulary"], "captions"),
-        (settings["extractor"], "init"),
-    ):
-        value = owner.get(key)
-        if isinstance(value, list):
-            owner[key] = [Path(path).name for path in value]
-        elif value is not None:
-            owner[key] = Path(value).name
-    return settings
-
-
-def _trainer(settings: TrainingSettings, out: Path, exporter: Exporter) -> L.Trainer:
-    hardware = settings.hardware
-    callbacks: list[Callback] = [
-        exporter,
-        # after the exporter, so that the resume file knows of the best checkpoint that was written
-        ModelCheckpoint(
-            dirpath=out,
-            filename=Path(RESUME).stem,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-            every_n_epochs=1,
-        ),
-    ]
-    if settings.progress:
-        callbacks.append(TQDMProgressBar())
-    return L.Trainer(
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
-        precision=hardware.precision,
-        max_epochs=settings.optimisation.epochs,
-        logger=[CSVLogger(out / "logs", name="csv"), TensorBoardLogger(out / "logs", name="tensorboard")],
-        callbacks=callbacks,
-        enable_progress_bar=settings.progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # ours shuffle by epoch
-        log_every_n_steps=10,
-        gradient_clip_val=None,
-    )

@@ -9,6 +9,9 @@ from sencap.pretraining.settings import PretrainingSettings
 
 def pretrain(settings: PretrainingSettings) -> Path:
     """Pre-train a backbone on dated images; returns its folder. See `sencap.pretraining.fit.pretrain`."""
+    from sencap.pretraining.folder import check_folder
+
+    check_folder(settings)  # before PyTorch is loaded
     from sencap.pretraining.fit import pretrain
 
     return pretrain(settings)

@@ -10,12 +10,17 @@ from sencap.config import TrainingSettings
 def train(settings: TrainingSettings) -> Path:
     """Train a captioner; returns the folder of the best checkpoint. See `sencap.training.fit.fit`.
 
-    The model's settings are checked before any data are read.
+    The folder, the hardware and the model's settings are checked before any data are read, the folder even before
+    PyTorch is loaded.
     """
+    from sencap.training.folder import check_folder
+
+    check_folder(settings)
     from sencap.models.variants import check
-    from sencap.training.fit import fit
 
     check(settings.model)
+    from sencap.training.fit import fit
+
     return fit(settings)
 
 

@@ -1,0 +1,217 @@
+"""The loop of a run: Lightning's trainer with our way to write files, to stop, and to tell what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from sencap.config import as_dict
+from sencap.environment import environment
+from sencap.errors import OutputError, SencapError, SettingsError, Terminated
+from sencap.files import cannot_write, whole_file, write_whole
+from sencap.runs.folder import LOGS, RESUME, RUN, clean, load_resume
+
+LOOK_EVERY = 20  # batches between two looks at the loss: each look makes a GPU wait
+
+log = logging.getLogger("sencap")
+
+
+class Recorder(Callback):
+    """Keeps a run's history: ``run.json`` for people, and the same in the resume file. For subclasses to extend.
+
+    Only the first of several processes writes.
+    """
+
+    def __init__(self, out: Path, settings: Any) -> None:
+        self.out, self.settings = out, settings
+        self.history: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the resume file."""
+        return {"history": self.history, "settings": as_dict(self.settings)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the resume file."""
+        self.history = list(state_dict["history"])
+
+    def on_fit_start(self, trainer: L.Trainer, *_: object) -> None:
+        """Say from the start whose folder this is."""
+        if trainer.is_global_zero:
+            self.write()
+
+    def extra(self) -> Mapping[str, Any]:
+        """What else the record holds."""
+        return {}
+
+    def write(self) -> None:
+        """Write the record of the run."""
+        record = {
+            "settings": as_dict(self.settings),
+            "environment": environment(),
+            **self.extra(),
+            "epochs": self.history,
+        }
+        write_whole(self.out / RUN, json.dumps(record, indent=2) + "\n")
+
+
+def run(task: L.LightningModule, data: L.LightningDataModule, recorder: Recorder) -> None:
+    """Run a task to its last epoch, from the resume file in the recorder's folder if there is one.
+
+    Raises:
+        SettingsError: the loss or a weight is no longer a finite number, or the memory does not suffice.
+        OutputError: a file cannot be written. KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or by
+            SIGTERM; the same run goes on from its last whole epoch.
+    """
+    out, settings = recorder.out, recorder.settings
+    with _told(out):
+        out.mkdir(parents=True, exist_ok=True)
+        clean(out)
+        resume = out / RESUME
+        trainer = _trainer(settings, out, recorder)
+        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume.is_file() else None)
+    if trainer.interrupted:  # of versions of Lightning that do not raise
+        raise KeyboardInterrupt
+
+
+def _trainer(settings: Any, out: Path, recorder: Recorder) -> L.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    hardware = settings.hardware
+    callbacks: list[Callback] = [
+        FiniteLoss(settings.optimisation.learning_rate, out),
+        recorder,
+        # after the recorder, so that the resume file knows of all that was written and measured
+        ModelCheckpoint(
+            dirpath=out,
+            filename=Path(RESUME).stem,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+            every_n_epochs=1,
+        ),
+    ]
+    if settings.progress:
+        callbacks.append(TQDMProgressBar())
+    return L.Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        precision=hardware.precision,
+        max_epochs=settings.optimisation.epochs,
+        logger=[CSVLogger(out / LOGS, name="csv"), TensorBoardLogger(out / LOGS, name="tensorboard")],
+        callbacks=callbacks,
+        plugins=[WholeFiles()],
+        enable_progress_bar=settings.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # ours shuffle by epoch
+        log_every_n_steps=10,
+    )
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes the resume file whole or not at all, and reads it as plain data, so that nothing in it is run."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, **_: object) -> None:
+        """See the class."""
+        content = io.BytesIO()  # PyTorch hides why it cannot write to a file
+        torch.save(checkpoint, content)
+        with whole_file(path) as draft:
+            draft.write_bytes(content.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", **_: object) -> dict[str, Any]:
+        """See the class."""
+        return load_resume(path, map_location=map_location)
+
+
+class FiniteLoss(Callback):
+    """Stops a run as soon as its loss, or a weight at the end of an epoch, is no finite number."""
+
+    def __init__(self, learning_rate: float, out: Path) -> None:
+        self.learning_rate, self.out = learning_rate, out
+        self._finite: torch.Tensor | bool = True
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, _: Any, batch_idx: int
+    ) -> None:
+        """Take in the loss of a batch; look at those of the last batches now and then."""
+        self._finite = self._finite & outputs["loss"].detach().isfinite().all()
+        last = bool(trainer.is_last_batch)
+        if not last and (batch_idx + 1) % LOOK_EVERY:
+            return
+        self._check(
+            trainer, bool(self._finite), f"the loss is no finite number in epoch {trainer.current_epoch + 1}"
+        )
+        if last:
+            tensors = itertools.chain(pl_module.parameters(), pl_module.buffers())
+            finite = all(bool(tensor.isfinite().all()) for tensor in tensors)
+            self._check(
+                trainer, finite, f"weights are no finite numbers after epoch {trainer.current_epoch + 1}"
+            )
+
+    def _check(self, trainer: L.Trainer, finite: bool, problem: str) -> None:
+        if trainer.strategy.reduce_boolean_decision(
+            finite
+        ):  # of all processes, so that none waits for another
+            return
+        before = f"; {self.out / RESUME} holds the epoch before" if (self.out / RESUME).is_file() else ""
+        raise SettingsError(
+            f"{problem} (batch {trainer.fit_loop.batch_idx + 1}), so the run was stopped{before}. Start again in "
+            f"another folder, with a lower optimisation.learning_rate than {self.learning_rate:g}"
+        )
+
+
+@contextlib.contextmanager
+def _told(out: Path) -> Iterator[None]:
+    """Lightning's warnings left out, and what stops a run raised as what it is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            yield
+    except SIGTERMException as stop:
+        raise Terminated from stop
+    except SystemExit as stop:
+        # Lightning makes an exit of Ctrl-C, and of our own Terminated
+        interrupt = stop.__context__
+        if isinstance(interrupt, KeyboardInterrupt):
+            raise interrupt from None
+        raise
+    except SencapError as error:
+        raise _without_traceback(error) from error
+    except OSError as error:
+        if error.filename is None or out in Path(error.filename).parents:
+            raise OutputError(cannot_write(error.filename or out, error)) from error
+        raise
+    except torch.OutOfMemoryError as error:
+        raise SettingsError(
+            "the memory of the GPU does not suffice; give a smaller batch_size, or smaller images"
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" in str(error):
+            raise SettingsError(
+                "a process that reads images was ended, perhaps for want of memory; give fewer workers"
+            ) from error
+        raise
+
+
+def _without_traceback(error: SencapError) -> SencapError:
+    """An error of a loading process comes with the traceback as text; what it says stands behind its name."""
+    kind = type(error)
+    if "Original Traceback" not in str(error):
+        return error
+    return kind(str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip())
