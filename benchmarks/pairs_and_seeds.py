@@ -34,7 +34,7 @@ from sencap.evaluation.planning import pairs_needed, seeds_needed, smallest_gain
 from sencap.evaluation.protocol import texts
 from sencap.evaluation.report import table
 from sencap.evaluation.scoring import Scoring, score_all
-from sencap.evaluation.statistics import PairStatistics, System
+from sencap.evaluation.statistics import PairStatistics, System, as_flags, members
 
 SIZES = (125, 250, 500, 1000, 1929)
 TEST_SETS = {125: 200, 250: 200, 500: 100, 1000: 30, 1929: 1}
@@ -77,8 +77,7 @@ def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> lis
         exact[name] = np.array([one.system.scores(args.subset)[0, column] for one in reports])
         means[name] = np.mean([_resampled(one.system, args)[:, column] for one in reports], axis=0)
     first = next(iter(groups.values()))[0].system
-    pairs = {"all": len(first.changed), "changed": int(first.changed.sum())}
-    number = pairs.get(args.subset, pairs["all"] - pairs["changed"])
+    number = members(first.changed, args.subset).size
     variances = [scores.var(ddof=1) for scores in exact.values() if len(scores) > 1]
     seed_sd = math.sqrt(np.mean(variances)) if variances else None
     lines = [
@@ -254,7 +253,8 @@ def _part(scoring: Scoring, rows: npt.NDArray[np.intp]) -> Scoring:
 
 
 def _system(scoring: Scoring, changed: npt.NDArray[np.bool_], protocol: str) -> System:
-    return System({protocol: PairStatistics.of(scoring, changed)}, changed, np.ones(len(changed), np.bool_))
+    flags = as_flags(changed.tolist())
+    return System({protocol: PairStatistics.of(scoring, flags)}, flags, np.ones(len(flags)))
 
 
 # ---------------------------------------------------------------------------------------- coverage

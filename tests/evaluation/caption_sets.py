@@ -63,6 +63,9 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.words) + 4
 
+    def __contains__(self, word: object, /) -> bool:
+        return word in self.words
+
     @property
     def digest(self) -> str:
         return hashlib.sha256(" ".join(self.words).encode()).hexdigest()

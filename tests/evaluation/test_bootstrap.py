@@ -18,6 +18,7 @@ from sencap.evaluation.bootstrap import (
     resample,
     resample_subset,
     seed_weights,
+    why_no_interval,
 )
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.planning import Z_BOTH, pairs_needed, seeds_needed, smallest_gain
@@ -67,7 +68,10 @@ def assert_point_estimates(evaluation: Evaluation) -> None:
                 else:
                     assert found[protocol, metric] == pytest.approx(score, abs=1e-9), (subset, metric)
     accuracy = dict(zip(columns, evaluation.system.scores("all")[0], strict=True))["", ACCURACY]
-    assert accuracy == pytest.approx(100 * evaluation.change_accuracy)
+    if evaluation.change_accuracy is None:
+        assert np.isnan(accuracy)
+    else:
+        assert accuracy == pytest.approx(100 * evaluation.change_accuracy)
 
 
 @needs_java
@@ -144,8 +148,19 @@ def test_draws_are_seeded_and_do_not_depend_on_the_block() -> None:
     assert [len(block) for block in draws(1_000_000, 3, np.random.default_rng(0))] == [2, 1]
 
 
-@pytest.mark.parametrize(("resamples", "seed", "message"), [(99, 0, "resamples=99"), (100, -1, "seed=-1")])
-def test_too_few_resamples_and_a_negative_seed_are_refused(resamples: int, seed: int, message: str) -> None:
+@pytest.mark.parametrize(
+    ("resamples", "seed", "message"),
+    [
+        (99, 0, "resamples is 99"),
+        (-1, 0, "resamples is -1"),
+        (10**10, 0, "resamples is 10000000000"),
+        (10**5000, 0, "resamples is a number of more than 30 digits"),
+        (100, -1, "seed is -1"),
+        (100, 2**32, "seed is 4294967296"),
+    ],
+    ids=range(6),
+)
+def test_resamples_and_seeds_out_of_bounds_are_refused(resamples: int, seed: int, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         resample(lambda weights: weights, 5, resamples=resamples, seed=seed)
 
@@ -157,14 +172,41 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(evaluatio
     for subset in SUBSETS:
         for metric in METRICS:
             score, bounds = evaluation.scores["ids"][subset][metric], found["ids"][subset][metric]
-            if score is None:
+            if score is None or (subset, metric) == ("unchanged", "CIDEr"):  # the latter is always 0 here
                 assert bounds is None
             else:
                 assert bounds[0] - 1e-9 <= score <= bounds[1] + 1e-9
     low, high = found["change_accuracy"]["all"]
+    assert evaluation.change_accuracy is not None
     assert 0 <= low <= evaluation.change_accuracy <= high <= 1
     changed_only = evaluate(made_up(2, seed=1)[:1], NUMBERS, rows=False)
     assert set(intervals(changed_only.system, resamples=100)["words"]["unchanged"].values()) == {None}
+
+
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize(("pairs", "known"), [(1, False), (2, False), (9, False), (10, True)])
+def test_few_pairs_have_no_interval(pairs: int, known: bool) -> None:
+    evaluation = evaluate(made_up(pairs, seed=1), NUMBERS, rows=False)
+    found = intervals(evaluation.system, resamples=200)
+    assert (found["words"]["all"]["ROUGE-L"] is not None) == known
+    assert set(found["words"]["changed"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "values", "reason"),
+    [
+        (1, [1.0, 2.0], "too few pairs (1) for an interval"),
+        (9, [1.0, 2.0], "too few pairs (9) for an interval"),
+        (10, [1.0, 2.0], None),
+        (10, [0.0, 0.0], "the same in every resample"),
+        (1000, [7.0, 7.0], "the same in every resample"),
+        (1000, [0.001, -0.001], "the same in every resample"),  # 0.00 and 0.00, as they are shown
+        (1000, [np.nan, 1.0], "not to be had"),
+    ],
+    ids=range(7),
+)
+def test_why_there_is_no_interval(pairs: int, values: list[float], reason: str | None) -> None:
+    assert why_no_interval(pairs, np.array(values)) == reason
 
 
 @pytest.mark.usefixtures("no_java")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.caption_sets import Numbers
-from evaluation.test_bootstrap import NUMBERS, made_up
+from evaluation.caption_sets import SAME, Numbers
+from evaluation.test_bootstrap import CHANGES, NUMBERS, made_up
 from sencap.cli import main
 from sencap.errors import DataError, SettingsError
 from sencap.evaluation.comparable import Report, read_report
@@ -55,9 +57,71 @@ def test_a_report_compared_with_itself_gives_exactly_nothing(write: Write) -> No
     result = found(path, path)
     for group in (*result["ids"].values(), *result["words"].values(), result["change_accuracy"]):
         for row in group.values():
-            assert [row[name] for name in ("difference", "low", "high", "error")] == [0, 0, 0, 0]
-            assert row["share"] == 1
-            assert row["p"] == 1
+            assert row["difference"] == 0
+            assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
+            assert row["note"] == "no difference in any resample"
+
+
+NOTHING = ("low", "high", "error", "share", "p")
+
+
+def test_one_pair_gives_no_interval_and_no_p_and_the_row_says_why(write: Write) -> None:
+    one, other = made_up(1, 1, 1.0), made_up(1, 2, 0.0)
+    paths = [write("a", one), write("b", other)]
+    result = found(*paths)
+    assert result["words"]["all"]["ROUGE-L"]["difference"] != 0
+    for group in (*result["ids"].values(), *result["words"].values()):
+        for row in group.values():
+            assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
+            assert row["a"] is None or row["note"] == "too few pairs (1) for an interval"
+    text = as_markdown(result)
+    assert "| too few pairs (1) for an interval | – | – |" in text
+    assert "| unchanged (0)" not in text
+    assert "CIDEr of all pairs is 0 for A and B: so it is by construction" in text
+
+
+def test_scores_that_are_both_shown_as_nothing_have_no_p(write: Write) -> None:
+    """BLEU-4 of captions without a match is not quite 0, and differs with their length."""
+    pairs = made_up(40, 1)
+    short, longer = (
+        [CaptionedPair(p.filename, p.references, words, -1.0, p.changed) for p in pairs]
+        for words in (["a", "b"], ["a", "b", "c", "d", "e"])
+    )
+    row = found(write("a", short), write("b", longer))["words"]["all"]["BLEU-4"]
+    assert 0 < abs(row["difference"]) < 0.005
+    assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
+    assert row["note"] == "no difference in any resample"
+
+
+def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
+    """One right about every pair, one wrong about every pair: no resample can tell of others."""
+    pairs = made_up(40, 1)
+    right, wrong = (
+        [
+            CaptionedPair(p.filename, p.references, (CHANGES[0] if flag else SAME).split(), -1.0, p.changed)
+            for p in pairs
+            for flag in [bool(p.changed) == truth]
+        ]
+        for truth in (True, False)
+    )
+    row = found(write("a", wrong), write("b", right))["change_accuracy"]["all"]
+    assert (row["difference"], row["p"], row["note"]) == (100, None, "the same in every resample")
+    assert found(write("c", pairs), write("b", right))["change_accuracy"]["all"]["p"] is not None
+
+
+def test_without_flags_all_pairs_alone_are_compared(write: Write) -> None:
+    unknown = [
+        [CaptionedPair(p.filename, p.references, p.hypothesis, p.log_prob, None) for p in made_up(40, seed)]
+        for seed in (1, 2)
+    ]
+    result = found(write("a", unknown[0]), write("b", unknown[1]))
+    assert result["pairs"] == {"all": 40, "changed": 0, "unchanged": 0}
+    assert result["change_accuracy"]["all"]["difference"] is None
+    assert result["words"]["all"]["ROUGE-L"]["low"] is not None
+    text = as_markdown(result)
+    assert "told right" not in text
+    assert "changed (" not in text
+    assert "Which pairs changed is not known" in text
 
 
 def test_scores_are_those_of_the_reports_and_the_better_system_wins(write: Write) -> None:
@@ -148,11 +212,11 @@ def test_another_beam_or_decision_is_only_noted(write: Write) -> None:
 
 def test_files_that_are_no_whole_report_are_refused(write: Write, tmp_path: Path) -> None:
     path = Path(write("a", made_up(20, 1)))
-    with pytest.raises(DataError, match=r"none\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"none\.json cannot be read"):
         read_report(tmp_path / "none.json")
     bad = tmp_path / "bad.json"
     for text, message in (
-        ("{", "is not JSON"),
+        ("{", "is not readable JSON"),
         ("[]", "is not a report"),
         ('{"pairs": []}', "is not a report"),
     ):
@@ -162,13 +226,121 @@ def test_files_that_are_no_whole_report_are_refused(write: Write, tmp_path: Path
     report = json.loads(path.read_text())
     del report["pairs"][3]["statistics"]["ids"]["bleu"]
     bad.write_text(json.dumps(report))
-    with pytest.raises(DataError, match=r"not a whole report.*'bleu'"):
+    with pytest.raises(DataError, match=r"not a whole report: the statistics of pair 3 have no 'bleu'"):
         read_report(bad)
     for pair in report["pairs"]:
         del pair["statistics"]
     bad.write_text(json.dumps(report))
     with pytest.raises(DataError, match=r"hold no statistics.*run sencap evaluate --json again"):
         read_report(bad)
+
+
+DEEP: Any = []
+for _ in range(200):
+    DEEP = [DEEP]
+HUGE = int("9" * 1000)
+ODD = [
+    None,
+    True,
+    -1,
+    0.5,
+    float("nan"),
+    float("inf"),
+    1e300,
+    HUGE,
+    "",
+    "x",
+    "\ud800",
+    [],
+    {},
+    [HUGE],
+    [[]],
+    DEEP,
+]
+PLACES = [
+    ("pairs",),
+    ("signatures",),
+    ("signatures", "ids"),
+    ("environment",),
+    ("pairs", 0),
+    ("pairs", 3),
+    ("pairs", 3, "filename"),
+    ("pairs", 3, "changed"),
+    ("pairs", 3, "told_changed"),
+    ("pairs", 3, "statistics"),
+    ("pairs", 3, "statistics", "ids"),
+    ("pairs", 3, "statistics", "ids", "bleu"),
+    ("pairs", 3, "statistics", "ids", "bleu", 2),
+    ("pairs", 3, "statistics", "words", "rouge"),
+    ("pairs", 3, "statistics", "words", "cider"),
+    ("pairs", 3, "statistics", "words", "cider", 1),
+    ("pairs", 3, "statistics", "words", "meteor"),
+    ("pairs", 3, "statistics", "words", "meteor", 5),
+]
+
+
+def spoiled(report: dict[str, Any], place: tuple[str | int, ...], value: Any) -> str:
+    """The JSON of a report with a value replaced."""
+    copy = json.loads(json.dumps(report))
+    *way, last = place
+    inner = copy
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    return json.dumps(copy)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_a_report_with_odd_values_is_compared_or_refused_in_our_words(
+    write: Write, tmp_path: Path, place: tuple[str | int, ...]
+) -> None:
+    path = write("a", made_up(12, 1))
+    report = json.loads(Path(path).read_text())
+    bad = tmp_path / "bad.json"
+    errors = []
+    for value in ODD:
+        bad.write_text(spoiled(report, place, value))
+        try:
+            found(path, str(bad), resamples=100)
+        except DataError as error:
+            errors.append(str(error))
+    assert len(errors) >= (2 if place == ("environment",) else 9)
+    for message in errors:
+        assert not re.search(r"Error|Exception|NoneType|dtype|ndarray|object is not", message)
+        assert "bad.json" in message
+        assert len(message) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested deeper"),
+        ('{"pairs": ' + "[" * 900 + "]" * 900 + "}", "nested deeper"),
+        ('{"pairs": ' + "9" * 5000 + "}", "thousands of digits"),
+        ("null", "is not a report"),
+        ('{"pairs": {"a": 1}, "signatures": {}}', "is not a report"),
+        ("[" + "1," * 1_000_000 + "1]", "is not a report"),
+        ('{"signatures": {}, "pairs": [' + "1," * 1_000_000 + "1]}", r"pairs\[0\] is 1, and no object"),
+        ('{"signatures": {}, "pairs": [' + "{}," * 1_000_000 + "{}]}", "hold no statistics"),
+        ('{"signatures": {}, "environment": [], "pairs": [{}]}', "sencap of an unknown version"),
+        ("\ufeff\0", "is not readable JSON"),
+    ],
+    ids=range(10),
+)
+def test_files_that_are_anything_else_are_refused_soon(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    begin = time.perf_counter()
+    with pytest.raises(DataError, match=message):
+        read_report(path)
+    assert time.perf_counter() - begin < 5
+
+
+def test_a_signature_without_its_fields_is_refused(write: Write) -> None:
+    path = Path(write("a", made_up(12, 1)))
+    path.write_text(path.read_text().replace("|beam:3|", "|"))
+    with pytest.raises(DataError, match=r"not a whole report: the signature .* does not name beam"):
+        read_report(path)
 
 
 def test_a_report_of_the_official_test_split_stays_a_few_megabytes(write: Write) -> None:
@@ -200,7 +372,7 @@ def test_the_command(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture
     for arguments, message in (
         ([a], "got 1; for several seeds"),
         ([a, b, "--metric", "BLUE-4"], "did you mean 'BLEU-4'?"),
-        ([a, b, "--resamples", "5"], "resamples=5 is too few"),
+        ([a, b, "--resamples", "5"], "resamples is 5; it must be"),
         ([a, b, "--json", str(tmp_path / "none" / "c.json")], "does not exist"),
         ([a, str(tmp_path / "c.json")], "cannot be read"),
     ):

@@ -21,6 +21,7 @@ from evaluation.caption_sets import (
 )
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES
 from sencap.errors import DataError
+from sencap.evaluation import protocol as protocol_module
 from sencap.evaluation import reference_rows
 from sencap.evaluation.metrics import (
     Caption,
@@ -34,13 +35,14 @@ from sencap.evaluation.protocol import (
     ID_BASE,
     PROTOCOLS,
     CaptionedPair,
-    change_accuracy,
     confusion_table,
     data_digest,
     evaluate,
     texts,
+    told_changed,
 )
 from sencap.evaluation.scoring import METRICS, Scores, score_all
+from sencap.evaluation.statistics import SUBSETS, as_flags, members
 
 FIXED = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
 CHANGES = [
@@ -129,12 +131,133 @@ def test_confusion_adds_up(said: list[str]) -> None:
         CaptionedPair(str(number), [["a"]], sentence.split(), 0.0, number % 2 == 0)
         for number, sentence in enumerate(said)
     ]
-    table = confusion_table(pairs)
-    assert sum(sum(row.values()) for row in table.values()) == len(pairs)
-    right = table["changed"]["changed"] + table["unchanged"]["unchanged"]
-    assert change_accuracy(pairs) == pytest.approx(right / len(pairs))
+    told = told_changed(pairs, Numbers.seen(FIXED, 1), [])
     quiet = {sentence.lower() for sentence in NO_CHANGE_SENTENCES}
-    assert [pair.told_changed for pair in pairs] == [sentence.lower() not in quiet for sentence in said]
+    if any(sentence.lower() in quiet for sentence in said):
+        assert told == [sentence.lower() not in quiet for sentence in said]
+    table = confusion_table([bool(pair.changed) for pair in pairs], [bool(one) for one in told])
+    assert sum(sum(row.values()) for row in table.values()) == len(pairs)
+
+
+GLEICH, WEG, SEE = "alles ist gleich", "ein weg wurde gebaut", "ein see ist neu"
+DEUTSCH = Numbers(tuple(" ".join((GLEICH, WEG, SEE)).split()))
+
+
+def german(flags: Sequence[bool | None], said: Sequence[str], same: str = GLEICH) -> list[CaptionedPair]:
+    """Pairs captioned in German: a way or a lake is new, or all is the same."""
+    truth = {True: [WEG.split(), SEE.split()], False: [same.split()] * 2, None: [WEG.split(), GLEICH.split()]}
+    return [
+        CaptionedPair(f"{number}.png", truth[flag], sentence.split(), -1.0, flag)
+        for number, (flag, sentence) in enumerate(zip(flags, said, strict=True))
+    ]
+
+
+@pytest.mark.usefixtures("no_java")
+def test_sentences_of_no_change_are_learnt_from_the_flags() -> None:
+    """A captioner in German that is always right is told right, and one that sees change everywhere is not."""
+    flags = [True, False] * 6
+    right = evaluate(german(flags, [WEG, GLEICH] * 6), DEUTSCH)
+    assert right.told == flags
+    assert right.change_accuracy == 1
+    assert right.confusion == {
+        "changed": {"changed": 6, "unchanged": 0},
+        "unchanged": {"changed": 0, "unchanged": 6},
+    }
+    assert any(GLEICH in note and "learnt from the change flags" in note for note in right.notes)
+    assert evaluate(german(flags, [WEG] * 12), DEUTSCH, rows=False).change_accuracy == 0.5
+
+
+@pytest.mark.usefixtures("no_java")
+def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> None:
+    rows = evaluate(german([True, False] * 6, [WEG, GLEICH] * 6), DEUTSCH).rows
+    assert rows["constant"].sentences["words"] == {"changed": GLEICH, "unchanged": GLEICH}
+    assert rows["constant"].scores["words"]["BLEU-1"] == pytest.approx(100 * 7 / 12, abs=20)
+    assert rows["perfect_flag"].sentences["words"] == {"changed": WEG, "unchanged": GLEICH}
+    assert set(rows["perfect_flag_fixed"].scores["words"].values()) == {None}  # two English sentences
+
+
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize("unknown", [[None], [None, True, False]], ids=["all", "some"])
+def test_without_flags_nothing_of_them_is_invented(unknown: list[bool | None]) -> None:
+    evaluation = evaluate(german(unknown * 12, [WEG, GLEICH, SEE] * len(unknown) * 4), DEUTSCH)
+    assert evaluation.change_accuracy is None
+    assert evaluation.confusion is None
+    assert np.isnan(evaluation.system.right).all()
+    for subset in ("changed", "unchanged"):
+        assert evaluation.scores["words"][subset] == dict.fromkeys(METRICS)
+        assert members(evaluation.system.changed, subset).size == 0
+    assert evaluation.scores["words"]["all"]["BLEU-1"] is not None
+    assert any("Which pairs changed is not known" in note for note in evaluation.notes)
+    for name in ("constant", "perfect_flag", "perfect_flag_fixed"):
+        assert set(evaluation.rows[name].scores["words"].values()) == {None}
+    assert evaluation.rows["human"].scores["words"]["BLEU-1"] is not None
+
+
+@pytest.mark.usefixtures("no_java")
+def test_captions_that_cannot_be_judged_are_not() -> None:
+    """Each unchanged pair has a sentence of its own, so nothing is learnt, and no caption is a known one."""
+    flags = [True, False] * 6
+    pairs = german(flags, [WEG, SEE] * 6)
+    odd = [
+        CaptionedPair(
+            p.filename,
+            [[f"wie{n}"], [f"so{n}"]] if not p.changed else p.references,
+            p.hypothesis,
+            0.0,
+            p.changed,
+        )
+        for n, p in enumerate(pairs)
+    ]
+    evaluation = evaluate(odd, DEUTSCH, rows=False)
+    assert evaluation.told == [None] * 12
+    assert evaluation.change_accuracy is None
+    assert any("Whether a caption tells of a change is not known" in note for note in evaluation.notes)
+    assert evaluation.scores["words"]["changed"]["BLEU-1"] is not None  # the flags are known
+
+
+def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:
+    pairs = german([True, False], [WEG, "nothing has changed"], same="nothing has changed")
+    assert told_changed(pairs, DEUTSCH) == [True, False]
+
+
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ([True] * 12, "There is no unchanged pair"),
+        ([False] * 12, "There is no changed pair"),
+        ([True], "CIDEr of all pairs is 0 by construction, whatever the hypotheses: there is one pair"),
+        ([True], "No interval of all pairs: there are 1, and fewer than 10"),
+        ([True, False], "CIDEr of the changed pairs by themselves is 0 by construction"),
+        (
+            [True] * 12,
+            "CIDEr of all pairs is 0 by construction, whatever the hypotheses: they all have the same",
+        ),
+        ([False, False, True], "CIDEr of the unchanged pairs by themselves is 0 by construction"),
+        ([True, False] * 6, "METEOR's stems, synonyms and paraphrases are English ones"),
+    ],
+    ids=range(8),
+)
+def test_notes_say_what_a_figure_cannot_show(
+    flags: list[bool | None], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        protocol_module, "score_all", lambda sets, **_: (score_all(sets)[0], None)
+    )  # as if Java were here
+    notes = evaluate(german(flags, [WEG] * len(flags)), DEUTSCH, rows=False).notes
+    assert any(note.startswith(wanted) for note in notes), notes
+
+
+@pytest.mark.usefixtures("no_java")
+def test_a_set_like_levir_cc_has_no_note_but_that_on_its_unchanged_pairs() -> None:
+    notes = evaluate(made_up(), NUMBERS, rows=False).notes
+    assert [note[:30] for note in notes if "Java" not in note] == ["CIDEr of the unchanged pairs b"]
+
+
+def test_flags_of_which_one_is_not_known_are_not_known() -> None:
+    assert np.isnan(as_flags([True, None, False])).all()
+    flags = as_flags([True, False, True])
+    assert [members(flags, subset).tolist() for subset in SUBSETS] == [[0, 1, 2], [0, 2], [1]]
 
 
 def test_the_data_digest_tells_data_apart_but_not_hypotheses() -> None:
@@ -198,7 +321,7 @@ def test_the_rows_of_the_official_test_captions() -> None:
     assert len(numbers) == 468
     pairs = as_pairs([entry for entry in entries if entry["split"] == "test"])
     assert len(pairs) == 1929
-    flags = [pair.changed for pair in pairs]
+    flags = as_flags([pair.changed for pair in pairs])
     truth = [[texts(words, "ids", numbers) for words in pair.references] for pair in pairs]
     same, houses = (
         texts(sentence.split(), "ids", numbers) for sentence in (SAME, "many houses are built along the road")

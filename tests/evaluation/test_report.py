@@ -116,6 +116,41 @@ def test_markdown_shows_both_protocols_the_rows_and_why_there_is_no_meteor() -> 
 
 
 @pytest.mark.usefixtures("no_java")
+def test_a_report_without_flags_shows_no_split_and_no_change_accuracy() -> None:
+    unknown = [
+        CaptionedPair(f"{n}.png", [["ein", "weg"], ["neuer", "weg"]], ["ein", "weg"], -1.0, None)
+        for n in range(12)
+    ]
+    report = report_of(unknown)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["change_accuracy"] is None
+    assert report["confusion"] is None
+    assert {pair["changed"] for pair in report["pairs"]} == {None}
+    assert set(report["ids"]["changed"].values()) == {None}
+    text = as_markdown(report)
+    assert "| **all pairs** |" in text
+    for absent in (
+        "changed pairs |",
+        "Told right",
+        "*constant",
+        "*perfect flag",
+        "the scene is the same as before",
+    ):
+        assert absent not in text
+    assert "Which pairs changed is not known" in text
+
+
+@pytest.mark.usefixtures("no_java")
+def test_few_pairs_show_no_interval() -> None:
+    text = as_markdown(report_of(PAIRS))
+    assert "**66.7 %** of 3 pairs (no interval)" in text
+    assert "No interval of all pairs: there are 3" in text
+    intervals = [line for line in text.splitlines() if line.startswith("| interval")]
+    assert intervals
+    assert all(not any(letter.isdigit() for letter in line) for line in intervals)
+
+
+@pytest.mark.usefixtures("no_java")
 def test_markdown_of_a_bare_report() -> None:
     text = as_markdown(as_dict(evaluate(PAIRS[:1], NUMBERS, rows=False), beam=1))
     assert "## Run" not in text

@@ -15,14 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from sencap.errors import SettingsError
+from sencap.bounds import check_numbers
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.statistics import ACCURACY, SUBSETS, System, members
 
 LEVEL = 0.95
 """Share of the resampled values that an interval covers."""
 RESAMPLES = 10_000
-_FEWEST = 100
+FEWEST_PAIRS = 10
+"""Of fewer pairs no interval is given: one hard pair more or less would move it out of all bounds."""
+DECIMALS = 2
+"""Of a score × 100, as it is shown: what is equal there is equal. (BLEU-4 of captions without a single match is
+not 0 but some thousandths, by the guards of its formula, and differs with their length.)"""
 _BLOCK = 2_000_000  # numbers of a block of weights: 16 MB
 _SEEDS_STREAM = len(SUBSETS)  # the subsets draw from streams 0, 1, 2 of the seed
 
@@ -45,14 +49,20 @@ class Spread:
 
 
 def check(resamples: int, seed: int) -> None:
-    """Raises SettingsError when there are too few resamples for an interval, or the seed is negative."""
-    if resamples < _FEWEST:
-        raise SettingsError(
-            f"resamples={resamples} is too few for a {100 * LEVEL:.0f} % interval; take {_FEWEST} or more "
-            f"({RESAMPLES} is the default)"
-        )
-    if seed < 0:
-        raise SettingsError(f"seed={seed} is negative; take 0 or more")
+    """Raises SettingsError for a number of resamples or a seed that is out of its bounds; see ``bounds``."""
+    check_numbers(resamples=resamples, seed=seed)
+
+
+def why_no_interval(pairs: int, values: Floats) -> str | None:
+    """Why resampled scores × 100, or differences (R,), of so many pairs say nothing of other pairs; None if they do."""
+    if not np.isfinite(values).all():
+        return "not to be had"
+    if pairs < FEWEST_PAIRS:
+        return f"too few pairs ({pairs}) for an interval"
+    shown = np.round(values, DECIMALS)
+    if (shown == shown[0]).all():
+        return "the same in every resample"
+    return None
 
 
 def draws(pairs: int, resamples: int, generator: np.random.Generator) -> Iterator[Floats]:
@@ -129,15 +139,18 @@ def p_value(differences: Floats) -> float:
 def intervals(system: System, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
     """The intervals of a report: protocol → subset → metric → [low, high], None for what cannot be had.
 
-    Scores are × 100. ``change_accuracy`` → subset → [low, high] is in 0..1, as in the report. ``method`` says
-    how they were made.
+    There is none of fewer than FEWEST_PAIRS pairs, nor of a score that is the same in every resample. Scores are
+    × 100. ``change_accuracy`` → subset → [low, high] is in 0..1, as in the report. ``method`` says how they were
+    made.
     """
     found: dict[str, Any] = {protocol: {subset: {} for subset in SUBSETS} for protocol in system.protocols}
     found["change_accuracy"] = {}
     for subset in SUBSETS:
+        pairs = members(system.changed, subset).size
         values = resample_subset(system, subset, resamples=resamples, seed=seed)
         for (protocol, metric), column in zip(system.columns(), values.T, strict=True):
-            spread = Spread.of(column)
+            meaningful = why_no_interval(pairs, column) is None
+            spread = Spread.of(column) if meaningful else None
             bounds = None if spread is None else [spread.low, spread.high]
             if metric == ACCURACY:
                 found["change_accuracy"][subset] = bounds and [bound / 100 for bound in bounds]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from sencap.errors import DataError
+from sencap.errors import DataError, ShapeError
 from sencap.evaluation.protocol import PROTOCOLS
-from sencap.evaluation.statistics import PairStatistics, System
+from sencap.evaluation.statistics import PairStatistics, System, agree, as_flags
+from sencap.json_files import read_json, shown
 
 _EQUAL = {
     "pairs": "their numbers of pairs differ",
@@ -27,6 +28,9 @@ _NEXT = {
 }
 _MAY_DIFFER = ("beam", "decision", "sencap")
 _NO_METEOR = "no-meteor"
+_KINDS = {str: "a text", bool: "true or false", NoneType: "null", dict: "an object"}
+LARGEST = 100
+"""Megabytes of a report at most; one of 1,929 pairs has 2."""
 
 
 @dataclass(frozen=True)
@@ -48,51 +52,82 @@ def read_report(path: str | Path) -> Report:
     Raises DataError when the file cannot be read, is no report, or was written before reports kept statistics.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); give files of sencap evaluate --json"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}); give files of sencap evaluate --json") from error
-    if not isinstance(content, dict) or not content.get("pairs") or "signatures" not in content:
+        content = read_json(path, most_megabytes=LARGEST, error=DataError)
+    except DataError as error:
+        raise DataError(f"{error}; give files of sencap evaluate --json") from error
+    pairs = content.get("pairs") if isinstance(content, dict) else None
+    if not isinstance(pairs, list) or not pairs or "signatures" not in content:
         raise DataError(f"{path}: is not a report; give files that sencap evaluate --json wrote")
-    if "statistics" not in content["pairs"][0]:
+    if isinstance(pairs[0], dict) and "statistics" not in pairs[0]:
         raise DataError(
             f"{path}: was written by a version of sencap whose reports hold no statistics of the pairs "
             f"({_version(content)}); run sencap evaluate --json again, with the same weights and options"
         )
     try:
         return _report(str(path), content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (DataError, ShapeError) as error:
         raise DataError(
-            f"{path}: is not a whole report ({type(error).__name__}: {error}); run sencap evaluate --json again"
+            f"{path}: is not a whole report: {error}; run sencap evaluate --json again"
         ) from error
 
 
 def _version(content: Mapping[str, Any]) -> str:
-    return f"sencap {(content.get('environment') or {}).get('sencap', 'of an unknown version')}"
+    environment = content.get("environment")
+    version = environment.get("sencap") if isinstance(environment, dict) else None
+    return f"sencap {version}" if isinstance(version, str) else "sencap of an unknown version"
 
 
 def _report(path: str, content: Mapping[str, Any]) -> Report:
-    pairs = content["pairs"]
-    changed = np.array([pair["changed"] for pair in pairs], dtype=np.bool_)
-    told = np.array([pair["told_changed"] for pair in pairs], dtype=np.bool_)
-    statistics = {
-        protocol: PairStatistics.from_rows([pair["statistics"][protocol] for pair in pairs])
+    """The report; raises DataError with the place of what is missing or of another kind."""
+    changed, told, filenames = [], [], []
+    statistics: dict[str, list[Any]] = {protocol: [] for protocol in PROTOCOLS}
+    for index, pair in enumerate(content["pairs"]):
+        place = f"pairs[{index}]"
+        filenames.append(_entry(pair, "filename", place, str))
+        changed.append(_entry(pair, "changed", place, bool, NoneType))
+        told.append(_entry(pair, "told_changed", place, bool, NoneType))
+        by_protocol = _entry(pair, "statistics", place, dict)
+        for protocol in PROTOCOLS:
+            statistics[protocol].append(_entry(by_protocol, protocol, f"{place}.statistics", dict))
+    signatures = {
+        protocol: _fields(_entry(content["signatures"], protocol, "signatures", str))
         for protocol in PROTOCOLS
     }
+    flags = as_flags(changed)
     return Report(
         path=path,
-        signatures={protocol: _fields(content["signatures"][protocol]) for protocol in PROTOCOLS},
-        filenames=tuple(pair["filename"] for pair in pairs),
-        system=System(statistics, changed, changed == told),
+        signatures=signatures,
+        filenames=tuple(filenames),
+        system=System(
+            {protocol: PairStatistics.from_rows(rows) for protocol, rows in statistics.items()},
+            changed=flags,
+            right=agree(flags, as_flags(told)),
+        ),
     )
+
+
+def _entry(container: Any, key: str, place: str, *kinds: type) -> Any:
+    """The value under a key; DataError, with the place, if there is none or it is of another kind."""
+    if not isinstance(container, dict):
+        raise DataError(f"{place} is {shown(container)}, and no object")
+    if key not in container:
+        raise DataError(f"{place} has no {key!r}")
+    value = container[key]
+    if not isinstance(value, kinds):
+        names = " or ".join(_KINDS[kind] for kind in kinds)
+        raise DataError(f"{place}.{key} is {shown(value)}, not {names}")
+    return value
 
 
 def _fields(signature: str) -> dict[str, str]:
     """The fields of a signature; the metric's version and whether there was METEOR come apart."""
-    fields = dict(part.split(":", 1) for part in signature.split("|")[1:])
+    fields = {}
+    for part in signature.split("|")[1:]:
+        name, _, value = part.partition(":")
+        fields[name] = value
+    missing = [name for name in (*_EQUAL, *_MAY_DIFFER) if name not in fields]
+    if missing:
+        raise DataError(f"the signature {shown(signature)} does not name {', '.join(missing)}")
     fields["metric"], _, fields["meteor"] = fields["metric"].partition("/")
     return fields
 
@@ -112,7 +147,8 @@ def check_comparable(reports: Sequence[Report], protocols: Sequence[str]) -> lis
             _refuse_unequal(with_meteor, protocol, "meteor", _EQUAL["metric"])
     first = reports[0]
     for other in reports[1:]:
-        if other.filenames != first.filenames or (other.system.changed != first.system.changed).any():
+        same_flags = np.array_equal(other.system.changed, first.system.changed, equal_nan=True)
+        if other.filenames != first.filenames or not same_flags:
             raise DataError(
                 f"{first.path} and {other.path}: their pairs are not the same in the same order, although "
                 "their signatures say so; was a file edited? run sencap evaluate --json again"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from sencap.errors import SettingsError, nearest
 from sencap.evaluation.bootstrap import (
+    DECIMALS,
+    FEWEST_PAIRS,
     LEVEL,
     RESAMPLES,
     Spread,
@@ -16,15 +18,16 @@ from sencap.evaluation.bootstrap import (
     p_value,
     resample_subset,
     seed_weights,
+    why_no_interval,
 )
 from sencap.evaluation.comparable import Report, check_comparable
 from sencap.evaluation.metrics import Floats
-from sencap.evaluation.protocol import PROTOCOLS
+from sencap.evaluation.protocol import FLAGS_UNKNOWN, PROTOCOLS
 from sencap.evaluation.report import number, table
 from sencap.evaluation.scoring import METRICS
-from sencap.evaluation.statistics import ACCURACY, SUBSETS
+from sencap.evaluation.statistics import ACCURACY, SUBSETS, members
 
-_DECIMALS = 9  # of a difference of scores × 100: what is equal but for rounding errors is equal
+Row: TypeAlias = dict[str, float | str | None]
 
 
 def metric_named(name: str) -> str:
@@ -59,8 +62,9 @@ def compare(
 
     Returns plain dictionaries: protocol → subset → metric → a, b, difference, low, high, error (the standard
     error of the difference), share (of resamples with a difference of 0 or less), p (two-sided), a_seed_sd,
-    b_seed_sd (standard deviation between seeds), all × 100 but share and p, None for what cannot be had; the
-    change accuracy likewise under ``change_accuracy``, without a protocol; and how it was done.
+    b_seed_sd (standard deviation between seeds), all × 100 but share and p, None for what cannot be had; and a
+    note, which says why there is no interval and no p where there are scores (None elsewhere): too few pairs, or
+    no difference. The change accuracy likewise under ``change_accuracy``, without a protocol; and how it was done.
     Raises DataError when the reports may not be compared, SettingsError for a wrong number of resamples, a
     negative seed or a file given twice for one system.
     """
@@ -77,6 +81,8 @@ def compare(
     result: dict[str, Any] = {protocol: {subset: {} for subset in SUBSETS} for protocol in protocols}
     result["change_accuracy"] = {}
     weights = [seed_weights(len(side), resamples, seed, which) for which, side in enumerate((a, b))]
+    changed = reports[0].system.changed
+    pairs = {subset: int(members(changed, subset).size) for subset in SUBSETS}
     for subset in SUBSETS:
         exact = np.stack([report.system.scores(subset)[0] for report in reports])
         values = np.stack(
@@ -86,17 +92,17 @@ def compare(
         for column, (protocol, metric) in enumerate(reports[0].system.columns()):
             if metric not in metrics or protocol not in (*protocols, ""):
                 continue
-            row = _row(exact[:, column], values[:, :, column], weights)
+            row = _row(pairs[subset], exact[:, column], values[:, :, column], weights)
             if metric == ACCURACY:
                 result["change_accuracy"][subset] = row
             else:
                 result[protocol][subset][metric] = row
-    changed = reports[0].system.changed
+    notes += _notes(result, pairs, flags_known=not np.isnan(changed).any())
     return {
         "a": [report.path for report in a],
         "b": [report.path for report in b],
         **result,
-        "pairs": {"all": len(changed), "changed": int(changed.sum()), "unchanged": int((~changed).sum())},
+        "pairs": pairs,
         "method": {
             "name": "percentile bootstrap over pairs" + (" and seeds" if len(reports) > 2 else ""),
             "level": LEVEL,
@@ -118,30 +124,58 @@ def _one_seed(a: int, b: int) -> str:
     )
 
 
-def _row(exact: Floats, values: Floats, weights: Sequence[Floats]) -> dict[str, float | None]:
-    """One metric on one subset; exact: (S_a + S_b,), values: (R, S_a + S_b), weights: (R, S_a) and (R, S_b)."""
+def _notes(result: dict[str, Any], pairs: dict[str, int], *, flags_known: bool) -> list[str]:
+    """What a reader has to know of the scores themselves."""
+    notes = []
+    if not flags_known:
+        notes.append(f"{FLAGS_UNKNOWN}, so there are all pairs only, and no change accuracy.")
+    for subset in SUBSETS:
+        rows = [result[protocol][subset].get("CIDEr") for protocol in PROTOCOLS if protocol in result]
+        if pairs[subset] and any(row and row["a"] == row["b"] == 0 for row in rows):
+            whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
+            notes.append(
+                f"CIDEr of {whose} is 0 for A and B: so it is by construction, whatever the captions, where there "
+                "is one pair, or where all pairs have the same references."
+            )
+    return notes
+
+
+def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -> Row:
+    """One metric on one subset.
+
+    exact: (S_a + S_b,), values: (R, S_a + S_b), weights: (R, S_a) and (R, S_b).
+    """
     split = weights[0].shape[1]
     sides = exact[:split], exact[split:]
     a, b = (float(side.mean()) for side in sides)
-    resampled = [
-        (weight * part).sum(axis=1)
-        for weight, part in zip(weights, (values[:, :split], values[:, split:]), strict=True)
-    ]
-    differences = np.round(resampled[1] - resampled[0], _DECIMALS)
-    spread = Spread.of(differences)
-    row: dict[str, float | None] = {
+    resampled_a = (weights[0] * values[:, :split]).sum(axis=1)
+    resampled_b = (weights[1] * values[:, split:]).sum(axis=1)
+    differences = resampled_b - resampled_a
+    shown = np.round(differences, DECIMALS)
+    reason = why_no_interval(pairs, differences)
+    spread = Spread.of(differences) if reason is None else None
+    if np.isnan(b - a):
+        note = None  # there is nothing to have an interval of
+    elif reason is not None and pairs >= FEWEST_PAIRS and not shown.any():
+        note = "no difference in any resample"
+    else:
+        note = reason
+    numbers = {
         "a": a,
         "b": b,
         "difference": b - a,
         "low": None if spread is None else spread.low,
         "high": None if spread is None else spread.high,
         "error": None if spread is None else spread.error,
-        "share": None if spread is None else float((differences <= 0).mean()),
-        "p": None if spread is None else p_value(differences),
+        "share": None if spread is None else float((shown <= 0).mean()),
+        "p": None if spread is None else p_value(shown),
         "a_seed_sd": float(sides[0].std(ddof=1)) if len(sides[0]) > 1 else None,
         "b_seed_sd": float(sides[1].std(ddof=1)) if len(sides[1]) > 1 else None,
     }
-    return {name: value if value is not None and np.isfinite(value) else None for name, value in row.items()}
+    row: Row = {
+        name: value if value is not None and np.isfinite(value) else None for name, value in numbers.items()
+    }
+    return row | {"note": note}
 
 
 def as_markdown(comparison: dict[str, Any]) -> str:
@@ -163,6 +197,7 @@ def as_markdown(comparison: dict[str, Any]) -> str:
         rows = [
             _cells(comparison, subset, metric.replace("*", "\\*"), row)
             for subset in SUBSETS
+            if comparison["pairs"][subset]
             for metric, row in comparison[protocol][subset].items()
         ]
         lines += [f"## Protocol `{protocol}`", "", *_table(rows), ""]
@@ -170,8 +205,10 @@ def as_markdown(comparison: dict[str, Any]) -> str:
         rows = [
             _cells(comparison, subset, "told right", row)
             for subset, row in comparison["change_accuracy"].items()
+            if comparison["pairs"][subset] and row["difference"] is not None
         ]
-        lines += ["## Change or no change", "", *_table(rows), ""]
+        if rows:
+            lines += ["## Change or no change", "", *_table(rows), ""]
     if comparison["notes"]:
         lines += ["## Notes", "", *(f"- {note}" for note in comparison["notes"]), ""]
     return "\n".join(lines)
@@ -192,7 +229,7 @@ def _cells(comparison: dict[str, Any], subset: str, metric: str, row: dict[str, 
             for side in ("a", "b")
         ),
         f"{row['difference']:+.2f}" if row["difference"] is not None else "–",
-        f"{row['low']:+.2f} to {row['high']:+.2f}" if known else "–",
+        f"{row['low']:+.2f} to {row['high']:+.2f}" if known else row["note"] or "–",
         f"{row['share']:.3f}" if known else "–",
         f"{row['p']:.4f}" if known else "–",
     ]

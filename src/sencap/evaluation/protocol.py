@@ -15,22 +15,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, learn_no_change, says_no_change
+from sencap.evaluation.bootstrap import FEWEST_PAIRS
 from sencap.evaluation.metrics import check
 from sencap.evaluation.reference_rows import Plan, ReferenceRow
 from sencap.evaluation.scoring import Scores, score_all
-from sencap.evaluation.statistics import SUBSETS, PairStatistics, System, members
+from sencap.evaluation.statistics import SUBSETS, Flags, PairStatistics, System, agree, as_flags, members
 
 PROTOCOLS = ("ids", "words")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
+_SHOWN = 5
+FLAGS_UNKNOWN = (
+    "Which pairs changed is not known: the data set has neither changeflag nor a known sentence of no change"
+)
 
 
 class Encoder(Protocol):
@@ -40,6 +45,9 @@ class Encoder(Protocol):
         """Ids of the words, without start or end; a word it does not know gets the unknown id."""
 
     def __len__(self) -> int: ...
+
+    def __contains__(self, word: object, /) -> bool:
+        """Whether a word has an id of its own."""
 
     @property
     def digest(self) -> str:
@@ -51,19 +59,14 @@ class CaptionedPair:
     """One pair as it is evaluated: words of its references and of the hypothesis, without start and end.
 
     log_prob: of the hypothesis, natural logarithm. changed: the pair's change flag, not what the hypothesis
-    says.
+    says; None where it is not known.
     """
 
     filename: str
     references: Sequence[Sequence[str]]
     hypothesis: Sequence[str]
     log_prob: float
-    changed: bool
-
-    @property
-    def told_changed(self) -> bool:
-        """Whether the hypothesis says that something changed: it is none of the five fixed sentences."""
-        return " ".join(self.hypothesis).lower() not in NO_CHANGE_SENTENCES
+    changed: bool | None
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,10 @@ class Evaluation:
     """What ``evaluate`` found; ``report`` turns it into a dictionary, Markdown and signatures.
 
     scores: protocol → subset → scores. pair_scores: per pair, protocol → scores. system: what the scores were
-    added up from, pair by pair. rows: the reference rows by name. confusion: truth → what the hypothesis says
-    → number of pairs. notes: what a reader has to know, such as why METEOR is missing.
+    added up from, pair by pair. rows: the reference rows by name. told: per pair whether the hypothesis says that
+    something changed, None where that cannot be told. change_accuracy, and confusion: truth → what the hypothesis
+    says → number of pairs; None where the flags are not known or it cannot be told what the hypotheses say.
+    notes: what a reader has to know, such as why METEOR is missing.
     """
 
     pairs: Sequence[CaptionedPair]
@@ -80,8 +85,9 @@ class Evaluation:
     pair_scores: Sequence[Mapping[str, Scores]]
     system: System
     rows: Mapping[str, ReferenceRow]
-    change_accuracy: float
-    confusion: Mapping[str, Mapping[str, int]]
+    told: Sequence[bool | None]
+    change_accuracy: float | None
+    confusion: Mapping[str, Mapping[str, int]] | None
     vocabulary_size: int
     vocabulary_digest: str
     notes: Sequence[str] = field(default_factory=tuple)
@@ -99,17 +105,31 @@ def texts(words: Sequence[str], protocol: str, encoder: Encoder) -> tuple[str, .
     return tuple(" ".join(words).lower().split())
 
 
-def confusion_table(pairs: Sequence[CaptionedPair]) -> dict[str, dict[str, int]]:
+def told_changed(
+    pairs: Sequence[CaptionedPair], encoder: Encoder, sentences: Collection[str] = ()
+) -> list[bool | None]:
+    """Whether each hypothesis says that something changed: it is no sentence of no change.
+
+    Such are the known ones (`says_no_change`) and ``sentences``, the data set's own. All are None if it cannot be
+    told: no hypothesis is one, and the vocabulary has the words of none that the unchanged pairs' references use.
+    """
+    told: list[bool | None] = [not says_no_change(pair.hypothesis, sentences) for pair in pairs]
+    if False in told:
+        return told
+    unchanged = [words for pair in pairs if pair.changed is False for words in pair.references]
+    known = [words for words in unchanged if says_no_change(words, sentences)]
+    if not unchanged:
+        known = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
+    sayable = any(all(word in encoder for word in words) for words in known)
+    return told if sayable else [None] * len(pairs)
+
+
+def confusion_table(changed: Sequence[bool], told: Sequence[bool]) -> dict[str, dict[str, int]]:
     """Truth → what the hypothesis says → pairs, over "changed" and "unchanged"."""
     table = {truth: {"changed": 0, "unchanged": 0} for truth in ("changed", "unchanged")}
-    for pair in pairs:
-        table[_name(pair.changed)][_name(pair.told_changed)] += 1
+    for truth, said in zip(changed, told, strict=True):
+        table[_name(truth)][_name(said)] += 1
     return table
-
-
-def change_accuracy(pairs: Sequence[CaptionedPair]) -> float:
-    """Share of pairs, 0..1, whose hypothesis tells change from no change rightly. Needs at least one pair."""
-    return sum(pair.changed == pair.told_changed for pair in pairs) / len(pairs)
 
 
 def _name(changed: bool) -> str:
@@ -135,23 +155,26 @@ def evaluate(
     Raises DataError when there is no pair, or a pair has no reference.
     """
     check([pair.hypothesis for pair in pairs], [pair.references for pair in pairs])
+    captions = [pair.references for pair in pairs]
     changed = [pair.changed for pair in pairs]
+    flags = as_flags(changed)
+    own_sentences = learn_no_change(captions, changed)
+    told = told_changed(pairs, encoder, own_sentences)
+    right = agree(flags, as_flags(told))
     sets, plans = [], []
     for protocol in PROTOCOLS:
-        references = [[texts(words, protocol, encoder) for words in pair.references] for pair in pairs]
-        sets.append(([texts(pair.hypothesis, protocol, encoder) for pair in pairs], references))
+        encode = partial(texts, protocol=protocol, encoder=encoder)
+        references = [[encode(words) for words in sentences] for sentences in captions]
+        sets.append(([encode(pair.hypothesis) for pair in pairs], references))
         if rows:
-            captions = [pair.references for pair in pairs]
-            plans.append(
-                Plan(captions, references, changed, partial(texts, protocol=protocol, encoder=encoder))
-            )
+            plans.append(Plan(captions, references, flags, encode, own_sentences))
     wanted = [one for plan in plans for one in plan.sets]
     scorings, note = score_all([*sets, *wanted], time_limit=time_limit)
     own, rest = scorings[: len(sets)], iter(scorings[len(sets) :])
-    flags = np.array(changed, dtype=np.bool_)
     each = [scoring.each() for scoring in own]
     found = [plan.finish([next(rest) for _ in plan.sets]) for plan in plans]
     names = list(found[0]) if found else []
+    judged = not np.isnan(right).any()
     return Evaluation(
         pairs=pairs,
         scores={
@@ -162,7 +185,7 @@ def evaluate(
         system=System(
             {p: PairStatistics.of(scoring, flags) for p, scoring in zip(PROTOCOLS, own, strict=True)},
             changed=flags,
-            right=np.array([pair.changed == pair.told_changed for pair in pairs]),
+            right=right,
         ),
         rows={
             name: ReferenceRow(
@@ -171,21 +194,79 @@ def evaluate(
             )
             for name in names
         },
-        change_accuracy=change_accuracy(pairs),
-        confusion=confusion_table(pairs),
+        told=told,
+        change_accuracy=float(right.mean()) if judged else None,
+        confusion=confusion_table(flags == 1, as_flags(told) == 1) if judged else None,
         vocabulary_size=len(encoder),
         vocabulary_digest=encoder.digest,
-        notes=_notes(pairs, note),
+        notes=_notes(pairs, flags, judged=judged, own_sentences=own_sentences, meteor=note),
     )
 
 
-def _notes(pairs: Sequence[CaptionedPair], meteor: str | None) -> list[str]:
+def _notes(
+    pairs: Sequence[CaptionedPair],
+    flags: Flags,
+    *,
+    judged: bool,
+    own_sentences: Sequence[str],
+    meteor: str | None,
+) -> list[str]:
     notes = [] if meteor is None else [f"No METEOR, and so no S*m: {meteor}"]
-    unchanged = [sorted(" ".join(words) for words in pair.references) for pair in pairs if not pair.changed]
-    if unchanged and all(captions == unchanged[0] for captions in unchanged):
+    notes += _notes_on_change(flags, judged=judged, own_sentences=own_sentences)
+    for subset in SUBSETS:
+        rows = members(flags, subset)
+        notes += _notes_on_subset(subset, [pairs[row] for row in rows])
+    references = [words for pair in pairs for words in pair.references]
+    if meteor is None and not any(says_no_change(words) for words in references):
         notes.append(
-            "CIDEr of the unchanged pairs by themselves is 0 by construction, whatever the hypotheses: they "
-            "all have the same references, and CIDEr gives no weight to what is said of every pair. "
-            "Their S*m can reach 75 at most."
+            "METEOR's stems, synonyms and paraphrases are English ones: for captions in another language it counts "
+            "equal words only, and some by mistake."
+        )
+    return notes
+
+
+def _notes_on_change(flags: Flags, *, judged: bool, own_sentences: Sequence[str]) -> list[str]:
+    """What is known of the change flags, and of the ways to say that nothing changed."""
+    if np.isnan(flags).any():
+        return [
+            f"{FLAGS_UNKNOWN}. So there are no scores of changed and unchanged pairs, no change accuracy, and no "
+            "rows of a perfect flag. Add changeflag (0 or 1) to each pair; see docs/data.md."
+        ]
+    notes = []
+    for subset in ("changed", "unchanged"):
+        if not members(flags, subset).size:
+            notes.append(
+                f"There is no {subset} pair: nothing here shows whether the captions tell change from no change."
+            )
+    new = [sentence for sentence in own_sentences if not says_no_change(sentence.split())]
+    if new:
+        shown = "; ".join(new[:_SHOWN]) + (f"; and {len(new) - _SHOWN} more" if len(new) > _SHOWN else "")
+        notes.append(
+            f"Sentences of no change learnt from the change flags, since no changed pair has them: {shown}."
+        )
+    if not judged:
+        notes.append(
+            "Whether a caption tells of a change is not known, so there is no change accuracy: no caption is a known "
+            "sentence of no change, and the vocabulary has the words of none that the unchanged pairs use."
+        )
+    return notes
+
+
+def _notes_on_subset(subset: str, pairs: Sequence[CaptionedPair]) -> list[str]:
+    """Why some pairs, scored by themselves, have no interval or no CIDEr."""
+    if not pairs:
+        return []
+    whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
+    notes = []
+    if len(pairs) < FEWEST_PAIRS:
+        notes.append(
+            f"No interval of {whose}: there are {len(pairs)}, and fewer than {FEWEST_PAIRS} say nothing of others."
+        )
+    first, *others = [sorted(" ".join(words) for words in pair.references) for pair in pairs]
+    if all(references == first for references in others):
+        reason = "they all have the same references" if others else "there is one pair"
+        notes.append(
+            f"CIDEr of {whose} is 0 by construction, whatever the hypotheses: {reason}, and CIDEr gives no weight "
+            "to what is said of every pair. Their S*m can reach 75 at most."
         )
     return notes

@@ -1,14 +1,18 @@
 """Rows that put a score in its place, computed on the very data that is evaluated.
 
-- ``constant``: the first of the fixed sentences for every pair.
+- ``constant``: one sentence of no change for every pair: the first of the five fixed ones, or the most frequent
+  of the data set's own where its unchanged pairs use none of the five.
 - ``perfect_flag``: told which pairs changed, and saying one sentence for the changed and one for the
-  others: the best two. The one for unchanged pairs is one of the five fixed sentences, the one for changed
+  others: the best two. The one for unchanged pairs is a sentence of no change, the one for changed
   pairs a reference caption of some changed pair. Best by S*m, or without METEOR by the mean of the three
   others, under each protocol by itself.
 - ``perfect_flag_fixed``: told which pairs changed, and saying ``TYPICAL_CHANGE`` for those: two sentences
   that no data chose, so that the row is the same one on every data set (74.4 under ``ids`` on LEVIR-CC's test).
+  Only where the five are in use: elsewhere the two are of another language or wording.
 - ``human``: one of a pair's captions, drawn at random (seeded), against its others. For an unchanged pair,
   whose captions are all fixed sentences, against all of them: every one of them is right.
+
+A row that cannot be had has no scores (each is None) and no sentences: without change flags there is only ``human``.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from sencap.evaluation.metrics import (
     rouge_l,
 )
 from sencap.evaluation.scoring import METRICS, Scores, Scoring, scores
+from sencap.evaluation.statistics import Flags, members
 
 HUMAN_SEED = 0
 """Seed of the draw of one caption per pair; with it the figures in SPEC are met."""
@@ -84,35 +89,45 @@ def _value(result: Scores) -> float:
 class Plan:
     """The reference rows of one protocol: what has to be scored, ``sets``, and what follows, ``finish``.
 
-    captions: the words of each pair's references. references: their tokens under the protocol. changed: the
-    pairs' change flags. encode: makes the tokens of a caption.
+    captions: the words of each pair's references. references: their tokens under the protocol. changed: (P,), the
+    pairs' change flags. encode: makes the tokens of a caption. own: the data set's own sentences of no change, the
+    most frequent first.
     """
 
     def __init__(
         self,
         captions: References,
         references: References,
-        changed: Sequence[bool],
+        changed: Flags,
         encode: Callable[[Sequence[str]], tuple[str, ...]],
+        own: Sequence[str] = (),
     ) -> None:
         self._references = references
         self._where = {
-            flag: [index for index, is_changed in enumerate(changed) if is_changed is flag]
-            for flag in (True, False)
+            True: members(changed, "changed").tolist(),
+            False: members(changed, "unchanged").tolist(),
         }
         self._bleu, self._cider = BleuReferences(references), CiderReferences(references)
-        fixed = {sentence: encode(sentence.split()) for sentence in NO_CHANGE_SENTENCES}
-        self._options = {False: fixed, True: self._finalists(captions, fixed)}
-        constant = encode(NO_CHANGE_SENTENCES[0].split())
-        typical = encode(TYPICAL_CHANGE.split())
-        self.sets: list[_Set] = [
-            ([constant] * len(references), references),
-            ([typical if flag else constant for flag in changed], references),
-        ]
-        self._human = human_set(references, changed)
-        if self._human is not None:
-            self.sets.append(self._human)
-        self._parts_from = len(self.sets)
+        five = _five_in_use([captions[index] for index in self._where[False]])
+        known = not np.isnan(changed).any()
+        no_change = dict.fromkeys([*five, *own[:FINALISTS]]) if known else {}
+        fixed = {sentence: encode(sentence.split()) for sentence in no_change}
+        self._constant = next(iter(fixed), None)
+        self._named: dict[str, _Set] = {}
+        self._options: dict[bool, dict[str, tuple[str, ...]]] = {}
+        if self._constant is not None:
+            constant = fixed[self._constant]
+            everywhere: list[Caption] = [constant] * len(references)
+            self._named["constant"] = (everywhere, references)
+            self._options = {False: fixed, True: self._finalists(captions, fixed)}
+            if five:
+                typical = encode(TYPICAL_CHANGE.split())
+                said: list[Caption] = [typical if flag else constant for flag in changed]
+                self._named["perfect_flag_fixed"] = (said, references)
+        human = human_set(references, changed)
+        if human is not None:
+            self._named["human"] = human
+        self.sets: list[_Set] = list(self._named.values())
         for flag, options in self._options.items():
             subset = [references[index] for index in self._where[flag]]
             self.sets += [([tokens] * len(subset), subset) for tokens in options.values() if subset]
@@ -175,12 +190,26 @@ class Plan:
         return _Part(scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), cider, meteor)
 
     def finish(self, scorings: Sequence[Scoring]) -> dict[str, tuple[Scores, Sentences]]:
-        """The rows by name, from the scorings of ``sets`` in their order.
+        """The rows by name, from the scorings of ``sets`` in their order; what cannot be had is all None."""
+        rows: dict[str, tuple[Scores, Sentences]] = {
+            name: (dict.fromkeys(METRICS), {"changed": None, "unchanged": None})
+            for name in ("constant", "perfect_flag", "perfect_flag_fixed", "human")
+        }
+        sentences: dict[str, tuple[str | None, str | None]] = {
+            "constant": (self._constant, self._constant),
+            "perfect_flag_fixed": (TYPICAL_CHANGE, self._constant),
+            "human": (None, None),
+        }
+        for name, scoring in zip(self._named, scorings, strict=False):
+            change, no_change = sentences[name]
+            rows[name] = (scoring.total(), {"changed": change, "unchanged": no_change})
+        if self._options:
+            rows["perfect_flag"] = self._perfect_flag(scorings[len(self._named) :])
+        return rows
 
-        ``human`` is all None where a changed pair has one reference only.
-        """
-        first = NO_CHANGE_SENTENCES[0]
-        rest = iter(scorings[self._parts_from :])
+    def _perfect_flag(self, scorings: Sequence[Scoring]) -> tuple[Scores, Sentences]:
+        """The best two of the sentences in question, from their scorings."""
+        rest = iter(scorings)
         best: dict[bool, list[tuple[str | None, _Part]]] = {}
         for flag, options in self._options.items():
             if not self._where[flag]:
@@ -198,26 +227,30 @@ class Plan:
             ),
             key=lambda found: found[0],
         )
-        human = dict.fromkeys(METRICS) if self._human is None else scorings[2].total()
-        return {
-            "constant": (scorings[0].total(), {"changed": first, "unchanged": first}),
-            "perfect_flag": (row, {"changed": said[0], "unchanged": said[1]}),
-            "perfect_flag_fixed": (scorings[1].total(), {"changed": TYPICAL_CHANGE, "unchanged": first}),
-            "human": (human, {"changed": None, "unchanged": None}),
-        }
+        return row, {"changed": said[0], "unchanged": said[1]}
 
 
-def human_set(references: References, changed: Sequence[bool]) -> _Set | None:
+def _five_in_use(unchanged: References) -> Sequence[str]:
+    """The five fixed sentences, or none of them where the references of the unchanged pairs hold none."""
+    said = {" ".join(words).lower() for captions in unchanged for words in captions}
+    if unchanged and said.isdisjoint(NO_CHANGE_SENTENCES):
+        return ()
+    return NO_CHANGE_SENTENCES
+
+
+def human_set(references: References, changed: Flags) -> _Set | None:
     """The human row's hypotheses and what each is scored against; None if a changed pair has one caption only.
 
-    Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a protocol.
+    Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a protocol. A pair that is not known
+    to be unchanged counts as changed.
     """
-    if any(flag and len(captions) < 2 for captions, flag in zip(references, changed, strict=True)):
+    unchanged = changed == 0
+    if any(not flag and len(captions) < 2 for captions, flag in zip(references, unchanged, strict=True)):
         return None
     draw = random.Random(HUMAN_SEED)
     said, against = [], []
-    for captions, flag in zip(references, changed, strict=True):
+    for captions, flag in zip(references, unchanged, strict=True):
         drawn = draw.randrange(len(captions))
         said.append(captions[drawn])
-        against.append([*captions[:drawn], *captions[drawn + 1 :]] if flag else captions)
+        against.append(captions if flag else [*captions[:drawn], *captions[drawn + 1 :]])
     return said, against

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 import sencap
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES
 from sencap.evaluation.bootstrap import RESAMPLES, intervals
 from sencap.evaluation.protocol import PROTOCOLS, Evaluation, data_digest
 from sencap.evaluation.scoring import METRICS
@@ -33,8 +32,8 @@ _ROW_TITLES = {
 def signatures(evaluation: Evaluation, beam: int, decision: str = "search") -> dict[str, str]:
     """The one-line signature of each protocol.
 
-    beam: hypotheses kept in the search, 1 for greedy. decision: what made a pair changed: the search's best
-    caption (``search``) or the model's probability of change (``probability``). Under ``words`` the
+    beam: hypotheses kept in the search, 1 for greedy. decision: what made a pair changed, not what was asked for:
+    the search's best caption (``search``) or the model's probability of change (``probability``). Under ``words`` the
     vocabulary takes no part in the scoring, and is ``none``.
     """
     counts = sorted({len(pair.references) for pair in evaluation.pairs})
@@ -86,14 +85,15 @@ def as_dict(
     logarithm. ``json.dumps(…, allow_nan=False)`` takes the result: a number that is not finite becomes None.
     resamples, seed: of the bootstrap that gives the intervals. The ``statistics`` of each pair are what
     comparing two reports needs; see ``statistics.PairStatistics``.
-    Raises SettingsError when there are too few resamples, or the seed is negative.
+    Raises SettingsError for a number of resamples or a seed out of its bounds.
     """
     report: dict[str, Any] = {protocol: evaluation.scores[protocol] for protocol in PROTOCOLS}
     report["reference_rows"] = {
         name: {**row.scores, "sentences": row.sentences} for name, row in evaluation.rows.items()
     }
     if evaluation.rows:
-        report["reference_rows"]["constant"]["sentence"] = NO_CHANGE_SENTENCES[0]
+        constant = evaluation.rows["constant"]
+        report["reference_rows"]["constant"]["sentence"] = constant.sentences["words"]["changed"]
     report["change_accuracy"] = evaluation.change_accuracy
     report["confusion"] = evaluation.confusion
     report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
@@ -104,7 +104,7 @@ def as_dict(
             "hypothesis": " ".join(pair.hypothesis),
             "log_prob": pair.log_prob,
             "changed": pair.changed,
-            "told_changed": pair.told_changed,
+            "told_changed": evaluation.told[index],
             "scores": evaluation.pair_scores[index],
             "statistics": {protocol: kept[index] for protocol, kept in rows.items()},
         }
@@ -148,7 +148,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         "# Evaluation",
         "",
         f"Scores × 100, with {100 * method['level']:.0f} % intervals ({method['name']}, "
-        f"{method['resamples']:,} resamples). Two systems are compared by `sencap compare`, not by whether "
+        f"{method['resamples']:,} resamples); a dash: none of so few pairs, or of a score that no resample changes. "
+        "Two systems are compared by `sencap compare`, not by whether "
         "their intervals overlap.",
         "",
     ]
@@ -156,7 +157,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         lines += [f"## Protocol `{protocol}`", "", *_score_table(report, protocol), ""]
         lines += [f"`{report['signatures'][protocol]}`", ""]
     lines += _sentences(report)
-    lines += ["## Change or no change", "", *_confusion(report), ""]
+    if report["change_accuracy"] is not None:
+        lines += ["## Change or no change", "", *_confusion(report), ""]
     lines += _facts(report)
     if report["notes"]:
         lines += ["## Notes", "", *(f"- {note}" for note in report["notes"]), ""]
@@ -166,11 +168,15 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 def _score_table(report: Mapping[str, Any], protocol: str) -> list[str]:
     rows = []
     for subset in SUBSETS:
+        if all(score is None for score in report[protocol][subset].values()):
+            continue  # a subset without pairs
         title = "**all pairs**" if subset == "all" else f"{subset} pairs"
         rows.append([title, *(number(report[protocol][subset][metric]) for metric in METRICS)])
         bounds = report["intervals"][protocol][subset]
         rows.append(["interval", *(_bounds(bounds[metric]) for metric in METRICS)])
     for name, row in report["reference_rows"].items():
+        if all(score is None for score in row[protocol].values()):
+            continue  # a row that cannot be had
         title = f"*{_ROW_TITLES.get(name, name)}*"
         rows.append([title, *(number(row[protocol][metric]) for metric in METRICS)])
     return table(["", *(metric.replace("*", "\\*") for metric in METRICS)], rows)
@@ -192,10 +198,10 @@ def _confusion(report: Mapping[str, Any]) -> list[str]:
         [f"{truth} pairs", str(counts[truth]["changed"]), str(counts[truth]["unchanged"])]
         for truth in ("changed", "unchanged")
     ]
-    low, high = (100 * bound for bound in report["intervals"]["change_accuracy"]["all"])
+    bounds = report["intervals"]["change_accuracy"]["all"]
+    interval = f"interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}" if bounds else "no interval"
     return [
-        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} pairs "
-        f"(interval {low:.1f} to {high:.1f}).",
+        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} pairs ({interval}).",
         "",
         *table(["", "caption says: changed", "caption says: no change"], rows),
     ]

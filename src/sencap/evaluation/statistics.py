@@ -18,24 +18,45 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sencap.errors import ShapeError
+from sencap.errors import DataError, ShapeError
 from sencap.evaluation.meteor import COLUMNS, meteor_from_statistics, summable
 from sencap.evaluation.metrics import ORDERS, CiderReferences, Floats, bleu_from_statistics
 from sencap.evaluation.scoring import METRICS, Scoring
 
 SUBSETS = ("all", "changed", "unchanged")
+LARGEST = 10**9
+"""No count of a pair's n-grams or words is larger."""
 ACCURACY = "change accuracy"
 """The name of the share of pairs whose caption tells change from no change rightly."""
 
-Flags: TypeAlias = npt.NDArray[np.bool_]
+Flags: TypeAlias = Floats
+"""Per pair 1 for yes, 0 for no, NaN for not known: a pair that is neither changed nor unchanged."""
 Indices: TypeAlias = npt.NDArray[np.intp]
 
 
+def as_flags(values: Sequence[bool | None]) -> Flags:
+    """Yes, no or None (not known) per pair as an array; one that is not known makes all of them so.
+
+    Scores of some changed pairs and not of others would say nothing of either.
+    """
+    flags = np.array(values, dtype=np.float64)  # None becomes NaN
+    if np.isnan(flags).any():
+        flags[:] = np.nan
+    return flags
+
+
+def agree(one: Flags, other: Flags) -> Flags:
+    """Per pair whether two flags are equal, as 1 or 0; NaN where one of them is not known."""
+    known = ~np.isnan(one) & ~np.isnan(other)
+    return np.where(known, one == other, np.nan)
+
+
 def members(changed: Flags, subset: str) -> Indices:
-    """The indices of the pairs of a subset of SUBSETS, in their order."""
+    """The indices of the pairs of a subset of SUBSETS, in their order; with flags not known only "all" has any."""
     if subset == "all":
         return np.arange(len(changed))
-    return np.flatnonzero(changed if subset == "changed" else ~changed)
+    wanted = 1 if subset == "changed" else 0
+    return np.flatnonzero(changed == wanted)
 
 
 @dataclass(frozen=True)
@@ -66,11 +87,12 @@ class PairStatistics:
     def of(cls, scoring: Scoring, changed: Flags) -> PairStatistics:
         """The statistics of a scoring; changed: (P,), the pairs' change flags."""
         cider = np.zeros((len(changed), 2))
-        for column, subsets in enumerate((("all",), ("changed", "unchanged"))):
-            for rows in (members(changed, subset) for subset in subsets):
-                if rows.size:
-                    weighed = CiderReferences([scoring.references[row] for row in rows])
-                    cider[rows, column] = weighed.score([scoring.hypotheses[row] for row in rows])
+        for subset in SUBSETS:
+            column = int(subset != "all")
+            rows = members(changed, subset)
+            if rows.size:
+                weighed = CiderReferences([scoring.references[row] for row in rows])
+                cider[rows, column] = weighed.score([scoring.hypotheses[row] for row in rows])
         return cls(scoring.bleu, scoring.rouge, cider, scoring.meteor)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -87,12 +109,13 @@ class PairStatistics:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> PairStatistics:
-        """The inverse of ``rows``. Raises KeyError, TypeError or ValueError (ShapeError) on anything else."""
-        with_meteor = all(row["meteor"] is not None for row in rows)
-        arrays = {
-            name: np.array([row[name] for row in rows], dtype=np.float64)
-            for name in ("bleu", "rouge", "cider", *(("meteor",) if with_meteor else ()))
-        }
+        """The inverse of ``rows``.
+
+        Raises DataError or ShapeError on anything else: what is missing, or no number from 0 to a billion.
+        """
+        with_meteor = all(row.get("meteor") is not None for row in rows)
+        names = ("bleu", "rouge", "cider", "meteor") if with_meteor else ("bleu", "rouge", "cider")
+        arrays = {name: _numbers(rows, name) for name in names}
         return cls(arrays["bleu"], arrays["rouge"], arrays["cider"], arrays.get("meteor"))
 
     def scores(self, chosen: Indices, weights: Floats, *, own_kind: bool) -> Floats:
@@ -115,6 +138,21 @@ class PairStatistics:
         return result
 
 
+def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
+    """What each row has under a name, a number or a list of them, as one array; DataError if it is anything else."""
+    missing = next((index for index, row in enumerate(rows) if name not in row), None)
+    if missing is not None:
+        raise DataError(f"the statistics of pair {missing} have no {name!r}")
+    try:
+        found = np.array([row[name] for row in rows])
+    except ValueError as error:  # lists of unequal lengths
+        raise DataError(f"the statistics {name!r} are not of one length") from error
+    # texts, nulls and whole numbers without end have other kinds; NaN is not within the bounds
+    if found.dtype.kind not in "iuf" or not ((found >= 0) & (found <= LARGEST)).all():
+        raise DataError(f"the statistics {name!r} are not all numbers from 0 to {LARGEST:,}")
+    return found.astype(np.float64)
+
+
 def _short(numbers: Floats) -> list[float | int]:
     """Counts as integers: shorter in a file, and the same when read again."""
     return [int(number) if number == int(number) else float(number) for number in numbers]
@@ -125,7 +163,7 @@ class System:
     """What one report knows of a system, pair by pair.
 
     protocols: protocol → statistics. changed: (P,), the pairs' change flags. right: (P,), whether the caption
-    tells change from no change rightly.
+    tells change from no change rightly. Both are NaN where that is not known.
     """
 
     protocols: Mapping[str, PairStatistics]
