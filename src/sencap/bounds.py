@@ -45,6 +45,8 @@ BOUNDS: Mapping[str, Bound] = {
     "crop": Bound(32, 4096),
     "stride": Bound(1, 1_000_000),
     "places_per_file": Bound(1, 1_000_000),
+    "black": Bound(0, 65_534, "values have 16 bits"),
+    "white": Bound(1, 65_535, "values have 16 bits"),
     # what a model is made of
     "vocabulary_size": Bound(5, 1_000_000, "no language of captions has more words"),
     "minimum_count": Bound(1, 10**9),
@@ -88,3 +90,20 @@ def check_numbers(**values: Any) -> None:
     """`check_number` for each of several; names are those of `BOUNDS`."""
     for name, value in values.items():
         check_number(name, value)
+
+
+def check_shares(**shares: float) -> None:
+    """Refuse shares of a whole that are not from 0 up to 1 (1 excluded), or that leave nothing of it.
+
+    >>> check_shares(val=0.1, test=0.1)
+
+    Raises:
+        SettingsError: with the name and the value.
+    """
+    for name, share in shares.items():
+        is_number = isinstance(share, int | float) and not isinstance(share, bool)
+        if not (is_number and 0 <= share < 1):
+            raise SettingsError(f"{name}={share} must be a share of the pairs: 0 or more, less than 1")
+    if sum(shares.values()) >= 1:
+        told = " and ".join(f"{name}={share}" for name, share in shares.items())
+        raise SettingsError(f"{told} leave nothing to train on; lower them")

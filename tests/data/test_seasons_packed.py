@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import json
+import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +34,9 @@ from sencap.data.seasons import (
     packing,
     verify,
 )
-from sencap.errors import DataError, SettingsError
+from sencap.data.seasons.packed import index_hash, read_index
+from sencap.data.synthetic import write_dataset
+from sencap.errors import DataError, OutputError, SettingsError
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "ssl4eo_v1_0"
 CHILD = """
@@ -109,15 +115,15 @@ def test_reading_maps_the_file_and_cannot_change_it(dated: Path, tmp_path: Path)
 
 def test_other_sizes_are_cut_to_a_square_and_resized(tmp_path: Path) -> None:
     for day in ("2020-01-01", "2020-07-01"):
-        picture = np.zeros((40, 100, 3), np.uint8)
-        picture[:, 30:50], picture[:, 50:70] = 50, 200  # the central square: left half 50, right half 200
+        picture = np.zeros((64, 160, 3), np.uint8)
+        picture[:, 48:80], picture[:, 80:112] = 50, 200  # the central square: left half 50, right half 200
         (tmp_path / "d" / "x").mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "d" / "x" / f"{day}.png")
-    pack(FolderPlaces(tmp_path / "d"), tmp_path / "packed", size=20)
+    pack(FolderPlaces(tmp_path / "d"), tmp_path / "packed", size=32)
     image = PackedPlaces(tmp_path / "packed").read(0).images[0]
-    assert image.shape == (3, 20, 20)
-    assert (image[:, :, :9] == 50).all()
-    assert (image[:, :, 11:] == 200).all()
+    assert image.shape == (3, 32, 32)
+    assert (image[:, :, :15] == 50).all()
+    assert (image[:, :, 17:] == 200).all()
 
 
 def test_every_changed_byte_is_found(dated: Path, tmp_path: Path) -> None:
@@ -141,6 +147,94 @@ def test_every_changed_byte_is_found(dated: Path, tmp_path: Path) -> None:
     index.write_text(text[:50], encoding="utf-8")
     with pytest.raises(DataError, match="damaged"):
         PackedPlaces(out)
+    file.write_bytes(content[:10] + b"(" + content[11:])  # of the line that tells shape and type
+    index.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="is damaged: delete the folder"):
+        PackedPlaces(out).read(3)
+
+
+def rewritten(index: Path, **changes: object) -> None:
+    """Change an index, and its hash with it, as a stranger could."""
+    content = json.loads(index.read_text(encoding="utf-8")) | changes
+    content["sha256"] = index_hash(content)
+    index.write_text(json.dumps(content), encoding="utf-8")
+
+
+FILE = {"file": "images-00000.npy", "names": ["a"], "dates": [["2020-01-01", "2020-06-01"]], "images": 2}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": "48"},
+        {"size": 10**9},
+        {"places": 2},
+        {"images": None},
+        {"missing": []},
+        {"left_out": "none"},
+        {"source": 3},
+        {"files": {}},
+        {"files": None},
+        {"files": [FILE | {"file": "../images-00000.npy"}]},
+        {"files": [FILE | {"file": 7}]},
+        {"files": [FILE | {"names": [3]}]},
+        {"files": [FILE | {"names": "a"}], "places": 1, "images": 3},
+        {"files": [FILE | {"dates": [["2020-01-01", "2020-13-01"]]}]},
+        {"files": [FILE | {"dates": [["2020-01-01"]]}]},
+        {"files": [FILE | {"dates": [[1, 2]]}]},
+        {"files": [{"file": "images-00000.npy"}]},
+    ],
+)
+def test_an_index_of_other_content_is_told_though_its_hash_is_right(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    write_index(tmp_path / "index.json")
+    rewritten(tmp_path / "index.json", **changes)
+    with pytest.raises(DataError, match=r"does not hold what .* holds; delete the folder"):
+        read_index(tmp_path)
+
+
+def write_index(file: Path) -> None:
+    """The index of one place, as a pack writes it."""
+    index = {
+        "format": "sencap-packed-1", "size": 48, "places": 1, "images": 2, "missing": {}, "left_out": {},
+        "source": {}, "files": [FILE],
+    }  # fmt: skip
+    file.write_text(json.dumps(index), encoding="utf-8")
+    rewritten(file)
+    assert read_index(file.parent)["places"] == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"format": 3}', "{}", "[" * 100_000, "\x00", "\xe9"])
+def test_a_damaged_index_is_told_with_what_to_delete(text: str, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"index\.json .*(delete the folder|this sencap reads)"):
+        open_places(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 100_000, "\xe9", '{"size": 48}'])
+@pytest.mark.parametrize("form", ["pack", "synth"])
+def test_a_damaged_note_is_told_with_what_to_do(form: str, text: str, tmp_path: Path) -> None:
+    note = tmp_path / {"pack": "pack.json", "synth": "synthetic.json"}[form]
+    note.write_bytes(text.encode("latin-1"))
+    run = {
+        "pack": lambda: pack(SyntheticPlaces(2, size=32), tmp_path, size=32),
+        "synth": lambda: write_dataset(tmp_path, pairs=10, workers=1, progress=False),
+    }[form]
+    with pytest.raises(DataError, match=r"delete the folder|other settings \("):
+        run()
+    assert [path.name for path in tmp_path.iterdir()] == [note.name]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"images": 2}', "\x00"])
+def test_a_damaged_list_of_a_part_only_costs_the_part(dated: Path, tmp_path: Path, text: str) -> None:
+    out = tmp_path / "packed"
+    pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    whole = hashes(out)
+    (out / "index.json").unlink()
+    (out / "images-00000.json").write_text(text, encoding="utf-8")
+    pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    assert hashes(out) == whole
 
 
 def test_a_stopped_run_goes_on_and_what_is_done_stays(
@@ -185,7 +279,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(tmp_path: Path
     assert not (out / "index.json").is_file()
     with pytest.raises(DataError, match="not packed to the end"):
         PackedPlaces(out)
-    before = {file.name: file.stat().st_mtime_ns for file in sorted(out.glob("*.npy"))}
+    before = {file.name: file.stat().st_mtime_ns for file in sorted(out.glob("images-*.npy"))}
     assert len(before) >= 2
     places = SyntheticPlaces(40, size=32)
     report = pack(places, out, size=32, places_per_file=3)
@@ -196,23 +290,26 @@ def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(tmp_path: Path
     packed.verify()
     for index in (0, 5, 6, 39):
         assert np.array_equal(packed.read(index).images, places.read(index).images)
-    assert not list(out.glob("*.partial"))
+    assert not list(out.glob(".*"))
 
 
-def test_a_script_without_a_guard_is_told_and_does_not_hang(tmp_path: Path) -> None:
+def test_a_script_without_a_guard_packs_in_several_processes(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text(
+        "import os\n"
         "from sencap.data.seasons import SyntheticPlaces, pack\n"
+        f"print('run by', os.getpid())\n"
         "places = SyntheticPlaces(4, size=32)\n"
         "places.ballast = bytes(1_000_000)  # more than a pipe holds\n"
         f"pack(places, {str(tmp_path / 'packed')!r}, size=32, workers=2)\n",
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.returncode == 1
-    assert "has no `if __name__ == '__main__':`" in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("run by") == 1
+    assert len(PackedPlaces(tmp_path / "packed")) == 4
 
 
 def test_a_folder_of_other_places_or_settings_is_left_alone(dated: Path, tmp_path: Path) -> None:
@@ -226,9 +323,9 @@ def test_a_folder_of_other_places_or_settings_is_left_alone(dated: Path, tmp_pat
     (tmp_path / "other" / "mine.txt").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="holds something else"):
         pack(FolderPlaces(dated), tmp_path / "other")
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(SettingsError, match="is a file"):
         pack(FolderPlaces(dated), tmp_path / "other" / "mine.txt")
-    with pytest.raises(SettingsError, match="workers=-1"):
+    with pytest.raises(SettingsError, match="workers is -1"):
         pack(FolderPlaces(dated), tmp_path / "new", workers=-1)
 
 
@@ -237,7 +334,7 @@ def test_a_full_disk_is_told_before_it_is_full(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000))
-    with pytest.raises(DataError, match="GB left"):
+    with pytest.raises(OutputError, match="GB left; make room"):
         pack(FolderPlaces(dated), tmp_path / "packed", size=48)
 
 
@@ -251,7 +348,7 @@ def test_a_source_without_any_readable_place_is_refused(dated: Path, tmp_path: P
 def test_a_part_without_places_and_what_a_kill_left_behind_leave_no_file(dated: Path, tmp_path: Path) -> None:
     out = tmp_path / "packed"
     out.mkdir()
-    (out / "images-00000.npy.77.partial").write_bytes(b"half")
+    (out / ".images-00000.77.new.npy").write_bytes(b"half")
     pack(FolderPlaces(dated), out, size=48, places_per_file=1)
     numbers = (0, 1, 2, 4, 5)  # p3 cannot be read
     assert sorted(hashes(out)) == [*(f"images-{n:05d}.npy" for n in numbers), "index.json", "pack.json"]
@@ -260,9 +357,9 @@ def test_a_part_without_places_and_what_a_kill_left_behind_leave_no_file(dated: 
 
 def test_packing_from_the_packed_form_to_a_smaller_one(dated: Path, tmp_path: Path) -> None:
     pack(FolderPlaces(dated), tmp_path / "large", size=48)
-    pack(open_places(tmp_path / "large"), tmp_path / "small", size=16)
+    pack(open_places(tmp_path / "large"), tmp_path / "small", size=32)
     small = PackedPlaces(tmp_path / "small")
-    assert small.read(1).images.shape == (4, 3, 16, 16)
+    assert small.read(1).images.shape == (4, 3, 32, 32)
     assert small.dates(0) == (datetime.date(2021, 1, 11), datetime.date(2021, 2, 11))
 
 
@@ -374,3 +471,153 @@ def test_every_other_source_can_be_packed_too(source: str, workers: int, tmp_pat
     assert len(packed) == len(places) == report.places > 1
     for index in range(len(places)):
         assert np.array_equal(packed.read(index).images, places.read(index).images)
+
+
+# -- numbers, outputs, disks -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--stride", "0"], "stride is 0"),
+        (["--stride", "-1"], "stride is -1"),
+        (["--size", "0"], "size is 0"),
+        (["--size", "5000"], "size is 5000"),
+        (["--size", "1e9"], "size"),
+        (["--workers", "-1"], "workers is -1"),
+        (["--workers", "10000"], "workers is 10000"),
+        (["--black", "-1"], "black is -1"),
+        (["--white", "0"], "white is 0"),
+        (["--white", "65536"], "white is 65536"),
+        (["--black", "500", "--white", "500"], "black < white"),
+        (["--black", "500", "--white", "100"], "black < white"),
+        (["--black", "20000"], "black < white"),
+        (["--dates", ""], "dates is empty"),
+        (["--dates", ","], "'' is no date"),
+        (["--bands", "0,1,2"], "three numbers from 1"),
+        (["--bands=-1,1,2"], "three numbers from 1"),
+        (["--bands", "1,2"], "three numbers from 1"),
+        (["--kind", "serie"], "did you mean 'series'"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_before_anything_is_written(
+    flags: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rasterio", reason="series need the extra geo (rasterio)")
+    source = two_rasters(tmp_path)
+    kind = [] if "--kind" in flags else ["--kind", "series"]
+    assert main(["pack", str(source), str(tmp_path / "out"), *kind, *flags]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("synthetic:0", "count=0"),
+        ("synthetic:1000000000000", "count=1000000000000"),
+        ("synthetic:" + "9" * 5000, "must be synthetic:COUNT"),
+        ("synthetic:-1", "must be synthetic:COUNT"),
+        ("synthetic:3:4294967296", "seed is 4294967296"),
+        ("synthetic:3:-1", "must be synthetic:COUNT"),
+        ("synthetic:", "must be synthetic:COUNT"),
+    ],
+)
+def test_a_synthetic_source_that_cannot_be_is_refused(
+    source: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pack", source, str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error) < 300
+
+
+def test_from_python_numbers_are_refused_likewise(dated: Path, tmp_path: Path) -> None:
+    from sencap.verbs.pack import pack as pack_source
+
+    for name, value in (("stride", 0), ("size", 0), ("workers", 10_000), ("black", -1), ("size", 48.0)):
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(SettingsError, match=f"{name} is {value}"):
+            pack_source(dated, tmp_path / "out", **given)
+    with pytest.raises(SettingsError, match="places_per_file is 0"):
+        pack(FolderPlaces(dated), tmp_path / "out", places_per_file=0)
+    assert not (tmp_path / "out").exists()
+
+
+def two_rasters(folder: Path) -> Path:
+    for day in ("2020-01-01", "2020-07-01"):
+        image = np.random.default_rng(1).integers(1, 255, (64, 64, 3), dtype=np.uint8)
+        (folder / "rasters").mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / "rasters" / f"{day}.png")
+    return folder / "rasters"
+
+
+@pytest.mark.parametrize("verb", ["pack", "synth"])
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere", "locked"])
+def test_a_folder_that_cannot_be_written_is_refused_before_work(
+    verb: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if place.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("needs /proc")
+    if place == "locked" and os.access(tmp_path / "locked", os.W_OK):
+        pytest.skip("root may write everywhere")
+    out = str(tmp_path / place)  # an absolute place stays as it is
+    words = {"pack": ["pack", "synthetic:2", out], "synth": ["synth", out, "--pairs", "10"]}[verb]
+    assert main([*words, "--quiet", "--workers", "1"]) == 2
+    assert re.search("is a file; name a folder|cannot be written", capsys.readouterr().err)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("out", [".", "packed", "p1/packed"])
+def test_a_pack_inside_its_source_is_refused(out: str, dated: Path) -> None:
+    before = sorted(dated.rglob("*"))
+    from sencap.verbs.pack import pack as pack_source
+
+    with pytest.raises(SettingsError, match="lies inside the source"):
+        pack_source(dated, dated / out)
+    assert sorted(dated.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("verb", "workers"), [("pack", "1"), ("synth", "2")])
+def test_a_full_disk_ends_with_a_word_and_the_same_command_goes_on(
+    verb: str, workers: str, tmp_path: Path
+) -> None:
+    """A limit on the size of a file stands for a disk that fills: the system refuses to write more."""
+    resource = pytest.importorskip("resource", reason="needs limits of POSIX")
+    out = tmp_path / "out"
+    words = {
+        "pack": ["pack", "synthetic:3", str(out), "--size", "64"],
+        "synth": ["synth", str(out), "--pairs", "10"],
+    }[verb]
+    command = [sys.executable, "-m", "sencap", *words, "--quiet", "--workers", workers]
+    limit = 60_000  # a scene's PNG has more, and so have two packed places
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"sencap: error: \S+ cannot be written \(File too large\); .*\n", done.stderr)
+    images = [path for path in out.rglob("*") if path.suffix in (".png", ".npy")]
+    assert not [path for path in images if path.name.startswith(".")]
+    assert verb == "synth" or not images
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_no_room_for_the_last_files_is_told(
+    number: int, dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, fsync = FolderPlaces(dated), os.fsync
+
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"images-00000.npy cannot be written .*make room"):
+        pack(places, tmp_path / "out", size=48)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pack.json"]
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert pack(places, tmp_path / "out", size=48).places == 5

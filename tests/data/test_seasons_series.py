@@ -109,7 +109,7 @@ def test_another_projection_is_brought_to_the_first_ones_grid(tmp_path: Path) ->
             resampling=Resampling.bilinear,
         )
     write(tmp_path / f"{DAYS[1]}.tif", degrees, crs="EPSG:4326", transform=transform, nodata=0)
-    places = SeriesPlaces(tmp_path, size=24, empty=0.0)
+    places = SeriesPlaces(tmp_path, size=32, empty=0.0)
     assert len(places) >= 4
     for place in places:
         assert np.abs(place.images[0].astype(int) - place.images[1]).max() <= 3
@@ -201,11 +201,42 @@ def test_rasters_without_a_projection_must_have_one_size(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"size": 0}, {"stride": -1}, {"empty": 1.5}, {"bands": [1, 2]}, {"bands": [0, 1, 2]}]
+    "wrong",
+    [
+        {"size": 0},
+        {"stride": -1},
+        {"stride": 0},
+        {"empty": float("nan")},
+        {"empty": 1.5},
+        {"bands": [1, 2]},
+        {"bands": [0, 1, 2]},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(shifted: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         SeriesPlaces(shifted, **({"size": 32} | wrong))
+
+
+def test_dates_that_no_raster_has_are_told(shifted: Path) -> None:
+    chosen = [datetime.date.fromisoformat(day) for day in (*DAYS[:2], "2019-03-02")]
+    with pytest.raises(
+        SettingsError, match=r"no raster of 2019-03-02; .* are 2019-03-01, 2019-07-01, 2019-11"
+    ):
+        SeriesPlaces(shifted, size=32, dates=chosen)
+
+
+def test_a_band_that_no_raster_has_is_told_once_and_not_for_each_cell(shifted: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        SeriesPlaces(shifted, size=32, stride=1, bands=[1, 2, 99])
+    assert str(caught.value).count("it has 3 bands, but R, G and B are to be [1, 2, 99]") == len(DAYS)
+
+
+def test_more_cells_than_any_source_has_are_refused_before_they_are_read(
+    shifted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sencap.data.seasons.series._MOST_CELLS", 100)
+    with pytest.raises(SettingsError, match=r"stride=1 cut \S+ into 1,911 cells, .* give a larger stride"):
+        SeriesPlaces(shifted, size=32, stride=1)
 
 
 def test_a_series_can_be_pickled_and_names_the_extra_it_needs(

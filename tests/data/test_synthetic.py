@@ -291,7 +291,7 @@ def test_a_killed_run_continues_and_keeps_whole_images(dataset: Path, tmp_path: 
     (folder / "train_000001.png").unlink()
     broken = folder / "train_000002.png"
     broken.write_bytes(broken.read_bytes()[:900])
-    (folder / "train_000003.png.77.partial").write_bytes(b"half")
+    (folder / ".train_000003.77.new.png").write_bytes(b"half")
     kept = (folder / "train_000004.png").stat().st_mtime_ns
     write_dataset(out, workers=1, **TINY)  # type: ignore[arg-type]
     assert hashes(out) == hashes(dataset)
@@ -303,7 +303,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds something else"):
         write_dataset(tmp_path, pairs=10, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(SettingsError, match="is a file"):
         write_dataset(tmp_path / "thesis.tex", pairs=10, progress=False)
 
 
@@ -317,12 +317,16 @@ def test_a_data_set_of_other_settings_is_refused(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pairs": 9}, "pairs=9 is too few"),
+        ({"pairs": 9}, "pairs is 9"),
         ({"pairs": 20, "val": 1.0}, "val=1.0"),
         ({"pairs": 20, "test": -0.1}, "test=-0.1"),
         ({"pairs": 20, "val": 0.5, "test": 0.5}, "nothing to train on"),
-        ({"pairs": 20, "seed": -1}, "seed=-1"),
-        ({"pairs": 20, "workers": -2}, "workers=-2"),
+        ({"pairs": 20, "seed": -1}, "seed is -1"),
+        ({"pairs": 20, "seed": 2**32}, "seed is 4294967296"),
+        ({"pairs": 20, "workers": -2}, "workers is -2"),
+        ({"pairs": 20, "workers": 10_000}, "workers is 10000"),
+        ({"pairs": 10**12}, "pairs is 1000000000000"),
+        ({"pairs": 20.5}, "pairs is 20.5"),
         ({"pairs": 20, "val": float("nan")}, "val=nan"),
     ],
 )

@@ -6,7 +6,9 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sencap.bounds import check_numbers
 from sencap.errors import SettingsError
+from sencap.files import check_output_folder
 
 if TYPE_CHECKING:
     from sencap.data.seasons import PlacesReport
@@ -85,8 +87,12 @@ def pack(
     from sencap.data.seasons import pack as pack_places
     from sencap.data.seasons import verify as verify_packed
 
+    check_numbers(size=size, stride=stride, black=black, white=white, workers=workers)
+    check_output_folder("out", out)
     scale = {name: value for name, value in (("black", black), ("white", white)) if value is not None}
     found = recognise(source) if kind == "auto" else kind
+    if found != "synthetic":
+        _check_outside(Path(source), Path(out))
     places = open_places(
         source,
         kind=found,
@@ -102,6 +108,15 @@ def pack(
     if verify:
         verify_packed(out, progress=progress)
     return report
+
+
+def _check_outside(source: Path, out: Path) -> None:
+    """Refuse, before the source is listed, a folder that would become a part of it."""
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise SettingsError(
+            f"out={out} lies inside the source {source}, which would then hold other things the next time it is "
+            "read; name a folder outside of it"
+        )
 
 
 def _date(text: str) -> datetime.date:

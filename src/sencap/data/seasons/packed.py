@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from sencap.bounds import check_number
 from sencap.data.seasons.contract import Places, PlacesReport, SeasonalImages
 from sencap.errors import DataError
+from sencap.json_files import read_json, shown
 
 INDEX, NOTE = "index.json", "pack.json"
 FORMAT = "sencap-packed-1"
+LARGEST_INDEX = 1024  # megabytes; that of all SSL4EO-S12 has 30
 _BLOCK = 1 << 22  # bytes hashed at once
 
 
@@ -61,7 +65,8 @@ class PackedPlaces(Places):
             file = self.root / part["file"]
             if not file.is_file() or file.stat().st_size != part["bytes"]:
                 raise DataError(
-                    f"{file} is missing or cut off ({part['bytes']} bytes expected): pack it again"
+                    f"{file} is missing or cut off ({part['bytes']} bytes expected): delete the folder "
+                    f"{self.root} and pack it again"
                 )
 
     def __len__(self) -> int:
@@ -115,7 +120,12 @@ class PackedPlaces(Places):
         if number not in self._maps:
             part = self.index["files"][number]
             file = self.root / part["file"]
-            mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+            try:
+                mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError, SyntaxError) as error:  # of its first line
+                raise DataError(
+                    f"{file} is damaged: delete the folder {self.root} and pack it again"
+                ) from error
             if mapped.shape != (part["images"], 3, self.size, self.size) or mapped.dtype != np.uint8:
                 raise DataError(f"{file} holds {mapped.dtype} {mapped.shape}, not what its index says")
             self._maps[number] = np.asarray(mapped)
@@ -144,16 +154,45 @@ def read_index(root: Path) -> dict[str, Any]:
         if (root / NOTE).is_file():
             raise DataError(f"{root} is not packed to the end: give the same `sencap pack` command again")
         raise DataError(f"{root} is no packed folder: it has no {INDEX}")
+    again = f"delete the folder {root} and pack it again"
     try:
-        index: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if index["format"] != FORMAT:
-            raise DataError(f"{file} has the format {index['format']!r}; this sencap reads {FORMAT!r}")
-        right = index["sha256"] == index_hash(index)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is no index of a packed folder, or damaged ({error!r})") from error
-    if not right:
-        raise DataError(f"{file} was changed after it was written: pack the folder again")
+        index = read_json(file, most_megabytes=LARGEST_INDEX, error=DataError)
+    except DataError as error:
+        raise DataError(f"{error}: the index is damaged; {again}") from error
+    if not isinstance(index, dict) or "format" not in index:
+        raise DataError(f"{file} is no index of a packed folder, or damaged; {again}")
+    if index["format"] != FORMAT:
+        raise DataError(f"{file} has the format {shown(index['format'])}; this sencap reads {FORMAT!r}")
+    if index.get("sha256") != index_hash(index):
+        raise DataError(f"{file} was changed after it was written; {again}")
+    if not _is_index(index):
+        raise DataError(f"{file} does not hold what the index of a packed folder holds; {again}")
     return index
+
+
+def _is_index(index: Mapping[str, Any]) -> bool:
+    """Whether an index has the entries that a pack writes, of their kinds; a hash alone can be made by anybody."""
+    try:
+        check_number("size", index["size"])
+        images = sum(part["images"] for part in index["files"])
+        places = sum(len(part["names"]) for part in index["files"])
+        whole = all(_is_part(part) for part in index["files"])
+        known = isinstance(index["source"], dict) and isinstance(index["missing"], dict)
+        known = known and isinstance(index["left_out"], dict)
+    except (KeyError, TypeError, ValueError):  # a SettingsError is a ValueError
+        return False
+    return whole and known and (index["places"], index["images"]) == (places, images)
+
+
+def _is_part(part: Mapping[str, Any]) -> bool:
+    """Whether an index's entry for one file names a file of the folder, and as many dates as it has images."""
+    for dates in part["dates"]:
+        for date in dates:
+            datetime.date.fromisoformat(date)
+    named = re.fullmatch(r"images-[0-9]{5,}\.npy", part["file"]) is not None
+    counted = sum(len(dates) for dates in part["dates"]) == part["images"]
+    texts = all(isinstance(name, str) for name in part["names"])
+    return named and counted and texts and len(part["names"]) == len(part["dates"])
 
 
 def index_hash(index: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from sencap.data.seasons.shards import SUFFIX, ShardPlaces
 from sencap.data.seasons.ssl4eo import PRODUCTS, SceneFolderPlaces, holds_scenes
 from sencap.data.seasons.synthetic import SyntheticPlaces
 from sencap.errors import DataError, SettingsError, nearest
+from sencap.json_files import shown
 
 Kind = Literal["auto", "packed", "ssl4eo-v1.0", "ssl4eo-v1.1", "folder", "series", "pairs", "synthetic"]
 
@@ -101,6 +102,8 @@ def recognise(path: str | Path) -> str:
         if root.suffix.lower() == ".csv":
             return "pairs"
         raise DataError(f"{root} is a file, but neither an archive {SUFFIX} nor a CSV file of pairs")
+    if not root.is_dir():
+        raise DataError(f"{root} is neither a folder nor a file: give a folder of dated images")
     for kind, test in _TESTS.items():
         if test(root):
             return kind
@@ -109,10 +112,11 @@ def recognise(path: str | Path) -> str:
 
 
 def _synthetic(path: str) -> tuple[int, int]:
-    match = re.fullmatch(r"synthetic:(\d+)(?::(\d+))?", path)
+    # no more digits than any count or seed that is taken has: Python refuses to read thousands
+    match = re.fullmatch(r"synthetic:([0-9]{1,20})(?::([0-9]{1,20}))?", path)
     if match is None:
         raise SettingsError(
-            f"{path!r} must be synthetic:COUNT or synthetic:COUNT:SEED, as in synthetic:1000:7"
+            f"{shown(path)} must be synthetic:COUNT or synthetic:COUNT:SEED, as in synthetic:1000:7"
         )
     return int(match[1]), int(match[2] or 0)
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sencap.bounds import check_numbers
 from sencap.data.seasons.contract import FEWEST_DATES, ListedPlaces
 from sencap.data.seasons.folders import dated, list_images
 from sencap.data.seasons.rasters import (
@@ -34,8 +35,10 @@ from sencap.data.seasons.rasters import (
 )
 from sencap.data.seasons.reading import Scaling
 from sencap.errors import DataError, ImageError, SettingsError
+from sencap.files import not_a_file
 
 _OPEN = 64  # rasters held open at once
+_MOST_CELLS = 1_000_000  # four times the places of SSL4EO-S12; each is read once when a series is opened
 _RGB = ("B04", "B03", "B02")
 
 
@@ -76,15 +79,17 @@ class SeriesPlaces(ListedPlaces[Cell]):
         empty: float = 0.01,
         scaling: Scaling | None = None,
     ) -> None:
-        self.size, self.stride, self.empty = size, stride or size, empty
+        check_numbers(size=size, stride=stride)
+        self.size, self.empty = size, empty
+        self.stride = size if stride is None else stride
         self.bands, self.scaling = bands, scaling or Scaling()
-        if size < 1 or self.stride < 1:
-            raise SettingsError(f"size={size} and stride={stride} are pixels and must be at least 1")
         if not 0 <= empty <= 1:
             raise SettingsError(f"empty={empty} is a share of a cell's pixels and must be in 0 … 1")
         if bands is not None and (len(bands) != 3 or min(bands) < 1):
             raise SettingsError(f"bands={list(bands)} must be three numbers from 1: those of R, G and B")
         self._rasterio = import_rasterio(root)
+        folders = find_series(Path(root))
+        _check_dates(root, folders, dates)
         self._open: dict[Path, Any] = {}
         self._on_grid: dict[tuple[Path, int], OnGrid] = {}
         self._process = os.getpid()
@@ -92,7 +97,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         listed: dict[str, list[tuple[datetime.date, Cell]]] = {}
         problems: dict[str, list[str]] = {}
         self.lost: list[str] = []
-        for folder in find_series(Path(root)):
+        for folder in folders:
             prefix = "" if folder == Path(root) else f"{folder.name}-"
             self._add_series(folder, prefix, dates, listed, problems)
         if not listed:
@@ -131,8 +136,16 @@ class SeriesPlaces(ListedPlaces[Cell]):
             self.lost.append(f"{folder.name}: {len(files)} dated rasters can be used; {what}")
             return
         self.grids.append(grid)
-        for row in range(0, grid.height - self.size + 1, self.stride):
-            for column in range(0, grid.width - self.size + 1, self.stride):
+        rows = range(0, grid.height - self.size + 1, self.stride)
+        columns = range(0, grid.width - self.size + 1, self.stride)
+        cells = len(listed) + len(rows) * len(columns)
+        if cells > _MOST_CELLS:
+            raise SettingsError(
+                f"size={self.size} and stride={self.stride} cut {folder} into {cells:,} cells, but the most is "
+                f"{_MOST_CELLS:,}; give a larger stride"
+            )
+        for row in rows:
+            for column in columns:
                 name = f"{prefix}r{row:06d}-c{column:06d}"
                 listed[name], problems[name] = [], list(wrong)
                 for date, file in files:
@@ -157,6 +170,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         for date, file in files:
             try:
                 raster = self._raster(file)
+                self._band_numbers(raster, file)
                 own = Grid(raster.crs, raster.transform, raster.width, raster.height)
                 ground = pixel_box(raster, first or own)
             except DataError as error:
@@ -223,6 +237,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
             self._open, self._on_grid = {}, {}
             self._process, self._rasterio = os.getpid(), import_rasterio(file)
         if file not in self._open:
+            if reason := not_a_file(file):
+                raise ImageError(f"{file}: {reason}: give a raster")
             if len(self._open) >= _OPEN:
                 self._close()
             try:
@@ -232,6 +248,18 @@ class SeriesPlaces(ListedPlaces[Cell]):
             except self._rasterio.errors.RasterioError as error:
                 raise ImageError(f"{file}: it is no raster that can be read ({error})") from error
         return self._open[file]
+
+
+def _check_dates(root: str | Path, folders: list[Path], wanted: Collection[datetime.date] | None) -> None:
+    """Refuse a date that no raster has: it is a slip, and would be left out in silence."""
+    if wanted is None:
+        return
+    found = {date for folder in folders for date, _ in dated(folder, list_images(folder))[0]}
+    absent = sorted(set(wanted) - found)
+    if absent:
+        first = ", ".join(map(str, absent[:5]))
+        some = ", ".join(map(str, sorted(found)[:10]))
+        raise SettingsError(f"dates: {root} has no raster of {first}; the first that it has are {some}")
 
 
 def find_series(root: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sencap.bounds import check_numbers
 from sencap.data.seasons.contract import Places, PlacesReport, SeasonalImages
 from sencap.data.synthetic import render_seasons
 from sencap.errors import SettingsError
@@ -25,7 +26,7 @@ class SyntheticPlaces(Places):
     128 m wide. Drawing takes about a fifth of a second: pack them to use them more than once.
 
     Raises:
-        SettingsError: fewer than one place, a negative seed, or a size below 32 pixels.
+        SettingsError: a count, seed or size out of its bounds.
     """
 
     kind = "synthetic"
@@ -33,10 +34,7 @@ class SyntheticPlaces(Places):
     def __init__(self, count: int, *, seed: int = 0, size: int = 256) -> None:
         if not 1 <= count <= _STRIDE:
             raise SettingsError(f"count={count} synthetic places: it must be 1 … {_STRIDE:,}")
-        if seed < 0:
-            raise SettingsError(f"seed={seed} must be 0 or more")
-        if size < 32:
-            raise SettingsError(f"size={size} pixels is too small for a scene; give at least 32")
+        check_numbers(seed=seed, size=size)
         self.count, self.seed, self.size = count, seed, size
         self.report = PlacesReport(places=count, images=SEASONS * count)
 

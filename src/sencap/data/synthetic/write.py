@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from sencap import __version__
+from sencap.bounds import check_numbers, check_shares
+from sencap.data.resumable import claim
 from sencap.data.synthetic.pair import captions_of, plan_pair, render_pair
-from sencap.errors import DataError, SettingsError
+from sencap.errors import SettingsError
+from sencap.files import delete_drafts, write_whole
+from sencap.processes import map_in_order
 
 CAPTIONS_FILE = "LevirCCcaptions.json"
 SETTINGS_FILE = "synthetic.json"
-FEWEST = 10
+FOLDERS = tuple(f"images/{split}/{date}" for split in ("train", "val", "test") for date in ("A", "B"))
 ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
 README = """\
 # Synthetic change captioning pairs
@@ -60,16 +62,9 @@ def _split_sizes(pairs: int, val: float, test: float) -> dict[str, int]:
 
 def _check(pairs: int, seed: int, val: float, test: float, workers: int) -> None:
     """Refuse settings that make no data set."""
-    if pairs < FEWEST:
-        raise SettingsError(f"pairs={pairs} is too few for three splits; give at least {FEWEST}")
-    if seed < 0:
-        raise SettingsError(f"seed={seed} must be 0 or more")
-    if workers < 0:
-        raise SettingsError(f"workers={workers} must be 0 (one per core) or more")
-    for name, share in (("val", val), ("test", test)):
-        if not 0 <= share < 1:
-            raise SettingsError(f"{name}={share} must be a share of the pairs: 0 or more, less than 1")
-    if val + test >= 1 or _split_sizes(pairs, val, test)["train"] < 2:
+    check_numbers(pairs=pairs, seed=seed, workers=workers)
+    check_shares(val=val, test=test)
+    if _split_sizes(pairs, val, test)["train"] < 2:
         raise SettingsError(f"val={val} and test={test} leave nothing to train on; lower them")
 
 
@@ -87,9 +82,9 @@ def _jobs(out: Path, pairs: int, seed: int, val: float, test: float) -> list[Job
 
 def _write_image(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
     """Write a PNG whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    Image.fromarray(pixels).save(partial, "PNG", compress_level=4)
-    partial.replace(path)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG", compress_level=4)
+    write_whole(path, content.getvalue())
 
 
 def _is_whole(path: Path) -> bool:
@@ -97,7 +92,7 @@ def _is_whole(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             image.load()
-    except OSError:
+    except Exception:  # the decoder raises errors of any kind for damaged files
         return False
     return True
 
@@ -128,42 +123,6 @@ def _work(job: Job) -> dict[str, Any]:
     }
 
 
-def _results(jobs: list[Job], workers: int) -> Iterator[dict[str, Any]]:
-    """The entries in order, from this process or from several."""
-    if workers == 1:
-        yield from map(_work, jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_work, jobs, chunksize=4)
-
-
-def _claim(out: Path, settings: str) -> None:
-    """Make the folder ours: empty, or begun with the same settings."""
-    note = out / SETTINGS_FILE
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file; give a folder for the synthetic data set")
-    if out.is_dir() and any(out.iterdir()):
-        if not note.is_file():
-            raise DataError(f"{out} holds something else; give an empty or new folder")
-        if note.read_text(encoding="utf-8") != settings:
-            raise DataError(
-                f"{out} holds a synthetic data set of other settings (see {note}); give another folder"
-            )
-    for split in ("train", "val", "test"):
-        for date in ("A", "B"):
-            (out / "images" / split / date).mkdir(parents=True, exist_ok=True)
-    _write_text(note, settings)
-    for stray in sorted(out.glob("images/*/*/*.partial")):
-        stray.unlink()
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, with Unix line ends."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
-
-
 def write_dataset(
     out: Path,
     *,
@@ -180,20 +139,25 @@ def write_dataset(
     split half of the pairs are unchanged. The same settings give the same bytes in every file, whatever the
     number of workers. A run that was stopped continues: images that are there and whole are kept.
 
-    Raises SettingsError for fewer than 10 pairs, wrong shares or a negative seed or number of workers;
-    DataError for a folder that holds something else or a data set of other settings.
+    Raises SettingsError for numbers out of their bounds and for a folder that is a file; DataError for a folder
+    that holds something else or a data set of other settings; OutputError for what cannot be written.
     """
     out = Path(out)
     _check(pairs, seed, val, test, workers)
     settings = {"made by": f"sencap {__version__}", "pairs": pairs, "seed": seed, "val": val, "test": test}
-    _claim(out, json.dumps(settings, indent=1) + "\n")
+    claim(out, SETTINGS_FILE, settings, FOLDERS)
     jobs = _jobs(out, pairs, seed, val, test)
-    workers = min(workers or os.cpu_count() or 1, len(jobs))
-    entries = list(tqdm(_results(jobs, workers), total=len(jobs), unit="pair", disable=not progress))
-    body = {"dataset": "sencap-synthetic", "images": entries}
-    _write_text(out / CAPTIONS_FILE, json.dumps(body, indent=None, separators=(", ", ": ")) + "\n")
+    try:
+        with contextlib.closing(map_in_order(_work, jobs, workers=workers)) as entries:
+            bar = tqdm(entries, total=len(jobs), unit="pair", disable=not progress)
+            images = list(bar)
+    finally:
+        for folder in FOLDERS:  # a worker that was ended as it wrote leaves a draft
+            delete_drafts(out / folder)
+    body = {"dataset": "sencap-synthetic", "images": images}
+    write_whole(out / CAPTIONS_FILE, json.dumps(body, indent=None, separators=(", ", ": ")) + "\n")
     extra = "".join(f" --{name} {share}" for name, share in (("val", val), ("test", test)) if share != 0.1)
     splits = ", ".join(f"{split} {size}" for split, size in _split_sizes(pairs, val, test).items())
     readme = README.format(pairs=pairs, version=__version__, seed=seed, extra=extra, splits=splits)
-    _write_text(out / "README.md", readme)
+    write_whole(out / "README.md", readme)
     return out
