@@ -49,9 +49,14 @@ def read_json(
 
 
 def parse_json(
-    content: bytes | str, *, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None
+    content: bytes | str,
+    *,
+    pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    any_text: bool = False,
 ) -> Any:
     """The value of a JSON text in UTF-8, no deeper than `DEEPEST`; ``pairs_hook`` makes an object of its pairs.
+
+    ``any_text`` lets halves of surrogate pairs pass: for a caller who tells them by their entries (`is_text`).
 
     Raises:
         NotJsonError: no JSON, too deep, a number without end, or letters that UTF-8 cannot write.
@@ -63,16 +68,18 @@ def parse_json(
         raise NotJsonError(f"byte {problem.start} is no UTF-8") from problem
     except json.JSONDecodeError as problem:
         raise NotJsonError(f"{problem.msg} at line {problem.lineno}, column {problem.colno}") from problem
+    except NotJsonError:
+        raise  # what the hook found
     except RecursionError as problem:
         raise NotJsonError(f"it is nested deeper than {DEEPEST} levels") from problem
     except ValueError as problem:  # Python reads no whole number of more than 4300 digits
         raise NotJsonError("it holds a number of thousands of digits") from problem
-    _check_within(value)
+    _check_within(value, any_text=any_text)
     return value
 
 
-def _check_within(value: Any) -> None:
-    """Refuse what is nested too deeply, and half of a surrogate pair in any text, keys included."""
+def _check_within(value: Any, *, any_text: bool) -> None:
+    """Refuse what is nested too deeply, and, unless allowed, half of a surrogate pair in any text, keys included."""
     level = [value]
     for _ in range(DEEPEST):
         inner: list[Any] = []
@@ -82,7 +89,7 @@ def _check_within(value: Any) -> None:
                 inner.extend(item.values())
             elif isinstance(item, list):
                 inner.extend(item)
-            elif isinstance(item, str) and not is_text(item):
+            elif isinstance(item, str) and not (any_text or is_text(item)):
                 raise NotJsonError(f"{shown(item)} holds half of a surrogate pair, which is no letter")
         if not inner:
             return

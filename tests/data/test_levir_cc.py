@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,23 @@ def test_images_without_folders_per_split(tmp_path: Path) -> None:
 
 def test_optional_keys_may_be_absent(tmp_path: Path) -> None:
     bare = [{"tokens": CHANGED.split()}]
-    write(tmp_path, [entry(0, filepath=..., imgid=..., sentids=..., changeflag=..., sentences=bare)])
-    assert read_dataset(tmp_path)[0].changed
+    other = entry(1, sentence=SAME, changeflag=...)
+    write(tmp_path, [entry(0, filepath=..., imgid=..., sentids=..., changeflag=..., sentences=bare), other])
+    assert [pair.changed for pair in read_dataset(tmp_path)] == [True, False]
+
+
+def test_without_flags_and_known_sentences_nobody_knows_what_changed(tmp_path: Path) -> None:
+    """A data set in German: "alles gleich" is no sentence of ours, so no pair is called changed."""
+    texts = ["ein weg wurde gebaut", "alles gleich", "ein see"]
+    write(tmp_path, [entry(n, sentence=text, changeflag=...) for n, text in enumerate(texts)])
+    assert [pair.changed for pair in read_dataset(tmp_path)] == [None, None, None]
+
+
+def test_missing_flags_are_told_by_the_sentences_that_flagged_pairs_teach(tmp_path: Path) -> None:
+    texts = ["ein weg", "alles gleich", "alles gleich", "ein see"]
+    flags: list[Any] = [1, 0, ..., ...]
+    write(tmp_path, [entry(n, sentence=text, changeflag=flags[n]) for n, text in enumerate(texts)])
+    assert [pair.changed for pair in read_dataset(tmp_path)] == [True, False, False, True]
 
 
 def dubai(number: int, split: str, sentences: list[str]) -> dict[str, Any]:
@@ -125,7 +142,7 @@ def test_dubai_cc_itself() -> None:
     for file in sorted((SHARED / "captions").glob("*_Dubai_CC.json")):
         for item in read_captions(file):
             sizes[item.split] += 1
-            changed += item.changed
+            changed += item.changed is True
             assert len(item.captions) == 5
             assert all(word == word.lower() and word[-1] != "." for words in item.captions for word in words)
     assert sizes == {"train": 300, "val": 50, "test": 150}
@@ -137,7 +154,7 @@ def test_levir_cc_itself() -> None:
     file = SHARED / "captions" / "LevirCCcaptions_all.json"
     entries = read_captions(file)
     assert Counter(item.split for item in entries) == {"train": 6815, "val": 1333, "test": 1929}
-    assert sum(item.changed for item in entries) == 5038
+    assert sum(item.changed is True for item in entries) == 5038
     images = json.loads(file.read_text())["images"]
     told = [tuple(tuple(sentence["tokens"]) for sentence in image["sentences"]) for image in images]
     assert [item.captions for item in entries] == told  # its words are taken as they are
@@ -167,21 +184,26 @@ def test_several_caption_files_are_ambiguous(tmp_path: Path) -> None:
 def test_no_caption_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no caption file \(LevirCCcaptions\.json"):
         read_dataset(tmp_path)
-    with pytest.raises(DataError, match="nowhere does not exist"):
+    with pytest.raises(DataError, match="nowhere: it does not exist; give"):
         read_dataset(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"images": [\n  {"filename": }]}', "broken JSON at line 2, column 16: Expecting value"),
+        ('{"images": [\n  {"filename": }]}', "broken JSON: Expecting value at line 2, column 16"),
         ("[]", 'no list "images"'),
         ('{"images": {}}', 'no list "images"'),
         ('{"images": []}', 'the list "images" is empty'),
-        ("", "broken JSON at line 1, column 1"),
-        ("[" * 100_000, "it cannot be read as JSON: maximum recursion"),
+        ("", "broken JSON: Expecting value at line 1, column 1"),
+        ("[" * 100_000, "broken JSON: it is nested deeper than"),
+        ('{"images": ' + "[" * 500 + "]" * 500 + "}", "broken JSON: it is nested deeper than"),
+        (
+            '{"images": [{"imgid": ' + "9" * 5000 + "}]}",
+            "broken JSON: it holds a number of thousands of digits",
+        ),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_files_that_are_no_caption_files(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "LevirCCcaptions.json").write_text(text)
@@ -221,7 +243,7 @@ WRONG: list[tuple[Any, str]] = [
     (entry(1, sentences=[{"tokens": ["."]}]), "sentence 0 has no words"),
     (
         entry(1, sentences=[{"tokens": ["a road"]}]),
-        "a token is one word without white space; 'a road' is not",
+        "a token is one word without white space, control characters and halves of surrogate pairs; 'a road' is not",
     ),
     (entry(1, changeflag=2), "changeflag must be 0 or 1, not 2"),
     (entry(1, changeflag="1"), "changeflag must be 0 or 1, not '1'"),
@@ -233,14 +255,87 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
+DEEP: Any = []
+for _ in range(20):
+    DEEP = [DEEP]
+HUGE = int("9" * 1000)
+HALF = "\ud800"
+ODD: list[tuple[Any, str]] = [
+    (entry(1, filename=f"{HALF}.png"), r"filename '\ud800.png' is not the plain name of a file"),
+    (entry(1, filename="a\nb.png"), r"filename 'a\nb.png' is not the plain name of a file"),
+    (entry(1, filename="\x1b[31m.png"), r"filename '\x1b[31m.png' is not the plain name of a file"),
+    (entry(1, filename="a\0.png"), "is not the plain name of a file"),
+    (entry(1, filename="x" * 300 + ".png"), "is not the plain name of a file"),
+    (entry(1, filename="x" * 1_000_000), "is not the plain name of a file"),
+    (entry(1, filename=HUGE), "filename a number of more than 30 digits is not the plain name"),
+    (entry(1, filename=DEEP), "is not the plain name of a file"),
+    (entry(1, filename=".."), "is not the plain name of a file"),
+    (entry(1, filepath=HALF), r"filepath '\ud800' is not a folder below images"),
+    (entry(1, filepath="a\nb"), "is not a folder below images"),
+    (entry(1, filepath=HUGE), "is not a folder below images"),
+    (entry(1, filepath=None), "filepath None is not a folder below images"),
+    (entry(1, split=HALF, filepath="train", filename="b.png"), r"unknown split '\ud800'"),
+    (
+        entry(1, split=HUGE, filepath="train", filename="b.png"),
+        "unknown split a number of more than 30 digits",
+    ),
+    (entry(1, split=DEEP, filepath="train"), "unknown split [["),
+    (entry(1, split="x" * 1_000_000, filepath="train", filename="b.png"), "unknown split 'xxx"),
+    (entry(1, sentences=[{"tokens": ["a", HALF]}]), r"'\ud800' is not"),
+    (entry(1, sentences=[{"tokens": ["a", "b\x00c"]}]), r"'b\x00c' is not"),
+    (entry(1, sentences=[{"tokens": ["a", "\x1b[31mred"]}]), r"'\x1b[31mred' is not"),
+    (entry(1, sentences=[{"tokens": ["a\nb"]}]), r"'a\nb' is not"),
+    (entry(1, sentences=[{"tokens": ["a"] * 100_000}]), "has 100,000 words; a caption has at most 1,000"),
+    (entry(1, sentences=[{"tokens": [HUGE]}]), "has no 'tokens' that are a list of strings: ["),
+    (entry(1, sentences=[{"tokens": [float("nan")]}]), "a list of strings: [nan]"),
+    (entry(1, sentences=[{"tokens": DEEP}]), "a list of strings: [["),
+    (entry(1, sentences=[{"tokens": {"a": 1}}]), "a list of strings: {'a': 1}"),
+    (entry(1, sentences=DEEP), "sentence 0 has no 'tokens'"),
+    (entry(1, sentences={"a": 1}), "it has no sentences"),
+    (entry(1, sentences=HUGE), "it has no sentences"),
+    (entry(1, changeflag=HUGE), "changeflag must be 0 or 1, not a number of more than 30 digits"),
+    (entry(1, changeflag=float("nan")), "changeflag must be 0 or 1, not nan"),
+    (entry(1, changeflag=float("inf")), "changeflag must be 0 or 1, not inf"),
+    (entry(1, changeflag=DEEP), "changeflag must be 0 or 1, not [["),
+    (entry(1, changeflag=None), "changeflag must be 0 or 1, not None"),
+    (entry(1, imgid=float("nan")), "imgid nan is neither a number nor a string"),
+    (entry(1, imgid=DEEP), "is neither a number nor a string"),
+    (HUGE, "an entry is an object with filename, split and sentences, not a number of more than 30 digits"),
+    (DEEP, "an entry is an object"),
+    (["x"] * 1_000_000, "an entry is an object with filename, split and sentences, not a list of 1,000,000"),
+]
+WRONG += ODD
+
+
+@pytest.mark.parametrize("imgid", [HUGE, -1, "\ud800", 2.0**60])
+def test_odd_ids_are_only_ids(tmp_path: Path, imgid: Any) -> None:
+    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0, imgid=imgid)]}))
+    if isinstance(imgid, float):
+        with pytest.raises(DataError, match="neither a number nor a string"):
+            read_captions(tmp_path)
+    else:
+        assert len(read_captions(tmp_path)) == 1
+
+
+def test_a_pipe_is_no_caption_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "LevirCCcaptions.json")
+    for path in (tmp_path, tmp_path / "LevirCCcaptions.json"):
+        with pytest.raises(DataError, match="it is a pipe"):
+            read_captions(path)
+
+
 @pytest.mark.parametrize(
     ("image", "reason"), WRONG, ids=[f"{n} {reason[:25]}" for n, (_, reason) in enumerate(WRONG)]
 )
 def test_each_problem_is_told_with_file_and_entry(tmp_path: Path, image: Any, reason: str) -> None:
     (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0), image]}))
+    begin = time.perf_counter()
     with pytest.raises(DataError, match=r"has 1 problem:\n  LevirCCcaptions\.json: images\[1\]") as caught:
         read_captions(tmp_path)
+    assert time.perf_counter() - begin < 5
     assert reason in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert "\ud800" not in str(caught.value)
 
 
 def test_all_problems_are_told_at_once_and_the_first_twenty_shown(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from tqdm import tqdm
 
+from sencap.config import DecoderSettings, VocabularySettings
 from sencap.data.levir_cc import (
     DATES,
     SPLITS,
@@ -19,10 +20,15 @@ from sencap.data.levir_cc import (
     find_caption_files,
     list_captions,
 )
+from sencap.data.vocabulary import Coverage, coverage
 from sencap.errors import ImageError
 from sencap.images import read_image
 
 __all__ = ["CheckReport", "Problem", "check_dataset"]
+
+MUCH_UNKNOWN = 0.1
+"""Share of all words, beyond which a vocabulary that does not know them is warned of. (LEVIR-CC's: 0.003.)"""
+_KINDS = {True: "changed", False: "unchanged", None: "unknown"}
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,15 @@ class CheckReport:
     """What `check_dataset` found.
 
     ``counts`` are of the entries that name their images: pairs per split (``train``, ``val``, ``test``), and
-    in all ``pairs``, ``captions``, ``changed``, ``unchanged``. ``str(report)`` is the text for people, a line
-    for each problem.
+    in all ``pairs``, ``captions``, ``changed``, ``unchanged``, ``unknown`` (not known whether changed). ``coverage``
+    is what vocabularies of these captions would know, by ``minimum_count``. ``str(report)`` is the text for people:
+    a line for each problem, and at last what the data set can be used for.
     """
 
     root: Path
     problems: tuple[Problem, ...]
     counts: Mapping[str, int]
+    coverage: Mapping[int, Coverage]
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -53,15 +61,32 @@ class CheckReport:
         """Whether the data set can be used: no errors."""
         return not self.errors
 
+    @property
+    def uses(self) -> str:
+        """What the data set can be used for, in one line: evaluation, by its splits, and training, or why not."""
+        if not self.ok:
+            return "can be used for: nothing yet; mend the errors first"
+        held = [split for split in SPLITS if self.counts[split]]
+        evaluation = f"evaluation ({', '.join(held)})"
+        missing = [split for split in ("train", "val") if not self.counts[split]]
+        if not missing:
+            return f"can be used for: training and {evaluation}"
+        hint = ", unless --selection-data names another data set for it" if missing == ["val"] else ""
+        splits = " and ".join(repr(split) for split in missing)
+        return f"can be used for: {evaluation}; not for training: no pairs of split {splits}{hint}"
+
     def __str__(self) -> str:
         counts = self.counts
         splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+        unknown = f", {counts['unknown']} not known" if counts["unknown"] else ""
         lines = [f"{problem.severity}: {problem}" for problem in (*self.errors, *self.warnings)]
-        lines += [
+        lines.append(
             f"{self.root}: {counts['pairs']} pairs ({splits}), {counts['captions']} captions, "
-            f"{counts['changed']} changed, {counts['unchanged']} unchanged",
-            f"{len(self.errors)} errors, {len(self.warnings)} warnings",
-        ]
+            f"{counts['changed']} changed, {counts['unchanged']} unchanged{unknown}"
+        )
+        for minimum_count, known in self.coverage.items():
+            lines.append(f"vocabulary.minimum_count {minimum_count}: {known}")
+        lines += [f"{len(self.errors)} errors, {len(self.warnings)} warnings", self.uses]
         return "\n".join(lines)
 
 
@@ -70,7 +95,9 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
 
     Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without sentences, a
     sentence without words, an id or image named twice, a missing or unreadable image, two dates of different
-    sizes or depths. Warnings: a change flag that its captions contradict, images that no entry names.
+    sizes or depths. Warnings: a change flag that its captions contradict, images that no entry names, no changed or
+    no unchanged pair, change flags that are not known, captions longer than training takes, a vocabulary that would
+    leave out much.
 
     ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded, with a
     progress bar on stderr unless ``progress`` is False.
@@ -85,7 +112,48 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
         bar = tqdm(entries, desc="images", unit="pair", disable=not progress)
         problems += [problem for entry in bar for problem in _check_images(folders, entry)]
         problems += _unnamed_images(folders, entries)
-    return CheckReport(root, tuple(problems), _count(entries))
+    known = _coverage(entries)
+    problems += _warnings(root.name or str(root), entries, known)
+    return CheckReport(root, tuple(problems), _count(entries), MappingProxyType(known))
+
+
+def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
+    """What the vocabulary of all captions would know of them, by minimum_count: the default, and 1."""
+    captions = [words for entry in entries for words in entry.captions]
+    counts = Counter(word for words in captions for word in words)
+    minimum_counts = (VocabularySettings().minimum_count, 1)
+    found = {}
+    for minimum_count in minimum_counts if counts else ():
+        kept = {word for word, count in counts.items() if count >= minimum_count}
+        found[minimum_count] = coverage(captions, kept)
+    return found
+
+
+def _warnings(name: str, entries: Sequence[CaptionEntry], known: Mapping[int, Coverage]) -> list[Problem]:
+    """What is worth a look in the data set as a whole."""
+    counts = _count(entries)
+    said = []
+    if counts["unknown"]:
+        said.append(
+            f"it is not known which pairs changed ({counts['unknown']} of {counts['pairs']}): they have no "
+            "changeflag, and no sentence is one of LEVIR-CC's or Dubai-CC's of no change. Training does without; "
+            "evaluation then has no change accuracy. Add changeflag (0 or 1) to each entry"
+        )
+    elif entries:
+        said += [f"there is no {kind} pair" for kind in ("changed", "unchanged") if not counts[kind]]
+    most = DecoderSettings().max_words
+    longer = sum(len(words) > most for entry in entries for words in entry.captions)
+    if longer:
+        said.append(
+            f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and training cuts them"
+        )
+    for minimum_count, share in known.items():
+        if share.unknown_share > MUCH_UNKNOWN:
+            said.append(
+                f"with vocabulary.minimum_count {minimum_count}, the default, a captioner would know {share}; "
+                "train with a smaller one"
+            )
+    return [Problem(name, "", what, "warning") for what in said]
 
 
 def _check_images(folders: ImageFolders, entry: CaptionEntry) -> Iterator[Problem]:
@@ -120,9 +188,9 @@ def _unnamed_images(folders: ImageFolders, entries: Iterable[CaptionEntry]) -> l
 
 
 def _count(entries: Iterable[CaptionEntry]) -> Mapping[str, int]:
-    counts = Counter(dict.fromkeys((*SPLITS, "pairs", "captions", "changed", "unchanged"), 0))
+    counts = Counter(dict.fromkeys((*SPLITS, "pairs", "captions", *_KINDS.values()), 0))
     for entry in entries:
-        counts.update(["pairs", "changed" if entry.changed else "unchanged"])
+        counts.update(["pairs", _KINDS[entry.changed]])
         counts.update({entry.split} & set(SPLITS))
         counts["captions"] += len(entry.captions)
     return MappingProxyType(dict(counts))

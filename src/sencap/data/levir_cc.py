@@ -10,25 +10,38 @@ absent. An image named ``x.png`` may lie there as ``x.jpg``, or the other way ro
 
 Words are put in lower case and lose the punctuation around them (`sencap.data.vocabulary.normalise`), which
 leaves LEVIR-CC's own as they are. Where "changeflag" is absent, a pair counts as unchanged if more than half
-of its sentences say so (`sencap.data.vocabulary.says_no_change`).
+of its sentences say so: LEVIR-CC's and Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`), and those
+learnt from the pairs that have a flag. If the data set uses none of these at all, it is not known which pairs
+changed.
 """
 
 from __future__ import annotations
 
-import json
+import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeGuard
 
-from sencap.data.vocabulary import normalise, says_no_change
+from sencap.bounds import BOUNDS
+from sencap.data.vocabulary import learn_no_change, normalise, says_no_change
 from sencap.errors import DataError, SettingsError, nearest
+from sencap.files import not_a_file
 from sencap.images import IMAGE_SUFFIXES
+from sencap.json_files import NotJsonError, parse_json, shown
 
 SPLITS = ("train", "val", "test")
 DATES = ("A", "B")
 CAPTION_FILE = "LevirCCcaptions.json"
+MOST_WORDS = BOUNDS["max_words"].most
+LONGEST_NAME = 255
+"""Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer name."""
 _SHOWN = 20
+# Control characters and halves of surrogate pairs, which no file and no terminal takes
+_CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_NOT_IN_WORDS = re.compile(rf"[\s{_CONTROL}]")
+_NOT_IN_NAMES = re.compile(rf"[\\:{_CONTROL}]")
 
 
 @dataclass(frozen=True)
@@ -52,14 +65,15 @@ class CaptionEntry:
     """The captions of one pair as a caption file lists them, its images unseen.
 
     ``name`` is the file name of both images, ``folder`` their "filepath" below ``images`` ("" if not given),
-    ``source`` the caption file and the entry's place in it.
+    ``changed`` its change flag, None where that is not known, ``source`` the caption file and the entry's place in
+    it.
     """
 
     name: str
     split: str
     folder: str
     captions: tuple[tuple[str, ...], ...]
-    changed: bool
+    changed: bool | None
     source: str
 
 
@@ -67,7 +81,7 @@ class CaptionEntry:
 class CaptionedPair:
     """Two images of one place on disk, and the sentences (tuples of words) that say what changed.
 
-    ``name`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files that exist.
+    ``name``, ``changed`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files that exist.
     """
 
     name: str
@@ -75,7 +89,7 @@ class CaptionedPair:
     before: Path
     after: Path
     captions: tuple[tuple[str, ...], ...]
-    changed: bool
+    changed: bool | None
     source: str
 
 
@@ -171,7 +185,8 @@ def find_caption_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f"{path} does not exist: give the data set's folder or its caption file")
+        reason = not_a_file(path) if path.exists() else "it does not exist"
+        raise DataError(f"{path}: {reason}; give the data set's folder or its caption file")
     if (path / CAPTION_FILE).is_file():
         return [path / CAPTION_FILE]
     files = sorted(path.glob("*.json"))
@@ -188,7 +203,8 @@ def find_caption_files(path: Path) -> list[Path]:
 def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Problem]]:
     """The entries of caption files that name their images, whatever else is wrong, and all that is wrong.
 
-    Ids must be unique in a file, images in a folder over all files.
+    Ids must be unique in a file, images in a folder over all files. Change flags that are missing are told from the
+    sentences, where the data set has known ones of no change.
     """
     entries: list[CaptionEntry] = []
     problems: list[Problem] = []
@@ -210,7 +226,52 @@ def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Probl
                 places.setdefault(key, entry.source)
                 entries.append(entry)
             problems += reader.problems
-    return entries, problems
+    entries, warnings = _with_flags(entries)
+    return entries, problems + warnings
+
+
+def _with_flags(entries: list[CaptionEntry]) -> tuple[list[CaptionEntry], list[Problem]]:
+    """The entries with missing change flags told from their sentences, and a warning for each flag against these.
+
+    A flag stays missing (None) if no sentence of the data set is known to be one of no change.
+    """
+    own = learn_no_change([entry.captions for entry in entries], [entry.changed for entry in entries])
+    counts = [sum(says_no_change(words, own) for words in entry.captions) for entry in entries]
+    known = any(counts)
+    flagged = []
+    for entry, count in zip(entries, counts, strict=True):
+        if entry.changed is None and known:
+            flagged.append(replace(entry, changed=2 * count <= len(entry.captions)))
+        else:
+            flagged.append(entry)
+    return flagged, _flags_against_sentences(entries, counts)
+
+
+def _flags_against_sentences(entries: Sequence[CaptionEntry], counts: Sequence[int]) -> list[Problem]:
+    """A warning for each flag that most sentences contradict; counts: each entry's sentences of no change.
+
+    Where the unchanged pairs have ways of their own to say so, a sentence tells of a change only if it is said of
+    changed pairs too.
+    """
+    unchanged = [words for entry in entries if entry.changed is False for words in entry.captions]
+    usual = any(says_no_change(words) for words in unchanged)
+    of_changed = {words for entry in entries if entry.changed for words in entry.captions}
+    problems = []
+    for entry, count in zip(entries, counts, strict=True):
+        half = len(entry.captions) / 2
+        change = (
+            len(entry.captions) - count if usual else sum(words in of_changed for words in entry.captions)
+        )
+        if entry.changed and count > half:
+            says = "no change"
+        elif entry.changed is False and change >= half > 0:
+            says = "a change"
+        else:
+            continue
+        file, place = entry.source.rsplit(": ", 1)
+        what = f"changeflag is {int(entry.changed)}, but most of its sentences tell of {says}"
+        problems.append(Problem(file, place, what, "warning"))
+    return problems
 
 
 class _EntryReader:
@@ -226,18 +287,19 @@ class _EntryReader:
     def read(self, image: object, ids: dict[tuple[str, int | str], str]) -> CaptionEntry | None:
         """The entry, None if its images have no place (an error is noted); adds its ids to ``ids``."""
         if not isinstance(image, dict):
-            self.note(f"an entry is an object with filename, split and sentences, not {image!r:.60}")
+            self.note(f"an entry is an object with filename, split and sentences, not {shown(image)}")
             return None
         name, folder = self._name(image), image.get("filepath", "")
         if folder != "" and not _is_below(folder):
-            self.note(f"filepath {folder!r:.60} is not a folder below images")
+            self.note(f"filepath {shown(folder)} is not a folder below images")
         split, placed = image.get("split"), not self.problems
         if split not in SPLITS:
             placed = placed and folder != ""
-            unknown = f"unknown split {split!r:.60}: {nearest(str(split), SPLITS)}"
+            guess = split if isinstance(split, str) and len(split) < 60 else ""
+            unknown = f"unknown split {shown(split)}: {nearest(guess, SPLITS)}"
             self.note(unknown if "split" in image else "key 'split' is missing")
         captions = self._captions(image)
-        changed = self._changed(image, captions)
+        changed = self._changed(image)
         self._find_double_ids(image, ids)
         source = f"{self.file}: {self.place}"
         return CaptionEntry(name, str(split), folder, captions, changed, source) if placed else None
@@ -247,7 +309,7 @@ class _EntryReader:
         if "filename" not in image:
             self.note("key 'filename' is missing")
         elif not _is_below(name) or PurePosixPath(name).name != name:
-            self.note(f"filename {name!r:.60} is not the plain name of a file")
+            self.note(f"filename {shown(name)} is not the plain name of a file")
         else:
             self.place += f" ({name})"
         return str(name)
@@ -263,26 +325,28 @@ class _EntryReader:
         where = f"sentence {number}"
         tokens = sentence.get("tokens") if isinstance(sentence, dict) else None
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-            self.note(f"{where} has no 'tokens' that are a list of strings: {tokens!r:.60}")
+            self.note(f"{where} has no 'tokens' that are a list of strings: {shown(tokens)}")
             return ()
         words = normalise(tokens)
         if not words:
             self.note(f"{where} has no words")
-        spaced = [word for word in words if word.split() != [word]]
-        if spaced:
-            self.note(f"{where}: a token is one word without white space; {spaced[0]!r} is not")
+        if len(words) > MOST_WORDS:
+            self.note(f"{where} has {len(words):,} words; a caption has at most {MOST_WORDS:,}")
+        odd = next((word for word in words if _NOT_IN_WORDS.search(word)), None)
+        if odd is not None:
+            self.note(
+                f"{where}: a token is one word without white space, control characters and halves of surrogate "
+                f"pairs; {shown(odd)} is not"
+            )
         return words
 
-    def _changed(self, image: dict[str, Any], captions: tuple[tuple[str, ...], ...]) -> bool:
-        told = 2 * sum(map(says_no_change, captions)) <= len(captions)
+    def _changed(self, image: dict[str, Any]) -> bool | None:
         if "changeflag" not in image:
-            return told
+            return None
         flag = image["changeflag"]
         if flag not in (0, 1):
-            self.note(f"changeflag must be 0 or 1, not {flag!r:.60}")
-        elif captions and bool(flag) != told:
-            says = "a change" if told else "no change"
-            self.note(f"changeflag is {int(flag)}, but most of its sentences tell of {says}", "warning")
+            self.note(f"changeflag must be 0 or 1, not {shown(flag)}")
+            return None
         return bool(flag)
 
     def _find_double_ids(self, image: dict[str, Any], seen: dict[tuple[str, int | str], str]) -> None:
@@ -293,21 +357,24 @@ class _EntryReader:
             found += [("sentid", sentence[key]) for key in ("sentid", "sentence_id") if key in sentence]
         for kind, number in found:
             if not isinstance(number, int | str):
-                self.note(f"{kind} {number!r:.60} is neither a number nor a string")
+                self.note(f"{kind} {shown(number)} is neither a number nor a string")
             elif (kind, number) in seen:
-                self.note(f"{kind} {number!r} is taken already, by {seen[kind, number]}")
+                self.note(f"{kind} {shown(number)} is taken already, by {seen[kind, number]}")
             else:
                 seen[kind, number] = self.place
 
 
 def _load_images(file: Path) -> list[Any]:
     """The list "images" of a caption file, or DataError without the file's name."""
+    reason = not_a_file(file)
+    if reason:
+        raise DataError(reason)
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"broken JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"it cannot be read as JSON: {error}") from error
+        content = parse_json(file.read_bytes().removeprefix(BOM_UTF8), any_text=True)
+    except OSError as error:
+        raise DataError(f"it cannot be read ({error.strerror or error})") from error
+    except NotJsonError as error:
+        raise DataError(f"broken JSON: {error}") from error
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list):
         raise DataError('no list "images": is it a caption file?')
@@ -325,7 +392,9 @@ def _lists_images(file: Path) -> bool:
 
 def _is_below(name: object) -> TypeGuard[str]:
     """Whether a name stays inside the folder it is put into, on every system."""
-    if not isinstance(name, str) or not name or set(name) & set("\\:\0"):
+    if not isinstance(name, str) or not name or _NOT_IN_NAMES.search(name):
+        return False
+    if len(name.encode()) > LONGEST_NAME:
         return False
     return not name.startswith("/") and ".." not in PurePosixPath(name).parts
 
