@@ -101,6 +101,8 @@ def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(tiny_data: P
     chosen = choose_pairs(pairs, ())
     assert [pair.changed for pair in chosen] == [True, True, True, False]
     assert len({pair.name for pair in chosen}) == 4
+    unknown = [dataclasses.replace(pair, changed=None) for pair in pairs]
+    assert len({pair.name for pair in choose_pairs(unknown, ())}) == 4
     assert choose_pairs(pairs, [pairs[3].name, pairs[1].name]) == [pairs[3], pairs[1]]
     with pytest.raises(SettingsError, match=f"no pair 'x{pairs[0].name}' .*did you mean"):
         choose_pairs(pairs, ["x" + pairs[0].name])

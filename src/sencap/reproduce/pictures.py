@@ -38,6 +38,8 @@ Predictors = Mapping[str, Predictor]
 def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[CaptionedPair]:
     """The pairs of these file names; without names three changed ones and an unchanged one, evenly spread.
 
+    Where it is not known which pairs changed, they are four of all.
+
     Nobody picks them by how well they come out: the choice depends on the data alone.
 
     Raises:
@@ -52,8 +54,10 @@ def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[C
                 )
         return [known[name] for name in names]
     chosen = []
-    for changed, count in ((True, PAIRS - 1), (False, 1)):
-        alike = [pair for pair in pairs if pair.changed == changed]
+    told = all(pair.changed is not None for pair in pairs)
+    counts = {True: PAIRS - 1, False: 1} if told else {None: PAIRS}
+    for changed, count in counts.items():
+        alike = [pair for pair in pairs if pair.changed == changed or not told]
         chosen += [alike[(2 * i + 1) * len(alike) // (2 * count)] for i in range(count) if alike]
     return chosen
 
