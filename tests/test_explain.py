@@ -19,7 +19,7 @@ from sencap.cli import main
 from sencap.config import ExtractorSettings
 from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import Vocabulary
-from sencap.errors import MissingDependencyError, SettingsError, ShapeError
+from sencap.errors import MissingDependencyError, OutputError, ShapeError
 from sencap.explain import Explanation, _activation, _of_words, _received, explain, save
 from sencap.figures.words import NO_WORD_MAPS
 from sencap.images import as_pair
@@ -409,6 +409,23 @@ def test_without_matplotlib_pictures_are_refused_and_pages_are_written(
     ):
         save(found, tmp_path / "why.png")
     assert save(found, tmp_path / "why.html").is_file()
-    with pytest.raises(SettingsError, match="cannot be written"):
-        save(found, tmp_path / ("x" * 248 + ".html"))
+    with pytest.raises(OutputError, match="cannot be written"):
+        save(found, tmp_path / ("x" * 255 + ".html"))
     assert [path.name for path in tmp_path.iterdir()] == ["why.html"]
+
+
+@pytest.mark.parametrize("words", [None, ["a", "house", "appears"]])
+def test_equal_images_are_explained_as_what_they_are(
+    predictor: Predictor, tiny_model: ModelSettings, tmp_path: Path, words: list[str] | None
+) -> None:
+    if words is not None:  # a vocabulary that lacks the fixed sentence
+        vocabulary = Vocabulary.build([words], minimum_count=1)
+        captioner = build(tiny_model, len(vocabulary)).eval()
+        predictor = Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}))
+    image = np.zeros((64, 64, 3), np.uint8)
+    found = explain(image, image, predictor)
+    assert found.caption.text == "the scene is the same as before"
+    assert found.word_maps is not None
+    assert len(found.word_maps) == 7
+    page = save(found, tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "a fixed one and not the model&#x27;s: the two images are equal" in page

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as PillowImage
 
 from sencap import ModelSettings, load
 from sencap.data.levir_cc import read_captions
@@ -15,7 +19,9 @@ from sencap.errors import CheckpointError, SettingsError, ShapeError
 from sencap.images import as_pair
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.variants import build
-from sencap.predictor import SHIPPED, Predictor
+from sencap.predictor import Predictor
+from sencap.structures import ImagePair
+from sencap.weights import SHIPPED
 
 
 @pytest.fixture
@@ -111,15 +117,93 @@ def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
 def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(tiny_model: ModelSettings) -> None:
     vocabulary = Vocabulary.build([["a", "house", "appears"]], minimum_count=1)
     captioner = build(tiny_model, len(vocabulary)).eval()
-    caption = Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}))(*_pair(0))
-    assert caption.change_probability is None
+    predictor = Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}))
+    assert predictor.decision == "search", "what is done, not what was asked for"
+    assert predictor(*_pair(0)).change_probability is None
+    image, _ = _pair(0)
+    same = predictor(image, image)
+    assert (same.text, same.changed) == (NO_CHANGE_SENTENCES[0], False)
+    assert np.isfinite(same.log_prob)
+
+
+@pytest.mark.parametrize("decision", ["probability", "search"])
+@pytest.mark.parametrize("side", [64, 200])
+def test_of_equal_images_it_is_said_that_they_are_equal(
+    checkpoint: Checkpoint, decision: Literal["probability", "search"], side: int
+) -> None:
+    predictor = Predictor(checkpoint, decision=decision)
+    image, other = _pair(1, side)
+    nearly = image.copy()
+    nearly[0, 0, 0] ^= 1  # of a large image, no pixel at the model's size
+    pairs = [as_pair(image, other), as_pair(image, image), as_pair(image, nearly)]
+    changed, same, third = predictor.caption_pairs(pairs)
+    assert changed.note == ""
+    assert same.note == "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
+    assert (same.text, same.changed, same.change_probability) == (NO_CHANGE_SENTENCES[0], False, 0.0)
+    assert {other.text for other in same.alternatives} == set(NO_CHANGE_SENTENCES[1:])
+    assert (third.note != "") == (side > 64)
+    # the log-probability is the model's own
+    memory = checkpoint.captioner.encode(torch.from_numpy(as_pair(image, image, size=64).images)[None])
+    _, fixed = predictor._fixed_sentences(memory)[0]
+    assert same.log_prob == pytest.approx(fixed[0].log_prob, abs=1e-4)
+    assert changed.text == predictor(image, other).text
+
+
+def test_one_file_given_twice_is_told(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path, link = tmp_path / "a.png", tmp_path / "b.png"
+    PillowImage.fromarray(_pair(0)[0]).save(path)
+    link.symlink_to(path)
+    for after in (path, str(link)):
+        assert Predictor(checkpoint)(path, after).note == "before and after are one file"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda predictor: predictor(*_pair(0), beam=0), "beam is 0"),
+        (lambda predictor: predictor.caption_pairs([], beam=101), "beam is 101"),
+        (lambda predictor: predictor.stream([], batch_size=0), "batch_size is 0"),
+        (lambda predictor: predictor.stream([], batch_size=-1), "batch_size is -1"),
+        (lambda predictor: predictor.stream([], beam=-1), "beam is -1"),
+        (lambda _: load(""), "weights='' is empty"),
+        (lambda _: load("  "), "weights='  ' is empty"),
+        (lambda _: load(beam=0), "beam is 0"),
+    ],
+)
+def test_what_would_do_nothing_or_something_else_is_refused(
+    checkpoint: Checkpoint, call: Callable[[Predictor], object], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        call(Predictor(checkpoint))
+
+
+def test_no_pairs_give_no_captions(checkpoint: Checkpoint) -> None:
+    assert Predictor(checkpoint).caption_pairs([]) == []
+
+
+def test_a_batch_holds_images_of_the_models_size_only(checkpoint: Checkpoint) -> None:
+    given: list[weakref.ref[ImagePair]] = []
+
+    def pairs() -> Iterator[ImagePair]:
+        for seed in range(4):
+            pair = as_pair(*_pair(seed, side=200))
+            given.append(weakref.ref(pair))
+            yield pair
+            del pair
+            assert sum(one() is not None for one in given) == 0, "large pairs are let go one by one"
+
+    assert len(list(Predictor(checkpoint).stream(pairs(), batch_size=4))) == 4
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
         (np.zeros((64, 64, 3), np.float32), np.zeros((64, 64, 3), np.float32), "uint8"),
-        (np.zeros((4, 64, 64), np.uint8), np.zeros((4, 64, 64), np.uint8), r"\(2, 3, H, W\)"),
+        (
+            np.zeros((4, 64, 64), np.uint8),
+            np.zeros((4, 64, 64), np.uint8),
+            "before: .*Of four bands leave out",
+        ),
     ],
 )
 def test_other_arrays_are_refused(
@@ -130,7 +214,7 @@ def test_other_arrays_are_refused(
 
 
 def test_wrong_arguments_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="beam=0"):
+    with pytest.raises(SettingsError, match="beam is 0"):
         Predictor(checkpoint, beam=0)
     with pytest.raises(SettingsError, match="did you mean 'search'"):
         Predictor(checkpoint, decision="serach")  # type: ignore[arg-type]
@@ -138,8 +222,6 @@ def test_wrong_arguments_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> 
         load(device="gpu0")
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         load(tmp_path)
-    with pytest.raises(SettingsError, match="both be paths or both be arrays"):
-        Predictor(checkpoint)("before.png", _pair(0)[1])
 
 
 def test_the_weights_that_ship_load_offline_and_are_within_their_size() -> None:

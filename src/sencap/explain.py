@@ -33,13 +33,14 @@ from torch import Tensor
 
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import ShapeError
-from sencap.figures.files import PAGE, check_path, write_whole
+from sencap.figures.files import PAGE, check_path
 from sencap.figures.page import explanation_page
 from sencap.figures.words import draw_words
+from sencap.files import write_whole
 from sencap.images import as_pair, resize
 from sencap.models.attention import Record, recording
 from sencap.models.decoders import Decoder
-from sencap.predictor import Image, Predictor
+from sencap.predictor import Image, Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair, Memory
 
 Maps = NDArray[np.floating[Any]]
@@ -91,7 +92,7 @@ def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | No
         ImageError, ShapeError, SettingsError: as `Predictor`.
     """
     pair = as_pair(before, after)
-    caption = predictor.caption_pairs([pair], beam=beam)[0]
+    caption = told_if_one_file(predictor.caption_pairs([pair], beam=beam)[0], before, after)
     captioner, checkpoint = predictor.captioner, predictor.checkpoint
     images = torch.from_numpy(resize(pair.images, checkpoint.settings.size))[None].to(predictor.device)
     words = tuple(caption.text.split())
@@ -119,6 +120,7 @@ def save(explanation: Explanation, path: str | Path) -> Path:
 
     Raises:
         SettingsError: another ending, or a folder that is not there.
+        OutputError: it cannot be written; why, and what to do.
         MissingDependencyError: a picture, and matplotlib is not installed. Pages do not need it.
     """
     path = check_path(path)
@@ -126,12 +128,14 @@ def save(explanation: Explanation, path: str | Path) -> Path:
     word_maps = None if e.word_maps is None else list(e.word_maps)
     p_change = e.caption.change_probability
     note = "" if p_change is None else f"Probability of change {p_change:.2f}. "
+    if e.caption.note:
+        note += f"The sentence is a fixed one and not the model's: {e.caption.note}. "
     note += f"Grid of {e.grid[0]} × {e.grid[1]} cells: nothing finer can be told."
     shown: dict[str, Any] = {"words": e.words, "word_maps": word_maps, "parts": e.parts, "note": note}
     shown["dates"] = e.dates
     if path.suffix.lower() == PAGE:
         page = explanation_page(e.pair, e.caption.text, attention=e.attention, **shown)
-        return write_whole(path, page.encode())
+        return write_whole(path, page)
     return draw_words(e.pair, e.caption.text, path, **shown)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from pathlib import Path
 
@@ -10,18 +9,27 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sencap.errors import SettingsError
+from sencap.files import whole_file
 from sencap.structures import ImagePair
 
 MARGIN, GAP, LABEL, TEXT = 16, 12, 15, 20  # pixels
 INK, PALE, PAPER = (20, 24, 28), (95, 102, 110), (255, 255, 255)
-SIDE = 384  # shortest side that the two images are shown with
+SHORTEST, LONGEST = (
+    384,
+    1024,
+)  # pixels: small images are enlarged to the first, large ones reduced to the second
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def draw_pair(pair: ImagePair, text: str, *, labels: tuple[str, str] = ("before", "after")) -> Image.Image:
-    """The two images side by side, small ones enlarged, with labels above and the wrapped text below."""
+    """The two images side by side, with labels above and the wrapped text below.
+
+    Small images are enlarged and large ones reduced: the picture shows what is meant, and fits a screen.
+    """
     images = [Image.fromarray(np.ascontiguousarray(x.transpose(1, 2, 0))) for x in pair.images]
-    factor = max(1.0, SIDE / min(images[0].size))
-    size = (round(images[0].width * factor), round(images[0].height * factor))
+    enlarged = max(1.0, SHORTEST / min(images[0].size))
+    factor = min(enlarged, LONGEST / max(images[0].size))
+    size = (max(1, round(images[0].width * factor)), max(1, round(images[0].height * factor)))
     images = [image.resize(size, Image.Resampling.BICUBIC) for image in images]
     label, body = ImageFont.load_default(LABEL), ImageFont.load_default(TEXT)
     width = 2 * size[0] + GAP + 2 * MARGIN
@@ -39,19 +47,25 @@ def draw_pair(pair: ImagePair, text: str, *, labels: tuple[str, str] = ("before"
     return canvas
 
 
+def check_ending(path: str | Path) -> None:
+    """Refuse a picture whose ending names no format that can be written.
+
+    Raises:
+        SettingsError: another ending than .png, .jpg, .jpeg or .webp.
+    """
+    if Path(path).suffix.lower() not in FORMATS:
+        raise SettingsError(f"picture={path} must end in one of {', '.join(FORMATS)}")
+
+
 def save_picture(picture: Image.Image, path: str | Path) -> Path:
     """Write a picture, whole or not at all; the ending (.png, .jpg, .webp) names the format.
 
     Raises:
-        SettingsError: another ending, or a folder that is not there.
+        SettingsError: another ending.
+        OutputError: it cannot be written; why, and what to do.
     """
+    check_ending(path)
     path = Path(path)
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    if path.suffix.lower() not in formats:
-        raise SettingsError(f"picture={path} must end in one of {', '.join(formats)}")
-    if not path.parent.is_dir():
-        raise SettingsError(f"picture={path}: the folder {path.parent} does not exist; make it first")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    picture.save(temporary, format=formats[path.suffix.lower()])
-    temporary.replace(path)
+    with whole_file(path) as draft:
+        picture.save(draft, format=FORMATS[path.suffix.lower()])
     return path

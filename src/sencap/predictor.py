@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,16 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sencap.bounds import check_numbers
 from sencap.config import as_dict
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
 from sencap.errors import SettingsError, nearest
+from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
 from sencap.models.captioner import count_parameters
 from sencap.models.checkpoint import Checkpoint, load_checkpoint
 from sencap.models.search import search
 from sencap.structures import Caption, Hypothesis, ImagePair, Memory
+from sencap.weights import checkpoint_folder
 
-SHIPPED = Path(__file__).parent / "weights" / "sen-lite0"
 Image = ImageSource
 Decision = Literal["probability", "search"]
 
@@ -36,7 +39,11 @@ class Predictor:
     fixed sentences of no change counted together, is at least a half; the caption is then the search's best
     one that tells a change, and otherwise always the first of the fixed sentences. ``search``: whatever the
     best caption of the search says, as in the literature. The two differ because the many ways to tell a
-    change share its probability, so that a single sentence of no change can beat each.
+    change share its probability, so that a single sentence of no change can beat each. A model whose vocabulary
+    lacks a word of the fixed sentences has no such probability; its ``decision`` is then ``search``.
+
+    Of two images that are equal at the model's size no model is asked: the caption is the first of the fixed
+    sentences, its ``change_probability`` 0, and its ``note`` says so.
 
     ``change_probability=False`` leaves that probability out, and the time it takes; the decision is then the search's.
     """
@@ -50,8 +57,7 @@ class Predictor:
         decision: Decision = "probability",
         change_probability: bool = True,
     ) -> None:
-        if beam < 1:
-            raise SettingsError(f"beam={beam} must be at least 1")
+        check_numbers(beam=beam)
         if decision not in get_args(Decision):
             raise SettingsError(f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}")
         self.checkpoint, self.beam, self.device = checkpoint, beam, torch.device(device)
@@ -59,7 +65,10 @@ class Predictor:
             raise SettingsError(
                 "decision='probability' needs change_probability; decision='search' does without"
             )
-        self.decision, self.change_probability = decision, change_probability
+        known = all(word in checkpoint.vocabulary for words in _fixed_words() for word in words)
+        self.change_probability = change_probability and known
+        self.decision: Decision = decision if known else "search"
+        self.size = checkpoint.settings.size  # pixels: each side of the images that the model sees
         self.captioner = checkpoint.captioner.to(self.device).eval()
 
     def __call__(self, before: Image, after: Image, *, beam: int | None = None) -> Caption:
@@ -69,25 +78,49 @@ class Predictor:
             ImageError: an image cannot be read or is refused, or the two sizes differ.
             ShapeError: arrays of another shape or type.
         """
-        return self.caption_pairs([as_pair(before, after)], beam=beam)[0]
+        pair = as_pair(before, after, size=self.size)
+        return told_if_one_file(self.caption_pairs([pair], beam=beam)[0], before, after)
 
+    @torch.inference_mode()
     def caption_pairs(self, pairs: Sequence[ImagePair], *, beam: int | None = None) -> list[Caption]:
         """The captions of several pairs, in one batch."""
-        size = self.checkpoint.settings.size
-        images = np.stack([resize(pair.images, size) for pair in pairs])
-        return self._captions(torch.from_numpy(images), beam or self.beam)
+        check_numbers(beam=beam)
+        if not pairs:
+            return []
+        images = np.stack([resize(pair.images, self.size) for pair in pairs])
+        memory = self.captioner.encode(torch.from_numpy(images).to(self.device))
+        captions = self._captions(memory, self.beam if beam is None else beam)
+        equal = [row for row, (before, after) in enumerate(images) if np.array_equal(before, after)]
+        if equal:
+            log_probs = self._fixed_log_probs(self._rows(memory, equal)).tolist()
+            note = (
+                f"the two images are equal, pixel by pixel, at the model's {self.size} × {self.size} pixels"
+            )
+            for row, values in zip(equal, log_probs, strict=True):
+                same = _same_as_before(_as_captions(values), p_change=0.0)
+                captions[row] = dataclasses.replace(same, note=note)
+        return captions
 
     def stream(
         self, pairs: Iterable[ImagePair], *, batch_size: int = 16, beam: int | None = None
     ) -> Iterator[Caption]:
-        """The captions of many pairs, batch by batch, in order."""
-        pairs = iter(pairs)
-        while batch := list(islice(pairs, batch_size)):
+        """The captions of many pairs, batch by batch, in order.
+
+        Pairs are taken one by one, and kept at the model's size only, so that large images need little memory.
+        """
+        check_numbers(batch_size=batch_size, beam=beam)
+        return self._stream(pairs, batch_size, beam)
+
+    def _stream(self, pairs: Iterable[ImagePair], batch_size: int, beam: int | None) -> Iterator[Caption]:
+        sized = map(self._sized, pairs)  # unlike a loop, map keeps no large pair while the next is read
+        while batch := list(islice(sized, batch_size)):
             yield from self.caption_pairs(batch, beam=beam)
 
-    @torch.inference_mode()
-    def _captions(self, images: Tensor, beam: int) -> list[Caption]:
-        memory = self.captioner.encode(images.to(self.device))
+    def _sized(self, pair: ImagePair) -> ImagePair:
+        return resize(pair, self.size)
+
+    def _captions(self, memory: Memory, beam: int) -> list[Caption]:
+        """What the model says, whether or not the two dates differ."""
         found = self._search(memory, beam)
         fixed = self._fixed_sentences(memory) if self.change_probability else []
         if not fixed:
@@ -101,8 +134,7 @@ class Predictor:
             and not self._tells(found[row], changed=True)
         ]
         if again:
-            rows = torch.tensor(again, device=self.device)
-            wider = self._search(Memory(memory.tokens[rows], memory.grid), beam + len(NO_CHANGE_SENTENCES))
+            wider = self._search(self._rows(memory, again), beam + len(NO_CHANGE_SENTENCES))
             for row, best in zip(again, wider, strict=True):
                 found[row] = best
         return [
@@ -115,10 +147,7 @@ class Predictor:
         if self.decision == "search":
             return _ranked(found, p_change)
         if p_change < 0.5:
-            first, *others = (
-                fixed  # one and the same sentence for no change, whichever is likeliest by a hair
-            )
-            return _ranked([first, *sorted(others, key=lambda c: -c.log_prob)], p_change)
+            return _same_as_before(fixed, p_change)
         return _ranked([c for c in found if c.changed] or found, p_change)
 
     def _search(self, memory: Memory, beam: int) -> list[list[Hypothesis]]:
@@ -133,32 +162,27 @@ class Predictor:
             max_words=self.checkpoint.settings.decoder.max_words,
         )
 
-    def _fixed_sentences(self, memory: Memory) -> list[tuple[float, list[Caption]]]:
-        """Per pair: the probability of change, and the fixed sentences of no change with their log-probabilities.
+    def _rows(self, memory: Memory, rows: Sequence[int]) -> Memory:
+        """The memory of some pairs of a batch."""
+        return Memory(memory.tokens[torch.tensor(rows, device=self.device)], memory.grid)
 
-        Empty for a vocabulary that lacks a word of theirs.
-        """
+    def _fixed_sentences(self, memory: Memory) -> list[tuple[float, list[Caption]]]:
+        """Per pair: the probability of change, and the fixed sentences of no change with their log-probabilities."""
+        log_probs = self._fixed_log_probs(memory)
+        p_change = 1.0 - log_probs.exp().sum(-1).clamp(max=1.0)
+        captions = [_as_captions(values) for values in log_probs.tolist()]
+        return list(zip(p_change.tolist(), captions, strict=True))
+
+    def _fixed_log_probs(self, memory: Memory) -> Tensor:
+        """The log-probability of each fixed sentence of no change, (B, 5); a word not known counts as ``<unk>``."""
         v = self.checkpoint.vocabulary
-        words = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
-        if not all(word in v for sentence in words for word in sentence):
-            return []
-        rows = [torch.tensor([v.start, *v.encode(sentence), v.end]) for sentence in words]
+        rows = [torch.tensor([v.start, *v.encode(words), v.end]) for words in _fixed_words()]
         tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=v.pad).to(self.device)
         tokens = tokens.expand(len(memory.tokens), -1, -1)
         log_p = self.captioner.decoder(memory, tokens[..., :-1]).float().log_softmax(-1)
         chosen = log_p.gather(-1, tokens[..., 1:, None])[..., 0]
-        totals = chosen.masked_fill(tokens[..., 1:] == v.pad, 0.0).sum(-1)  # (B, 5)
-        p_change = 1.0 - totals.exp().sum(-1).clamp(max=1.0)
-        return [
-            (
-                p,
-                [
-                    Caption(text, value, changed=False)
-                    for text, value in zip(NO_CHANGE_SENTENCES, values, strict=True)
-                ],
-            )
-            for p, values in zip(p_change.tolist(), totals.tolist(), strict=True)
-        ]
+        total: Tensor = chosen.masked_fill(tokens[..., 1:] == v.pad, 0.0).sum(-1)
+        return total
 
     def _tells(self, hypotheses: list[Hypothesis], *, changed: bool) -> bool:
         return any(self._sentence(hypothesis).changed == changed for hypothesis in hypotheses)
@@ -202,8 +226,10 @@ def load(
 
     Raises:
         CheckpointError: the folder is not a whole checkpoint.
-        SettingsError: no such device.
+        SettingsError: ``weights`` is an empty text, a number out of its bounds, no such device.
     """
+    folder = checkpoint_folder(weights)
+    check_numbers(beam=beam)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -212,10 +238,35 @@ def load(
         raise SettingsError(
             f"device={device!r} cannot be used here ({str(error).splitlines()[0]})"
         ) from error
-    checkpoint = load_checkpoint(weights or SHIPPED, device=device)
+    checkpoint = load_checkpoint(folder, device=device)
     return Predictor(
         checkpoint, beam=beam, device=device, decision=decision, change_probability=change_probability
     )
+
+
+def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
+    """The caption, whose note says so if both images are one file, links followed."""
+    if not (isinstance(before, str | os.PathLike) and isinstance(after, str | os.PathLike)):
+        return caption
+    if identity(Path(before)) != identity(Path(after)):
+        return caption
+    return dataclasses.replace(caption, note="before and after are one file")
+
+
+def _fixed_words() -> list[list[str]]:
+    return [sentence.split() for sentence in NO_CHANGE_SENTENCES]
+
+
+def _as_captions(log_probs: Sequence[float]) -> list[Caption]:
+    """The fixed sentences of no change as captions, in their order."""
+    sentences = zip(NO_CHANGE_SENTENCES, log_probs, strict=True)
+    return [Caption(text, log_prob, changed=False) for text, log_prob in sentences]
+
+
+def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:
+    """One and the same sentence for no change, whichever of them is likeliest by a hair; the others follow."""
+    first, *others = fixed
+    return _ranked([first, *sorted(others, key=lambda caption: -caption.log_prob)], p_change)
 
 
 def _ranked(captions: list[Caption], p_change: float | None = None) -> Caption:

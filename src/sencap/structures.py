@@ -94,7 +94,8 @@ class Caption:
     ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a change at all;
     ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best captions, best first.
     ``change_probability`` (0–1) is one minus the probability that the model gives to the fixed sentences of no
-    change together; None for a model whose vocabulary lacks them.
+    change together; None for a model whose vocabulary lacks them. ``note`` says what a reader has to know beside
+    the sentence: that the two images are equal, which no model was asked about.
     """
 
     text: str
@@ -103,6 +104,7 @@ class Caption:
     finished: bool = True
     alternatives: tuple[Caption, ...] = ()
     change_probability: float | None = None
+    note: str = ""
 
     def __str__(self) -> str:
         return self.text

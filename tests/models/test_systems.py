@@ -517,7 +517,7 @@ def assert_maps(system: str, has_word_maps: bool, parts: set[str]) -> None:
 
 
 def test_the_shipped_checkpoint_is_rebuilt_as_it_was() -> None:
-    from sencap.predictor import SHIPPED
+    from sencap.weights import SHIPPED
 
     checkpoint = load_checkpoint(SHIPPED)
     assert isinstance(checkpoint, Checkpoint)

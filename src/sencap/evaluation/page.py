@@ -7,7 +7,6 @@ For an evaluation, ``choose`` picks the best, the worst and some random pairs; f
 from __future__ import annotations
 
 import base64
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from html import escape
 from pathlib import Path
 
 from sencap.errors import DataError, SettingsError
+from sencap.files import told_as_output, write_whole
 
 _KINDS = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -79,18 +79,14 @@ def write_page(
     """Write the page and return its path; a page that was there is replaced whole.
 
     path: an .html file; missing folders are made. title, text: head of the page. footer: attribution of the
-    images, signatures. All texts are plain, and escaped. Raises DataError for an image of another kind.
+    images, signatures. All texts are plain, and escaped. Raises DataError for an image of another kind, OutputError
+    for a page that cannot be written.
     """
     content = render_page(sections, title=title, text=text, footer=footer)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(content, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    with told_as_output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return write_whole(path, content)
 
 
 def render_page(sections: Sequence[Section], *, title: str, text: str = "", footer: str = "") -> str:

@@ -8,9 +8,10 @@ from html import escape
 from pathlib import Path
 
 from sencap.errors import SettingsError
-from sencap.figures.files import PAGE, check_path, write_whole
+from sencap.figures.files import PAGE, check_path
 from sencap.figures.page import data_uri, render
 from sencap.figures.sheet import INK, LINE, PALE, TWO_COLUMNS, VERMILION, Sheet, ratio, text_width
+from sencap.files import write_whole
 from sencap.structures import ImagePair
 
 NOTE = "Bold and underlined: words that no reference of the pair has."
@@ -56,7 +57,7 @@ def side_by_side(
     if path.suffix.lower() == PAGE:
         body = "\n".join(_article(pair) for pair in pairs)
         lead = f"<p class='lead'>{NOTE}</p>"
-        return write_whole(path, render(title, f"<h1>{escape(title)}</h1>{lead}{body}").encode())
+        return write_whole(path, render(title, f"<h1>{escape(title)}</h1>{lead}{body}"))
     return _draw(pairs).save(path)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.figures.files import check_path, write_whole
+from sencap.figures.files import check_path
+from sencap.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,27 @@
+"""Where the weights that ship with sencap lie, and what a checkpoint folder holds; nothing heavy is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sencap.errors import SettingsError
+
+SHIPPED = Path(__file__).parent / "sen-lite0"
+
+
+def checkpoint_folder(weights: str | Path | None) -> Path:
+    """The folder that a flag ``weights`` means: None, and only None, means the weights that ship.
+
+    Raises:
+        SettingsError: an empty text, as an unset variable of the shell gives it.
+    """
+    if weights is None:
+        return SHIPPED
+    if not str(weights).strip():
+        raise SettingsError(f"weights={weights!r} is empty; give a checkpoint folder, or leave it out")
+    return Path(weights)
+
+
+def checkpoint_files(weights: str | Path | None) -> list[Path]:
+    """All files in that folder; none if it is not there. For `sencap.files.check_outputs`."""
+    return sorted(checkpoint_folder(weights).glob("*"))
