@@ -160,7 +160,8 @@ def test_a_bad_image_gives_exit_code_2_and_writes_nothing(
 def test_evaluate_writes_json_markdown_and_a_page(
     weights: str, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = {kind: tmp_path / f"report.{kind}" for kind in ("json", "markdown", "page")}
+    endings = {"json": "json", "markdown": "md", "page": "html"}
+    files = {kind: tmp_path / f"report.{ending}" for kind, ending in endings.items()}
     flags = [word for kind, path in files.items() for word in (f"--{kind}", str(path))]
     arguments = ["evaluate", "--data", str(tiny_data), "--split", "val+test", "--weights", weights, "--quiet"]
     assert main([*arguments, *flags]) == 0

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import json as json_
+import re
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sencap.errors import DataError, ImageError, SettingsError
+from sencap.errors import ImageError, SencapError, SettingsError
+from sencap.files import check_output_folder, check_outputs, file_name, told_as_output
 
 if TYPE_CHECKING:
     from sencap.predictor import Predictor
     from sencap.structures import Caption, ImagePair
 
+Files = tuple[Path, Path, str]  # before, after, name
+
 
 @dataclass(frozen=True)
 class CaptionedFiles:
-    """Two files and what was said of them."""
+    """Two files and what was said of them; ``number`` is the pair's place among all that were given, from 0."""
 
+    number: int
     before: Path
     after: Path
     name: str
-    pair: ImagePair
     caption: Caption
 
-    def details(self) -> dict[str, Any]:
-        """For JSON."""
+    def details(self, picture: Path | None = None) -> dict[str, Any]:
+        """For JSON; ``picture`` is the file in which the pair is drawn."""
         return {
             "name": self.name,
             "before": str(self.before),
@@ -35,6 +40,8 @@ class CaptionedFiles:
             **_details(self.caption),
             "change_probability": self.caption.change_probability,
             "finished": self.caption.finished,
+            "note": self.caption.note,
+            "picture": None if picture is None else str(picture),
             "alternatives": [_details(other) for other in self.caption.alternatives],
         }
 
@@ -44,21 +51,30 @@ def _details(caption: Caption) -> dict[str, Any]:
 
 
 def caption_files(
-    predictor: Predictor, files: list[tuple[Path, Path, str]], problems: list[str], *, batch_size: int = 16
+    predictor: Predictor, files: Sequence[Files], problems: list[str], *, batch_size: int = 16
 ) -> Iterator[CaptionedFiles]:
     """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out."""
     from sencap.images import read_pair
+    from sencap.predictor import told_if_one_file
 
-    for first in range(0, len(files), batch_size):
-        readable: list[tuple[Path, Path, str, ImagePair]] = []
-        for before, after, name in files[first : first + batch_size]:
+    waiting: deque[int] = deque()  # numbers of the pairs that were read and are not captioned yet
+
+    def pairs() -> Iterator[ImagePair]:
+        for number, (before, after, name) in enumerate(files):
             try:
-                readable.append((before, after, name, read_pair(before, after, name)))
+                pair = read_pair(before, after, name, size=predictor.size)
             except ImageError as error:
                 problems.append(str(error))
-        captions = predictor.caption_pairs([item[3] for item in readable]) if readable else []
-        for item, caption in zip(readable, captions, strict=True):
-            yield CaptionedFiles(*item, caption)
+                continue
+            waiting.append(number)
+            yield pair
+
+    def with_files(caption: Caption) -> CaptionedFiles:
+        number = waiting.popleft()
+        before, after, name = files[number]
+        return CaptionedFiles(number, before, after, name, told_if_one_file(caption, before, after))
+
+    return map(with_files, predictor.stream(pairs(), batch_size=batch_size))
 
 
 def command(
@@ -77,7 +93,7 @@ def command(
     Input: BEFORE AFTER (two image files), or one folder (with subfolders A and B, or before and after, or files
     <name>_before.* and <name>_after.*), or one CSV file with columns before and after. PNG, JPEG, WebP or TIFF.
     Output: the sentence; for several pairs one line each: name, tab, sentence. Files that cannot be read are
-    listed at the end, and the exit code is then 2.
+    listed at the end, as are pictures that cannot be written, and the exit code is then 2.
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
@@ -90,40 +106,113 @@ def command(
             counted together), or whatever the best caption of the search says.
         batch_size: Pairs captioned at once.
     """
-    from sencap.images import IMAGE_SUFFIXES, find_pairs
+    files = _files(sources)
+    single = len(sources) == 2
+    pictures = _pictures(picture, files, single=single, inputs=_inputs(sources, files, weights))
+    if single:  # what cannot be read is told before a model is loaded
+        from sencap.images import read_pair
+
+        read_pair(*files[0])
+
     from sencap.predictor import load
+
+    predictor = load(weights, beam=beam, device=device, decision=decision)
+    if picture is not None and not single:
+        with told_as_output(picture):
+            Path(picture).mkdir(parents=True, exist_ok=True)
+    problems: list[str] = []
+    for found in caption_files(predictor, files, problems, batch_size=batch_size):
+        path = pictures[found.number]
+        drawn = path is not None and _draw(found, path, problems)
+        if json:
+            line = json_.dumps(found.details(path if drawn else None))
+        elif single:
+            line = found.caption.text
+        else:
+            line = f"{_one_line(found.name)}\t{found.caption.text}"
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        if found.caption.note and not json:
+            place = "" if single else f"{_one_line(found.name)}: "
+            sys.stderr.write(f"sencap: note: {place}{found.caption.note}\n")
+    if problems:
+        raise SencapError("\n".join(problems))
+
+
+def picture_paths(folder: Path, names: Sequence[str]) -> list[Path]:
+    """A picture for each pair, in the folder and all different, whatever the names of the pairs are."""
+    paths = []
+    taken: set[str] = set()
+    for name in names:
+        safe = file_name(name)
+        if safe.casefold() in taken:
+            safe = file_name(name, taken)
+        taken.add(safe.casefold())
+        paths.append(folder / f"{safe}.png")
+    return paths
+
+
+def _files(sources: Sequence[str]) -> list[Files]:
+    """The pairs that the arguments name."""
+    from sencap.images import IMAGE_SUFFIXES, find_pairs
 
     if len(sources) > 2:
         raise SettingsError(f"give BEFORE and AFTER, or one folder or CSV file; got {len(sources)} arguments")
-    single = len(sources) == 2
-    if not single and Path(sources[0]).is_file() and Path(sources[0]).suffix.lower() in IMAGE_SUFFIXES:
-        raise SettingsError(f"{sources[0]} is one image; give two, BEFORE and AFTER, or a folder or CSV file")
-    files = [(Path(sources[0]), Path(sources[1]), "")] if single else find_pairs(sources[0])
-    if picture is not None:
-        _check_picture(Path(picture), single=single)
-    predictor = load(weights, beam=beam, device=device, decision=decision)
-    problems: list[str] = []
-    for found in caption_files(predictor, files, problems, batch_size=batch_size):
-        if picture is not None:
-            _save(found, Path(picture) if single else Path(picture) / f"{found.name}.png")
-        text = found.caption.text
-        line = json_.dumps(found.details()) if json else text if single else f"{found.name}\t{text}"
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    if problems:
-        raise DataError("\n".join(problems))
+    if len(sources) == 2:
+        return [(Path(sources[0]), Path(sources[1]), "")]
+    source = Path(sources[0])
+    if source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
+        raise SettingsError(f"{source} is one image; give two, BEFORE and AFTER, or a folder or CSV file")
+    return find_pairs(source)
 
 
-def _check_picture(path: Path, *, single: bool) -> None:
-    if single and path.is_dir():
-        raise SettingsError(f"picture={path} is a folder; for one pair name a file that ends in .png")
-    if not single:
-        if path.suffix:
-            raise SettingsError(f"picture={path}: for several pairs name a folder, not a file")
-        path.mkdir(parents=True, exist_ok=True)
+def _inputs(sources: Sequence[str], files: Sequence[Files], weights: str | None) -> list[Path]:
+    """All files that the run reads."""
+    from sencap.weights import checkpoint_files
+
+    images = [path for before, after, _ in files for path in (before, after)]
+    return [*map(Path, sources), *images, *checkpoint_files(weights)]
 
 
-def _save(found: CaptionedFiles, path: Path) -> None:
-    from sencap.picture import draw_pair, save_picture
+def _pictures(
+    picture: str | None, files: Sequence[Files], *, single: bool, inputs: Sequence[Path]
+) -> list[Path | None]:
+    """Where each pair's picture goes, checked before any work; None without pictures."""
+    from sencap.picture import FORMATS, check_ending
 
-    save_picture(draw_pair(found.pair, found.caption.text), path)
+    if picture is None:
+        return [None] * len(files)
+    path = Path(picture)
+    if single:
+        if path.is_dir():
+            raise SettingsError(f"picture={path} is a folder; for one pair name a file that ends in .png")
+        check_ending(path)
+        check_outputs({"picture": path}, inputs)
+        return [path]
+    if path.suffix.lower() in FORMATS and not path.is_dir():
+        raise SettingsError(f"picture={path}: for several pairs name a folder, not a file")
+    check_output_folder("picture", path)
+    paths = picture_paths(path, [name for _, _, name in files])
+    # a picture that is not there yet can destroy nothing
+    existing = {f"picture {number}": one for number, one in enumerate(paths, 1) if one.exists()}
+    check_outputs(existing, inputs)
+    return [*paths]
+
+
+def _draw(found: CaptionedFiles, path: Path, problems: list[str]) -> bool:
+    """Write the picture of a captioned pair; whether it worked, and if not, why, in ``problems``."""
+    from sencap.images import read_pair, shrink
+    from sencap.picture import LONGEST, draw_pair, save_picture
+
+    try:
+        pair = shrink(read_pair(found.before, found.after), LONGEST)
+        save_picture(draw_pair(pair, found.caption.text), path)
+    except SencapError as error:
+        problems.append(str(error))
+        return False
+    return True
+
+
+def _one_line(name: str) -> str:
+    """A name without the white space that would break a line of the output, or its columns."""
+    return re.sub(r"\s", " ", name)

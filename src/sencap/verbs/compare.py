@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json as json_
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from sencap.bounds import check_numbers
 from sencap.errors import SettingsError
+from sencap.files import check_outputs, write_whole
 
 
 def compare(
@@ -26,8 +29,11 @@ def compare(
 
     Raises:
         DataError: a file is no report, holds no statistics, or the reports may not be compared; and why.
-        SettingsError: an unknown metric, too few resamples, a report given twice.
+        SettingsError: an unknown metric or none at all, too few resamples, a report given twice.
     """
+    check_numbers(resamples=resamples, seed=seed)
+    if metrics is not None and len(metrics) == 0:
+        raise SettingsError("metrics is empty; name at least one, or leave it out for all")
     from sencap.evaluation.comparable import read_report
     from sencap.evaluation.compare import compare as compare_reports
     from sencap.evaluation.compare import metric_named
@@ -35,7 +41,8 @@ def compare(
     from sencap.evaluation.scoring import METRICS
     from sencap.evaluation.statistics import ACCURACY
 
-    chosen = [metric_named(name) for name in metrics] if metrics else [*METRICS, ACCURACY]
+    every = [*METRICS, ACCURACY]
+    chosen = every if metrics is None else [metric_named(name) for name in metrics]
     sides = [[side] if isinstance(side, str | Path) else list(side) for side in (a, b)]
     reports = [[read_report(path) for path in side] for side in sides]
     return compare_reports(
@@ -56,7 +63,7 @@ def command(
     resamples: int = 10_000,
     seed: int = 0,
     json: str | None = None,
-) -> str:
+) -> None:
     """Compare two systems on the same pairs: the difference of each metric, with its 95 % interval.
 
     Input: the JSON files of sencap evaluate: A and B; or all seeds of A, then --against and all seeds of B.
@@ -72,19 +79,17 @@ def command(
         seed: Of the drawing.
         json: Write the comparison to this JSON file.
     """
-    from sencap.evaluation.compare import as_markdown
-
     if against is None and len(reports) != 2:
         raise SettingsError(
             f"compare takes two reports, A and B, and got {len(reports)}; for several seeds of each system "
             "write: sencap compare A1 A2 A3 --against B1 B2 B3"
         )
-    if json is not None and not Path(json).parent.is_dir():
-        raise SettingsError(f"{json}: the folder {Path(json).parent} does not exist; make it first")
     a, b = (reports[:1], reports[1:]) if against is None else (reports, against)
+    check_outputs({"json": json}, [*a, *b])
     found = compare(a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed)
-    if json is not None:
-        from sencap.models.checkpoint import write_text
 
-        write_text(Path(json), json_.dumps(found, indent=1, allow_nan=False) + "\n")
-    return as_markdown(found)
+    from sencap.evaluation.compare import as_markdown
+
+    sys.stdout.write(as_markdown(found) + "\n")  # said, whatever becomes of the file
+    if json is not None:
+        write_whole(json, json_.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sencap.errors import CheckpointError
+from sencap.files import check_output_folder
+
+if TYPE_CHECKING:
+    from sencap.models.convert import Converted
 
 
 def convert(source: str | Path, vocabulary: str | Path, out: str | Path) -> Path:
     """Write the authors' checkpoint as a checkpoint folder; returns it. See `sencap.models.convert`."""
-    from sencap.models.convert import convert_official
-
-    convert_official(source, vocabulary, out)
+    _convert(source, vocabulary, out)
     return Path(out)
 
 
@@ -25,6 +30,14 @@ def command(source: str, out: str, *, vocabulary: str) -> str:
         out: The folder to write; it must not exist or be empty.
         vocabulary: Their word map, a JSON object word to id.
     """
+    return _convert(source, vocabulary, out).message
+
+
+def _convert(source: str | Path, vocabulary: str | Path, out: str | Path) -> Converted:
+    for path in (source, vocabulary):  # told here, before anything heavy is imported
+        if not Path(path).is_file():
+            raise CheckpointError(f"{path} is not a file")
+    check_output_folder("out", out)
     from sencap.models.convert import convert_official
 
-    return convert_official(source, vocabulary, out).message
+    return convert_official(source, vocabulary, out)

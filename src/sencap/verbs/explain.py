@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 
@@ -31,13 +32,19 @@ def command(
         decision: What makes a pair changed: the model's probability of change (all sentences of no change
             counted together), or whatever the best caption of the search says.
     """
-    from sencap.explain import explain, save
     from sencap.figures.files import check_path
     from sencap.images import read_pair
+    from sencap.weights import checkpoint_files
+
+    # all that can be refused is refused before a model is loaded
+    check_path(out, inputs=[before, after, *checkpoint_files(weights)])
+    read_pair(before, after)
+
+    from sencap.explain import explain, save
     from sencap.predictor import load
 
-    check_path(out)  # all that can be refused is refused before the model runs
-    read_pair(before, after)
     explanation = explain(before, after, load(weights, beam=beam, device=device, decision=decision))
-    path = save(explanation, out)
-    return f"{explanation.caption.text}\nwhere it looked: {path}"
+    sys.stdout.write(explanation.caption.text + "\n")  # said, whatever becomes of the file
+    if explanation.caption.note:
+        sys.stderr.write(f"sencap: note: {explanation.caption.note}\n")
+    return f"where it looked: {save(explanation, out)}"

@@ -6,6 +6,7 @@ import dataclasses
 import json as json_
 from typing import Any
 
+from sencap.bounds import check_numbers
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 
 
@@ -17,12 +18,14 @@ def info(
     ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the paper's.
 
     Raises:
-        SettingsError: an unknown system, with the nearest known name.
+        SettingsError: an unknown system, with the nearest known name; a number out of its bounds.
     """
+    check_numbers(vocabulary_size=vocabulary_size)
     from sencap.models.captioner import count_parameters
     from sencap.models.variants import build
 
-    chosen = dataclasses.replace(settings or ModelSettings(), system=name)
+    given = ModelSettings() if settings is None else settings
+    chosen = dataclasses.replace(given, system=name)
     return count_parameters(build(chosen, vocabulary_size))
 
 

@@ -1,0 +1,146 @@
+"""`sencap evaluate` and its like from Python: numbers within bounds, and warnings that a reader needs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sencap import evaluate, info
+from sencap.errors import SettingsError
+from sencap.evaluation.report import as_markdown
+from sencap.verbs.compare import compare
+from sencap.verbs.demo import demo
+from sencap.verbs.evaluate import official_split_notes
+from sencap.weights import SHIPPED
+
+FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda own: evaluate(own, limit=-1), "limit is -1"),
+        (lambda own: evaluate(own, limit=0), "limit is 0"),
+        (lambda own: evaluate(own, batch_size=-1), "batch_size is -1"),
+        (lambda own: evaluate(own, beam=0), "beam is 0"),
+        (lambda own: evaluate(own, weights=""), "weights='' is empty"),
+        (lambda own: demo(own / "demo", beam=0), "beam is 0"),
+        (lambda own: demo(own / "demo", weights=" "), "weights=' ' is empty"),
+        (lambda own: compare(own, own, resamples=-1), "resamples is -1"),
+        (lambda own: compare(own, own, seed=-1), "seed is -1"),
+        (lambda own: compare(own, own, metrics=[]), "metrics is empty"),
+        (lambda _: info(vocabulary_size=-1), "vocabulary_size is -1"),
+    ],
+)
+def test_numbers_and_empty_texts_from_python_are_refused(
+    call: Callable[[Path], Any], message: str, own: Path
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        call(own)
+    assert not (own / "demo").exists()
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What sencap logs."""
+    said: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    listener = Listener()
+    logging.getLogger("sencap").addHandler(listener)
+    yield said
+    logging.getLogger("sencap").removeHandler(listener)
+
+
+def _call_it(data: Path, name: str | None) -> None:
+    """Let a data set call itself by a name, or by none."""
+    file = data / "LevirCCcaptions.json"
+    content = json.loads(file.read_text())
+    content.pop("dataset")
+    if name is not None:
+        content["dataset"] = name
+    file.write_text(json.dumps(content))
+
+
+def test_weights_evaluated_on_the_official_split_they_saw_draw_a_warning(
+    weights: Path, own: Path, warnings: list[str]
+) -> None:
+    (weights / "README.md").write_text(FORBIDDING)
+    _call_it(own, "LEVIR_CC")
+    report = evaluate(own, weights=weights, limit=2)
+    note = report["notes"][0]
+    assert note.startswith("2 of the 2 pairs have names of LEVIR-CC's official val or test split")
+    assert "test_000001.png" in note
+    assert warnings == [f"warning: {note}"]
+    assert f"- {note}" in as_markdown(report)
+
+
+@pytest.mark.parametrize(
+    ("card", "dataset", "names", "warned"),
+    [
+        (FORBIDDING, "LEVIR_CC", ["test_000123.png", "a.png"], True),
+        (FORBIDDING, None, ["val_000001.jpg"], True),
+        (SHIPPED / "README.md", "LEVIR-CC (recovered subset)", ["test_000001.jpg"], True),
+        (FORBIDDING, "LEVIR_CC", ["train_000001.png", "mytest_000001.png", "test_1.png"], False),
+        (FORBIDDING, "sencap-synthetic", ["val_000001.png"], False),
+        (FORBIDDING, "our town", ["test_000001.png"], False),
+        ("Trained on our town.\n", "LEVIR_CC", ["test_000001.png"], False),
+        (None, "LEVIR_CC", ["test_000001.png"], False),
+    ],
+)
+def test_the_warning_depends_on_card_data_set_and_names(
+    card: str | Path | None, dataset: str | None, names: list[str], warned: bool, own: Path, tmp_path: Path
+) -> None:
+    _call_it(own, dataset)
+    weights = tmp_path / "checkpoint"
+    weights.mkdir()
+    if card is not None:
+        text = card.read_text(encoding="utf-8") if isinstance(card, Path) else card
+        (weights / "README.md").write_text(text, encoding="utf-8")
+    notes = official_split_notes(weights, own, names)
+    assert bool(notes) == warned
+
+
+def test_synthetic_pairs_bear_the_same_names_and_draw_no_warning(tmp_path: Path) -> None:
+    from sencap.data.synthetic import write_dataset
+
+    data = write_dataset(tmp_path / "synthetic", pairs=10, workers=1, progress=False)
+    assert official_split_notes(SHIPPED, data, ["test_000001.png"]) == []
+
+
+def test_held_out_pairs_of_the_data_at_hand_draw_the_warning(shared: Path) -> None:
+    notes = official_split_notes(SHIPPED, shared / "levir_cc", ["test_000001.jpg"])
+    assert "held out from that training" in notes[0]
+
+
+def test_pairs_of_equal_images_are_counted_in_the_notes(weights: Path, own: Path) -> None:
+    report = evaluate(own, weights=weights)  # two of the four have equal images
+    assert any(note.startswith("2 of the 4 pairs are of two equal images") for note in report["notes"])
+    said = {pair["filename"]: pair["hypothesis"] for pair in report["pairs"]}
+    assert said["test_000001.png"] == said["test_000003.png"] == "the scene is the same as before"
+
+
+def test_a_page_that_fails_does_not_lose_the_report(
+    weights: Path, own: Path, warnings: list[str], no_room: Callable[[str], Path]
+) -> None:
+    page = no_room("page.html")
+    report = evaluate(own, weights=weights, limit=2, page=page)
+    assert report["notes"][-1].startswith(f"The page is missing: {page} cannot be written")
+    assert warnings == [report["notes"][-1]]
+    assert len(report["pairs"]) == 2
+
+
+def test_the_report_says_how_it_was_decided_and_not_what_was_asked_for(
+    weights: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sencap.predictor.NO_CHANGE_SENTENCES", ("nichts geschah",) * 5)
+    report = evaluate(own, weights=weights, limit=2)
+    assert "decision:search" in report["signatures"]["ids"]
