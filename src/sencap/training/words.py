@@ -34,6 +34,11 @@ def tell_words(
         cut = sum(len(caption) > longest for caption in captions)
         if cut:
             log.info(f"{use}: {cut:,} captions have more than decoder.max_words={longest} words, and are cut")
+        unknown = sum(pair.changed is None for pair in pairs)
+        if unknown:
+            log.info(
+                f"{use}: of {unknown:,} pairs it is not known whether they changed; training does without"
+            )
     if poor:
         log.warning(
             f"the vocabulary has {words:,} words only, too few for these captions; {_advice(settings)}"
