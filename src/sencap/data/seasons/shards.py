@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from sencap.data.seasons.contract import ListedPlaces
 from sencap.data.seasons.reading import Scaling, find_date
 from sencap.errors import DataError, ImageError, MissingDependencyError, SettingsError, nearest
+from sencap.files import not_a_file
 
 PRODUCTS = ("S2RGB", "S2L2A", "S2L1C")
 SPLITS = ("train", "val")
@@ -165,6 +166,8 @@ def _split_of(file: Path) -> str | None:
 
 
 def _open(file: Path) -> _Archive:
+    if reason := not_a_file(file):
+        raise DataError(f"{file}: {reason}: give an archive {SUFFIX}")
     try:
         import zarr  # noqa: PLC0415  (an extra)
         from zarr.storage import ZipStore  # noqa: PLC0415
