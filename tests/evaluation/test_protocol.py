@@ -21,7 +21,6 @@ from evaluation.caption_sets import (
 )
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES
 from sencap.errors import DataError
-from sencap.evaluation import protocol as protocol_module
 from sencap.evaluation import reference_rows
 from sencap.evaluation.metrics import (
     Caption,
@@ -238,19 +237,27 @@ def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:
     ],
     ids=range(8),
 )
-def test_notes_say_what_a_figure_cannot_show(
-    flags: list[bool | None], wanted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        protocol_module, "score_all", lambda sets, **_: (score_all(sets)[0], None)
-    )  # as if Java were here
+def test_notes_say_what_a_figure_cannot_show(flags: list[bool | None], wanted: str) -> None:
     notes = evaluate(german(flags, [WEG] * len(flags)), DEUTSCH, rows=False).notes
     assert any(note.startswith(wanted) for note in notes), notes
 
 
 @pytest.mark.usefixtures("no_java")
+def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
+    """Under ids all its words are one word, so that all references are alike and a wrong caption is right."""
+    notes = evaluate(german([True, False] * 6, [WEG] * 12), Numbers(("a", "the")), rows=False).notes
+    assert any(note.startswith("Scores under ids say little: of the references 0 of") for note in notes)
+    same_length = [
+        CaptionedPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True) for n, word in enumerate("abcdefghijkl")
+    ]
+    notes = evaluate(same_length, Numbers(("the",)), rows=False).notes
+    assert any(note.startswith("CIDEr of all pairs under ids is 0 by construction") for note in notes)
+
+
+@pytest.mark.usefixtures("no_java")
 def test_a_set_like_levir_cc_has_no_note_but_that_on_its_unchanged_pairs() -> None:
-    notes = evaluate(made_up(), NUMBERS, rows=False).notes
+    known = Numbers.seen([sentence.split() for sentence in CHANGES] + FIXED, 1)
+    notes = evaluate(made_up(), known, rows=False).notes
     assert [note[:30] for note in notes if "Java" not in note] == ["CIDEr of the unchanged pairs b"]
 
 

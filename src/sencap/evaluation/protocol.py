@@ -22,9 +22,9 @@ from typing import Protocol
 
 import numpy as np
 
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES, learn_no_change, says_no_change
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, coverage, learn_no_change, says_no_change
 from sencap.evaluation.bootstrap import FEWEST_PAIRS
-from sencap.evaluation.metrics import check
+from sencap.evaluation.metrics import References, check
 from sencap.evaluation.reference_rows import Plan, ReferenceRow
 from sencap.evaluation.scoring import Scores, score_all
 from sencap.evaluation.statistics import SUBSETS, Flags, PairStatistics, System, agree, as_flags, members
@@ -33,6 +33,7 @@ PROTOCOLS = ("ids", "words")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 _SHOWN = 5
+_MUCH_UNKNOWN = 0.2  # share of the references' words; of LEVIR-CC's the paper's vocabulary leaves out 0.003
 FLAGS_UNKNOWN = (
     "Which pairs changed is not known: the data set has neither changeflag nor a known sentence of no change"
 )
@@ -199,28 +200,36 @@ def evaluate(
         confusion=confusion_table(flags == 1, as_flags(told) == 1) if judged else None,
         vocabulary_size=len(encoder),
         vocabulary_digest=encoder.digest,
-        notes=_notes(pairs, flags, judged=judged, own_sentences=own_sentences, meteor=note),
+        notes=[
+            *([] if note is None else [f"No METEOR, and so no S*m: {note}"]),
+            *_notes(pairs, encoder, flags, judged=judged, own_sentences=own_sentences),
+        ],
     )
 
 
 def _notes(
     pairs: Sequence[CaptionedPair],
+    encoder: Encoder,
     flags: Flags,
     *,
     judged: bool,
     own_sentences: Sequence[str],
-    meteor: str | None,
 ) -> list[str]:
-    notes = [] if meteor is None else [f"No METEOR, and so no S*m: {meteor}"]
-    notes += _notes_on_change(flags, judged=judged, own_sentences=own_sentences)
+    """What a reader has to know of the figures, but for METEOR."""
+    notes = _notes_on_change(flags, judged=judged, own_sentences=own_sentences)
     for subset in SUBSETS:
         rows = members(flags, subset)
-        notes += _notes_on_subset(subset, [pairs[row] for row in rows])
+        notes += _notes_on_subset(subset, [pairs[row].references for row in rows], encoder)
     references = [words for pair in pairs for words in pair.references]
-    if meteor is None and not any(says_no_change(words) for words in references):
+    if not any(says_no_change(words) for words in references):
         notes.append(
             "METEOR's stems, synonyms and paraphrases are English ones: for captions in another language it counts "
             "equal words only, and some by mistake."
+        )
+    covered = coverage(references, encoder)
+    if covered.unknown_share > _MUCH_UNKNOWN:
+        notes.append(
+            f"Scores under ids say little: of the references {covered}, and unknown words match each other."
         )
     return notes
 
@@ -252,21 +261,28 @@ def _notes_on_change(flags: Flags, *, judged: bool, own_sentences: Sequence[str]
     return notes
 
 
-def _notes_on_subset(subset: str, pairs: Sequence[CaptionedPair]) -> list[str]:
-    """Why some pairs, scored by themselves, have no interval or no CIDEr."""
-    if not pairs:
+def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> list[str]:
+    """Why some pairs, scored by themselves, have no interval or no CIDEr; captions: the references of each."""
+    if not captions:
         return []
     whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
     notes = []
-    if len(pairs) < FEWEST_PAIRS:
+    if len(captions) < FEWEST_PAIRS:
         notes.append(
-            f"No interval of {whose}: there are {len(pairs)}, and fewer than {FEWEST_PAIRS} say nothing of others."
+            f"No interval of {whose}: there are {len(captions)}, and fewer than {FEWEST_PAIRS} say nothing of others."
         )
-    first, *others = [sorted(" ".join(words) for words in pair.references) for pair in pairs]
-    if all(references == first for references in others):
-        reason = "they all have the same references" if others else "there is one pair"
+    alike = [protocol for protocol in PROTOCOLS if _all_alike(captions, protocol, encoder)]
+    if alike:
+        where = "" if len(alike) == len(PROTOCOLS) else f" under {alike[0]}"
+        reason = "they all have the same references" if len(captions) > 1 else "there is one pair"
         notes.append(
-            f"CIDEr of {whose} is 0 by construction, whatever the hypotheses: {reason}, and CIDEr gives no weight "
-            "to what is said of every pair. Their S*m can reach 75 at most."
+            f"CIDEr of {whose}{where} is 0 by construction, whatever the hypotheses: {reason}, and CIDEr gives no "
+            "weight to what is said of every pair. Their S*m can reach 75 at most."
         )
     return notes
+
+
+def _all_alike(captions: References, protocol: str, encoder: Encoder) -> bool:
+    """Whether all pairs have the same references under a protocol."""
+    first = sorted(texts(words, protocol, encoder) for words in captions[0])
+    return all(sorted(texts(words, protocol, encoder) for words in one) == first for one in captions)

@@ -148,7 +148,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         "# Evaluation",
         "",
         f"Scores × 100, with {100 * method['level']:.0f} % intervals ({method['name']}, "
-        f"{method['resamples']:,} resamples); a dash: none of so few pairs, or of a score that no resample changes. "
+        f"{method['resamples']:,} resamples); a dash: too few pairs, or a score that no resample changes. "
         "Two systems are compared by `sencap compare`, not by whether "
         "their intervals overlap.",
         "",
