@@ -25,7 +25,7 @@ def check_folder(settings: PretrainingSettings) -> int:
     Raises:
         CheckpointError: as there, and where the backbone of a finished run is missing.
     """
-    done = check_run(settings, KIND, more_epochs=False, inputs=(settings.init,))
+    done = check_run(settings, KIND, other_epochs=False, inputs=(settings.init,))
     out = Path(settings.out)
     if done >= settings.optimisation.epochs and not (out / BACKBONE / "config.json").is_file():
         raise CheckpointError(

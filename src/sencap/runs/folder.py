@@ -22,6 +22,7 @@ from sencap.json_files import read_json, shown
 
 RESUME, RUN, LOGS = "resume.ckpt", "run.json", "logs"
 MOST_MEGABYTES = 256  # of a run.json: a million epochs
+EPOCHS = "optimisation.epochs"
 NAMED = 5  # changed settings that a message names
 
 log = logging.getLogger("sencap")
@@ -43,13 +44,13 @@ class Kind:
 
 
 def check_run(
-    settings: Any, kind: Kind, *, more_epochs: bool, inputs: Iterable[str | Path | None] = ()
+    settings: Any, kind: Kind, *, other_epochs: bool, inputs: Iterable[str | Path | None] = ()
 ) -> int:
     """Refuse, before any data are read, hardware and a folder that a run cannot use; return the epochs done so far.
 
-    ``settings`` are those of the run: hardware, out, resume and optimisation.epochs among them. ``more_epochs`` is
-    whether a run that is asked for more epochs goes on as if it had been asked for them at the start. ``inputs``
-    are files and folders that the run starts from, and must not write over.
+    ``settings`` are those of the run: hardware, out, resume and optimisation.epochs among them. ``other_epochs`` is
+    whether a run that is asked for another number of epochs goes on as if it had been asked for it at the start.
+    ``inputs`` are files and folders that the run starts from, and must not write over.
 
     Raises:
         SettingsError: hardware that is not here; a folder that is a file, or holds a run of other settings or
@@ -68,11 +69,12 @@ def check_run(
         )
     recorded = read_resume(resume, kind) if resume.is_file() else {}
     before = _settings_before(run, recorded, resume) if run.is_file() else recorded.get("settings")
+    done = sum("loss" in epoch for epoch in recorded.get("history", ()))
     if before is not None:
-        _check_same(before, settings, kind, more_epochs=more_epochs)
+        _check_same(before, settings, kind, done=done if other_epochs else None)
     elif not resume.is_file():
         _check_new(out, kind)
-    return sum("loss" in epoch for epoch in recorded.get("history", ()))
+    return done
 
 
 def tell_progress(done: int, settings: Any) -> None:
@@ -112,16 +114,16 @@ def load_resume(resume: str | Path, **options: Any) -> dict[str, Any]:
     Raises:
         CheckpointError: it cannot be read; the message names the file and says what to delete.
     """
-    import pickle  # noqa: PLC0415  (late: see the head of this module)
-
-    import torch  # noqa: PLC0415
-
     damaged = (
         f"{resume} is damaged, or no resume file of sencap; delete it, and the same command starts the run from "
         "its first epoch"
     )
     if not zipfile.is_zipfile(resume):
         raise CheckpointError(damaged)
+    import pickle  # noqa: PLC0415  (late: see the head of this module)
+
+    import torch  # noqa: PLC0415
+
     try:
         content = torch.load(resume, weights_only=True, **options)
     except (RuntimeError, ValueError, LookupError, OSError, EOFError, pickle.UnpicklingError) as error:
@@ -195,26 +197,27 @@ def _settings_before(run: Path, recorded: Mapping[str, Any], resume: Path) -> di
     return settings
 
 
-def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, more_epochs: bool) -> None:
-    """A run goes on with the settings it began with."""
+def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int | None) -> None:
+    """A run goes on with the settings it began with.
+
+    ``done`` are the epochs behind a run whose number of epochs may change; None if it may not.
+    """
     there = _comparable(before, kind)
     now = _comparable(as_dict(settings), kind)
     differing = [name for name, value in there.items() if now.get(name) != value]
-    if not differing:
+    epochs_only = differing == [EPOCHS] and isinstance(there[EPOCHS], int)
+    if not differing or (epochs_only and done is not None and now[EPOCHS] > done):
         return
-    out, epochs = settings.out, "optimisation.epochs"
     told = [f"{name}: {shown(there[name])} there, {shown(now.get(name))} now" for name in differing[:NAMED]]
     if len(differing) > NAMED:
         told.append(f"and {len(differing) - NAMED} more")
     advice = "choose another folder, or delete that one"
-    if differing == [epochs] and isinstance(there[epochs], int) and now[epochs] > there[epochs]:
-        if more_epochs:
-            return
+    if epochs_only and done is None and now[EPOCHS] > there[EPOCHS]:
         advice = (
-            "its learning rate fell to nothing by its last epoch, so it cannot go on; give another folder, for a "
-            "run of that many epochs from the start, or one that starts from this run's weights"
+            "its learning rate falls to nothing by its last epoch, so it cannot be made longer; give another folder, "
+            "for a run of that many epochs or for one that starts from this run's weights"
         )
-    raise SettingsError(f"out={out} holds a run with other settings ({'; '.join(told)}); {advice}")
+    raise SettingsError(f"out={settings.out} holds a run with other settings ({'; '.join(told)}); {advice}")
 
 
 def _comparable(settings: dict[str, Any], kind: Kind) -> dict[str, Any]:

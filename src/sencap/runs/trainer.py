@@ -24,6 +24,7 @@ from sencap.environment import environment
 from sencap.errors import OutputError, SencapError, SettingsError, Terminated
 from sencap.files import cannot_write, whole_file, write_whole
 from sencap.runs.folder import LOGS, RESUME, RUN, clean, load_resume
+from sencap.runs.stop import StopAtBatch
 
 LOOK_EVERY = 20  # batches between two looks at the loss: each look makes a GPU wait
 
@@ -77,32 +78,29 @@ def run(task: L.LightningModule, data: L.LightningDataModule, recorder: Recorder
             SIGTERM; the same run goes on from its last whole epoch.
     """
     out, settings = recorder.out, recorder.settings
-    with _told(out):
+    stop = StopAtBatch()
+    with _told(out), stop.listening():
         out.mkdir(parents=True, exist_ok=True)
         clean(out)
         resume = out / RESUME
-        trainer = _trainer(settings, out, recorder)
+        finite = FiniteLoss(settings.optimisation.learning_rate, out)
+        trainer = _trainer(settings, out, [stop, finite, recorder])
         trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume.is_file() else None)
-    if trainer.interrupted:  # of versions of Lightning that do not raise
-        raise KeyboardInterrupt
 
 
-def _trainer(settings: Any, out: Path, recorder: Recorder) -> L.Trainer:
+def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     hardware = settings.hardware
-    callbacks: list[Callback] = [
-        FiniteLoss(settings.optimisation.learning_rate, out),
-        recorder,
-        # after the recorder, so that the resume file knows of all that was written and measured
-        ModelCheckpoint(
-            dirpath=out,
-            filename=Path(RESUME).stem,
-            enable_version_counter=False,
-            save_on_train_epoch_end=True,
-            every_n_epochs=1,
-        ),
-    ]
+    resume = ModelCheckpoint(
+        dirpath=out,
+        filename=Path(RESUME).stem,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+        every_n_epochs=1,
+    )
+    # last, so that the resume file knows of all that was written and measured
+    callbacks = [*callbacks, resume]
     if settings.progress:
         callbacks.append(TQDMProgressBar())
     return L.Trainer(
@@ -149,28 +147,24 @@ class FiniteLoss(Callback):
     ) -> None:
         """Take in the loss of a batch; look at those of the last batches now and then."""
         self._finite = self._finite & outputs["loss"].detach().isfinite().all()
-        last = bool(trainer.is_last_batch)
-        if not last and (batch_idx + 1) % LOOK_EVERY:
-            return
-        self._check(
-            trainer, bool(self._finite), f"the loss is no finite number in epoch {trainer.current_epoch + 1}"
-        )
-        if last:
+        epoch, batch = trainer.current_epoch + 1, batch_idx + 1
+        if trainer.is_last_batch or batch % LOOK_EVERY == 0:
+            where = f"epoch {epoch}, batch {batch}"
+            self._stop_unless(bool(self._finite), trainer, f"the loss is no finite number in {where}")
+        if trainer.is_last_batch:
             tensors = itertools.chain(pl_module.parameters(), pl_module.buffers())
             finite = all(bool(tensor.isfinite().all()) for tensor in tensors)
-            self._check(
-                trainer, finite, f"weights are no finite numbers after epoch {trainer.current_epoch + 1}"
-            )
+            self._stop_unless(finite, trainer, f"weights are no finite numbers after epoch {epoch}")
 
-    def _check(self, trainer: L.Trainer, finite: bool, problem: str) -> None:
-        if trainer.strategy.reduce_boolean_decision(
-            finite
-        ):  # of all processes, so that none waits for another
+    def _stop_unless(self, finite: bool, trainer: L.Trainer, problem: str) -> None:
+        of_all = trainer.strategy.reduce_boolean_decision(finite)  # so that no process waits for another
+        if of_all:
             return
-        before = f"; {self.out / RESUME} holds the epoch before" if (self.out / RESUME).is_file() else ""
+        resume = self.out / RESUME
+        before = f"; {resume} holds the epoch before" if resume.is_file() else ""
         raise SettingsError(
-            f"{problem} (batch {trainer.fit_loop.batch_idx + 1}), so the run was stopped{before}. Start again in "
-            f"another folder, with a lower optimisation.learning_rate than {self.learning_rate:g}"
+            f"{problem}, so the run was stopped{before}. Start again in another folder, with a lower "
+            f"optimisation.learning_rate than {self.learning_rate:g}"
         )
 
 
@@ -186,7 +180,7 @@ def _told(out: Path) -> Iterator[None]:
     except SIGTERMException as stop:
         raise Terminated from stop
     except SystemExit as stop:
-        # Lightning makes an exit of Ctrl-C, and of our own Terminated
+        # Lightning makes an exit of KeyboardInterrupt and of our own Terminated
         interrupt = stop.__context__
         if isinstance(interrupt, KeyboardInterrupt):
             raise interrupt from None

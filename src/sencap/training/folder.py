@@ -31,7 +31,7 @@ def check_folder(settings: TrainingSettings) -> int:
         settings,
         KIND,
         # the decay rule does not know how many epochs there will be; the cosine does
-        more_epochs=settings.optimisation.schedule == "constant",
+        other_epochs=settings.optimisation.schedule == "constant",
         inputs=(settings.start, settings.extractor.init),
     )
     best = Path(settings.out) / BEST
