@@ -386,7 +386,7 @@ def test_a_wrong_out_is_refused_before_anything_runs(
 ) -> None:
     (tmp_path / "folder.html").mkdir()
     flags = [] if out is None else ["-o", str(tmp_path / out)]
-    assert main(["explain", "missing.png", "missing.png", *flags, "--weights", "nowhere"]) == 2
+    assert main(["explain", "missing.png", "missing.png", *flags]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "missing.png" not in error

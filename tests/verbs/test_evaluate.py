@@ -29,6 +29,8 @@ FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"
         (lambda own: evaluate(own, batch_size=-1), "batch_size is -1"),
         (lambda own: evaluate(own, beam=0), "beam is 0"),
         (lambda own: evaluate(own, weights=""), "weights='' is empty"),
+        (lambda own: evaluate(own, page=own / "page.pdf"), "page.pdf must end in .html"),
+        (lambda own: evaluate(own, page=own), "must end in .html"),
         (lambda own: demo(own / "demo", beam=0), "beam is 0"),
         (lambda own: demo(own / "demo", weights=" "), "weights=' ' is empty"),
         (lambda own: compare(own, own, resamples=-1), "resamples is -1"),

@@ -58,6 +58,10 @@ NO_PLACE = [
     ("convert {own}/none.pth {new} --vocabulary {one}", "none.pth is not a file"),
     ("convert {one} {new} --vocabulary {own}/none.json", "none.json is not a file"),
     ("caption {a} {own}/none.png", "none.png"),
+    ("caption {a} {b} --weights {own}/none", "none is not a checkpoint folder"),
+    ("explain {a} {b} -o {new}.html --weights {one}", "one.json is not a checkpoint folder"),
+    ("evaluate --data {own} --weights {own}/none", "none is not a checkpoint folder"),
+    ("demo --out {new} --weights {own}/none", "none is not a checkpoint folder"),
 ]
 
 

@@ -52,9 +52,10 @@ def _page(out: str | Path, weights: str | Path | None) -> Path:
     from sencap.weights import checkpoint_files
 
     check_output_folder("out", out)
+    inputs = [*EXAMPLES.rglob("*.*"), *checkpoint_files(weights)]
     page = Path(out) / "index.html"
     if page.exists():  # one that is not there yet can destroy nothing
-        check_outputs({"out": page}, [*EXAMPLES.rglob("*.*"), *checkpoint_files(weights)])
+        check_outputs({"out": page}, inputs)
     return page
 
 

@@ -111,8 +111,6 @@ def command(
     for name in splits:
         if name not in get_args(Split):
             raise SettingsError(f"split={split}: {name!r} is none of train, val, test")
-    if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
-        raise SettingsError(f"page={page} must end in .html")
     pairs = _pairs(data, splits, limit)
     _check_outputs(data, pairs, weights, json=json, markdown=markdown, page=page)
     from sencap.evaluation.report import as_json, as_markdown
@@ -158,6 +156,9 @@ def _check_outputs(
     from sencap.data.levir_cc import find_caption_files
     from sencap.weights import checkpoint_files
 
+    page = outputs.get("page")
+    if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"page={page} must end in .html")
     data = Path(data)
     root = data if data.is_dir() else data.parent
     below = [path for path in (root / "images").rglob("*") if not path.is_dir()]
@@ -211,7 +212,7 @@ def official_split_notes(weights: Path | None, data: str | Path, names: Sequence
     return [
         f"{len(official)} of the {len(names)} pairs have names of LEVIR-CC's official val or test split (such as "
         f"{official[0]}), and these weights were trained on pairs of it. Only pairs held out from that training are "
-        f"scored fairly, and no score here is one on the official split: see {card}."
+        f"scored fairly, and no score here is one on the official split: see the README.md of the weights."
     ]
 
 

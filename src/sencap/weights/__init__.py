@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sencap.errors import SettingsError
+from sencap.errors import CheckpointError, SettingsError
 
 SHIPPED = Path(__file__).parent / "sen-lite0"
 
@@ -14,14 +14,19 @@ def checkpoint_folder(weights: str | Path | None) -> Path:
 
     Raises:
         SettingsError: an empty text, as an unset variable of the shell gives it.
+        CheckpointError: no folder. What it holds is for `sencap.models.checkpoint` to judge.
     """
     if weights is None:
         return SHIPPED
     if not str(weights).strip():
         raise SettingsError(f"weights={weights!r} is empty; give a checkpoint folder, or leave it out")
-    return Path(weights)
+    folder = Path(weights)
+    if not folder.is_dir():
+        wanted = "config.json, model.safetensors, vocabulary.json"
+        raise CheckpointError(f"{folder} is not a checkpoint folder; it should hold {wanted}")
+    return folder
 
 
 def checkpoint_files(weights: str | Path | None) -> list[Path]:
-    """All files in that folder; none if it is not there. For `sencap.files.check_outputs`."""
+    """All files in that folder, which `sencap.files.check_outputs` keeps from being overwritten."""
     return sorted(checkpoint_folder(weights).glob("*"))
