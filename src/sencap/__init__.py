@@ -5,8 +5,8 @@
     captioner("before.png", "after.png").text
 
 The verbs of the command line are functions here: `caption_files`' parts are `load` and `find_pairs`; `evaluate`,
-`train`, `synth`, `check`, `info`, `demo` take what their flags take. Names are imported when first used, so that
-``import sencap`` is quick.
+`train`, `synth`, `check`, `import_dataset`, `info`, `demo` take what their flags take. Names are imported when first
+used, so that ``import sencap`` is quick.
 """
 
 from importlib import import_module
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sencap.verbs.check import check
     from sencap.verbs.demo import demo
     from sencap.verbs.evaluate import evaluate
+    from sencap.verbs.import_ import import_dataset
     from sencap.verbs.info import info
     from sencap.verbs.synth import synth
     from sencap.verbs.train import train
@@ -38,6 +39,7 @@ _HOMES = {
     "demo": "sencap.verbs.demo",
     "evaluate": "sencap.verbs.evaluate",
     "find_pairs": "sencap.images",
+    "import_dataset": "sencap.verbs.import_",
     "info": "sencap.verbs.info",
     "load": "sencap.predictor",
     "read_pair": "sencap.images",
@@ -56,6 +58,7 @@ __all__ = [
     "demo",
     "evaluate",
     "find_pairs",
+    "import_dataset",
     "info",
     "load",
     "read_pair",

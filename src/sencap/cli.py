@@ -76,6 +76,11 @@ VERBS = {
         "sencap.verbs.synth", "write a data set of synthetic captioned pairs", ("out",), resumes=True
     ),
     "check": Verb("sencap.verbs.check", "find everything that is wrong with a data set", ("data",)),
+    "import": Verb(
+        "sencap.verbs.import_",
+        "bring a table, COCO-style JSON or a Hugging Face folder into LEVIR-CC's layout",
+        ("source", "out"),
+    ),
     "info": Verb("sencap.verbs.info", "count the parameters of a system, by part", ("name",)),
 }
 

@@ -180,7 +180,7 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
     """
     text = unicodedata.normalize("NFC", name)
     # separators, control characters, half surrogates, and what Windows refuses
-    text = re.sub(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]+', "_", text)
+    text = re.sub(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]+', "_", text)
     text = text.lstrip(" .-").rstrip(" .") or "unnamed"
     if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", text):
         text = f"_{text}"

@@ -1,0 +1,192 @@
+"""Captions in the manner of COCO: one list of images, one of annotations, joined by ids.
+
+    {"images": [{"id": 7, …}, …], "annotations": [{"image_id": 7, "caption": "a road is built"}, …]}
+
+COCO has one image for an entry, a pair has two. These ways to name them are known:
+
+    {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}    two keys (or before, after; or
+                                                                              file_name, file_name_after; …)
+    {"id": 7, "file_name": "7.png"}                   the file has that name in two folders, A and B (or before and
+                                                      after, or 1 and 2), beside the JSON file or below images
+    {"id": 7, "file_name": "7_before.png"}            two entries whose names differ in before/after, A/B, 1/2 only
+    {"id": 8, "file_name": "7_after.png"}             (or A/7.png and B/7.png); annotations may be of either
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sencap.data.importing.records import (
+    MARKS,
+    Columns,
+    Problems,
+    Row,
+    existing,
+    find_columns,
+    image_side,
+    read_row,
+)
+from sencap.data.importing.texts import read_content
+from sencap.errors import DataError
+from sencap.json_files import shown
+
+_CAPTIONS = "captions"  # the key under which an image's annotations are put
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of "images" with its captions, and where it is."""
+
+    place: str
+    content: dict[str, Any]
+    split: str
+
+
+def is_coco(content: Any) -> bool:
+    """Whether a JSON file's content has COCO's two lists."""
+    if not isinstance(content, dict):
+        return False
+    return isinstance(content.get("images"), list) and isinstance(content.get("annotations"), list)
+
+
+def read_coco(files: list[tuple[Path, str]], problems: Problems) -> Iterator[Row]:
+    """The rows of such files, given with the split that each is of ("" if that is not known).
+
+    Raises:
+        DataError: a file cannot be read, is none of them, or names no pairs in a known way.
+    """
+    for file, split in files:
+        content = read_content(file)
+        if not is_coco(content):
+            raise DataError(f'{file} has no lists "images" and "annotations"; is it a caption file?')
+        entries = _entries(file, content, split, problems)
+        if not entries:
+            problems.refuse()
+            raise DataError(f'{file}: the list "images" is empty')
+        yield from _rows(file, entries, problems)
+
+
+def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems) -> list[_Entry]:
+    """The entries of "images", each with its captions under one key more."""
+    captions: dict[Any, list[Any]] = defaultdict(list)
+    for number, annotation in enumerate(content["annotations"]):
+        place = f"{file.name}, annotations[{number}]"
+        is_object = isinstance(annotation, dict)
+        if not is_object or "image_id" not in annotation or "caption" not in annotation:
+            problems.note(place, f"it has no image_id and caption: {shown(annotation)}")
+        elif not isinstance(annotation["image_id"], int | str):
+            problems.note(place, f"image_id is {shown(annotation['image_id'])}, no number and no text")
+        else:
+            captions[annotation["image_id"]].append(annotation["caption"])
+    entries: list[_Entry] = []
+    known: set[Any] = set()
+    for number, image in enumerate(content["images"]):
+        place = f"{file.name}, images[{number}]"
+        if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
+            problems.note(place, f"it has no id: {shown(image)}")
+            continue
+        if image["id"] in known:
+            problems.note(place, f"the id {shown(image['id'])} is taken already")
+        known.add(image["id"])
+        entries.append(_Entry(place, {**image, _CAPTIONS: captions.pop(image["id"], [])}, split))
+    for image_id in captions:
+        problems.note(f"{file.name}, annotations", f"there is no image with the id {shown(image_id)}")
+    return entries
+
+
+def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row]:
+    names = list(dict.fromkeys(name for entry in entries for name in entry.content))
+    # captions are in the annotations; a text of the image itself is something else
+    keys = [name for name in names if name == _CAPTIONS or not find_columns([name]).captions]
+    try:
+        columns = find_columns(keys)
+    except DataError as error:
+        raise DataError(f"{file}, images: {error}") from error
+    bases = _bases(file)
+    if columns.before and columns.after:
+        for entry in entries:
+            row = read_row(entry.place, entry.content, columns, bases, problems)
+            if row is not None:
+                yield replace(row, split=row.split or entry.split)
+        return
+    single = [name for name in names if image_side(name) == ""]
+    if len(single) != 1:
+        raise DataError(
+            f"{file}: its images name no pairs: images[0] is {shown(entries[0].content, 200)}. Give each a key for "
+            "the image before and one for the image after, as file_name_before and file_name_after"
+        )
+    yield from _rows_of_single(entries, single[0], columns, bases, problems)
+
+
+def _rows_of_single(
+    entries: list[_Entry], key: str, columns: Columns, bases: list[Path], problems: Problems
+) -> Iterator[Row]:
+    """Rows of entries with one name each: of a file that two folders have, or of one of two files."""
+    named = [entry for entry in entries if isinstance(entry.content.get(key), str)]
+    for entry in entries:
+        if not isinstance(entry.content.get(key), str):
+            problems.note(
+                entry.place, f"{key} is {shown(entry.content.get(key))}; it must be the name of a file"
+            )
+    partners: dict[tuple[str, str], str] = {}  # by (what both names have in common, date), the name
+    for entry in named:
+        told = _date_in_name(entry.content[key])
+        if told:
+            partners[told] = entry.content[key]
+    columns = replace(columns, before="before", after="after")
+    for entry in named:
+        names = _both_names(entry.content[key], entry.content.get(columns.split), partners, bases)
+        if names is None:
+            problems.note(
+                entry.place,
+                f"{key} {shown(entry.content[key])} is one image, and the other of its pair was not found: neither in "
+                "folders A and B (or before and after), nor as an entry of its own",
+            )
+            continue
+        record = {**entry.content, "before": names[0], "after": names[1]}
+        row = read_row(entry.place, record, columns, bases, problems)
+        if row is not None:
+            yield replace(row, split=row.split or entry.split)
+
+
+def _both_names(
+    name: str, split: Any, partners: dict[tuple[str, str], str], bases: list[Path]
+) -> tuple[str, str] | None:
+    """The names of both images of the pair that one name is of."""
+    for before, after in MARKS:
+        for folders in ((before, after), (before.upper(), after.upper())):
+            inside = [f"{split}/{folder}" for folder in folders] if isinstance(split, str) and split else []
+            for pair in (folders, inside):
+                found = [f"{folder}/{name}" for folder in pair]
+                if found and all(existing(one, bases) for one in found):
+                    return found[0], found[1]
+    told = _date_in_name(name)
+    if told:
+        both = [partners.get((told[0], date)) for date in ("before", "after")]
+        if both[0] and both[1]:
+            return both[0], both[1]
+    return None
+
+
+def _date_in_name(name: str) -> tuple[str, str] | None:
+    """What a name has in common with its partner's, and which date it is of: x_before.png → (x, "before")."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    for marks in MARKS:
+        for date, mark in zip(("before", "after"), marks, strict=True):
+            if path.parent.name.lower() == mark:
+                return f"{path.parent.parent}|{marks[0]}|{path.stem}", date
+            match = re.fullmatch(rf"(?i)(.+)[_-]{mark}", path.stem)
+            if match:
+                return f"{path.parent}|{marks[0]}|{match[1]}", date
+    return None
+
+
+def _bases(file: Path) -> list[Path]:
+    """The folders that names may be relative to; COCO's files often lie in a folder annotations."""
+    folders = [file.parent, file.parent.parent] if file.parent.name == "annotations" else [file.parent]
+    return [base for folder in folders for base in (folder, folder / "images")]

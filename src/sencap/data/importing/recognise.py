@@ -1,0 +1,142 @@
+"""What a source of captions is, told by its content: a table, COCO-style JSON, or a Hugging Face image folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from sencap.data.importing.coco import is_coco
+from sencap.data.importing.records import split_of
+from sencap.data.importing.texts import read_content, read_text
+from sencap.data.levir_cc import find_caption_files, list_captions
+from sencap.errors import DataError, SettingsError, nearest
+from sencap.files import not_a_file
+from sencap.json_files import shown
+
+Kind = Literal["auto", "table", "coco", "huggingface"]
+Found = tuple[str, list[tuple[Path, str]]]  # the kind, and its files, each with its split ("" if not known)
+
+_METADATA = ("metadata.csv", "metadata.jsonl")
+_LOOKED_FOR = """\
+  table: a CSV or TSV file, or JSON objects, with before, after and caption
+  coco: a JSON file with lists "images" and "annotations"
+  huggingface: metadata.csv or metadata.jsonl, in the folder or in train, validation, test below it"""
+
+
+_NOTHING_TO_DO = (
+    "has LEVIR-CC's layout already, which sencap reads as it is: there is nothing to import; `sencap check` "
+    "looks at it"
+)
+
+
+def recognise(source: Path, kind: str = "auto") -> Found:
+    """The kind of a source and the files that hold its captions.
+
+    Raises:
+        DataError: there is nothing of a known kind; the message tells what was looked for and what was seen.
+        SettingsError: an unknown kind.
+    """
+    if kind not in get_args(Kind):
+        raise SettingsError(f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}")
+    if source.is_dir():
+        return _in_folder(source, kind)
+    reason = not_a_file(source)
+    if reason:
+        raise DataError(f"{source}: {reason}; give a folder or a file of captions")
+    return (_kind_of_file(source) if kind == "auto" else kind), [(source, "")]
+
+
+def _in_folder(folder: Path, kind: str) -> Found:
+    finders = {"huggingface": _metadata_files, "coco": _coco_files, "table": _table_files}
+    for name, find in finders.items():
+        files = find(folder) if kind in ("auto", name) else []
+        if files:
+            return name, files
+    if _is_levir(folder):
+        raise DataError(f"{folder} {_NOTHING_TO_DO}")
+    what = "holds no captions of a known kind" if kind == "auto" else f"holds nothing of the kind {kind}"
+    raise DataError(f"{folder} {what}; looked for\n{_LOOKED_FOR}\n  and saw: {_seen(folder)}")
+
+
+def _seen(folder: Path) -> str:
+    """The first entries of a folder, for a message."""
+    names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
+    more = f", … ({len(names)} in all)" if len(names) > 10 else ""
+    parquet = any(name.endswith(".parquet") for name in names) or any(folder.glob("data/*.parquet"))
+    advice = ". Parquet is not read: save the images as files, with a metadata.jsonl beside them"
+    return (", ".join(names[:10]) or "nothing") + more + advice * parquet
+
+
+def _kind_of_file(file: Path) -> str:
+    """The kind of one file, by its name if it is Hugging Face's, else by its content."""
+    if file.name in _METADATA:
+        return "huggingface"
+    first, _, rest = read_text(file).strip().partition("\n")
+    if not first.startswith("{"):
+        return "table"
+    if rest.lstrip().startswith("{") and first.rstrip().endswith("}"):
+        return "table"  # an object in each line
+    content = read_content(file)
+    if is_coco(content):
+        return "coco"
+    if "images" not in content and file.suffix == ".jsonl":
+        return "table"  # of one line
+    if _is_levir(file):
+        raise DataError(f"{file} {_NOTHING_TO_DO}")
+    keys = ", ".join(shown(key) for key in list(content)[:10]) or "none"
+    raise DataError(f"{file} is JSON with other keys ({keys}); looked for\n{_LOOKED_FOR}")
+
+
+def _is_levir(source: Path) -> bool:
+    """Whether sencap reads these captions as they are."""
+    try:
+        listed = list_captions(find_caption_files(source))[0]
+    except DataError:
+        return False
+    return any(entry.captions for entry in listed)
+
+
+def _metadata_files(folder: Path) -> list[tuple[Path, str]]:
+    below = [*folder.glob("*/"), *folder.glob("data/*/")]
+    files: list[tuple[Path, str]] = []
+    for place in (folder, *sorted(below)):
+        for name in _METADATA:
+            if (place / name).is_file():
+                files.append((place / name, "" if place == folder else split_of(place.name)))
+                break
+    return files
+
+
+def _coco_files(folder: Path) -> list[tuple[Path, str]]:
+    listed = [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]
+    return _with_splits([file for file in listed if file.is_file() and _holds_coco(file)])
+
+
+def _holds_coco(file: Path) -> bool:
+    try:
+        return is_coco(read_content(file))
+    except DataError:
+        return False
+
+
+def _table_files(folder: Path) -> list[tuple[Path, str]]:
+    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
+    return _with_splits(files)
+
+
+def _with_splits(files: list[Path]) -> list[tuple[Path, str]]:
+    """Several files are one for each split, told by their names; one file says nothing by its name.
+
+    Raises:
+        DataError: several files, whose names do not tell three splits.
+    """
+    if len(files) < 2:
+        return [(file, "") for file in files]
+    splits = [split_of(file.stem) for file in files]
+    if "" in splits or len(set(splits)) < len(splits):
+        names = ", ".join(file.name for file in files[:10])
+        raise DataError(
+            f"{files[0].parent} holds several files of captions ({names}), whose names do not tell their splits "
+            "(train, val, test); give one of them"
+        )
+    return list(zip(files, splits, strict=True))

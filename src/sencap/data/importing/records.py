@@ -1,0 +1,333 @@
+"""What the lines of any source say of pairs: which column is what, and rows of one pair joined.
+
+A *record* is a line of a table or an entry of a JSON file, as {column: value}. A `Row` is what it says, its files
+found. A `Pair` is what all rows of the same two files say together.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sencap.bounds import BOUNDS
+from sencap.data.vocabulary import normalise
+from sencap.errors import DataError, nearest
+from sencap.json_files import shown
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+MARKS = (
+    ("before", "after"),
+    ("pre", "post"),
+    ("a", "b"),
+    ("1", "2"),
+)  # what tells the first image from the second
+
+_IMAGE_WORDS = {"image", "img", "file", "filename", "name", "path", "photo", "t"}
+_CAPTION_WORDS = {
+    "caption", "captions", "text", "texts", "sentence", "sentences", "description", "descriptions",
+}  # fmt: skip
+_SPLIT_COLUMNS = {"split", "subset", "partition"}
+_CHANGED_COLUMNS = {"changed", "changeflag", "change_flag"}
+_FLAGS = {
+    "1": 1, "1.0": 1, "true": 1, "yes": 1, "changed": 1,
+    "0": 0, "0.0": 0, "false": 0, "no": 0, "unchanged": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a source hold what; "" where there is none."""
+
+    before: str = ""
+    after: str = ""
+    captions: tuple[str, ...] = ()
+    split: str = ""
+    changed: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one record says: two files, words of captions, and what may be absent ("", None)."""
+
+    place: str
+    before: Path
+    after: Path
+    captions: tuple[str, ...]
+    split: str = ""
+    changed: int | None = None
+    name: str = ""
+
+
+@dataclass
+class Pair:
+    """Two images and all that is said of them; ``place`` is that of its first row."""
+
+    place: str
+    before: Path
+    after: Path
+    captions: list[str] = field(default_factory=list)
+    split: str = ""
+    changed: int | None = None
+    name: str = ""
+
+
+class Problems:
+    """Everything that is wrong with a source, told at once."""
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        self.found: list[str] = []
+
+    def note(self, place: str, what: str) -> None:
+        """Remember what is wrong at a place of the source."""
+        self.found.append(f"{place}: {what}")
+
+    def refuse(self) -> None:
+        """Raise DataError with the first twenty, if there are any."""
+        if not self.found:
+            return
+        count, most = len(self.found), 20
+        lines = [
+            f"{self.source} cannot be imported ({count:,} problem{'s' * (count > 1)}); nothing was written"
+        ]
+        lines += self.found[:most]
+        if count > most:
+            lines.append(f"… and {count - most:,} more")
+        raise DataError("\n  ".join(lines))
+
+
+# -- which column is what ------------------------------------------------------------------------------
+
+
+def find_columns(names: Iterable[str]) -> Columns:
+    """Tell the columns by their names.
+
+    >>> find_columns(["image_before", "image_after", "caption1", "caption2"]).captions
+    ('caption1', 'caption2')
+
+    Raises:
+        DataError: two columns for one thing; without the source's name.
+    """
+    names = list(names)
+    images: dict[str, list[str]] = {"before": [], "after": [], "": []}
+    for name in names:
+        side = image_side(name)
+        if side is not None:
+            images[side].append(name)
+    if images["after"] and not images["before"]:
+        images["before"] = images[""]  # file_name and after_file_name
+    return Columns(
+        before=_only("before", images["before"]),
+        after=_only("after", images["after"]),
+        captions=tuple(name for name in names if _is_caption(name)),
+        split=_only("split", [name for name in names if name.strip().lower() in _SPLIT_COLUMNS]),
+        changed=_only("changed", [name for name in names if name.strip().lower() in _CHANGED_COLUMNS]),
+        name=_only("name", [name for name in names if name.strip().lower() == "name"]),
+    )
+
+
+def image_side(name: str) -> str | None:
+    """Which image a column names: "before", "after", "" (an image, it is not said which), None (no image).
+
+    >>> image_side("file_name_after"), image_side("t1"), image_side("file_name"), image_side("caption1")
+    ('after', 'before', '', None)
+    """
+    words = _words(name)
+    marks = [word for word in words if word not in _IMAGE_WORDS]
+    if not marks:
+        is_file = bool({"file", "filename", "image", "img", "path"} & set(words))
+        return "" if is_file else None
+    if len(marks) > 1:
+        return None
+    for before, after in MARKS:
+        if marks[0] == before:
+            return "before"
+        if marks[0] == after:
+            return "after"
+    return None
+
+
+def _is_caption(name: str) -> bool:
+    words = _words(name)
+    return bool(words) and words[0] in _CAPTION_WORDS and all(word.isdigit() for word in words[1:])
+
+
+def _words(name: str) -> list[str]:
+    """The parts of a column's name: file_name2 → file, name, 2."""
+    return re.findall(r"[a-z]+|[0-9]+", name.lower())
+
+
+def _only(what: str, names: Sequence[str]) -> str:
+    if len(names) > 1:
+        raise DataError(f"it has {len(names)} columns for {what}: {', '.join(names)}; keep one of them")
+    return names[0] if names else ""
+
+
+def split_of(name: str) -> str:
+    """The split that a file's or folder's name tells, "" if none: captions_train2014 → train."""
+    for word in re.findall(r"[a-z]+", name.lower()):
+        if word in SPLIT_NAMES:
+            return SPLIT_NAMES[word]
+    return ""
+
+
+# -- records to rows -----------------------------------------------------------------------------------
+
+
+def read_row(
+    place: str, record: Mapping[str, Any], columns: Columns, bases: Sequence[Path], problems: Problems
+) -> Row | None:
+    """What a record says; None, and what is wrong with it noted, if that is no pair.
+
+    ``bases`` are the folders that its paths may be relative to.
+    """
+    wrong = len(problems.found)
+    before = find_file(place, columns.before, record.get(columns.before), bases, problems)
+    after = find_file(place, columns.after, record.get(columns.after), bases, problems)
+    captions: list[str] = []
+    for column in columns.captions:
+        captions += _captions(place, column, record.get(column), problems)
+    split = read_split(place, record.get(columns.split), problems)
+    changed = read_flag(place, columns.changed, record.get(columns.changed), problems)
+    name = record.get(columns.name)
+    if before is None or after is None or len(problems.found) > wrong:
+        return None
+    return Row(place, before, after, tuple(captions), split, changed, "" if name is None else str(name))
+
+
+def find_file(place: str, column: str, value: Any, bases: Sequence[Path], problems: Problems) -> Path | None:
+    """The file that a record names, relative to one of some folders; None if there is none, which is noted."""
+    if not isinstance(value, str) or not value.strip():
+        problems.note(place, f"{column} is {shown(value)}; it must be the path of an image")
+        return None
+    path = existing(value.strip(), bases)
+    if path is None:
+        where = " and ".join(str(base) for base in bases)
+        problems.note(place, f"{column} {shown(value)} is no file (looked in {where})")
+    return path
+
+
+def existing(text: str, bases: Sequence[Path]) -> Path | None:
+    """The file of that path below the first of some folders that has it."""
+    texts = dict.fromkeys((text, text.replace("\\", "/")))  # tables written on Windows
+    for base in bases:
+        for path in (base / one for one in texts):
+            try:
+                if path.is_file():
+                    return path
+            except (OSError, ValueError):  # a name that no file has
+                continue
+    return None
+
+
+def read_split(place: str, value: Any, problems: Problems) -> str:
+    """The split that a record names, "" if it names none."""
+    if value is None or value == "":
+        return ""
+    known = SPLIT_NAMES.get(value.strip().lower(), "") if isinstance(value, str) else ""
+    if not known:
+        guess = value if isinstance(value, str) and len(value) < 60 else ""
+        problems.note(place, f"unknown split {shown(value)}; {nearest(guess, SPLIT_NAMES)}")
+    return known
+
+
+def read_flag(place: str, column: str, value: Any, problems: Problems) -> int | None:
+    """Whether a record says that its pair changed (1, 0); None if it says nothing."""
+    if value is None or value == "":
+        return None
+    flag = _FLAGS.get(str(value).strip().lower()) if isinstance(value, str | int | float) else None
+    if flag is None:
+        problems.note(place, f"{column} is {shown(value)}; it must be 1 or 0, true or false")
+    return flag
+
+
+def _captions(place: str, column: str, value: Any, problems: Problems) -> list[str]:
+    """The captions of one cell: a sentence, a list of them, or such a list as text."""
+    if value is None:
+        return []
+    if isinstance(value, str) and value.strip().startswith("["):
+        value = _list_of(value.strip())
+    cells = value if isinstance(value, list) else [value]
+    captions = []
+    for cell in cells:
+        caption = _sentence_in(cell)
+        if isinstance(caption, str) and not caption.strip():
+            continue  # pairs may have fewer captions than there are columns
+        wrong = wrong_caption(caption)
+        if wrong:
+            problems.note(place, f"{column} {shown(caption)} {wrong}")
+        else:
+            captions.append(" ".join(caption.split()))
+    return captions
+
+
+def _sentence_in(cell: Any) -> Any:
+    """The sentence of an object like {"raw": "a road is built"}; anything else as it is."""
+    if isinstance(cell, dict):
+        for key in ("raw", "caption", "sentence", "text"):
+            if key in cell:
+                return cell[key]
+    return cell
+
+
+def wrong_caption(caption: Any) -> str:
+    """Why this is no caption, "" if it is one."""
+    if not isinstance(caption, str):
+        return "is no sentence"
+    words = normalise(caption.split())
+    most = BOUNDS["max_words"].most
+    if not words:
+        return "has no words"
+    if len(words) > most:
+        return f"has {len(words):,} words; a caption has at most {most:,}"
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for word in words for letter in word):
+        return "holds a control character, or half of a surrogate pair"
+    return ""
+
+
+def _list_of(text: str) -> Any:
+    """The list that a cell's text writes, in JSON or in Python's way; the text itself if it writes none."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list):
+            return found
+    return text
+
+
+# -- rows to pairs -------------------------------------------------------------------------------------
+
+
+def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
+    """The pairs in the order of their first rows; what rows of one pair say differently is noted."""
+    pairs: dict[tuple[str, str], Pair] = {}
+    for row in rows:
+        key = os.path.normpath(row.before), os.path.normpath(row.after)
+        pair = pairs.setdefault(key, Pair(row.place, row.before, row.after))
+        pair.captions += row.captions
+        pair.name = pair.name or row.name
+        for what in ("split", "changed"):
+            said, before = getattr(row, what), getattr(pair, what)
+            if said in ("", None):
+                continue
+            if before not in ("", None, said):
+                problems.note(row.place, f"{what} is {said}, but {pair.place} says {before} of the same pair")
+            setattr(pair, what, said)
+    for pair in pairs.values():
+        if not pair.captions:
+            problems.note(pair.place, "the pair has no caption")
+    return list(pairs.values())
