@@ -562,6 +562,18 @@ def test_too_few_pairs_for_three_splits_are_told(root: Path, tmp_path: Path) -> 
     assert len(imported(source, tmp_path / "out", val=0, test=0)) == 2
 
 
+@pytest.mark.parametrize("form", [csv_of_wide_rows, coco_with_two_keys, hugging_face_jsonl, json_list])
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_what_can_be_imported_is_refused_elsewhere_with_that_word_and_in_one_line(
+    form: Callable[[Path], Path], whole_folder: bool, root: Path
+) -> None:
+    source = root if whole_folder else form(root)
+    form(root)
+    with pytest.raises(DataError, match="`sencap import SOURCE OUT`") as caught:
+        read_dataset(source)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
 # -- outputs -------------------------------------------------------------------------------------------
 
 

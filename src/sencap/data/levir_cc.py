@@ -38,6 +38,7 @@ MOST_WORDS = BOUNDS["max_words"].most
 LONGEST_NAME = 255
 """Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer name."""
 _SHOWN = 20
+_IMPORT = "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap import SOURCE OUT`"
 # Control characters and halves of surrogate pairs, which no file and no terminal takes
 _CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 _NOT_IN_WORDS = re.compile(rf"[\s{_CONTROL}]")
@@ -194,7 +195,7 @@ def find_caption_files(path: Path) -> list[Path]:
         files = [file for file in files if _lists_images(file)]
     if not files:
         wanted = f'{CAPTION_FILE}, or a JSON file with a list "images"'
-        raise DataError(f"{path} has no caption file ({wanted}). Give the folder that holds it.")
+        raise DataError(f"{path} has no caption file ({wanted}). Give the folder that holds it. {_IMPORT}")
     if len(files) > 1 and not all(file.stem.endswith("_Dubai_CC") for file in files):
         raise DataError(f"{path} has several caption files: give one of {[file.name for file in files]}")
     return files
@@ -374,10 +375,13 @@ def _load_images(file: Path) -> list[Any]:
     except OSError as error:
         raise DataError(f"it cannot be read ({error.strerror or error})") from error
     except NotJsonError as error:
-        raise DataError(f"broken JSON: {error}") from error
+        hint = "" if file.suffix.lower() == ".json" else f". {_IMPORT}"
+        raise DataError(f"broken JSON: {error}{hint}") from error
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list):
-        raise DataError('no list "images": is it a caption file?')
+        raise DataError(f'no list "images": is it a caption file? {_IMPORT}')
+    if isinstance(content.get("annotations"), list):
+        raise DataError(f'it is in COCO\'s style, with a list "annotations". {_IMPORT}')
     if not images:
         raise DataError('the list "images" is empty')
     return images
