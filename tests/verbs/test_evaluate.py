@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -146,3 +147,11 @@ def test_the_report_says_how_it_was_decided_and_not_what_was_asked_for(
     monkeypatch.setattr("sencap.predictor.NO_CHANGE_SENTENCES", ("nichts geschah",) * 5)
     report = evaluate(own, weights=weights, limit=2)
     assert "decision:search" in report["signatures"]["ids"]
+
+
+def test_the_page_says_what_its_figures_cannot_show(weights: Path, own: Path, tmp_path: Path) -> None:
+    """CIDEr of one pair is 0 by construction: said wherever it is printed."""
+    page = tmp_path / "page.html"
+    report = evaluate(own, weights=weights, limit=1, page=page)
+    (note,) = (note for note in report["notes"] if note.startswith("CIDEr of all pairs"))
+    assert html.escape(note) in page.read_text(encoding="utf-8")

@@ -289,7 +289,8 @@ def _write_page(
         )
         for name, indices in chosen.items()
     ]
-    write_page(path, sections, title="Evaluation", footer="\n".join(report["signatures"].values()))
+    footer = [*report["signatures"].values(), *report["notes"]]
+    write_page(path, sections, title="Evaluation", footer="\n".join(footer))
 
 
 def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:
