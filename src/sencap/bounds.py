@@ -32,6 +32,7 @@ BOUNDS: Mapping[str, Bound] = {
     "workers": Bound(0, 256, "each is a process with its own memory"),
     "resamples": Bound(100, 1_000_000, "10,000 are enough for a 95 % interval"),
     "seed": SEED,
+    "seeds": SEED,
     "devices": Bound(1, 1024),
     "nodes": Bound(1, 100_000),
     "epochs": Bound(1, 1_000_000),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,15 @@ from torch.nn import functional as F
 from sencap.config import TrainingSettings
 from sencap.data.levir_cc import read_dataset
 from sencap.data.seasons import open_places
+from sencap.environment import device_type
+from sencap.errors import CheckpointError
 from sencap.models.variants import build
 from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
 from sencap.pretraining.settings import DATES, PretrainingSettings
-from sencap.reproduce.plan import Options, Training
-from sencap.runs.folder import RUN
+from sencap.reproduce.options import Options
+from sencap.reproduce.plan import Training
+from sencap.runs.folder import RUN, read_record
 
 CAPTIONS, WORDS, VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
 CPU_BATCH = 8  # samples of a timed step: on a CPU a larger one takes proportionally longer
@@ -97,10 +99,11 @@ def pretraining_seconds(settings: PretrainingSettings, options: Options) -> floa
 
 def _epochs_done(out: str) -> int:
     """Of a run that was cut off."""
-    record = Path(out) / RUN
-    if not record.is_file():
+    try:
+        record = read_record(Path(out) / RUN)
+    except CheckpointError:  # there is none yet, or it is damaged: the run itself will say so
         return 0
-    return sum("loss" in epoch for epoch in json.loads(record.read_text(encoding="utf-8"))["epochs"])
+    return sum("loss" in epoch for epoch in record["epochs"])
 
 
 def _timed(step: Callable[[], None]) -> float:
@@ -115,9 +118,7 @@ def _timed(step: Callable[[], None]) -> float:
 
 
 def _device(options: Options) -> torch.device:
-    accelerator = options.hardware.accelerator
-    gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if gpu else "cpu")
+    return torch.device(device_type(options.hardware.accelerator))
 
 
 def _hours(seconds: float) -> str:

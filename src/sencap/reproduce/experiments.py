@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sencap.errors import SettingsError, nearest
+
 SEN = "sen"
 Picture = Literal["captions", "initialisations", "stages", "sweeps"]
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
@@ -258,3 +260,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         "sweeps",
     ),
 }
+
+
+def experiment_named(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        SettingsError: there is none, with the nearest.
+    """
+    if name not in EXPERIMENTS:
+        raise SettingsError(f"{name!r} is no table or figure of the paper; {nearest(name, EXPERIMENTS)}")
+    return EXPERIMENTS[name]

@@ -5,7 +5,6 @@ A run's folder is named by what decides its result, so tables that share a row s
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -13,15 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sencap.config import HardwareSettings, ModelSettings, Split, TrainingSettings, as_dict
-from sencap.errors import CheckpointError, SettingsError, nearest
+from sencap.config import ModelSettings, TrainingSettings, as_dict
+from sencap.errors import CheckpointError, SettingsError
 from sencap.models.variants import build, resolved
 from sencap.models.weights import initialise_backbone
 from sencap.pretraining.settings import PretrainingSettings
 from sencap.reproduce.experiments import (
     DEFAULT,
     DEFAULT_3C,
-    EXPERIMENTS,
     IMAGENET,
     PRETRAININGS,
     RANDOM,
@@ -30,67 +28,12 @@ from sencap.reproduce.experiments import (
     Experiment,
     Row,
 )
-from sencap.reproduce.scales import Scale, changed, scale_named
+from sencap.reproduce.options import Options
+from sencap.reproduce.scales import changed
 from sencap.reproduce.starts import find_weights, fingerprint, fingerprint_of_captions
 
 SMOKE_PLACES = "synthetic:12"
 ANY_VOCABULARY = 10  # of a captioner that is built to see whether weights fit
-
-
-@dataclass(frozen=True)
-class Options:
-    """Where and how an experiment is run.
-
-    data: a folder of captioned pairs. out: the folder of all runs and tables; use one for all experiments.
-    scale: paper, medium, small or smoke. test_data, split: the pairs that are scored (data's test split).
-    places: dated images for pre-training. imagenet: ImageNet weights: a file, a folder of one file per backbone
-    (``resnet101.pth``), or ``timm``. seco: SeCo's published weights, of Table III. init: weights that every extractor
-    starts from in the tables that are not about it (else: the scale's default).
-    captions: the captions whose words are known. seeds: instead of the scale's. pairs: the file names of the pairs
-    that Fig. 3, 4 and 5 show. workers: loading processes. hardware: one device; see `reproduce` for several.
-
-    Raises:
-        SettingsError: an unknown scale or split, or more than one device.
-    """
-
-    data: str
-    out: str
-    scale: str = "small"
-    test_data: str | None = None
-    split: str = "test"
-    places: str | None = None
-    imagenet: str | None = None
-    seco: str | None = None
-    init: str | None = None
-    captions: str | None = None
-    seeds: tuple[int, ...] = ()
-    pairs: tuple[str, ...] = ()
-    hardware: HardwareSettings = dataclasses.field(default_factory=HardwareSettings)
-    workers: int = 0
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        scale_named(self.scale)
-        if self.hardware.devices * self.hardware.nodes != 1:
-            raise SettingsError(
-                f"hardware.devices={self.hardware.devices}, nodes={self.hardware.nodes}: each run of an experiment has "
-                "one device; give the same command once per device (CUDA_VISIBLE_DEVICES=0, =1, …), and they share "
-                "the runs out"
-            )
-        known: tuple[Split, ...] = ("train", "val", "test")
-        for name in self.splits:
-            if name not in known:
-                raise SettingsError(f"split={self.split}: {name!r} is none of {', '.join(known)}")
-
-    @property
-    def splits(self) -> list[str]:
-        """The splits that are scored."""
-        return self.split.split("+")
-
-    @property
-    def chosen(self) -> Scale:
-        """The scale itself."""
-        return scale_named(self.scale)
 
 
 @dataclass(frozen=True)
@@ -140,17 +83,6 @@ class Training:
 def _resolved(settings: ModelSettings) -> ModelSettings:
     """`resolved`, which builds the network on no device to see; rows and tables share it."""
     return resolved(settings)
-
-
-def experiment_named(name: str) -> Experiment:
-    """The experiment of that name.
-
-    Raises:
-        SettingsError: there is none, with the nearest.
-    """
-    if name not in EXPERIMENTS:
-        raise SettingsError(f"{name!r} is no table or figure of the paper; {nearest(name, EXPERIMENTS)}")
-    return EXPERIMENTS[name]
 
 
 def plan(experiment: Experiment, options: Options) -> list[Training]:

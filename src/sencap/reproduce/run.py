@@ -15,20 +15,22 @@ from filelock import FileLock, Timeout
 
 from sencap.data.levir_cc import CaptionedPair, read_dataset
 from sencap.data.seasons import open_places
-from sencap.environment import environment
-from sencap.errors import SettingsError
+from sencap.environment import check_hardware, device_type, environment
+from sencap.errors import CheckpointError, DataError, SettingsError
 from sencap.evaluation.meteor import check_meteor
 from sencap.figures.files import check_path
+from sencap.files import check_output_folder, check_outputs, write_whole
 from sencap.images import read_pair
-from sencap.models.checkpoint import write_text
+from sencap.json_files import read_json
 from sencap.predictor import Predictor, load
 from sencap.pretraining.fit import pretrain
-from sencap.reproduce.experiments import Experiment
+from sencap.reproduce.experiments import Experiment, experiment_named
+from sencap.reproduce.options import Options
 from sencap.reproduce.pictures import choose_pairs, draw
-from sencap.reproduce.plan import Options, Training, check_starts, experiment_named, left_out, plan
+from sencap.reproduce.plan import Training, check_starts, left_out, plan
 from sencap.reproduce.render import as_markdown
 from sencap.reproduce.starts import fingerprint_of_captions
-from sencap.runs.folder import RUN
+from sencap.runs.folder import RUN, read_record
 from sencap.training.fit import fit
 from sencap.training.folder import BEST
 from sencap.verbs.evaluate import evaluate
@@ -36,6 +38,15 @@ from sencap.verbs.evaluate import evaluate
 SAME = "options.json"  # what all runs in one folder share
 TIMED_PAIRS, TIMED_ROUNDS = 16, 5
 POLL_SECONDS = 5.0
+REPORTED = (
+    "parameters",
+    "ids",
+    "change_accuracy",
+    "signatures",
+    "reference_rows",
+)  # what is taken from a report
+REPORT_MEGABYTES = 256
+_AGAIN = "delete it, and the same command evaluates that run again"
 
 log = logging.getLogger("sencap")
 
@@ -53,12 +64,19 @@ def reproduce(name: str, options: Options) -> Path:
         MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and there is no Java.
     """
     experiment = experiment_named(name)
+    check_hardware(options.hardware)
+    for folder in (options.out, *(Path(options.out) / kind for kind in ("training", "pretraining"))):
+        check_output_folder("out", folder)
     trainings = plan(experiment, options)
     scored = read_dataset(options.test_data or options.data, splits=options.splits)
     shown = choose_pairs(scored, options.pairs)
     picture = Path(options.out) / f"{name}.png"
     _check_folder(options)  # it and the next ones before hours of work
+    check_outputs({file: Path(options.out) / file for file in (f"{name}.md", f"{name}.json")})
     _check_places(trainings, options)
+    for training in trainings:
+        if training.done:
+            read_report(training.report)
     check_starts(trainings)
     if experiment.picture is not None:
         check_path(picture)
@@ -129,7 +147,24 @@ def run(training: Training, options: Options) -> None:
         device=_device(options),
         decision="search",  # the literature's, and every system has it
     )
-    write_text(training.report, json.dumps(report) + "\n")
+    write_whole(training.report, json.dumps(report) + "\n")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The report of a run.
+
+    Raises:
+        DataError: it is none; the message names the file and says what to delete.
+    """
+    try:
+        report = read_json(path, most_megabytes=REPORT_MEGABYTES, error=DataError)
+    except DataError as error:
+        raise DataError(f"{error}; {_AGAIN}") from error
+    missing = [key for key in REPORTED if not (isinstance(report, dict) and key in report)]
+    if missing:
+        raise DataError(f"{path} is no report of `sencap evaluate` (no {missing[0]}); {_AGAIN}")
+    whole: dict[str, Any] = report
+    return whole
 
 
 def load_first_seeds(trainings: list[Training], options: Options) -> dict[str, Predictor]:
@@ -164,7 +199,7 @@ def measure_speeds(
 
 
 def _device(options: Options) -> str:
-    return {"gpu": "cuda"}.get(options.hardware.accelerator, options.hardware.accelerator)
+    return device_type(options.hardware.accelerator)
 
 
 def _check_folder(options: Options) -> None:
@@ -177,7 +212,7 @@ def _check_folder(options: Options) -> None:
         "precision": options.hardware.precision,
     }
     path = Path(options.out) / SAME
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else now
+    before = _read_same(path) if path.exists() else now
     differing = [
         f"{key} is {before.get(key, 'unknown')} there, {value} now"
         for key, value in now.items()
@@ -189,7 +224,18 @@ def _check_folder(options: Options) -> None:
             "captions); choose another folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(now, indent=2) + "\n")
+    write_whole(path, json.dumps(now, indent=2) + "\n")
+
+
+def _read_same(path: Path) -> dict[str, Any]:
+    advice = "delete it if all runs in this folder are of these data and this scale, or choose another out"
+    try:
+        before = read_json(path, error=DataError)
+    except DataError as error:
+        raise DataError(f"{error}; {advice}") from error
+    if not isinstance(before, dict):
+        raise DataError(f"{path} is no record of a folder of runs; {advice}")
+    return before
 
 
 def _check_places(trainings: Iterable[Training], options: Options) -> None:
@@ -199,12 +245,24 @@ def _check_places(trainings: Iterable[Training], options: Options) -> None:
         return
     places = open_places(next(iter(done.values())).settings.data).fingerprint()
     for folder, pretraining in done.items():
-        before = json.loads((folder / RUN).read_text(encoding="utf-8"))["places"].get("fingerprint", places)
+        before = _fingerprint(folder, default=places)
         if before != places:
             raise SettingsError(
                 f"out={options.out} holds pre-training {pretraining.name!r} on other places than "
                 f"{pretraining.settings.data}; name the same ones with --places, or choose another folder"
             )
+
+
+def _fingerprint(folder: Path, *, default: str) -> str:
+    """Of the places of a pre-training; the default where they have none."""
+    try:
+        of_run = read_record(folder / RUN).get("places")
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; delete {folder}, and the same command pre-trains it again"
+        ) from error
+    fingerprint: str = of_run.get("fingerprint", default) if isinstance(of_run, dict) else default
+    return fingerprint
 
 
 def _start_of(training: Training) -> str:
@@ -216,7 +274,10 @@ def _start_of(training: Training) -> str:
 
 def _seconds(training: Training) -> float | None:
     """Of the training's epochs; None if the run has no record of one."""
-    record = json.loads((Path(training.settings.out) / RUN).read_text(encoding="utf-8"))
+    try:
+        record = read_record(Path(training.settings.out) / RUN)
+    except CheckpointError:
+        return None
     seconds = [epoch.get("seconds") for epoch in record["epochs"]]
     return None if None in seconds else sum(seconds)
 
@@ -246,7 +307,7 @@ def _write(
             },
         )
         if training.done:
-            report = json.loads(training.report.read_text(encoding="utf-8"))
+            report = read_report(training.report)
             row["parameters"] = report["parameters"]["total"]
             row["seeds"][str(training.seed)] = {
                 **report["ids"]["all"],
@@ -267,6 +328,6 @@ def _write(
         "environment": environment(),
     }
     out = Path(options.out)
-    write_text(out / f"{name}.json", json.dumps(result, indent=2) + "\n")
-    write_text(out / f"{name}.md", as_markdown(result))
+    write_whole(out / f"{name}.json", json.dumps(result, indent=2) + "\n")
+    write_whole(out / f"{name}.md", as_markdown(result))
     return out / f"{name}.md", result

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from sencap.config import HardwareSettings
+from sencap.errors import SettingsError
+from sencap.json_files import shown
 
 
 def command(
@@ -58,15 +61,12 @@ def command(
         dry_run: Show the plan only.
         quiet: No progress bars.
     """
-    from sencap.errors import SettingsError
-    from sencap.reproduce.estimate import describe
-    from sencap.reproduce.plan import Options, check_starts, experiment_named, plan
-    from sencap.reproduce.run import reproduce
+    from sencap.environment import check_hardware
+    from sencap.files import check_output_folder
+    from sencap.reproduce.experiments import experiment_named
+    from sencap.reproduce.options import Options
 
-    try:
-        chosen = tuple(int(text) for text in seeds.split(",")) if seeds else ()
-    except ValueError as error:
-        raise SettingsError(f"seeds={seeds} are not whole numbers joined by commas, like 1,2,3") from error
+    experiment = experiment_named(name)
     options = Options(
         data=data,
         out=out,
@@ -78,18 +78,35 @@ def command(
         seco=seco,
         init=init,
         captions=captions,
-        seeds=chosen,
-        pairs=tuple(pairs.split(",")) if pairs else (),
+        seeds=_whole_numbers(seeds),
+        pairs=() if pairs is None else tuple(pairs.split(",")),
         workers=workers,
         hardware=hardware,
         progress=not quiet,
     )
-    trainings = plan(experiment_named(name), options)
+    check_output_folder("out", out)
+    check_hardware(hardware)
+    # only now what loads PyTorch
+    from sencap.reproduce.estimate import describe
+    from sencap.reproduce.plan import check_starts, plan
+    from sencap.reproduce.run import reproduce
+
+    trainings = plan(experiment, options)
     planned = describe(trainings, options)
     if dry_run:
         check_starts(trainings)
         return planned
-    import sys
-
     sys.stderr.write(planned + "\n")
     return reproduce(name, options).read_text(encoding="utf-8")
+
+
+def _whole_numbers(seeds: str | None) -> tuple[int, ...]:
+    """The seeds of a text like 1,2,3; none of None, which is the scale's."""
+    if seeds is None:
+        return ()
+    try:
+        return tuple(int(text) for text in seeds.split(","))
+    except ValueError as error:  # of a number with thousands of digits too
+        raise SettingsError(
+            f"seeds={shown(seeds)} are not whole numbers joined by commas, like 1,2,3"
+        ) from error
