@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -217,12 +218,12 @@ def test_a_damaged_index_is_told_with_what_to_delete(text: str, tmp_path: Path) 
 def test_a_damaged_note_is_told_with_what_to_do(form: str, text: str, tmp_path: Path) -> None:
     note = tmp_path / {"pack": "pack.json", "synth": "synthetic.json"}[form]
     note.write_bytes(text.encode("latin-1"))
-    run = {
+    run: dict[str, Callable[[], object]] = {
         "pack": lambda: pack(SyntheticPlaces(2, size=32), tmp_path, size=32),
         "synth": lambda: write_dataset(tmp_path, pairs=10, workers=1, progress=False),
-    }[form]
+    }
     with pytest.raises(DataError, match=r"delete the folder|other settings \("):
-        run()
+        run[form]()
     assert [path.name for path in tmp_path.iterdir()] == [note.name]
 
 
