@@ -22,7 +22,7 @@ from sencap.data.vocabulary import (
     normalise,
     says_no_change,
 )
-from sencap.errors import CheckpointError, DataError, SettingsError, ShapeError
+from sencap.errors import CheckpointError, DataError, OutputError, SettingsError, ShapeError
 
 ALL_CAPTIONS = Path(__file__).parents[3] / "shared" / "data" / "captions" / "LevirCCcaptions_all.json"
 CAPTIONS = [["a", "road", "is", "built"], ["a", "house", "is", "built"], ["a", "road"]]
@@ -127,7 +127,7 @@ def test_a_failed_save_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: py
     old = Vocabulary.build(CAPTIONS, 2)
     old.save(path)
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OutputError, match=r"vocabulary\.json cannot be written \(disk full\)"):
         Vocabulary.build(CAPTIONS, 1).save(path)
     assert Vocabulary.load(path) == old
     assert list(tmp_path.iterdir()) == [path]
@@ -139,8 +139,8 @@ SPECIAL = '"<pad>": 0, "<unk>": 1, "<start>": 2, "<end>": 3'
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "the vocabulary is not JSON: .*line 1"),
-        ("[1, 2]", "word → id; this is a list"),
+        ("{", "not readable JSON: .*line 1"),
+        ("[1, 2]", r"word → id; this is \[1, 2\]"),
         ('{"<pad>": 0, "<unk>": 1, "a": 2}', "the vocabulary has no <start>, <end>"),
         (f'{{{SPECIAL}, "a": 3}}', "id 3 stands for both '<end>' and 'a'"),
         (f'{{{SPECIAL}, "a": 5}}', r"the ids of 5 words are 0 to 4, without gaps; missing: \[4\]"),
@@ -148,23 +148,46 @@ SPECIAL = '"<pad>": 0, "<unk>": 1, "<start>": 2, "<end>": 3'
         (f'{{{SPECIAL}, "a": "4"}}', "the id of 'a' is '4', but must be a whole number"),
         (f'{{{SPECIAL}, "a": 4.0}}', r"the id of 'a' is 4\.0"),
         (f'{{{SPECIAL}, "a": true}}', "the id of 'a' is True"),
-        (f'{{{SPECIAL}, "a": 4, "a": 5}}', "the vocabulary holds 'a' twice"),
-        (f'{{{SPECIAL}, "a b": 4}}', "words without white space; 'a b' is none"),
+        (f'{{{SPECIAL}, "a": 4, "a": 5}}', "it holds 'a' twice"),
+        (f'{{{SPECIAL}, "a b": 4}}', "words without white space and control characters; 'a b' is none"),
         ('{"<pad>": 1, "<unk>": 0, "<start>": 2, "<end>": 3}', "this one begins with <unk> <pad>"),
+        (f'{{{SPECIAL}, "\\ud800": 4}}', r"'\\ud800' holds half of a surrogate pair"),
+        (f'{{{SPECIAL}, "\\u001b[2J": 4}}', r"control characters; '\\x1b\[2J' is none"),
+        (f'{{{SPECIAL}, "": 4}}', "control characters; '' is none"),
+        (f'{{{SPECIAL}, "a": null}}', "the id of 'a' is None"),
+        (f'{{{SPECIAL}, "a": {{"b": 4}}}}', r"the id of 'a' is \{'b': 4\}"),
+        (f'{{{SPECIAL}, "a": {"[" * 5000}{"]" * 5000}}}', "nested deeper than 32 levels"),
+        (f'{{{SPECIAL}, "a": {"9" * 5000}}}', "a number of thousands of digits"),
+        (f'{{{SPECIAL}, "a": 1{"0" * 4000}}}', r"without gaps; missing: \[4\]"),
+        (f'{{{SPECIAL}, "{"a" * 10**6}": null}}', "the id of 'aaa.*aaa' is None"),
+        ("null", "word → id; this is None"),
     ],
 )
 def test_broken_files_are_refused_by_name(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "vocabulary.json"
     path.write_text(text)
-    with pytest.raises(CheckpointError, match=rf"{re.escape(str(path))}: .*{reason}"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(str(path))}(:| is) .*{reason}"):
         Vocabulary.load(path)
 
 
+def test_a_vocabulary_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.json"
+    with path.open("wb") as file:
+        file.truncate(33 * 2**20)
+    with pytest.raises(CheckpointError, match=r"is of 33 MB; such a file has at most 32"):
+        Vocabulary.load(path)
+    words = tuple(map(str, range(10**6)))
+    with pytest.raises(
+        CheckpointError, match=r"a vocabulary of 1,000,004 words is too large; at most 1,000,000"
+    ):
+        Vocabulary(SPECIAL_WORDS + words)
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.json: the vocabulary cannot be read"):
+    with pytest.raises(CheckpointError, match=r"none\.json cannot be read \(No such file"):
         Vocabulary.load(tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"\xe4": 0}')
-    with pytest.raises(CheckpointError, match=r"latin\.json: the vocabulary cannot be read"):
+    with pytest.raises(CheckpointError, match=r"latin\.json is not readable JSON: byte 2 is no UTF-8"):
         Vocabulary.load(tmp_path / "latin.json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from sencap.errors import CheckpointError, SencapError, SettingsError, ShapeErro
 from sencap.models.extractors import STAGES, Extractor, FeatureExtractor, PooledExtractor
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone
+from sencap.models.weights.read import read
 
 # What of each backbone lies before and in each stage; the stage of stride 2 is the stem's.
 LAYOUTS: dict[str, list[list[str]]] = {
@@ -228,6 +230,52 @@ def test_stage_3_doubles_the_grid(structure: Any) -> None:
 def test_an_unknown_backbone_is_refused(backbone: str) -> None:
     with pytest.raises(SettingsError, match=rf"extractor\.backbone={backbone!r} is not a timm model"):
         extractor(backbone=backbone, stage=4)
+
+
+class _NoNetworkError(BaseException):
+    """Not an Exception: nobody may catch it and go on."""
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any socket, of any library, fails the test."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise _NoNetworkError("a socket was asked for")
+
+    monkeypatch.setattr("socket.socket", refuse)
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+NO_NAMES = [
+    "hf_hub:x/y",
+    "hf-hub:timm/resnet18.a1_in1k",
+    "local-dir:.",
+    "../../x",
+    "timm/resnet18",
+    "resnet18/..",
+]
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("backbone", NO_NAMES)
+def test_a_backbone_reaches_neither_the_network_nor_the_disk(
+    backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = {"architecture": "resnet18", "num_classes": 10}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")  # what local-dir: would read
+    with pytest.raises(SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"):
+        extractor(backbone=backbone, stage=4)
+    with pytest.raises(CheckpointError, match=r"^extractor\.init=timm:.*its name holds letters, digits"):
+        read(f"timm:{backbone}")
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet18.tv_in1k"])
+def test_random_weights_need_no_network(backbone: str) -> None:
+    assert extractor(backbone=backbone, stage=1).stride == 4
 
 
 def test_an_unknown_backbone_is_met_with_the_nearest_name() -> None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from sencap.bounds import BOUNDS
 from sencap.errors import CheckpointError, DataError, SettingsError, ShapeError
+from sencap.files import write_whole
+from sencap.json_files import NotJsonError, parse_json, read_json, shortened, shown
 
 SPECIAL_WORDS = ("<pad>", "<unk>", "<start>", "<end>")
+MOST_MEGABYTES = 32  # of a vocabulary's file; a hundred thousand words are 2
 NO_CHANGE_SENTENCES = (
     "the scene is the same as before",
     "there is no difference",
@@ -35,6 +38,8 @@ _NO_CHANGE = re.compile(
     r"|nothing( has)? changed\b"
     r"|(everything|all|the (area|scene)) (is|remains|remained|appears|looks|stays|stayed) (all )?the same\b"
 )
+# White space, control characters, and halves of surrogate pairs
+_NOT_OF_WORDS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PUNCTUATION = '.,;:!?"()'
 
 
@@ -96,7 +101,8 @@ class Vocabulary:
     ``words[i]`` is the word of id i, the four special ones included; ``len(vocabulary)`` is V.
 
     Raises:
-        CheckpointError: the special words do not come first, a word comes twice, is empty or holds a space.
+        CheckpointError: the special words do not come first, a word comes twice, is empty, or holds a space or a
+            control character; more than a million words.
 
     >>> vocabulary = Vocabulary.build([["a", "road", "appears"], ["a", "house"]], minimum_count=1)
     >>> vocabulary.encode(["a", "lake", "appears"])
@@ -114,17 +120,23 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         if tuple(self.words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
+            first = " ".join(map(str, self.words[: len(SPECIAL_WORDS)]))
             raise CheckpointError(
                 f"a vocabulary begins with {' '.join(SPECIAL_WORDS)}; this one begins with "
-                f"{' '.join(map(str, self.words[: len(SPECIAL_WORDS)])) or 'nothing'}"
+                f"{shortened(first, 60) or 'nothing'}"
             )
+        most = BOUNDS["vocabulary_size"].most
+        if len(self.words) > most:
+            raise CheckpointError(f"a vocabulary of {len(self.words):,} words is too large; at most {most:,}")
         for word in self.words:
-            if not isinstance(word, str) or not word or word.split() != [word]:
-                raise CheckpointError(f"a vocabulary holds words without white space; {word!r} is none")
+            if not isinstance(word, str) or not word or _NOT_OF_WORDS.search(word):
+                raise CheckpointError(
+                    f"a vocabulary holds words without white space and control characters; {shown(word)} is none"
+                )
         twice = [word for word, count in Counter(self.words).items() if count > 1]
         if twice:
             raise CheckpointError(
-                f"a vocabulary holds each word once; more than once: {', '.join(twice[:5])}"
+                f"a vocabulary holds each word once; more than once: {shortened(', '.join(twice[:5]), 200)}"
             )
 
     @classmethod
@@ -222,22 +234,28 @@ class Vocabulary:
             CheckpointError: not a JSON object word → id, an id twice or left out, special words amiss.
         """
         try:
-            table = json.loads(text, object_pairs_hook=_without_double_keys)
-        except (json.JSONDecodeError, RecursionError) as error:
+            table = parse_json(text, pairs_hook=_without_double_keys)
+        except NotJsonError as error:
             raise CheckpointError(f"the vocabulary is not JSON: {error}") from error
+        return cls._from_table(table)
+
+    @classmethod
+    def _from_table(cls, table: Any) -> Vocabulary:
         if not isinstance(table, dict):
-            raise CheckpointError(
-                f"a vocabulary is a JSON object, word → id; this is a {type(table).__name__}"
-            )
+            raise CheckpointError(f"a vocabulary is a JSON object, word → id; this is {shown(table)}")
         missing = [word for word in SPECIAL_WORDS if word not in table]
         if missing:
             raise CheckpointError(f"the vocabulary has no {', '.join(missing)}: is it one of sencap's?")
         words: dict[int, str] = {}
         for word, number in table.items():
             if type(number) is not int:
-                raise CheckpointError(f"the id of {word!r} is {number!r}, but must be a whole number")
+                raise CheckpointError(
+                    f"the id of {shown(word)} is {shown(number)}, but must be a whole number"
+                )
             if number in words:
-                raise CheckpointError(f"id {number} stands for both {words[number]!r} and {word!r}")
+                raise CheckpointError(
+                    f"id {shown(number)} stands for both {shown(words[number])} and {shown(word)}"
+                )
             words[number] = word
         gaps = [number for number in range(len(words)) if number not in words]
         if gaps:
@@ -247,14 +265,12 @@ class Vocabulary:
         return cls(tuple(words[number] for number in range(len(words))))
 
     def save(self, path: str | Path) -> None:
-        """Write ``to_json()`` to ``path``, whole or not at all."""
-        path = Path(path)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            draft.write_text(self.to_json() + "\n", encoding="utf-8", newline="\n")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        """Write ``to_json()`` to ``path``, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        write_whole(path, self.to_json() + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -263,10 +279,9 @@ class Vocabulary:
         Raises:
             CheckpointError: no such file, not readable, or broken as in `from_json`; names the file.
         """
+        table = read_json(path, most_megabytes=MOST_MEGABYTES, pairs_hook=_without_double_keys)
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path}: the vocabulary cannot be read: {error}") from error
+            return cls._from_table(table)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
 
@@ -306,5 +321,5 @@ def _without_double_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise CheckpointError(f"the vocabulary holds {twice!r} twice")
+        raise NotJsonError(f"it holds {shown(twice)} twice")
     return table

@@ -5,8 +5,9 @@ Loading needs only the folder's path and runs no code from it: JSON and safetens
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,31 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from sencap import __version__
-from sencap.config import ModelSettings, as_dict, model_from_dict
+from sencap.config import ModelSettings, as_dict
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError, SettingsError
+from sencap.files import told_as_output, whole_file, write_whole
+from sencap.json_files import shortened
 from sencap.models.captioner import Captioner
+from sencap.models.checkpoint_folder import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    VOCABULARY,
+    WEIGHTS,
+    CheckpointFolder,
+    read_checkpoint_folder,
+)
+from sencap.models.extractors import whole_network_parameters
+from sencap.models.misfit import misfit
 from sencap.models.variants import build
 
-FORMAT = "sencap-captioner-1"
-CONFIG, WEIGHTS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabulary.json", "README.md"
+# A few stages of a large network may be a small file, but all its stages are made before they are dropped
+LARGEST_UNUSED = 2**27  # parameters: 512 MB
+LAST_STAGE = 4
 
 
 @dataclass(frozen=True)
@@ -40,20 +56,20 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path | str, checkpoint: Checkpoint, *, card: str = "", half: bool = False
 ) -> Path:
-    """Write a checkpoint folder; each file is complete or absent. ``half`` stores the weights in float16.
+    """Write a checkpoint folder, all of it or nothing. ``half`` stores the weights in float16.
 
     ``card`` is the text of its README.md.
+
+    Raises:
+        OutputError: a file cannot be written; what was there before is as it was.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with told_as_output(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     state = {
-        name: (t.half() if half and t.is_floating_point() else t).contiguous()
-        for name, t in checkpoint.captioner.state_dict().items()
+        name: (_halved(tensor) if half else tensor).contiguous()
+        for name, tensor in checkpoint.captioner.state_dict().items()
     }
-    weights = folder / f"{WEIGHTS}.new"
-    weights.write_bytes(save(state, metadata={"format": "pt"}))
-    weights.replace(folder / WEIGHTS)
-    checkpoint.vocabulary.save(folder / VOCABULARY)
     config = {
         "format": FORMAT,
         "sencap": __version__,
@@ -62,61 +78,89 @@ def save_checkpoint(
         "vocabulary_digest": checkpoint.vocabulary.digest,
         "training": checkpoint.training,
     }
-    write_text(folder / CARD, card or f"A sencap captioner ({checkpoint.settings.system}).\n")
-    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    card = card or f"A sencap captioner ({checkpoint.settings.system}).\n"
+    _write_together(
+        folder,
+        {
+            CONFIG: f"{json.dumps(config, indent=2)}\n".encode(),
+            CARD: card.encode(),
+            VOCABULARY: f"{checkpoint.vocabulary.to_json()}\n".encode(),
+            WEIGHTS: save(state, metadata={"format": "pt"}),
+        },
+    )
     return folder
+
+
+def _write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files or none: as drafts, renamed when the last is there, from the last to the first."""
+    with contextlib.ExitStack() as drafts:
+        for name, content in files.items():
+            draft = drafts.enter_context(whole_file(folder / name))
+            with told_as_output(folder / name):
+                draft.write_bytes(content)
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    """In float16, unless it holds integers, or numbers that float16 would make infinite."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if half.isfinite().all() else tensor
 
 
 def load_checkpoint(folder: Path | str, *, device: str | torch.device = "cpu") -> Checkpoint:
     """The captioner in a folder that `save_checkpoint` wrote, in float32, ready to caption.
 
+    The folder may come from anybody: nothing in it is run, and what does not go together, or holds numbers that
+    are not finite, is refused before a model is made.
+
     Raises:
         CheckpointError: a file is missing, broken, or does not go with the others.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder} is not a checkpoint folder; it should hold {CONFIG}, {WEIGHTS}, {VOCABULARY}"
-        )
-    missing = [name for name in (CONFIG, WEIGHTS, VOCABULARY) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} is no whole checkpoint: {', '.join(missing)} missing")
-    config = _read_config(folder / CONFIG)
-    vocabulary = Vocabulary.load(folder / VOCABULARY)
-    if vocabulary.digest != config["vocabulary_digest"]:
-        raise CheckpointError(f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written with")
+    found = read_checkpoint_folder(folder)
+    _check_fit(found)
+    captioner = build(found.settings, len(found.vocabulary))
+    weights = found.path / WEIGHTS
     try:
-        settings = model_from_dict(config["model"], source=str(folder / CONFIG))
-        captioner = build(settings, len(vocabulary))
-        state = load_file(folder / WEIGHTS)
-    except SettingsError as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be used: {error}") from error
+        state = load_file(weights)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
-    try:
-        captioner.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder / WEIGHTS} does not fit {CONFIG}: {error}") from error
+        raise CheckpointError(f"{weights} is not a safetensors file: {error}") from error
+    captioner.load_state_dict(state)
     captioner.to(device).eval()
-    return Checkpoint(captioner, vocabulary, settings, config.get("training", {}), folder)
+    return Checkpoint(captioner, found.vocabulary, found.settings, found.training, found.path)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _check_fit(found: CheckpointFolder) -> None:
+    """Compare the tensors with those of the model that the settings describe, before it takes any memory."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
-    for key in ("model", "vocabulary_digest"):
-        if key not in config:
-            raise CheckpointError(f"{path} lacks the key {key!r}")
-    return config
+        with torch.device("meta"):
+            model = build(found.settings, len(found.vocabulary))
+    except SettingsError as error:
+        raise CheckpointError(f"{found.path / CONFIG} cannot be used: {shortened(str(error))}") from error
+    differences = misfit(model.state_dict(), found.tensors)
+    if differences:
+        raise CheckpointError(
+            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}; here is what the settings describe. "
+            "Take all files of the folder from one training"
+        )
+    _check_unused(found, model)
+
+
+def _check_unused(found: CheckpointFolder, model: Captioner) -> None:
+    """Refuse the first stages of a network so large that making its other stages would fill the memory."""
+    extractor = model.settings.extractor
+    if extractor.stage == LAST_STAGE or extractor.backbone is None:
+        return
+    used = sum(p.numel() for p in model.parameters())
+    whole = whole_network_parameters(extractor.backbone)
+    if whole > max(LARGEST_UNUSED, 4 * used):
+        raise CheckpointError(
+            f"{found.path / CONFIG} cannot be used: extractor.backbone={extractor.backbone} has {whole:,} parameters, "
+            f"and this model uses {used:,} of them, to extractor.stage={extractor.stage}; "
+            "train one with a smaller backbone"
+        )
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or none: to a temporary name beside it, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a whole text file or none: `sencap.files.write_whole` under its old name."""
+    write_whole(path, text)

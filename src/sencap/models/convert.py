@@ -7,7 +7,6 @@ give each tensor our name, to read the settings off shapes and attributes, and t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,11 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
-from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from sencap.data.vocabulary import MOST_MEGABYTES, SPECIAL_WORDS, Vocabulary
 from sencap.errors import CheckpointError, SettingsError
+from sencap.json_files import read_json, shortened, shown
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
+from sencap.models.checkpoint_folder import COUNTER
 from sencap.models.inert import read_torch_file
+from sencap.models.misfit import misfit
 from sencap.models.pickled_modules import PickledModule, read_module
 from sencap.models.positions import sinusoids
 from sencap.models.variants import build
@@ -88,7 +90,8 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
     content, asked = read_torch_file(source)
     missing = [name for name in PARTS if not isinstance(content, dict) or name not in content]
     if missing:
-        what = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        is_dict = isinstance(content, dict)
+        what = shortened(", ".join(map(str, content)), 200) if is_dict else type(content).__name__
         raise CheckpointError(
             f"{source} is not a checkpoint of the SEN authors': it lacks {', '.join(missing)}; it holds {what}. "
             "Weights of a backbone alone go to extractor.init"
@@ -100,7 +103,7 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
         captioner, settings = _captioner(parts, order)
     except (CheckpointError, SettingsError) as error:
         raise CheckpointError(f"{source} cannot be converted: {error}") from error
-    left = [str(key) for key in content if key not in PARTS]
+    left = [shortened(str(key), 60) for key in content if key not in PARTS]
     made = Checkpoint(captioner, words, settings, {"converted_from": source.name}, out)
     save_checkpoint(
         out, made, card=f"Converted by sencap from {source.name}, a checkpoint of SEN's authors.\n"
@@ -112,7 +115,11 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
         f"N_e={settings.difference.layers}, N_d={settings.decoder.layers}, V={len(words)}"
         f"{'' if order == list(range(len(words))) else ' (words put in another order)'}; "
         f"left: {', '.join(left) or 'nothing'}"
-        + (f". BEWARE: loaded as a pickle, {source.name} would call {', '.join(refused)}" if refused else ""),
+        + (
+            f". BEWARE: loaded as a pickle, {source.name} would call {shortened(', '.join(refused), 200)}"
+            if refused
+            else ""
+        ),
     )
 
 
@@ -129,9 +136,9 @@ def _dangerous(asked: frozenset[str]) -> list[str]:
 def _words(path: Path, rows: int) -> tuple[Vocabulary, list[int]]:
     """Our vocabulary of their word map, and the id that each of its words has there."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"the word map {path} is not readable JSON: {error}") from error
+        table = read_json(path, most_megabytes=MOST_MEGABYTES)
+    except CheckpointError as error:
+        raise CheckpointError(f"the word map {error}") from error
     if not isinstance(table, dict) or not all(type(number) is int for number in table.values()):
         raise CheckpointError(f"the word map {path} is not a JSON object, word → id")
     if sorted(table.values()) != list(range(rows)):
@@ -176,12 +183,23 @@ def _captioner(parts: Mapping[str, PickledModule], order: list[int]) -> tuple[Ca
     captioner = build(settings, len(order))
     for name, tables in POSITIONS.items():
         _check_positions(parts[name], tables)
-    try:
-        captioner.load_state_dict(_state(parts, order))
-    except RuntimeError as error:
-        raise CheckpointError(f"its modules are not SEN's as this version knows it: {error}") from error
+    state = _state(parts, order)
+    differences = misfit(captioner.state_dict(), state)
+    if differences:
+        raise CheckpointError(f"its modules are not SEN's as this version knows it: {differences}")
+    _check_numbers(state)
+    captioner.load_state_dict(state)
     _check_geometry(parts, captioner)
     return captioner.eval(), settings
+
+
+def _check_numbers(state: Mapping[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        is_counter = name.endswith(COUNTER)
+        if not is_counter and not (tensor.is_floating_point() and tensor.isfinite().all()):
+            raise CheckpointError(
+                f"its {name} holds numbers that are NaN, infinite, or no floating-point numbers"
+            )
 
 
 def _state(parts: Mapping[str, PickledModule], order: list[int]) -> dict[str, Tensor]:
@@ -248,7 +266,9 @@ def _renamed(
         match = re.match(pattern if theirs.endswith(".") else pattern + r"\.", name)
         if match:
             return _attention(f"{match.expand(ours).rstrip('.')}.", name[match.end() :], tensor)
-    raise CheckpointError(f"its {part} has {name} {tuple(tensor.shape)}, which SEN as described has not")
+    raise CheckpointError(
+        f"its {part} has {shortened(name, 60)} {tuple(tensor.shape)}, which SEN as described has not"
+    )
 
 
 def _attention(prefix: str, rest: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
@@ -304,7 +324,8 @@ def _check_geometry(parts: Mapping[str, PickledModule], captioner: Captioner) ->
         heads = {name: a["num_heads"] for name, a in part.attributes.items() if "num_heads" in a}
         if len(set(heads.values())) > 1:
             raise CheckpointError(
-                f"the attentions of its {part.name} have different numbers of heads, {heads}; SEN's have one number"
+                f"the attentions of its {part.name} have different numbers of heads, "
+                f"{shown(heads, 200)}; SEN's have one number"
             )
         for name, attributes in part.attributes.items():
             if attributes.get("norm_first") or (

@@ -12,8 +12,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F_
 
-from sencap.config import FineTuneFrom, FrozenStatistics, Structure
+from sencap.config import FineTuneFrom, FrozenStatistics, Structure, check_backbone_name
 from sencap.errors import SettingsError, ShapeError
+from sencap.json_files import shortened
 
 STAGES: tuple[FineTuneFrom, ...] = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none")
 IN_CHANNELS: dict[Structure, int] = {"single-cat": 6, "single-sub": 3, "dual": 3}
@@ -59,7 +60,7 @@ class Extractor(nn.Module):
                 )
             self._frozen: list[nn.Module] = [self.backbone] if fine_tune_from == "none" else []
         else:
-            self._frozen = [m for number, m in _stages(self.backbone) if number < first_trained]
+            self._frozen = [m for number, m in _stages(self.backbone, backbone) if number < first_trained]
         for module in self._frozen:
             module.requires_grad_(False)
 
@@ -170,15 +171,43 @@ def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
     return tokens.transpose(1, 2).reshape(len(x), -1, h, w)
 
 
-def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
+def check_backbone(name: str, *, setting: str = "extractor.backbone") -> None:
+    """Refuse a network that timm has not, or a name that is more than a name; no network and no disk is asked.
+
+    Raises:
+        SettingsError: with the setting, the name, and the nearest names that timm knows.
+    """
+    check_backbone_name(setting, name)
+    if not timm.is_model(name):
+        raise SettingsError(f"{setting}={name!r} is not a timm model; {_nearest_models(name)}")
+
+
+def _nearest_models(name: str) -> str:
+    close = difflib.get_close_matches(name, timm.list_models(), n=5)
+    return f"some that may be meant: {', '.join(close) or 'see timm.list_models()'}"
+
+
+def whole_network_parameters(backbone: str) -> int:
+    """Parameters of the network with all its stages; timm makes them all before those not asked for are dropped."""
+    with torch.device("meta"):
+        network: nn.Module = timm.create_model(backbone)
+    return sum(p.numel() for p in network.parameters())
+
+
+def _probe(name: str) -> Any:
+    """The network with all its feature maps."""
     try:
-        probe = timm.create_model(name, features_only=True)
-    except (RuntimeError, AttributeError, AssertionError, TypeError, OSError) as error:
-        close = difflib.get_close_matches(name, timm.list_models(), n=5)
+        return timm.create_model(name, features_only=True)
+    except Exception as error:  # hundreds of networks fail in as many ways
+        reason = shortened(str(error), 120)
         raise SettingsError(
-            f"extractor.backbone={name!r} is not a timm model with a feature map ({error}); "
-            f"some that may be meant: {', '.join(close) or 'see timm.list_models()'}"
+            f"extractor.backbone={name!r} is not a timm model with a feature map ({reason}); {_nearest_models(name)}"
         ) from error
+
+
+def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
+    check_backbone(name)
+    probe = _probe(name)
     stride = 2 ** (stage + 1)
     strides = probe.feature_info.reduction()
     if stride not in strides:
@@ -209,10 +238,11 @@ def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> n
     return backbone.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what cuDNN prefers
 
 
-def _stages(backbone: nn.Module) -> Iterator[tuple[int, nn.Module]]:
+def _stages(backbone: nn.Module, network: str) -> Iterator[tuple[int, nn.Module]]:
     """(stage number, module) in the order of the data: 0 the stem (conv1), 1 conv2_x … 4 conv5_x.
 
-    The stage of a module is that of the first feature map, in timm's list, at or after its end.
+    The stage of a module is that of the first feature map, in timm's list, at or after its end. ``network`` is
+    the backbone's name.
     """
     features: Any = backbone.feature_info
     feature_ends = [(info["module"].replace(".", "_"), info["reduction"]) for info in features.info]
@@ -224,6 +254,11 @@ def _stages(backbone: nn.Module) -> Iterator[tuple[int, nn.Module]]:
             modules.append((name, child))
     names = [name for name, _ in modules]
     ends = [(names.index(name), reduction) for name, reduction in feature_ends if name in names]
+    if not ends:
+        raise SettingsError(
+            f"extractor.backbone={network} does not tell where its stages end; "
+            "choose a convolutional network, for example resnet50"
+        )
     for position, (name, module) in enumerate(modules):
         reduction = next((r for end, r in ends if position <= end), ends[-1][1])
         is_stem = position < ends[0][0] or "stem" in name

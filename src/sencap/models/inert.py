@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from sencap.errors import CheckpointError
+from sencap.json_files import shortened, shown
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first number of a PyTorch file of before 1.6
 DTYPES = {
@@ -121,7 +122,7 @@ class StoredTensor(metaclass=_Sealed):
         """
         size = self.size
         if not isinstance(size, tuple) or not all(isinstance(n, int) and n >= 0 for n in size):
-            raise CheckpointError(f"{size!r} is no shape of a tensor")
+            raise CheckpointError(f"{shown(size)} is no shape of a tensor")
         return size
 
     def tensor(self) -> Tensor:
@@ -138,7 +139,9 @@ class StoredTensor(metaclass=_Sealed):
         if not all(isinstance(n, int) and n >= 0 for n in (self.offset, *stride)) or len(stride) != len(
             shape
         ):
-            raise CheckpointError(f"a tensor's offset and stride in its storage make no sense: {place}")
+            raise CheckpointError(
+                f"a tensor's offset and stride in its storage make no sense: {shown(place)}"
+            )
         count = math.prod(shape)
         last = self.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if count and (last >= storage.numel or count > storage.numel):
@@ -238,12 +241,12 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         """The storage, or the class, that PyTorch keeps outside of the pickle."""
         if not isinstance(pid, tuple) or len(pid) < 2:
-            raise pickle.UnpicklingError(f"an unknown persistent id: {pid!r}")
+            raise pickle.UnpicklingError(f"an unknown persistent id: {shown(pid)}")
         kind, what = pid[:2]
         if kind == "module":
             return what
         if kind != "storage" or len(pid) < 5 or not isinstance(pid[4], int) or pid[4] < 0:
-            raise pickle.UnpicklingError(f"an unknown persistent id: {pid!r}")
+            raise pickle.UnpicklingError(f"an unknown persistent id: {shown(pid)}")
         if len(pid) > 5 and pid[5] is not None:
             raise pickle.UnpicklingError("a storage that is a view of another")
         key, origin = str(pid[2]), str(getattr(what, "origin", ""))
@@ -265,7 +268,7 @@ def read_torch_file(path: Path) -> Reading:
         raise
     except Exception as error:  # a damaged or hostile pickle may fail in any way
         raise CheckpointError(
-            f"{path} is neither a safetensors file nor a PyTorch file ({type(error).__name__}: {error})"
+            f"{path} is neither a safetensors file nor a PyTorch file, or it is damaged ({shortened(str(error), 200)})"
         ) from error
 
 
@@ -300,7 +303,9 @@ def _read_legacy(path: Path) -> Reading:
     with path.open("rb") as file:
         head = _Unpickler(file, path, spans)
         if head.load() != MAGIC:
-            asked = f" that asks to call {', '.join(sorted(head.asked))}" if head.asked else ""
+            asked = (
+                f" that asks to call {shortened(', '.join(sorted(head.asked)), 200)}" if head.asked else ""
+            )
             raise CheckpointError(f"{path} is a plain pickle{asked}, no PyTorch file; nothing of it was run")
         for _ in ("protocol version", "machine"):
             _Unpickler(file, path, spans).load()

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sencap.errors import CheckpointError
+from sencap.json_files import shortened
 from sencap.models.inert import Placeholder, StoredTensor
 
 WRAPPERS = ("_orig_mod", "module")  # torch.compile's and DataParallel's
@@ -106,4 +107,4 @@ def _take(into: PickledModule, name: str, value: Any) -> None:
         try:
             into.tensors[name] = value.tensor()
         except CheckpointError as error:
-            raise CheckpointError(f"{into.name}.{name} cannot be read: {error}") from error
+            raise CheckpointError(f"{into.name}.{shortened(name, 60)} cannot be read: {error}") from error

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from sencap import __version__
 from sencap.config import as_dict
 from sencap.environment import environment
-from sencap.models.checkpoint import CONFIG, WEIGHTS, write_text
+from sencap.files import told_as_output, write_whole
+from sencap.models.checkpoint_folder import CONFIG, WEIGHTS
 from sencap.pretraining.settings import DATES, PretrainingSettings
 
 FORMAT = "sencap-backbone-1"
@@ -26,15 +27,14 @@ def save_backbone(
     The tensors carry the names of `sencap.models.extractors.FeatureExtractor.backbone`. ``config.json`` holds
     format, backbone, in_channels (6: the older date first; 3), method, mean and std the inputs had, the whole
     settings, the environment and ``record`` (epoch, watching figures).
+
+    Raises:
+        OutputError: a file cannot be written; what was there before is as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"{WEIGHTS}.new"
-    save_file(
-        {name: t.contiguous() for name, t in backbone.state_dict().items()},
-        weights,
-        metadata={"format": "pt"},
-    )
-    weights.replace(folder / WEIGHTS)
+    with told_as_output(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
+    write_whole(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
     config = {
         "format": FORMAT,
         "sencap": __version__,
@@ -47,7 +47,7 @@ def save_backbone(
         "environment": environment(),
         **record,
     }
-    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    write_whole(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     return folder
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from sencap.errors import CheckpointError
+from sencap.models.checkpoint_folder import COUNTER
 from sencap.models.extractors import Extractor
+from sencap.models.misfit import misfit
 from sencap.models.weights.read import Source, read
 from sencap.models.weights.recognise import first_convolution, recognise
 
@@ -46,16 +50,16 @@ def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
     found = recognise(source, target)
     first = first_convolution(target)
     channels = found.tensors[first].shape[1]
+    _check_numbers(source, found.tensors)
     loaded = {name: tensor.to(target[name].dtype) for name, tensor in found.tensors.items()}
     rgb = tuple(int(number) for number in given.groups()) if given else None
     loaded[first], adapted = _adapt(source, loaded[first], target[first].shape[1], rgb)
-    for name, tensor in loaded.items():
-        if tensor.shape != target[name].shape:
-            raise CheckpointError(
-                f"extractor.init={source.name} does not fit the backbone: {name} is "
-                f"{tuple(target[name].shape)} here and {tuple(tensor.shape)} there. "
-                "Is extractor.backbone the network these weights are of?"
-            )
+    differences = misfit({name: target[name] for name in loaded}, loaded)
+    if differences:
+        raise CheckpointError(
+            f"extractor.init={source.name} does not fit the backbone: {differences}. "
+            "Is extractor.backbone the network these weights are of?"
+        )
     extractor.backbone.load_state_dict({**target, **loaded})
     meaning = _meaning(channels, given=rgb)
     return (
@@ -63,6 +67,24 @@ def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
         f"{len(loaded)} tensors matched {found.how}; adapted: {', '.join(adapted) or 'nothing'}; "
         f"left: {', '.join(found.left) or 'nothing'}" + (f"; {source.remark}" if source.remark else "")
     )
+
+
+def _check_numbers(source: Source, tensors: Mapping[str, Tensor]) -> None:
+    """Weights are finite floating-point numbers; only BatchNorm's counter is an integer."""
+    for name, tensor in tensors.items():
+        if name.endswith(COUNTER) and tensor.dtype == torch.int64:
+            continue
+        if not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"extractor.init={source.name}: {name} holds numbers of type {kind}; weights are floating-point "
+                "numbers. If they were quantised, take those from before"
+            )
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"extractor.init={source.name}: {name} holds numbers that are NaN or infinite; "
+                "take weights of an earlier epoch, or of another training"
+            )
 
 
 def _meaning(channels: int, *, given: tuple[int, ...] | None) -> str:

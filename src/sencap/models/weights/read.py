@@ -5,19 +5,20 @@ Nothing in a file is run: see `sencap.models.inert`. What a file is, is told by 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import timm
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sencap.errors import CheckpointError
-from sencap.models.checkpoint import CONFIG, WEIGHTS
+from sencap.errors import CheckpointError, SettingsError
+from sencap.json_files import read_json, shortened, shown
+from sencap.models.checkpoint_folder import CONFIG, WEIGHTS, read_header
+from sencap.models.extractors import check_backbone
 from sencap.models.inert import StoredTensor, read_torch_file
 
 HUB = "timm:"
@@ -91,7 +92,7 @@ def _read_file(path: Path) -> Source:
     except SafetensorError:
         pass  # no safetensors file: perhaps PyTorch's
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from error
     reading = read_torch_file(path)
     if isinstance(reading.content, dict) and set(reading.content) >= OFFICIAL:
         raise CheckpointError(
@@ -131,37 +132,47 @@ def _containers(
 
 def _read_folder(path: Path) -> Source:
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        form = config["format"]
-        kind = OURS[form]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} is no folder of sencap's: it needs a {CONFIG} of format {' or '.join(OURS)} ({error!r})"
-        ) from error
+        config = read_json(path / CONFIG)
+    except CheckpointError as error:
+        _refuse_folder(path, str(error))
+    form = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(form, str) or form not in OURS:
+        _refuse_folder(path, f"its format is {shown(form)}")
+    kind = OURS[form]
+    read_header(path / WEIGHTS)  # refuses what is not sound, and types that no weights have
     try:
         tensors = load_file(path / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path / WEIGHTS} is not a safetensors file: {error}") from error
     described = config["model"] if isinstance(config.get("model"), dict) else config
-    known = [str(config[key]) for key in ("backbone", "method") if key in config]
+    known = [shortened(str(config[key]), 60) for key in ("backbone", "method") if key in config]
     remark = ""
     if "mean" in described and "std" in described:
-        remark = f"it saw images normalised with mean {described['mean']} and std {described['std']}"
+        mean, std = shown(described["mean"]), shown(described["std"])
+        remark = f"it saw images normalised with mean {mean} and std {std}"
     return Source(str(path), {"": tensors}, (), f"{kind} ({', '.join(known)})" if known else kind, remark)
+
+
+def _refuse_folder(path: Path, reason: str) -> NoReturn:
+    raise CheckpointError(
+        f"{path} is no folder of sencap's: it needs a {CONFIG} of format {' or '.join(OURS)} ({reason})"
+    )
 
 
 def _from_hub(init: str) -> Source:
     name = init.removeprefix(HUB)
-    if not name or not timm.is_model(name):
+    try:
+        check_backbone(name, setting="name")
+    except SettingsError as error:
         raise CheckpointError(
-            f"extractor.init={init} names no model of timm {timm.__version__}; say for example {HUB}resnet50 or "
-            f"{HUB}resnet50.a1_in1k (timm.list_pretrained() lists them)"
-        )
+            f"extractor.init={shortened(init, 100)} names no model of timm {timm.__version__} ({error}); say for "
+            f"example {HUB}resnet50 or {HUB}resnet50.a1_in1k (timm.list_pretrained() lists them)"
+        ) from error
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # whatever the hub's client raises where there is no net
         raise CheckpointError(
-            f"extractor.init={init}: timm's weights could not be fetched ({type(error).__name__}: {error}). "
+            f"extractor.init={init}: timm's weights could not be fetched ({shortened(str(error), 200)}). "
             f"Without a way to the hub, fetch them elsewhere (timm.create_model({name!r}, pretrained=True), "
             "torch.save its state_dict()) and give that file"
         ) from error
@@ -169,5 +180,5 @@ def _from_hub(init: str) -> Source:
 
 
 def _first(words: Any, most: int = 5) -> str:
-    words = list(words)
+    words = [shortened(word, 60) for word in words]
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

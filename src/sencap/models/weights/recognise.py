@@ -11,10 +11,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from sencap.errors import CheckpointError
+from sencap.json_files import shortened
+from sencap.models.checkpoint_folder import COUNTER
 from sencap.models.inert import StoredTensor
+from sencap.models.misfit import misfit
 from sencap.models.weights.read import Source
 
-COUNTER = "num_batches_tracked"  # BatchNorm's; files of before 2018 lack it and nothing depends on it
 # torchvision's children in their order, as they are numbered in a Sequential made of them
 NUMBERED = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
 # Of several networks in one file the one that is meant to be used: MoCo's query encoder, DINO's teacher, averages
@@ -77,6 +79,7 @@ def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
     Raises:
         CheckpointError: no such tensors, or those of a deeper network; the message names a tensor and both shapes.
     """
+    # files of before 2018 lack the counters, and nothing depends on them
     wanted = [name for name in target if not name.endswith(COUNTER)]
     best: tuple[int, _Place] | None = None
     for layout, alias in LAYOUTS.items():
@@ -103,8 +106,10 @@ def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
         there = tuple(in_order[i][1].shape) if i < len(in_order) else None
         if there != here and not (name == first and there is not None and _ignoring_inputs(here, there)):
             if best is not None:
-                raise _first_difference(source, target, best[1])
-            raise _misfit(source, name, here, f"{there} ({in_order[i][0]})" if there else "nothing")
+                raise _differences(source, target, best[1])
+            raise _misfit(
+                source, name, here, f"{there} ({shortened(in_order[i][0], 60)})" if there else "nothing"
+            )
     taken = dict(zip(wanted, in_order, strict=False))
     left = [key for key, _ in in_order[len(wanted) :]]
     return Recognised(
@@ -190,17 +195,22 @@ def _stage(name: str) -> str:
     return f"{first}.{second}" if second.isdigit() and not first[-1].isdigit() else first
 
 
-def _first_difference(source: Source, target: Mapping[str, Tensor], place: _Place) -> CheckpointError:
+def _differences(source: Source, target: Mapping[str, Tensor], place: _Place) -> CheckpointError:
+    """How the tensors in the likeliest place differ from the backbone's, the input channels apart."""
     held, alias = source.containers[place.container], LAYOUTS[place.layout]
     first = first_convolution(target)
-    for name, tensor in target.items():
-        found = held.get(place.prefix + alias(name))
-        here, there = tuple(tensor.shape), None if found is None else tuple(found.shape)
-        if name.endswith(COUNTER) or (name == first and there and _ignoring_inputs(here, there)):
-            continue
-        if there != here:
-            return _misfit(source, name, here, str(there) if there is not None else "nothing")
-    return _misfit(source, first, tuple(target[first].shape), "of another network")
+    wanted = {name: tensor for name, tensor in target.items() if not name.endswith(COUNTER)}
+    places = {name: place.prefix + alias(name) for name in wanted}
+    found = {name: held[key] for name, key in places.items() if key in held}
+    if first in found and _ignoring_inputs(tuple(target[first].shape), tuple(found[first].shape)):
+        del wanted[first], found[first]
+    differences = misfit(wanted, found)
+    if differences is None:
+        return _misfit(source, first, tuple(target[first].shape), "of another network")
+    return CheckpointError(
+        f"extractor.init={source.name} does not fit the backbone: {differences}. "
+        "Is extractor.backbone the network these weights are of?"
+    )
 
 
 def _misfit(source: Source, name: str, here: tuple[int, ...], there: str) -> CheckpointError:
