@@ -36,7 +36,7 @@ ALLOWED = {
     "pretraining": BASE | {"data", "models", "environment", "runs"},
     "weights": {"errors"},
     "predictor": BASE | {"data", "images", "models", "weights"},
-    "figures": BASE,
+    "figures": BASE | {"images"},
     "explain": BASE | {"data", "images", "models", "predictor", "figures"},
     "reproduce": BASE
     | {

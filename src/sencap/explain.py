@@ -35,9 +35,10 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.errors import ShapeError
 from sencap.figures.files import PAGE, check_path
 from sencap.figures.page import explanation_page
+from sencap.figures.sheet import LONGEST
 from sencap.figures.words import draw_words
 from sencap.files import write_whole
-from sencap.images import as_pair, resize
+from sencap.images import as_pair, resize, shrink
 from sencap.models.attention import Record, recording
 from sencap.models.decoders import Decoder
 from sencap.predictor import Image, Predictor, told_if_one_file
@@ -50,9 +51,9 @@ Maps = NDArray[np.floating[Any]]
 class Explanation:
     """A caption and the maps behind it; all maps are (h, w) of one grid, row 0 at the top of the images.
 
-    ``pair`` has the size it was given in: the grid covers all of it. ``word_maps`` (words, h, w), each summing
-    to 1, or None; ``parts`` and ``attention`` by name, as the head of this module says; ``dates`` (words, 3),
-    the weights of before, difference and after, each row summing to 1, or None.
+    ``pair`` is what was given, reduced to at most `LONGEST` pixels a side: the grid covers all of it.
+    ``word_maps`` (words, h, w), each summing to 1, or None; ``parts`` and ``attention`` by name, as the head of this
+    module says; ``dates`` (words, 3), the weights of before, difference and after, each row summing to 1, or None.
 
     Raises:
         ShapeError: not one map per word, or maps of different grids.
@@ -92,9 +93,11 @@ def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | No
         ImageError, ShapeError, SettingsError: as `Predictor`.
     """
     pair = as_pair(before, after)
-    caption = told_if_one_file(predictor.caption_pairs([pair], beam=beam)[0], before, after)
+    sized = resize(pair, predictor.size)
+    pair = shrink(pair, LONGEST)  # for showing; large images are let go before the model needs memory
+    caption = told_if_one_file(predictor.caption_pairs([sized], beam=beam)[0], before, after)
     captioner, checkpoint = predictor.captioner, predictor.checkpoint
-    images = torch.from_numpy(resize(pair.images, checkpoint.settings.size))[None].to(predictor.device)
+    images = torch.from_numpy(sized.images)[None].to(predictor.device)
     words = tuple(caption.text.split())
     with torch.inference_mode():
         with recording(captioner) as seen:

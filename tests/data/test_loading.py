@@ -74,9 +74,9 @@ def test_evaluation_takes_pairs_in_order(tiny_data: Path) -> None:
 def test_the_cache_reads_each_pair_once(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Path] = []
 
-    def counted(before: Path, after: Path) -> ImagePair:
+    def counted(before: Path, after: Path, *, size: int) -> ImagePair:
         reads.append(before)
-        return read_pair(before, after)
+        return read_pair(before, after, size=size)
 
     monkeypatch.setattr(loading, "read_pair", counted)
     dataset = _dataset(tiny_data, cache=True)

@@ -15,7 +15,7 @@ from sencap.config import LoadingSettings
 from sencap.data.augmentation import random_colour, random_geometry
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.vocabulary import Vocabulary
-from sencap.images import read_pair, resize
+from sencap.images import read_pair
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class PairDataset(Dataset[Sample]):
         if i in self._decoded:
             return self._decoded[i]
         pair = self.pairs[i]
-        images = resize(read_pair(pair.before, pair.after).images, self.size)
+        images = read_pair(pair.before, pair.after, size=self.size).images
         if self.settings.cache:
             self._decoded[i] = images
         return images

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sencap.figures.maps import is_before, limits_of, part_title, relative, span
-from sencap.figures.sheet import Map
+from sencap.figures.sheet import LONGEST, Map, ratio
 from sencap.figures.words import DATE_NAMES, DATES, NO_WORD_MAPS
+from sencap.images import shrink
 from sencap.structures import ImagePair
 
 SHOWN = 512  # pixels: the longer side of an image on a page
@@ -42,7 +43,8 @@ def render(title: str, body: str, *, style: str = "", script: str = "") -> str:
 
 def data_uri(image: NDArray[np.uint8]) -> str:
     """An image (3, H, W) as a PNG inside its address, at most `SHOWN` pixels long."""
-    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    few = shrink(image, LONGEST)  # Pillow's copies of a large image would take much memory
+    picture = Image.fromarray(np.ascontiguousarray(few.transpose(1, 2, 0)))
     picture.thumbnail((SHOWN, SHOWN))
     return _png(picture)
 
@@ -100,7 +102,7 @@ def explanation_page(
         f".{date} {{ background-image: url({photo}); }}\n"
         for photo, date in zip(photos, ("before", "after"), strict=True)
     )
-    style += f".ground {{ aspect-ratio: {pair.images.shape[3]} / {pair.images.shape[2]}; }}\n"
+    style += f".ground {{ aspect-ratio: {1 / ratio(pair.images[0]):g}; }}\n"
     return render(title, "\n".join(sections), style=style, script=_SCRIPT if has_words else "")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sencap.figures.files import check_path
 from sencap.files import write_whole
+from sencap.images import shrink
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +26,8 @@ INK, PALE = "#14181c", "#5f666e"
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # of Okabe and Ito's colour-blind safe set
 MAP, VEIL = "viridis", 0.62  # perceptually uniform; opacity of a map over its image
 DPI = 200
+LONGEST = 1024  # pixels of an image's longer side: twice what is seen of one at the widest
+SLIMMEST = 8  # times as long as wide; images beyond are squeezed, or no sheet would hold them
 
 Map = NDArray[np.floating[Any]]
 
@@ -60,7 +63,7 @@ class Sheet:
         """An image (3, H, W), ``width`` wide; returns its height."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
-        axes.imshow(image.transpose(1, 2, 0), interpolation="antialiased", aspect="auto")
+        axes.imshow(shrink(image, LONGEST).transpose(1, 2, 0), interpolation="antialiased", aspect="auto")
         axes.set_axis_off()
         return height
 
@@ -78,7 +81,7 @@ class Sheet:
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
         extent = (0.0, 1.0, 1.0, 0.0)
-        axes.imshow(pale(image), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+        axes.imshow(pale(shrink(image, LONGEST)), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
         axes.imshow(
             values,
             cmap=MAP,
@@ -138,8 +141,9 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def ratio(image: NDArray[np.uint8]) -> float:
-    """Height over width of an image (3, H, W)."""
-    return float(image.shape[1] / image.shape[2])
+    """Height over width that an image (3, H, W) is shown with."""
+    height_over_width = image.shape[1] / image.shape[2]
+    return float(min(max(height_over_width, 1 / SLIMMEST), SLIMMEST))
 
 
 def pale(image: NDArray[np.uint8]) -> NDArray[np.float64]:

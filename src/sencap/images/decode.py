@@ -97,6 +97,11 @@ def _read_picture(file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFi
         check_sides(*image.size)
         if getattr(image, "is_animated", False):
             raise ImageError("it is an animation: save the one frame that you mean")
+        if reader is WebPImageFile and image.mode == "RGB":
+            # the same library and pixels; but Pillow decodes as if for an animation, with four copies
+            file.seek(0)
+            bands: NDArray[np.uint8] = imagecodecs.webp_decode(file.read()).transpose(2, 0, 1)
+            return turn(bands, image.getexif().get(ORIENTATION, 1))
         image.load()
         return from_pillow(image)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sencap.errors import ImageError
-from sencap.images.scale import Levels, check_size, resize, stretch_tables, stretched
+from sencap.images.scale import LevelCounts, Levels, check_size, resize, stretched
 from sencap.images.sources import ImageSource, read_file, read_source
 from sencap.structures import ImagePair
+
+_LARGE = 64 << 20  # bytes of an image of 16 bits that is rather read twice than kept while the other is read
 
 
 def read_image(path: str | Path) -> Levels:
@@ -51,29 +53,44 @@ def as_pair(before: ImageSource, after: ImageSource, *, name: str = "", size: in
     """
     if size is not None:
         check_size(size)
-    first = read_source(before, _label(before, "before"))
-    one = _Known(_label(before, "before"), first.shape, first.dtype)
-    if first.dtype == np.uint8:
-        first = _reduced(first, size)  # so that only one of the two is ever there as a whole
+    label = _label(before, "before")
+    first = read_source(before, label)
+    one = _Known(label, first.shape, first.dtype)
+    sides = first.shape[1:] if size is None else (size, size)
+    result = np.empty((2, 3, *sides), np.uint8)
+    counts = LevelCounts()
+    kept: NDArray[Any] | None = None  # of two large images only one at a time is in memory as a whole
+    if one.dtype == np.uint8:
+        result[0] = _reduced(first, size)
+    else:
+        counts.add(first)
+        read_twice = first.nbytes > _LARGE and size is not None and _is_path(before)
+        kept = None if read_twice else first
+    del first
     second = read_source(after, _label(after, "after"))
     _check_alike(one, _Known(_label(after, "after"), second.shape, second.dtype))
-    if second.dtype == np.uint8:
-        images = [first, _reduced(second, size)]
+    if one.dtype == np.uint8:
+        result[1] = _reduced(second, size)
     else:
-        tables = stretch_tables([first, second])
-        images = [stretched(image, tables, size) for image in (first, second)]
-    return ImagePair(np.stack(images), name or _file_name(before))
+        counts.add(second)
+        tables = counts.tables()
+        result[1] = stretched(second, tables, size)
+        del second
+        if kept is None:
+            kept = read_source(before, label)
+        result[0] = stretched(kept, tables, size)
+    return ImagePair(result, name or _file_name(before))
 
 
 class _Known(NamedTuple):
-    """What is known of an image before it is reduced."""
+    """What is known of an image that may be let go."""
 
     label: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
 
-def _reduced(image: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+def _reduced(image: NDArray[Any], size: int | None) -> NDArray[np.uint8]:
     return image if size is None else resize(image, size)
 
 
@@ -88,10 +105,14 @@ def _check_alike(one: _Known, other: _Known) -> None:
         raise ImageError(f"{what}. Export both with the same number of bits.")
 
 
+def _is_path(source: ImageSource) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(source, str | os.PathLike)
+
+
 def _label(source: ImageSource, date: str) -> str:
     """How messages call an image: by its path, or by its date."""
-    return str(source) if isinstance(source, str | os.PathLike) else date
+    return str(source) if _is_path(source) else date
 
 
 def _file_name(source: ImageSource) -> str:
-    return Path(source).name if isinstance(source, str | os.PathLike) else ""
+    return Path(source).name if _is_path(source) else ""

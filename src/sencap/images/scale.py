@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, overload
 
 import numpy as np
@@ -34,24 +34,35 @@ def stretch(images: Levels) -> NDArray[np.uint8]:
     if images.dtype == np.uint8:
         return images.astype(np.uint8, copy=False)
     flat = images.reshape(-1, *images.shape[-3:])
-    tables = stretch_tables(flat)
+    counts = LevelCounts()
+    for image in flat:
+        counts.add(image)
+    tables = counts.tables()
     return np.stack([stretched(image, tables) for image in flat]).reshape(images.shape)
 
 
-def stretch_tables(images: Iterable[NDArray[Any]]) -> list[Table]:
-    """The common stretch of images (3, H, W) of 16 bits as a table for each band, as `stretch` says."""
-    counts = np.zeros((3, _LEVELS), np.int64)
-    pixels, empty = 0, 0
-    for image in images:
-        pixels += image[0].size
+class LevelCounts:
+    """How often each of the 65,536 levels occurs in images (3, H, W) of 16 bits, by band: what `stretch` goes by."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((3, _LEVELS), np.int64)
+        self._pixels = self._empty = 0
+
+    def add(self, image: NDArray[Any]) -> None:
+        """Count the pixels of one more image."""
+        self._pixels += image[0].size
         for rows in row_blocks(*image.shape[1:]):
             block = image[:, rows]
-            empty += int(np.count_nonzero(~block.any(axis=0)))
+            self._empty += int(np.count_nonzero(~block.any(axis=0)))
             for band in range(3):
-                counts[band] += np.bincount(block[band].ravel(), minlength=_LEVELS)
-    if empty < pixels:
-        counts[:, 0] -= empty  # a pixel without data is one of the zeros of every band
-    return [_table(band) for band in counts]
+                self._counts[band] += np.bincount(block[band].ravel(), minlength=_LEVELS)
+
+    def tables(self) -> list[Table]:
+        """The common stretch of all that was counted, a table for each band."""
+        counts = self._counts.copy()
+        if self._empty < self._pixels:
+            counts[:, 0] -= self._empty  # a pixel without data is one of the zeros of every band
+        return [_table(band) for band in counts]
 
 
 def _table(counts: NDArray[np.int64]) -> Table:
