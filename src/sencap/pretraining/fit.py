@@ -67,7 +67,7 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
         tell_progress(done, settings)
     dataset = ViewDataset(places, training, settings)
     watcher = Watcher(out, settings, places=places, dataset=dataset, held_out=held_out, record=record)
-    run(task, _Data(dataset), watcher)
+    run(task, _Data(dataset, epoch=done), watcher)
     if dataset.unreadable:
         log.warning(
             f"{dataset.unreadable:,} of {len(training):,} places to train on could not be read, and others took "
@@ -105,14 +105,17 @@ def _open(settings: PretrainingSettings) -> Places:
 
 
 class _Data(L.LightningDataModule):
-    """The loader; made when the trainer knows how many processes there are."""
+    """The loader; made when the trainer knows how many processes there are. ``epoch`` is the first one to come."""
 
-    def __init__(self, dataset: ViewDataset) -> None:
+    def __init__(self, dataset: ViewDataset, *, epoch: int) -> None:
         super().__init__()
-        self.dataset = dataset
+        self.dataset, self.epoch = dataset, epoch
 
     def train_dataloader(self) -> Any:
-        return view_loader(self.dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
+        loader = view_loader(self.dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
+        # Lightning says so too, but only when loading processes have begun to read the first batches
+        loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
+        return loader
 
 
 class Watcher(Recorder):

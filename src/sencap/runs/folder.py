@@ -81,7 +81,7 @@ def tell_progress(done: int, settings: Any) -> None:
     """Log how far a run has come that is gone on with."""
     epochs, out = settings.optimisation.epochs, settings.out
     if done >= epochs:
-        log.info(f"the run in {out} has all its {epochs} epochs; there is nothing left to do")
+        log.info(f"the run in {out} has all its epochs; there is nothing left to do")
     elif done:
         log.info(f"the run in {out} goes on after {done} of {epochs} epochs")
 

@@ -63,7 +63,7 @@ def fit(settings: TrainingSettings) -> Path:
         max_words=settings.decoder.max_words,
         seed=settings.seed,
     )
-    data = _Data(settings, vocabulary, train_pairs, val_pairs)
+    data = _Data(settings, vocabulary, train_pairs, val_pairs, epoch=done)
     run(task, data, Exporter(out, settings))
     return out / BEST
 
@@ -119,7 +119,7 @@ def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vo
 
 
 class _Data(L.LightningDataModule):
-    """The loaders; made when the trainer knows how many processes there are."""
+    """The loaders; made when the trainer knows how many processes there are. ``epoch`` is the first one to come."""
 
     def __init__(
         self,
@@ -127,9 +127,12 @@ class _Data(L.LightningDataModule):
         vocabulary: Vocabulary,
         train: list[CaptionedPair],
         val: list[CaptionedPair],
+        *,
+        epoch: int,
     ) -> None:
         super().__init__()
         self.settings, self.vocabulary, self.train_pairs, self.val_pairs = settings, vocabulary, train, val
+        self.epoch = epoch
 
     def _dataset(self, pairs: list[CaptionedPair], loading: LoadingSettings, *, augment: bool) -> PairDataset:
         return PairDataset(
@@ -144,7 +147,10 @@ class _Data(L.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         dataset = self._dataset(self.train_pairs, self.settings.loading, augment=True)
-        return training_loader(dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
+        loader = training_loader(dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
+        # Lightning says so too, but only when loading processes have begun to read the first batches
+        loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
+        return loader
 
     def val_dataloader(self) -> Any:
         loading = LoadingSettings(

@@ -37,7 +37,7 @@ def check_folder(settings: TrainingSettings) -> int:
     best = Path(settings.out) / BEST
     if done and not (best / "config.json").is_file():
         raise CheckpointError(
-            f"{best} is no longer there, and it is the result of the {done} epochs that are done; put it back, or "
+            f"{best} is no longer there, and it is the result of the epochs that are done; put it back, or "
             f"delete {Path(settings.out) / RESUME}, and the same command starts the run from its first epoch"
         )
     return done
