@@ -32,8 +32,9 @@ Decision = Literal["probability", "search"]
 class Predictor:
     """Captions pairs of images with one checkpoint.
 
-    ``predictor("before.png", "after.png").text`` is the sentence. Images are file paths or uint8 arrays
-    (3, H, W) or (H, W, 3), RGB, 0–255; both dates of a pair have one size, and are resized to the model's.
+    ``predictor("before.png", "after.png").text`` is the sentence. Images are file paths, the bytes of
+    files, open files, Pillow images, or arrays, tensors or nested lists (H, W), (H, W, 3) or (3, H, W) of uint8 or
+    uint16, as `sencap.images` says; both dates of a pair have one size, and are resized to the model's.
 
     ``decision`` says what makes a pair changed. ``probability``: the model's probability of change, all five
     fixed sentences of no change counted together, is at least a half; the caption is then the search's best

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +37,19 @@ class ImagePair:
     name: str = ""
 
     def __post_init__(self) -> None:
-        images = self.images
-        if images.ndim != 4 or images.shape[:2] != (2, 3) or images.dtype != np.uint8:
+        images: Any = self.images
+        is_array = isinstance(images, np.ndarray)
+        found = f"{images.dtype} {images.shape}" if is_array else f"of the type {type(images).__name__}"
+        if (
+            not is_array
+            or images.ndim != 4
+            or images.shape[:2] != (2, 3)
+            or images.dtype != np.uint8
+            or not images.size
+        ):
             raise ShapeError(
                 f"an image pair is a uint8 array (2, 3, H, W), before first; {self.name or 'this one'} is "
-                f"{images.dtype} {images.shape}. Stack two (3, H, W) arrays, or use sencap.images.read_pair."
+                f"{found}. Stack two (3, H, W) arrays, or use sencap.images.as_pair."
             )
 
 

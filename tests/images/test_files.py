@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from sencap.cli import main
 from sencap.data.seasons.folders import FolderPlaces
 from sencap.data.seasons.shards import ShardPlaces
 from sencap.data.seasons.ssl4eo import SceneFolderPlaces
 from sencap.errors import DataError, ImageError
 from sencap.files import not_a_file
 from sencap.images import find_pairs, read_image
+from tiny_data import write_tiny_data
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 
@@ -173,3 +175,50 @@ def test_a_pipe_among_rasters(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / f"{date}.tif")
     with pytest.raises(DataError, match=r"2020-01-01\.tif: it is a pipe"):
         SeriesPlaces(tmp_path, size=64)
+
+
+# --- verbs
+
+
+def images_in_pipes(folder: Path) -> str:
+    """A data set whose one image file is a pipe, both dates."""
+    write_tiny_data(folder)
+    for date in ("A", "B"):
+        image = folder / "images" / "test" / date / "test_000001.png"
+        image.unlink()
+        os.mkfifo(image)
+    return str(folder)
+
+
+def captions_in_a_pipe(folder: Path) -> str:
+    os.mkfifo(folder / "LevirCCcaptions.json")
+    return str(folder)
+
+
+def two_pipes(folder: Path) -> list[str]:
+    paths = [folder / "before.png", folder / "after.png"]
+    for path in paths:
+        os.mkfifo(path)
+    return [str(path) for path in paths]
+
+
+VERBS: dict[str, Callable[[Path], list[str]]] = {
+    "caption": lambda folder: ["caption", *two_pipes(folder)],
+    "explain": lambda folder: ["explain", *two_pipes(folder), "--out", str(folder / "x.html")],
+    "check, images": lambda folder: ["check", images_in_pipes(folder)],
+    "check, captions": lambda folder: ["check", captions_in_a_pipe(folder)],
+    "evaluate, captions": lambda folder: ["evaluate", "--data", captions_in_a_pipe(folder)],
+    "train, captions": lambda folder: [
+        "train",
+        "--data",
+        captions_in_a_pipe(folder),
+        "--out",
+        str(folder / "run"),
+    ],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_end_at_once(tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(VERBS[verb](tmp_path)) == 2
+    assert "is a pipe" in capsys.readouterr().err

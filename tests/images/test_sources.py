@@ -17,6 +17,7 @@ from PIL import Image
 
 from sencap.errors import ImageError, SencapError, ShapeError
 from sencap.images import as_pair, read_pair, stretch
+from sencap.structures import ImagePair
 
 H, W = 40, 50
 RNG = np.random.default_rng(11)
@@ -299,3 +300,19 @@ def test_the_callers_arrays_stay_as_they_are() -> None:
     pair = as_pair(before, before)
     pair.images[:] = 0
     np.testing.assert_array_equal(before, RGB)
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (None, "of the type NoneType"),
+        ([[0]], "of the type list"),
+        (torch.zeros((2, 3, H, W), dtype=torch.uint8), "of the type Tensor"),
+        (np.zeros((2, 3, H, W)), "float64"),
+        (np.zeros((3, H, W), np.uint8), r"uint8 \(3, 40, 50\)"),
+        (np.zeros((2, 3, 0, W), np.uint8), r"uint8 \(2, 3, 0, 50\)"),
+    ],
+)
+def test_a_pair_is_an_array_of_its_shape(images: Any, found: str) -> None:
+    with pytest.raises(ShapeError, match=f"a uint8 array .*, before first; place is {found}"):
+        ImagePair(images, "place")
