@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system h
 
 
 @pytest.fixture(autouse=True)
-def within_five_seconds() -> Iterator[None]:
+def within_half_a_minute() -> Iterator[None]:
     """Whatever waits for a pipe is woken, and the test fails."""
 
     def wake(*_: object) -> None:
@@ -34,7 +34,7 @@ def within_five_seconds() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("alarms are for the main thread")
     before = signal.signal(signal.SIGALRM, wake)
-    signal.alarm(5)
+    signal.alarm(30)  # importing PyTorch on a busy machine takes some of it
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
