@@ -293,6 +293,17 @@ def test_a_backbone_without_that_stage_names_both_settings(backbone: str, stage:
         extractor(backbone=backbone, stage=stage)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "stage"), [("tresnet_m", 1), ("lamhalobotnet50ts_256", 4), ("efficientformer_l1", 4)]
+)
+def test_a_backbone_that_timm_or_we_cannot_cut_is_refused(backbone: str, stage: int) -> None:
+    """One without a layer at that stride, one with weights of five axes, one whose stages are not told apart."""
+    with pytest.raises(
+        SettingsError, match=rf"extractor\.backbone='?{backbone}'? (is not a timm model with|does not)"
+    ):
+        extractor(backbone=backbone, stage=stage)
+
+
 @pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
 def test_a_backbone_that_is_no_pyramid_of_maps_works_or_is_refused(backbone: str) -> None:
     """ViTs have one stride only and Swins put channels last: clear words, not an IndexError."""

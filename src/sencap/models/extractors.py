@@ -119,7 +119,7 @@ class FeatureExtractor(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
         F: Tensor = self.P(self.maps(images))  # Eq. (3): (B·S, D, h, w)
-        return F.reshape(len(images), -1, *F.shape[1:])
+        return F.reshape(images.shape[0], -1, *F.shape[1:])
 
 
 class PooledExtractor(Extractor):
@@ -152,7 +152,7 @@ class PooledExtractor(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
         x = F_.adaptive_avg_pool2d(self.maps(images), self.grid)
-        return x.reshape(len(images), 2, *x.shape[1:])
+        return x.reshape(images.shape[0], 2, *x.shape[1:])
 
 
 def _stride_and_channels(backbone: nn.Module) -> tuple[int, int]:
@@ -168,7 +168,7 @@ def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
     side = backbone.patch_embed.img_size
     x = F_.interpolate(x, size=side, mode="bilinear", antialias=True, align_corners=False)
     tokens: Tensor = backbone.forward_features(x)[:, backbone.num_prefix_tokens :]
-    return tokens.transpose(1, 2).reshape(len(x), -1, h, w)
+    return tokens.transpose(1, 2).reshape(x.shape[0], -1, h, w)
 
 
 def check_backbone(name: str, *, setting: str = "extractor.backbone") -> None:
@@ -194,20 +194,22 @@ def whole_network_parameters(backbone: str) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _probe(name: str) -> Any:
-    """The network with all its feature maps."""
+def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
+    check_backbone(name)
     try:
-        return timm.create_model(name, features_only=True)
-    except Exception as error:  # hundreds of networks fail in as many ways
+        return _network(name, stage=stage, in_channels=in_channels, grid=grid)
+    except SettingsError:
+        raise
+    except Exception as error:  # timm's hundreds of networks fail in as many ways
         reason = shortened(str(error), 120)
         raise SettingsError(
-            f"extractor.backbone={name!r} is not a timm model with a feature map ({reason}); {_nearest_models(name)}"
+            f"extractor.backbone={name!r} is not a timm model with a feature map at extractor.stage={stage} "
+            f"({reason}); {_nearest_models(name)}"
         ) from error
 
 
-def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
-    check_backbone(name)
-    probe = _probe(name)
+def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
+    probe = timm.create_model(name, features_only=True)
     stride = 2 ** (stage + 1)
     strides = probe.feature_info.reduction()
     if stride not in strides:
