@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file
 
 from pretraining.tiny_places import Drawn, TinyPlaces
-from sencap import files
 from sencap.config import HardwareSettings
 from sencap.errors import CheckpointError, OutputError, SettingsError, Terminated
 from sencap.pretraining.fit import pretrain
@@ -196,7 +195,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
         return real(draft, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.Path, "replace", full)
+        patch.setattr(Path, "replace", full)
         with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\); make room"):
             pretrain(settings, TinyPlaces())
     assert (pretrain(settings, TinyPlaces()) / "config.json").is_file()

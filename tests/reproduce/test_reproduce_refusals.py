@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,9 +57,10 @@ def test_python_may_not_give_such_seeds_either(seeds: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "name", ["data", "out", "test_data", "places", "imagenet", "seco", "init", "captions"]
 )
-def test_an_empty_text_is_no_default(name: str) -> None:
+def test_an_empty_text_is_no_default(name: str, options: Options) -> None:
+    empty: dict[str, Any] = {name: ""}
     with pytest.raises(SettingsError, match=f"{name} is empty"):
-        Options(**{"data": "d", "out": "o", name: ""})
+        dataclasses.replace(options, **empty)
 
 
 @pytest.mark.parametrize("out", ["file", "file/runs", "/dev/null", "/proc/runs"])

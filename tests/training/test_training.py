@@ -222,6 +222,7 @@ def test_the_running_average_of_the_weights_is_what_is_kept(
     torch.testing.assert_close(resume[f"average.module.{weight}"], kept[weight])
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two devices of a CPU need two cores")
 def test_two_processes_train_one_model_and_validate_every_pair(
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:

@@ -65,14 +65,15 @@ def reproduce(name: str, options: Options) -> Path:
     """
     experiment = experiment_named(name)
     check_hardware(options.hardware)
-    for folder in (options.out, *(Path(options.out) / kind for kind in ("training", "pretraining"))):
+    out = Path(options.out)
+    for folder in (out, out / "training", out / "pretraining"):
         check_output_folder("out", folder)
     trainings = plan(experiment, options)
     scored = read_dataset(options.test_data or options.data, splits=options.splits)
     shown = choose_pairs(scored, options.pairs)
-    picture = Path(options.out) / f"{name}.png"
+    picture = out / f"{name}.png"
     _check_folder(options)  # it and the next ones before hours of work
-    check_outputs({file: Path(options.out) / file for file in (f"{name}.md", f"{name}.json")})
+    check_outputs({file: out / file for file in (f"{name}.md", f"{name}.json")})
     _check_places(trainings, options)
     for training in trainings:
         if training.done:
@@ -86,7 +87,7 @@ def reproduce(name: str, options: Options) -> Path:
         log.info(f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}")
         run(training, options)
         _write(name, experiment, trainings, options, speeds={})
-    with FileLock(Path(options.out) / "speeds.lock"):  # two that measure at once would both measure wrong
+    with FileLock(out / "speeds.lock"):  # two that measure at once would both measure wrong
         predictors = load_first_seeds(trainings, options)
         speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
         path, result = _write(name, experiment, trainings, options, speeds=speeds)

@@ -20,7 +20,8 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.environment import environment
 from sencap.errors import DataError, SettingsError
 from sencap.models.captioner import Captioner
-from sencap.models.checkpoint import CONFIG, Checkpoint, load_checkpoint, save_checkpoint
+from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sencap.models.checkpoint_folder import CONFIG
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone
