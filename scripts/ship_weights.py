@@ -16,7 +16,8 @@ from typing import Any
 
 import sencap
 from sencap.evaluation.report import as_markdown
-from sencap.models.checkpoint import load_checkpoint, save_checkpoint, write_text
+from sencap.files import write_whole
+from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
 COMMAND = "sencap evaluate --data ../shared/data/levir_cc --split val+test --beam {beam} --json out.json"
 ROWS = {
@@ -123,14 +124,14 @@ def main() -> None:
         one["sentences"] = {}  # LEVIR-CC's captions are not ours to ship
     for pair in report["pairs"]:
         pair.pop("scores", None)
-    write_text(
+    write_whole(
         arguments.out / "README.md",
         card(report, arguments.out, beam=arguments.beam, synthetic=arguments.synthetic),
     )
     docs = Path(__file__).parents[1] / "docs"
     title = f"# The shipped weights, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`\n\n"
-    write_text(docs / "shipped-weights.md", title + as_markdown(report).split("\n", 2)[2] + "\n")
-    write_text(docs / "shipped-weights.json", json.dumps(report, indent=1) + "\n")
+    write_whole(docs / "shipped-weights.md", title + as_markdown(report).split("\n", 2)[2] + "\n")
+    write_whole(docs / "shipped-weights.json", json.dumps(report, indent=1) + "\n")
     print((arguments.out / "README.md").read_text(encoding="utf-8"))
 
 

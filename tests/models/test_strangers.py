@@ -174,9 +174,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "size": (in_model(size=4096), "size is 4096; a model sees at most 1024"),
     "size and stage": (in_model(size=1024), r"size=1024 is too large for extractor\.stage=1"),
     "grid": (in_model(extractor__grid=256), r"extractor\.grid is 256"),
-    "a network of 25 GB": (
+    # timm would make all of it to drop what lies behind the first stage
+    "a few stages of a network of 3 GB": (
         in_model(extractor__backbone="convnext_xxlarge"),
-        r"tensors missing|does not fit|of another shape",
+        r"has [\d,]{11} parameters, and extractor\.stage=1 uses 3,[\d,]{7} of them; choose a later stage",
     ),
     "heads of another number": (in_model(decoder__heads=3), r"cannot be split into decoder\.heads=3"),
     # values of another kind
@@ -282,40 +283,6 @@ def test_the_sound_folder_is_taken_in_16_bits_too(folder: Path) -> None:
         halved = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
         save_file(halved, folder / "model.safetensors")
         assert load_checkpoint(folder).training == {"epoch": 3}
-
-
-def zeros_for(settings: ModelSettings, folder: Path, vocabulary: Vocabulary) -> Path:
-    """A checkpoint whose tensors fit the settings and hold zeros; the model is not made."""
-    with torch.device("meta"):
-        model = build(settings, len(vocabulary))
-    save_checkpoint(folder, Checkpoint(_Hollow(model.state_dict()), vocabulary, settings, {}))  # type: ignore[arg-type]
-    return folder
-
-
-class _Hollow:
-    """As much of a captioner as is saved."""
-
-    def __init__(self, state: dict[str, torch.Tensor]) -> None:
-        self.state = state
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in self.state.items()}
-
-
-def test_a_few_stages_of_a_network_that_fills_the_memory(original: Checkpoint, tmp_path: Path) -> None:
-    """The file is small, and it fits. But timm would make 846 million parameters to drop most of them."""
-    extractor = ExtractorSettings(backbone="convnext_xxlarge", stage=1)
-    settings = ModelSettings(
-        dimension=16,
-        extractor=extractor,
-        difference=original.settings.difference,
-        decoder=original.settings.decoder,
-    )
-    folder = zeros_for(settings, tmp_path / "small", original.vocabulary)
-    with pytest.raises(
-        CheckpointError, match=r"convnext_xxlarge has 846,471,016 parameters, and this model uses 3,"
-    ):
-        load_checkpoint(folder)
 
 
 def test_160_megabytes_of_weights_are_checked_in_a_second(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from sencap import __version__
 from sencap.config import ModelSettings, as_dict
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError, SettingsError
-from sencap.files import told_as_output, whole_file, write_whole
+from sencap.files import told_as_output, whole_file
 from sencap.json_files import shortened
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint_folder import (
@@ -33,13 +33,8 @@ from sencap.models.checkpoint_folder import (
     CheckpointFolder,
     read_checkpoint_folder,
 )
-from sencap.models.extractors import whole_network_parameters
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
-
-# A few stages of a large network may be a small file, but all its stages are made before they are dropped
-LARGEST_UNUSED = 2**27  # parameters: 512 MB
-LAST_STAGE = 4
 
 
 @dataclass(frozen=True)
@@ -140,27 +135,6 @@ def _check_fit(found: CheckpointFolder) -> None:
     differences = misfit(model.state_dict(), found.tensors)
     if differences:
         raise CheckpointError(
-            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}; here is what the settings describe. "
-            "Take all files of the folder from one training"
+            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}, where 'here' is the model that the "
+            "settings describe, and 'there' the file; take all files of a folder from one training"
         )
-    _check_unused(found, model)
-
-
-def _check_unused(found: CheckpointFolder, model: Captioner) -> None:
-    """Refuse the first stages of a network so large that making its other stages would fill the memory."""
-    extractor = model.settings.extractor
-    if extractor.stage == LAST_STAGE or extractor.backbone is None:
-        return
-    used = sum(p.numel() for p in model.parameters())
-    whole = whole_network_parameters(extractor.backbone)
-    if whole > max(LARGEST_UNUSED, 4 * used):
-        raise CheckpointError(
-            f"{found.path / CONFIG} cannot be used: extractor.backbone={extractor.backbone} has {whole:,} parameters, "
-            f"and this model uses {used:,} of them, to extractor.stage={extractor.stage}; "
-            "train one with a smaller backbone"
-        )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or none: `sencap.files.write_whole` under its old name."""
-    write_whole(path, text)

@@ -17,6 +17,7 @@ from sencap.errors import SettingsError, ShapeError
 from sencap.json_files import shortened
 
 STAGES: tuple[FineTuneFrom, ...] = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none")
+LARGEST_UNUSED = 2**27  # parameters of a network that may be made to use a few of them: 512 MB
 IN_CHANNELS: dict[Structure, int] = {"single-cat": 6, "single-sub": 3, "dual": 3}
 
 
@@ -187,13 +188,6 @@ def _nearest_models(name: str) -> str:
     return f"some that may be meant: {', '.join(close) or 'see timm.list_models()'}"
 
 
-def whole_network_parameters(backbone: str) -> int:
-    """Parameters of the network with all its stages; timm makes them all before those not asked for are dropped."""
-    with torch.device("meta"):
-        network: nn.Module = timm.create_model(backbone)
-    return sum(p.numel() for p in network.parameters())
-
-
 def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
     check_backbone(name)
     try:
@@ -237,7 +231,21 @@ def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn
     if isinstance(blocks, nn.Sequential):  # EfficientNets keep and run the blocks after the last map
         last = int(probe.feature_info.info[index]["module"].split(".")[1])
         backbone.blocks = blocks[: last + 1]
+    _check_unused(name, stage, whole=_count(probe), used=_count(backbone))
     return backbone.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what cuDNN prefers
+
+
+def _check_unused(name: str, stage: int, *, whole: int, used: int) -> None:
+    """Refuse the first stages of a large network: timm makes all its stages before it drops those not asked for."""
+    if whole > max(LARGEST_UNUSED, 4 * used):
+        raise SettingsError(
+            f"extractor.backbone={name} has {whole:,} parameters, and extractor.stage={stage} uses {used:,} of them; "
+            "choose a later stage or a smaller network"
+        )
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
 
 
 def _stages(backbone: nn.Module, network: str) -> Iterator[tuple[int, nn.Module]]:
