@@ -28,6 +28,8 @@ from sencap.models.checkpoint_folder import check_finite, read_header
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone
+from sencap.pretraining.export import save_backbone
+from sencap.pretraining.settings import PretrainingSettings
 
 Json = dict[str, Any]
 FIRST = "extractor.backbone.conv1.weight"
@@ -404,6 +406,17 @@ def test_a_place_that_is_a_file_or_cannot_be_written_to(original: Checkpoint, tm
     for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/here")):
         with pytest.raises(OutputError, match=f"{place} cannot be written"):
             save_checkpoint(place, original)
+
+
+def test_a_pretrained_backbone_is_written_whole_or_told(tmp_path: Path) -> None:
+    backbone = FeatureExtractor(backbone="resnet18", stage=1, dimension=4).backbone
+    settings = PretrainingSettings(data="places", out="out", backbone="resnet18")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file cannot be written"):
+        save_backbone(tmp_path / "file", backbone, settings, record={})
+    folder = save_backbone(tmp_path / "folder", backbone, settings, record={})
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert len(read_header(folder / "model.safetensors")) == len(backbone.state_dict())
 
 
 def test_numbers_too_large_for_16_bits_stay_in_32(original: Checkpoint, tmp_path: Path) -> None:
