@@ -127,8 +127,7 @@ def _main(argv: list[str]) -> int:
         sys.stderr.write(f"sencap: error: {argv[0]!r} is not a verb; {nearest(argv[0], VERBS)}\n")
         return USER_ERROR
     _log_to_stderr()
-    with _terminable():
-        return _run(argv[0], argv[1:])
+    return _run(argv[0], argv[1:])
 
 
 def _take_any_letter(*streams: Any) -> None:
@@ -178,15 +177,10 @@ def _log_to_stderr() -> None:
 
 
 def _run(name: str, argv: list[str]) -> int:
-    from sencap.parsing import underscored
-
+    """One verb, and all ways in which it can end."""
     try:
-        command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
-        parser = verb_parser(name, command)
-        values = parser.parse_args([underscored(word) for word in argv])
-        values = parser.instantiate(values)
-        _check_values(vars(values))
-        text = _call(command, vars(values))
+        with _terminable():
+            text = _result(name, argv)
         if text:
             sys.stdout.write(text + "\n")
     except SencapError as error:
@@ -202,6 +196,18 @@ def _run(name: str, argv: list[str]) -> int:
     except SystemExit as stop:  # argparse's own, after --help or a usage error
         return stop.code if isinstance(stop.code, int) else USER_ERROR
     return 0
+
+
+def _result(name: str, argv: list[str]) -> str | None:
+    """What a verb has to say, after it has worked."""
+    from sencap.parsing import underscored
+
+    command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
+    parser = verb_parser(name, command)
+    values = parser.parse_args([underscored(word) for word in argv])
+    values = parser.instantiate(values)
+    _check_values(vars(values))
+    return _call(command, vars(values))
 
 
 def _next_time(name: str) -> str:

@@ -39,12 +39,13 @@ _ADVICE = {
 
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:
-    """Write a file whole or not at all; one that was there is replaced. Text becomes UTF-8 with Unix line ends.
+    """Write a file whole or not at all; one that was there is replaced. Text becomes UTF-8 with Unix line ends,
+    half a letter an escape.
 
     Raises:
         OutputError: the file cannot be written; why, and what to do.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with whole_file(path) as draft:
         draft.write_bytes(data)
     return Path(path)
