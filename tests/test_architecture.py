@@ -31,13 +31,17 @@ ALLOWED = {
     "picture": BASE,
     "data": BASE | {"images", "processes"},
     "evaluation": BASE | {"data"},
-    "models": BASE | {"data"},
-    "training": BASE | {"data", "evaluation", "models", "environment", "runs"},
-    "pretraining": BASE | {"data", "models", "environment", "runs"},
+    "checkpoint_folder": BASE | {"data"},
+    "engines": BASE | {"checkpoint_folder", "models"},  # models: PyTorch's engine alone
+    "search": BASE | {"engines"},
+    "models": BASE | {"data", "checkpoint_folder", "engines"},  # engines: the graphs that are exported
+    "training": BASE
+    | {"checkpoint_folder", "engines", "search", "data", "evaluation", "models", "environment", "runs"},
+    "pretraining": BASE | {"checkpoint_folder", "data", "models", "environment", "runs"},
     "weights": {"errors"},
-    "predictor": BASE | {"data", "images", "models", "weights"},
+    "predictor": BASE | {"data", "images", "engines", "search", "weights"},
     "figures": BASE | {"images"},
-    "explain": BASE | {"data", "images", "models", "predictor", "figures"},
+    "explain": BASE | {"data", "images", "engines", "predictor", "figures"},
     "reproduce": BASE
     | {
         "data",

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from reference.on_arrays import as_arrays, captioner_of, checkpoint_of, predictor_of
 from sencap import ModelSettings
 from sencap.cli import main
 from sencap.config import ExtractorSettings
 from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import Vocabulary
+from sencap.engines.contract import Ids, PairMemory, Step
+from sencap.engines.torch import attention_received
 from sencap.errors import MissingDependencyError, OutputError, ShapeError
 from sencap.explain import Explanation, _activation, _of_words, _received, explain, save
 from sencap.figures.words import NO_WORD_MAPS
@@ -27,7 +30,7 @@ from sencap.models.attention import Attention, Record, attention_weights, record
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
 from sencap.models.variants import build
 from sencap.predictor import Predictor
-from sencap.structures import Caption, Memory
+from sencap.structures import Caption
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def predictor(tiny_data: Path, tiny_model: ModelSettings) -> Predictor:
     vocabulary = Vocabulary.build(captions, minimum_count=1)
     torch.manual_seed(0)
     captioner = build(tiny_model, len(vocabulary)).eval()
-    return Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}), beam=2)
+    return predictor_of(Checkpoint(captioner, vocabulary, tiny_model, {}), beam=2)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def _images(seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("training", [False, True])
 def test_recording_leaves_every_output_bit_for_bit(predictor: Predictor, training: bool) -> None:
-    captioner = predictor.captioner.train(training)
+    captioner = captioner_of(predictor).train(training)
     tokens = torch.tensor([[[2, 5, 6, 7], [2, 6, 5, 8]], [[2, 7, 7, 5], [2, 8, 9, 4]]])
     state = captioner.state_dict()
     kept = {name: value.clone() for name, value in state.items()}
@@ -77,7 +80,7 @@ def test_recording_leaves_every_output_bit_for_bit(predictor: Predictor, trainin
 
 
 def test_every_attention_is_recorded_in_passes_and_in_steps(predictor: Predictor) -> None:
-    captioner = predictor.captioner
+    captioner = captioner_of(predictor)
     tokens = torch.tensor([[[2, 5, 6]], [[2, 6, 5]]])
     names = {name for name, part in captioner.named_modules() if isinstance(part, Attention)}
     with recording(captioner) as record:
@@ -124,7 +127,7 @@ def test_weights_literally_with_a_mask() -> None:
 
 
 def test_recording_is_off_afterwards_even_after_an_error(predictor: Predictor) -> None:
-    captioner = predictor.captioner
+    captioner = captioner_of(predictor)
     attentions = [part for part in captioner.modules() if isinstance(part, Attention)]
     outer: Record = {}
 
@@ -172,11 +175,11 @@ def test_an_explanation_has_the_predictors_caption_and_a_map_for_each_word(
 
 def test_a_words_map_is_that_of_the_step_that_chose_it(predictor: Predictor, pair: tuple[str, str]) -> None:
     found = explain(*pair, predictor)
-    decoder, v = predictor.captioner.search_decoder, predictor.checkpoint.vocabulary
-    memory = predictor.captioner.encode(torch.from_numpy(as_pair(*pair).images)[None])
+    decoder, v = captioner_of(predictor).search_decoder, predictor.checkpoint.vocabulary
+    memory = captioner_of(predictor).encode(torch.from_numpy(as_pair(*pair).images)[None])
     assert memory.grid == found.grid
     state = decoder.start(memory)
-    with torch.no_grad(), recording(predictor.captioner.decoder) as record:
+    with torch.no_grad(), recording(captioner_of(predictor).decoder) as record:
         for word in [v.start, *v.encode(found.words)][:-1]:
             _, state = decoder.step(state, torch.tensor([[word]]))
     steps = torch.stack([w[0].mean(0)[0] for w in record["layers.0.cross_attention"]]).view(-1, 2, 2)
@@ -184,39 +187,34 @@ def test_a_words_map_is_that_of_the_step_that_chose_it(predictor: Predictor, pai
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])
-def test_a_caption_as_long_as_the_grid_is_not_taken_for_it(predictor: Predictor, count: int) -> None:
-    memory = predictor.captioner.encode(_images()[:1])
-    words = predictor.checkpoint.vocabulary.decode(range(4, 4 + count))
-    with torch.no_grad(), recording(predictor.captioner.decoder) as record:
-        maps, dates = _of_words(
-            predictor.captioner.search_decoder, memory, predictor.checkpoint.vocabulary, words
-        )
-    assert not record, "the inner recording gets the calls"
-    assert maps is not None
+def test_what_follows_a_word_changes_nothing_of_its_map(predictor: Predictor, count: int) -> None:
+    memory = as_arrays(captioner_of(predictor).encode(_images()[:1]))
+    vocabulary = predictor.checkpoint.vocabulary
+    words = vocabulary.decode(range(4, 4 + count))
+    longer, dates = _of_words(predictor.engine, memory, vocabulary, [*words, "a", "a"])
     assert dates is None
-    assert maps.shape == (count, 2, 2)
-    with torch.no_grad():
-        assert memory.tokens.shape[1] == 4
-        longer = [*words, words[0]] if words else ["a", "a"]
-        more, _ = _of_words(
-            predictor.captioner.search_decoder, memory, predictor.checkpoint.vocabulary, longer
-        )
-    assert more is not None
-    assert maps == pytest.approx(more[:count], abs=1e-6)
+    assert longer is not None
+    assert longer.shape == (count + 2, 2, 2)
+    maps, _ = _of_words(predictor.engine, memory, vocabulary, words)
+    assert maps is not None
+    assert maps == pytest.approx(longer[:count], abs=1e-6)
 
 
-class _NoAttention(nn.Module):
-    def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
-        return torch.zeros(*tokens.shape, 9)
+class _NoAttention:
+    def start(self, memory: PairMemory, *, explain: bool = False) -> None:
+        assert explain
+
+    def step(self, state: None, words: Ids) -> Step:
+        return Step(np.zeros((*words.shape, 9), np.float32), state)
 
 
 def test_a_decoder_that_does_not_look_at_the_grid_has_no_word_maps(
     predictor: Predictor, tmp_path: Path
 ) -> None:
-    attended = torch.tensor([[[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]])
-    memory = Memory(torch.zeros(1, 6, 8), (2, 3), {"attention_bef": attended})
-    decoder: object = _NoAttention()
-    assert _of_words(decoder, memory, predictor.checkpoint.vocabulary, ["a"]) == (None, None)  # type: ignore[arg-type]
+    attended = np.array([[[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]], np.float32)
+    memory = PairMemory(np.zeros((1, 6, 8), np.float32), (2, 3), {"attention_bef": attended}, {})
+    vocabulary = predictor.checkpoint.vocabulary
+    assert _of_words(_NoAttention(), memory, vocabulary, ["a"]) == (None, None)
     maps = _activation(attended, (2, 3))
     assert maps.tolist() == pytest.approx(np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
     images = as_pair(np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96, 3), np.uint8))
@@ -245,15 +243,14 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
         size=64,
         extractor=ExtractorSettings(backbone="test_resnet", stage=3, grid=2),
     )
-    predictor = Predictor(
-        Checkpoint(build(settings, len(vocabulary)).eval(), vocabulary, settings, {}), beam=1
-    )
-    memory = predictor.captioner.encode(_images()[:1])
-    speaker: Any = predictor.captioner.decoder
+    checkpoint = Checkpoint(build(settings, len(vocabulary)).eval(), vocabulary, settings, {})
+    predictor = predictor_of(checkpoint, beam=1)
+    memory = captioner_of(predictor).encode(_images()[:1])
+    speaker: Any = captioner_of(predictor).decoder
     words = vocabulary.decode([4, 5, 6])
+    _, dates = _of_words(predictor.engine, as_arrays(memory), vocabulary, words)
+    assert dates is not None
     with torch.no_grad():
-        _, dates = _of_words(speaker, memory, vocabulary, words)
-        assert dates is not None
         state = speaker.start(memory)
         for number, token in enumerate([vocabulary.start, 4, 5]):  # literally, word by word
             v, h = state.v[:, None], state.cells[1][0]
@@ -286,7 +283,9 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
 
 def test_attention_to_both_dates_becomes_a_map_for_each() -> None:
     weights = torch.softmax(torch.randn(1, 2, 5, 12), -1)
-    found = _received({"both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]}, (2, 3))
+    seen = {"both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]}  # the last is about something else
+    received = {name: values.numpy() for name, values in attention_received(seen, 6).items()}
+    found = _received(PairMemory(np.zeros((1, 6, 8), np.float32), (2, 3), {}, received))
     assert list(found) == ["both #1, before", "both #1, after", "both #2"]
     mean = weights[0].mean((0, 1))
     assert found["both #1, after"].ravel() == pytest.approx(mean[6:].numpy())
@@ -323,7 +322,7 @@ class _Page(html.parser.HTMLParser):
 
 @pytest.fixture
 def weights(tmp_path: Path, predictor: Predictor) -> str:
-    return str(save_checkpoint(tmp_path / "weights", predictor.checkpoint))
+    return str(save_checkpoint(tmp_path / "weights", checkpoint_of(predictor)))
 
 
 def test_explain_writes_a_page_that_needs_nothing_else(
@@ -421,7 +420,7 @@ def test_equal_images_are_explained_as_what_they_are(
     if words is not None:  # a vocabulary that lacks the fixed sentence
         vocabulary = Vocabulary.build([words], minimum_count=1)
         captioner = build(tiny_model, len(vocabulary)).eval()
-        predictor = Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}))
+        predictor = predictor_of(Checkpoint(captioner, vocabulary, tiny_model, {}))
     image = np.zeros((64, 64, 3), np.uint8)
     found = explain(image, image, predictor)
     assert found.caption.text == "the scene is the same as before"

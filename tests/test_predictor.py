@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
+from reference.on_arrays import checkpoint_of, predictor_of
 from sencap import ModelSettings, load
 from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
@@ -38,7 +39,7 @@ def _pair(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_arrays_channels_first_or_last_and_batches_give_the_same_caption(checkpoint: Checkpoint) -> None:
-    predictor = Predictor(checkpoint, beam=2)
+    predictor = predictor_of(checkpoint, beam=2)
     pairs = [_pair(seed) for seed in range(5)]
     one = [predictor(*pair) for pair in pairs]
     first = predictor(*(image.transpose(2, 0, 1) for image in pairs[0]))
@@ -49,13 +50,13 @@ def test_arrays_channels_first_or_last_and_batches_give_the_same_caption(checkpo
 
 
 def test_images_are_resized_to_the_models_size(checkpoint: Checkpoint) -> None:
-    large = Predictor(checkpoint)(*_pair(0, side=200))
+    large = predictor_of(checkpoint)(*_pair(0, side=200))
     assert large.text
     assert large.change_probability is not None
 
 
 def test_the_change_probability_is_that_of_all_fixed_sentences_together(checkpoint: Checkpoint) -> None:
-    predictor = Predictor(checkpoint)
+    predictor = predictor_of(checkpoint)
     before, after = _pair(1)
     found = predictor(before, after)
     v = checkpoint.vocabulary
@@ -75,7 +76,7 @@ def test_the_decision_by_probability_speaks_of_a_change_though_the_search_says_n
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixed = [s.split() for s in NO_CHANGE_SENTENCES]
-    predictor = Predictor(checkpoint, beam=1)
+    predictor = predictor_of(checkpoint, beam=1)
     v = checkpoint.vocabulary
     real = predictor._search
 
@@ -103,7 +104,7 @@ def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
 ) -> None:
     from sencap.structures import Caption
 
-    predictor = Predictor(checkpoint)
+    predictor = predictor_of(checkpoint)
     fixed = [Caption(s, -2.0 + i / 10, changed=False) for i, s in enumerate(NO_CHANGE_SENTENCES)]
     monkeypatch.setattr(predictor, "_fixed_sentences", lambda _: [(0.4, fixed)])
     caption = predictor(*_pair(3))
@@ -117,7 +118,7 @@ def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
 def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(tiny_model: ModelSettings) -> None:
     vocabulary = Vocabulary.build([["a", "house", "appears"]], minimum_count=1)
     captioner = build(tiny_model, len(vocabulary)).eval()
-    predictor = Predictor(Checkpoint(captioner, vocabulary, tiny_model, {}))
+    predictor = predictor_of(Checkpoint(captioner, vocabulary, tiny_model, {}))
     assert predictor.decision == "search", "what is done, not what was asked for"
     assert predictor(*_pair(0)).change_probability is None
     image, _ = _pair(0)
@@ -131,7 +132,7 @@ def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(tiny_mode
 def test_of_equal_images_it_is_said_that_they_are_equal(
     checkpoint: Checkpoint, decision: Literal["probability", "search"], side: int
 ) -> None:
-    predictor = Predictor(checkpoint, decision=decision)
+    predictor = predictor_of(checkpoint, decision=decision)
     image, other = _pair(1, side)
     nearly = image.copy()
     nearly[0, 0, 0] ^= 1  # of a large image, no pixel at the model's size
@@ -143,7 +144,7 @@ def test_of_equal_images_it_is_said_that_they_are_equal(
     assert {other.text for other in same.alternatives} == set(NO_CHANGE_SENTENCES[1:])
     assert (third.note != "") == (side > 64)
     # the log-probability is the model's own
-    memory = checkpoint.captioner.encode(torch.from_numpy(as_pair(image, image, size=64).images)[None])
+    memory = predictor.engine.encode(as_pair(image, image, size=64).images[None])
     _, fixed = predictor._fixed_sentences(memory)[0]
     assert same.log_prob == pytest.approx(fixed[0].log_prob, abs=1e-4)
     assert changed.text == predictor(image, other).text
@@ -154,7 +155,7 @@ def test_one_file_given_twice_is_told(checkpoint: Checkpoint, tmp_path: Path) ->
     PillowImage.fromarray(_pair(0)[0]).save(path)
     link.symlink_to(path)
     for after in (path, str(link)):
-        assert Predictor(checkpoint)(path, after).note == "before and after are one file"
+        assert predictor_of(checkpoint)(path, after).note == "before and after are one file"
 
 
 @pytest.mark.parametrize(
@@ -174,11 +175,11 @@ def test_what_would_do_nothing_or_something_else_is_refused(
     checkpoint: Checkpoint, call: Callable[[Predictor], object], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
-        call(Predictor(checkpoint))
+        call(predictor_of(checkpoint))
 
 
 def test_no_pairs_give_no_captions(checkpoint: Checkpoint) -> None:
-    assert Predictor(checkpoint).caption_pairs([]) == []
+    assert predictor_of(checkpoint).caption_pairs([]) == []
 
 
 def test_a_batch_holds_images_of_the_models_size_only(checkpoint: Checkpoint) -> None:
@@ -192,7 +193,7 @@ def test_a_batch_holds_images_of_the_models_size_only(checkpoint: Checkpoint) ->
             del pair
             assert sum(one() is not None for one in given) == 0, "large pairs are let go one by one"
 
-    assert len(list(Predictor(checkpoint).stream(pairs(), batch_size=4))) == 4
+    assert len(list(predictor_of(checkpoint).stream(pairs(), batch_size=4))) == 4
 
 
 @pytest.mark.parametrize(
@@ -210,14 +211,14 @@ def test_other_arrays_are_refused(
     checkpoint: Checkpoint, before: np.ndarray, after: np.ndarray, message: str
 ) -> None:
     with pytest.raises(ShapeError, match=message):
-        Predictor(checkpoint)(before, after)
+        predictor_of(checkpoint)(before, after)
 
 
 def test_wrong_arguments_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="beam is 0"):
-        Predictor(checkpoint, beam=0)
+        predictor_of(checkpoint, beam=0)
     with pytest.raises(SettingsError, match="did you mean 'search'"):
-        Predictor(checkpoint, decision="serach")  # type: ignore[arg-type]
+        predictor_of(checkpoint, decision="serach")
     with pytest.raises(SettingsError, match="device='gpu0'"):
         load(device="gpu0")
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
@@ -240,13 +241,13 @@ def test_the_weights_that_ship_load_offline_and_are_within_their_size() -> None:
 def test_the_weights_that_ship_tell_a_row_of_houses_from_nothing(tmp_path: Path) -> None:
     from sencap.data.synthetic import render_pair
 
-    predictor = load()
+    predictor = load(engine="torch")
     right = 0
     for index in range(20):
         drawn = render_pair(99, index)  # a seed they were not trained on
         right += predictor(drawn.before, drawn.after).changed == drawn.changed
     assert right >= 13, f"{right} of 20"
-    save_checkpoint(tmp_path / "copy", predictor.checkpoint)
+    save_checkpoint(tmp_path / "copy", checkpoint_of(predictor))
     assert (
         load(tmp_path / "copy")(drawn.before, drawn.after).text == predictor(drawn.before, drawn.after).text
     )

@@ -57,6 +57,9 @@ VERBS = {
         "convert a checkpoint of SEN's authors, without running anything in it",
         ("source", "out"),
     ),
+    "export": Verb(
+        "sencap.verbs.export", "write a checkpoint's graphs, which need no PyTorch", ("checkpoint",)
+    ),
     "pack": Verb(
         "sencap.verbs.pack",
         "pack dated images of places into one fast, checked folder",

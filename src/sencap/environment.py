@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,10 @@ from sencap.config import HardwareSettings
 from sencap.errors import SettingsError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+PACKAGES = (
+    *("numpy", "onnxruntime", "pillow", "pycocoevalcap"),
+    *("torch", "torchvision", "timm", "lightning"),
+)
 # One of them is set where something else says how the machines of a run find each other (see docs/training.md).
 MEETING_POINTS = (
     "MASTER_ADDR",
@@ -29,18 +34,18 @@ def environment() -> dict[str, str | int]:
 
     No host or user name and no path is in it.
     """
-    import torch  # noqa: PLC0415  (late: this module is read by torch-free ones)
-
+    torch = sys.modules.get("torch")  # what was not loaded has decided no number
+    has_gpu = torch is not None and torch.cuda.is_available()
     record: dict[str, str | int] = {
         "sencap": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": (os.cpu_count() or 1) if torch is None else torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch is not None and has_gpu else "cpu",
     }
-    for package in ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "pycocoevalcap"):
+    for package in PACKAGES:
         try:
             record[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -102,7 +107,7 @@ def device_count(kind: str) -> int:
     """How many devices of a type (cpu, cuda, mps) are here; of the CPU, how many cores."""
     if kind == "cpu":
         return os.cpu_count() or 1
-    import torch  # noqa: PLC0415  (late, as above)
+    import torch  # noqa: PLC0415  (late: this module is read by torch-free ones)
 
     with warnings.catch_warnings(action="ignore"):  # of a driver that is too old: there is no GPU then
         if kind == "mps":

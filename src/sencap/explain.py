@@ -27,11 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sencap.data.vocabulary import Vocabulary
+from sencap.engines.contract import Decoding, Floats, PairMemory
 from sencap.errors import ShapeError
 from sencap.figures.files import PAGE, check_path
 from sencap.figures.page import explanation_page
@@ -39,10 +38,8 @@ from sencap.figures.sheet import LONGEST
 from sencap.figures.words import draw_words
 from sencap.files import write_whole
 from sencap.images import as_pair, resize, shrink
-from sencap.models.attention import Record, recording
-from sencap.models.decoders import Decoder
 from sencap.predictor import Image, Predictor, told_if_one_file
-from sencap.structures import Caption, ImagePair, Memory
+from sencap.structures import Caption, ImagePair
 
 Maps = NDArray[np.floating[Any]]
 
@@ -86,8 +83,8 @@ class Explanation:
 def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | None = None) -> Explanation:
     """The predictor's caption of one pair, with its maps.
 
-    The caption is the one that ``predictor(before, after)`` gives. It is then fed to the decoder once more, as in
-    training, with the attention recorded: the map of a word is that of the position which chose it.
+    The caption is the one that ``predictor(before, after)`` gives. It is then fed to the decoder once more, which says
+    where it looks: the map of a word is that of the step which chose it.
 
     Raises:
         ImageError, ShapeError, SettingsError: as `Predictor`.
@@ -96,24 +93,18 @@ def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | No
     sized = resize(pair, predictor.size)
     pair = shrink(pair, LONGEST)  # for showing; large images are let go before the model needs memory
     caption = told_if_one_file(predictor.caption_pairs([sized], beam=beam)[0], before, after)
-    captioner, checkpoint = predictor.captioner, predictor.checkpoint
-    images = torch.from_numpy(sized.images)[None].to(predictor.device)
     words = tuple(caption.text.split())
-    with torch.inference_mode():
-        with recording(captioner) as seen:
-            memory = captioner.encode(images)
-        word_maps, dates = _of_words(captioner.search_decoder, memory, checkpoint.vocabulary, words)
+    memory = predictor.engine.encode(sized.images[None], explain=True)
+    word_maps, dates = _of_words(predictor.engine, memory, predictor.checkpoint.vocabulary, words)
+    parts = {**memory.parts, "memory": memory.tokens}
     return Explanation(
         pair,
         caption,
         words,
         memory.grid,
         word_maps,
-        {
-            name: _activation(part, memory.grid)
-            for name, part in {**memory.parts, "memory": memory.tokens}.items()
-        },
-        _received(seen, memory.grid),
+        {name: _activation(part, memory.grid) for name, part in parts.items()},
+        _received(memory),
         dates,
     )
 
@@ -143,49 +134,44 @@ def save(explanation: Explanation, path: str | Path) -> Path:
 
 
 def _of_words(
-    decoder: Decoder, memory: Memory, vocabulary: Vocabulary, words: Sequence[str]
+    decoding: Decoding, memory: PairMemory, vocabulary: Vocabulary, words: Sequence[str]
 ) -> tuple[Maps | None, Maps | None]:
-    """Maps (words, h, w) of the attention whose sources are the memory's N tokens, and weights (words, 3) of dates.
+    """Maps (words, h, w) of where the decoder looked as it chose each word, and weights (words, 3) of the dates.
 
-    Each None where nothing of the kind was recorded.
+    Each None where the decoder has nothing of the kind.
     """
-    h, w = memory.grid
-    ids = [vocabulary.start, *vocabulary.encode(words)]
-    if len(ids) == h * w:  # no self attention may look like attention to the grid
-        ids.append(vocabulary.end)  # decoders look back only: what follows changes nothing
-    tokens = torch.tensor([[ids]], device=memory.tokens.device)
-    module: Any = decoder
-    with recording(module) as said:
-        decoder(memory, tokens)
-    found = [
-        weights[0].mean(0)  # (heads, T, N) → (T, N)
-        for calls in said.values()
-        for weights in calls
-        if weights.shape[0] == 1 and weights.shape[2:] == (len(ids), h * w)
-    ]
-    dates = [weights[0, 0] for calls in said.values() for weights in calls if weights.shape == (1, 1, 3)]
+    state = decoding.start(memory, explain=True)
+    cells: list[Floats] = []
+    dates: list[Floats] = []
+    # the step that is fed the word before chooses the word; an empty caption still tells whether there would be maps
+    for fed in [vocabulary.start, *vocabulary.encode(words)[:-1]]:
+        step = decoding.step(state, np.array([[fed]], np.int64))
+        state = step.state
+        if step.cells is not None:
+            cells.append(step.cells[0, 0].reshape(memory.grid))
+        if step.dates is not None:
+            dates.append(step.dates[0, 0])
+    count = len(words)
     return (
-        torch.stack(found).mean(0)[: len(words)].view(-1, h, w).numpy() if found else None,
-        torch.stack(dates)[: len(words)].numpy() if dates else None,
+        np.stack(cells)[:count] if cells else None,
+        np.stack(dates)[:count] if dates else None,
     )
 
 
-def _activation(part: Tensor, grid: tuple[int, int]) -> Maps:
-    maps: Maps = part[0].float().abs().mean(-1).view(grid).cpu().numpy()
+def _activation(part: Floats, grid: tuple[int, int]) -> Maps:
+    maps: Maps = np.abs(part[0]).mean(-1).reshape(grid)
     return maps
 
 
-def _received(record: Record, grid: tuple[int, int]) -> dict[str, Maps]:
-    """The mean attention that each cell received, by the name of the `Attention`, of its call and of its date."""
-    N = grid[0] * grid[1]
-    maps = {}
-    for name, calls in record.items():
-        for number, weights in enumerate(calls, 1):
-            call = f"{name} #{number}" if len(calls) > 1 else name
-            received = weights[0].mean((0, 1))  # (heads, L_q, L_s) → (L_s,)
-            if received.shape == (N,):
-                maps[call] = received.view(grid).numpy()
-            elif received.shape == (2 * N,):  # both dates' tokens, before first as everywhere
-                for date, half in zip(("before", "after"), received.view(2, *grid), strict=True):
-                    maps[f"{call}, {date}"] = half.numpy()
+def _received(memory: PairMemory) -> dict[str, Maps]:
+    """The mean attention that each cell received, by the name of the attention, and of its date where it has one."""
+    cells = memory.grid[0] * memory.grid[1]
+    maps: dict[str, Maps] = {}
+    for name, received in memory.received.items():
+        if received.shape[1] == cells:
+            maps[name] = received[0].reshape(memory.grid)
+            continue
+        before, after = received[0].reshape(2, *memory.grid)  # both dates' cells, before first as everywhere
+        maps[f"{name}, before"] = before
+        maps[f"{name}, after"] = after
     return maps

@@ -1,32 +1,55 @@
-"""Files or arrays in, captions out: owns device, resizing and batches."""
+"""Files or arrays in, captions out: owns the engine, resizing and batches."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from sencap.bounds import check_numbers
-from sencap.config import as_dict
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
-from sencap.errors import SettingsError, nearest
+from sencap.config import ModelSettings, as_dict
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary, says_no_change
+from sencap.engines.contract import Engine, Floats, PairMemory
+from sencap.errors import CheckpointError, MissingDependencyError, SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
-from sencap.models.captioner import count_parameters
-from sencap.models.checkpoint import Checkpoint, load_checkpoint
-from sencap.models.search import search
-from sencap.structures import Caption, Hypothesis, ImagePair, Memory
+from sencap.search import Markers, score, search
+from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import checkpoint_folder
 
 Image = ImageSource
 Decision = Literal["probability", "search"]
+EngineName = Literal["auto", "onnx", "torch"]
+
+
+class Model(Protocol):
+    """What a predictor knows of its network beside the engine: a checkpoint, opened by either engine's side."""
+
+    @property
+    def settings(self) -> ModelSettings:
+        """What the model is built with."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words it knows."""
+        ...
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """How it was trained."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The folder it came from."""
+        ...
 
 
 class Predictor:
@@ -51,17 +74,17 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        engine: Engine,
+        checkpoint: Model,
         *,
         beam: int = 3,
-        device: str | torch.device = "cpu",
         decision: Decision = "probability",
         change_probability: bool = True,
     ) -> None:
         check_numbers(beam=beam)
         if decision not in get_args(Decision):
             raise SettingsError(f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}")
-        self.checkpoint, self.beam, self.device = checkpoint, beam, torch.device(device)
+        self.engine, self.checkpoint, self.beam = engine, checkpoint, beam
         if decision == "probability" and not change_probability:
             raise SettingsError(
                 "decision='probability' needs change_probability; decision='search' does without"
@@ -70,7 +93,8 @@ class Predictor:
         self.change_probability = change_probability and known
         self.decision: Decision = decision if known else "search"
         self.size = checkpoint.settings.size  # pixels: each side of the images that the model sees
-        self.captioner = checkpoint.captioner.to(self.device).eval()
+        words = checkpoint.vocabulary
+        self._markers = Markers(words.start, words.end, (words.pad, words.start, words.unk))
 
     def __call__(self, before: Image, after: Image, *, beam: int | None = None) -> Caption:
         """The caption of one pair; ``beam`` 1 is greedy search.
@@ -82,18 +106,17 @@ class Predictor:
         pair = as_pair(before, after, size=self.size)
         return told_if_one_file(self.caption_pairs([pair], beam=beam)[0], before, after)
 
-    @torch.inference_mode()
     def caption_pairs(self, pairs: Sequence[ImagePair], *, beam: int | None = None) -> list[Caption]:
         """The captions of several pairs, in one batch."""
         check_numbers(beam=beam)
         if not pairs:
             return []
         images = np.stack([resize(pair.images, self.size) for pair in pairs])
-        memory = self.captioner.encode(torch.from_numpy(images).to(self.device))
+        memory = self.engine.encode(images)
         captions = self._captions(memory, self.beam if beam is None else beam)
         equal = [row for row, (before, after) in enumerate(images) if np.array_equal(before, after)]
         if equal:
-            log_probs = self._fixed_log_probs(self._rows(memory, equal)).tolist()
+            log_probs = self._fixed_log_probs(memory.keep(equal)).tolist()
             note = (
                 f"the two images are equal, pixel by pixel, at the model's {self.size} × {self.size} pixels"
             )
@@ -120,7 +143,7 @@ class Predictor:
     def _sized(self, pair: ImagePair) -> ImagePair:
         return resize(pair, self.size)
 
-    def _captions(self, memory: Memory, beam: int) -> list[Caption]:
+    def _captions(self, memory: PairMemory, beam: int) -> list[Caption]:
         """What the model says, whether or not the two dates differ."""
         found = self._search(memory, beam)
         fixed = self._fixed_sentences(memory) if self.change_probability else []
@@ -135,7 +158,7 @@ class Predictor:
             and not self._tells(found[row], changed=True)
         ]
         if again:
-            wider = self._search(self._rows(memory, again), beam + len(NO_CHANGE_SENTENCES))
+            wider = self._search(memory.keep(again), beam + len(NO_CHANGE_SENTENCES))
             for row, best in zip(again, wider, strict=True):
                 found[row] = best
         return [
@@ -151,39 +174,21 @@ class Predictor:
             return _same_as_before(fixed, p_change)
         return _ranked([c for c in found if c.changed] or found, p_change)
 
-    def _search(self, memory: Memory, beam: int) -> list[list[Hypothesis]]:
-        v = self.checkpoint.vocabulary
-        return search(
-            self.captioner.search_decoder,
-            memory,
-            start=v.start,
-            end=v.end,
-            forbidden=(v.pad, v.start, v.unk),
-            beam=beam,
-            max_words=self.checkpoint.settings.decoder.max_words,
-        )
+    def _search(self, memory: PairMemory, beam: int) -> list[list[Hypothesis]]:
+        max_words = self.checkpoint.settings.decoder.max_words
+        return search(self.engine, memory, self._markers, beam=beam, max_words=max_words)
 
-    def _rows(self, memory: Memory, rows: Sequence[int]) -> Memory:
-        """The memory of some pairs of a batch."""
-        return Memory(memory.tokens[torch.tensor(rows, device=self.device)], memory.grid)
-
-    def _fixed_sentences(self, memory: Memory) -> list[tuple[float, list[Caption]]]:
+    def _fixed_sentences(self, memory: PairMemory) -> list[tuple[float, list[Caption]]]:
         """Per pair: the probability of change, and the fixed sentences of no change with their log-probabilities."""
         log_probs = self._fixed_log_probs(memory)
-        p_change = 1.0 - log_probs.exp().sum(-1).clamp(max=1.0)
+        p_change = 1.0 - np.exp(log_probs).sum(-1).clip(max=1.0)
         captions = [_as_captions(values) for values in log_probs.tolist()]
         return list(zip(p_change.tolist(), captions, strict=True))
 
-    def _fixed_log_probs(self, memory: Memory) -> Tensor:
+    def _fixed_log_probs(self, memory: PairMemory) -> Floats:
         """The log-probability of each fixed sentence of no change, (B, 5); a word not known counts as ``<unk>``."""
-        v = self.checkpoint.vocabulary
-        rows = [torch.tensor([v.start, *v.encode(words), v.end]) for words in _fixed_words()]
-        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=v.pad).to(self.device)
-        tokens = tokens.expand(len(memory.tokens), -1, -1)
-        log_p = self.captioner.decoder(memory, tokens[..., :-1]).float().log_softmax(-1)
-        chosen = log_p.gather(-1, tokens[..., 1:, None])[..., 0]
-        total: Tensor = chosen.masked_fill(tokens[..., 1:] == v.pad, 0.0).sum(-1)
-        return total
+        captions = [self.checkpoint.vocabulary.encode(words) for words in _fixed_words()]
+        return score(self.engine, memory, self._markers, captions)
 
     def _tells(self, hypotheses: list[Hypothesis], *, changed: bool) -> bool:
         return any(self._sentence(hypothesis).changed == changed for hypothesis in hypotheses)
@@ -194,7 +199,7 @@ class Predictor:
 
     def parameters(self) -> dict[str, int]:
         """Parameter counts by part."""
-        return count_parameters(self.captioner)
+        return self.engine.parameters()
 
     def describe(self) -> dict[str, Any]:
         """What a report says of the model: its settings, size and vocabulary."""
@@ -213,6 +218,7 @@ def load(
     *,
     beam: int = 3,
     device: str = "auto",
+    engine: EngineName = "auto",
     decision: Decision = "probability",
     change_probability: bool = True,
 ) -> Predictor:
@@ -222,26 +228,50 @@ def load(
     >>> captioner("before.png", "after.png").text             # doctest: +SKIP
     'many houses are built along the road'
 
-    ``device`` is cpu, cuda, cuda:1 …, or auto: a GPU if there is one; ``decision`` and
-    ``change_probability`` as in `Predictor`.
+    ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch (PyTorch), or auto: onnx, unless
+    ``device`` is a GPU or the checkpoint has no graphs. ``device`` is cpu, cuda, cuda:1 …, or auto: with PyTorch's
+    engine a GPU if there is one. ``decision`` and ``change_probability`` as in `Predictor`.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint.
+        CheckpointError: the folder is not a whole checkpoint, or has no graphs and the engine needs them.
         SettingsError: ``weights`` is an empty text, a number out of its bounds, no such device.
+        MissingDependencyError: PyTorch's engine is needed, and PyTorch is not installed.
     """
     folder = checkpoint_folder(weights)
     check_numbers(beam=beam)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingsError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]})"
-        ) from error
-    checkpoint = load_checkpoint(folder, device=device)
-    return Predictor(
-        checkpoint, beam=beam, device=device, decision=decision, change_probability=change_probability
+    model: Model
+    network: Engine
+    if _which_engine(folder, device, engine) == "onnx":
+        from sencap.engines.onnx import open_checkpoint as open_graphs  # noqa: PLC0415  (the engine that is asked for)
+
+        network, model = open_graphs(folder)
+    else:
+        from sencap.engines.torch import open_checkpoint  # noqa: PLC0415  (imports PyTorch)
+
+        network, model = open_checkpoint(folder, device=device)
+    return Predictor(network, model, beam=beam, decision=decision, change_probability=change_probability)
+
+
+def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
+    """The engine that runs a checkpoint on a device."""
+    if engine not in get_args(EngineName):
+        raise SettingsError(f"engine={engine!r} is unknown; {nearest(engine, get_args(EngineName))}")
+    has_torch = importlib.util.find_spec("torch") is not None
+    has_graphs = (folder / "encoder.onnx").is_file()
+    on_cpu = device in ("auto", "cpu")
+    if engine == "onnx" and not on_cpu:
+        raise SettingsError(f"engine=onnx runs on the CPU, not on device={device}; say engine=torch for it")
+    if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs):
+        return "onnx"
+    if has_torch:
+        return "torch"
+    if on_cpu and engine == "auto" and folder.is_dir():
+        raise CheckpointError(
+            f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; write them where it is, with "
+            f"sencap export {folder}, or install it: pip install 'sencap[train]'"
+        )
+    raise MissingDependencyError(
+        f"device={device}, engine={engine} need PyTorch: pip install 'sencap[train]'"
     )
 
 

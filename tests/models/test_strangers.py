@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from sencap.checkpoint_folder import check_finite, read_header
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError, OutputError
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from sencap.models.checkpoint_folder import check_finite, read_header
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone
@@ -318,7 +318,7 @@ def test_every_number_that_is_not_finite_is_found_and_no_other(tmp_path: Path, d
 
 def test_looking_at_a_folder_needs_no_torch(saved: Path) -> None:
     code = (
-        "import sys; from sencap.models.checkpoint_folder import read_checkpoint_folder;"
+        "import sys; from sencap.checkpoint_folder import read_checkpoint_folder;"
         f"read_checkpoint_folder({str(saved)!r}); sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

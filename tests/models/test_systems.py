@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reference import search as slow
+from reference.on_arrays import beam_of_one, predictor_of, search
 from reference.weights import randomised
 from sencap.cli import main
 from sencap.config import (
@@ -28,19 +29,15 @@ from sencap.data.loading import PairDataset, collate
 from sencap.errors import SettingsError
 from sencap.explain import explain
 from sencap.models.attention import Attention
-from sencap.models.captioner import Captioner, count_parameters
+from sencap.models.captioner import count_parameters
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.decoders import Decoder
-from sencap.models.search import _Beam, search
 from sencap.models.variants import SYSTEMS, build, check, resolved
-from sencap.predictor import Predictor
 from sencap.structures import Hypothesis, Memory
 from sencap.training.task import caption_loss
+from tiny_systems import RECURRENT, SEN, V, lively, pixels, tiny
 
-RECURRENT = ("capt-rep-diff", "capt-att", "capt-dual-att", "duda")
-SEN = ("sen", "sen-single-sub", "sen-dual")
 MARKERS: dict[str, Any] = {"start": 2, "end": 3, "forbidden": (0, 2)}
-V = 30
 EVERY = pytest.mark.parametrize("system", SYSTEMS)
 
 TOTALS = {
@@ -59,25 +56,6 @@ TOTALS = {
 }
 
 
-def tiny(system: str, **changes: Any) -> ModelSettings:
-    """A quarter of a million parameters at most; a grid of 2×2 cells."""
-    extractor: dict[str, Any] = {"backbone": "test_convnext", "stage": 4, "fine_tune_from": "conv1"}
-    if system not in SEN:
-        extractor["grid"] = 2
-    has_heads = system not in RECURRENT
-    settings = ModelSettings(
-        system=system,
-        dimension=32,
-        size=64,
-        extractor=ExtractorSettings(**extractor),
-        difference=DifferenceSettings(layers=2, heads=4) if has_heads else DifferenceSettings(),
-        decoder=DecoderSettings(layers=1, heads=4, max_words=20)
-        if has_heads
-        else DecoderSettings(max_words=20),
-    )
-    return dataclasses.replace(settings, **changes)
-
-
 def without_dropout(settings: ModelSettings) -> ModelSettings:
     none: dict[str, Any] = {"dropout": 0.0}
     if settings.system in RECURRENT:
@@ -88,23 +66,6 @@ def without_dropout(settings: ModelSettings) -> ModelSettings:
         difference=dataclasses.replace(settings.difference, **difference),
         decoder=dataclasses.replace(settings.decoder, **none, position_dropout=0.0),
     )
-
-
-def pixels(B: int, seed: int = 0, size: int = 64) -> Tensor:
-    return torch.randint(
-        256, (B, 2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
-    )
-
-
-def lively(system: str, seed: int = 1, end_bias: float = 0.0) -> Captioner:
-    """With weights large enough that captions differ and end here and there."""
-    torch.manual_seed(seed)
-    captioner = build(tiny(system), V)
-    randomised(captioner.difference, seed, spread=0.3)
-    randomised(captioner.decoder, seed, spread=0.4)
-    output: Any = captioner.decoder.output
-    output.bias.data[3] += end_bias
-    return captioner.eval()
 
 
 # ---------------------------------------------------------------- numbers and names
@@ -379,7 +340,7 @@ def test_search_is_the_slow_search_in_any_order(system: str) -> None:
     decoder = captioner.search_decoder
     with torch.inference_mode():
         memory = captioner.encode(pixels(4, seed=7))
-        of_one = _Beam(decoder, end=3, forbidden=(0, 2), beam=1, n_best=1, max_words=6).run(memory, 2)
+        of_one = beam_of_one(decoder, memory, **MARKERS, max_words=6)
     turned = [2, 0, 3, 1]
     for beam in (1, 3):
         found = search(decoder, memory, **MARKERS, beam=beam, max_words=6)
@@ -495,7 +456,7 @@ def test_a_checkpoint_gives_the_same_logits_captions_and_maps(trained: Trained, 
     with torch.inference_mode():
         assert torch.equal(checkpoint.captioner(pixels(2), tokens), again.captioner(pixels(2), tokens))
     before, after = pixels(1, size=50)[0].numpy()
-    predictor = Predictor(again, beam=2)
+    predictor = predictor_of(again, beam=2)
     caption = predictor(before, after)
     assert set(caption.text.split()) <= set(again.vocabulary.words)
     explanation = explain(before, after, predictor)

@@ -18,13 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from sencap import __version__
-from sencap.config import ModelSettings, as_dict
-from sencap.data.vocabulary import Vocabulary
-from sencap.errors import CheckpointError, SettingsError
-from sencap.files import told_as_output, whole_file
-from sencap.json_files import shortened
-from sencap.models.captioner import Captioner
-from sencap.models.checkpoint_folder import (
+from sencap.checkpoint_folder import (
     CARD,
     CONFIG,
     FORMAT,
@@ -33,6 +27,13 @@ from sencap.models.checkpoint_folder import (
     CheckpointFolder,
     read_checkpoint_folder,
 )
+from sencap.config import ModelSettings, as_dict
+from sencap.data.vocabulary import Vocabulary
+from sencap.engines.graphs import GRAPHS
+from sencap.errors import CheckpointError, SettingsError
+from sencap.files import told_as_output, whole_file
+from sencap.json_files import shortened
+from sencap.models.captioner import Captioner
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
 
@@ -73,6 +74,9 @@ def save_checkpoint(
         "vocabulary_digest": checkpoint.vocabulary.digest,
         "training": checkpoint.training,
     }
+    for name in GRAPHS:  # of the weights that were there before
+        with told_as_output(folder / name):
+            (folder / name).unlink(missing_ok=True)
     card = card or f"A sencap captioner ({checkpoint.settings.system}).\n"
     _write_together(
         folder,

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sencap.checkpoint_folder import COUNTER
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 from sencap.data.vocabulary import MOST_MEGABYTES, SPECIAL_WORDS, Vocabulary
 from sencap.errors import CheckpointError, SettingsError
 from sencap.json_files import read_json, shortened, shown
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
-from sencap.models.checkpoint_folder import COUNTER
 from sencap.models.inert import read_torch_file
 from sencap.models.misfit import misfit
 from sencap.models.pickled_modules import PickledModule, read_module

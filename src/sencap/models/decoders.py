@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, cast
 
@@ -39,6 +39,25 @@ class Decoder(Protocol):
 
     def step(self, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
         """One more word for each hypothesis: tokens (B, K) → logits (B, K, V) of the next, and the new state."""
+        ...
+
+
+class NamedState(DecoderState, Protocol):
+    """A state that can be written out as tensors, and with that as a graph."""
+
+    def named(self) -> dict[str, Tensor]:
+        """Its tensors by name: ``hypothesis.*`` are (B, K, …), ``pair.*`` (B, …).
+
+        Before the first word all of ``hypothesis.*`` are zero, or have no element.
+        """
+        ...
+
+
+class ExportableDecoder(Decoder, Protocol):
+    """What exporting graphs asks beside."""
+
+    def state_of(self, named: Mapping[str, Tensor]) -> NamedState:
+        """The state whose ``named()`` these tensors are."""
         ...
 
 
@@ -115,6 +134,16 @@ class TransformerState:
             lambda c: LayerCache(c.key[pairs], c.value[pairs], c.memory_key[pairs], c.memory_value[pairs])
         )
 
+    def named(self) -> dict[str, Tensor]:
+        """See `NamedState.named`."""
+        tensors = {}
+        for number, cache in enumerate(self.layers):
+            tensors[f"hypothesis.key.{number}"] = cache.key
+            tensors[f"hypothesis.value.{number}"] = cache.value
+            tensors[f"pair.memory_key.{number}"] = cache.memory_key
+            tensors[f"pair.memory_value.{number}"] = cache.memory_value
+        return tensors
+
     def _map(self, change: Callable[[LayerCache], LayerCache]) -> TransformerState:
         return replace(self, layers=tuple(change(cache) for cache in self.layers))
 
@@ -167,6 +196,19 @@ class TransformerDecoder(nn.Module):
             empty = memory_key.new_empty(B, 1, heads, 0, d)
             caches.append(LayerCache(empty, empty, memory_key, memory_value))
         return TransformerState(tuple(caches), 0)
+
+    def state_of(self, named: Mapping[str, Tensor]) -> TransformerState:
+        """See `ExportableDecoder.state_of`."""
+        caches = [
+            LayerCache(
+                named[f"hypothesis.key.{number}"],
+                named[f"hypothesis.value.{number}"],
+                named[f"pair.memory_key.{number}"],
+                named[f"pair.memory_value.{number}"],
+            )
+            for number in range(len(self._layers))
+        ]
+        return TransformerState(tuple(caches), caches[0].key.shape[3])
 
     def step(self, state: TransformerState, tokens: Tensor) -> tuple[Tensor, TransformerState]:
         """See `Decoder.step`."""

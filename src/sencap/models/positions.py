@@ -34,10 +34,14 @@ class SinusoidalPositions(nn.Module):
     def forward(self, sequence: Tensor, start: int = 0) -> Tensor:
         """(…, L, D) → the same shape; ``start`` is the position of its first element."""
         end = start + sequence.shape[-2]
-        if end > len(self.table):
-            with torch.inference_mode(
-                False
-            ):  # DDP writes into buffers, which tensors of inference mode forbid
-                self.table = sinusoids(2 * end, sequence.shape[-1]).to(self.table)
+        if end > self.table.shape[0]:
+            self.reserve(2 * end)
         out: Tensor = self.dropout(sequence + self.table[start:end])
         return out
+
+    def reserve(self, length: int) -> None:
+        """Let the table hold at least so many positions."""
+        if length <= self.table.shape[0]:
+            return
+        with torch.inference_mode(False):  # DDP writes into buffers, which tensors of inference mode forbid
+            self.table = sinusoids(length, self.table.shape[1]).to(self.table)

@@ -10,10 +10,10 @@ from safetensors.torch import save
 from torch import nn
 
 from sencap import __version__
+from sencap.checkpoint_folder import CONFIG, WEIGHTS
 from sencap.config import as_dict
 from sencap.environment import environment
 from sencap.files import told_as_output, write_whole
-from sencap.models.checkpoint_folder import CONFIG, WEIGHTS
 from sencap.pretraining.settings import DATES, PretrainingSettings
 
 FORMAT = "sencap-backbone-1"

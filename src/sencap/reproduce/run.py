@@ -178,6 +178,7 @@ def load_first_seeds(trainings: list[Training], options: Options) -> dict[str, P
                 weights,
                 beam=training.row.beam,
                 device=_device(options),
+                engine="torch",  # as the paper's speeds are, and the same for all rows
                 decision="search",
                 change_probability=False,  # the speed is that of the caption alone
             )

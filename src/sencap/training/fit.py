@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
+from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
 from sencap.data.levir_cc import CaptionedPair, read_captions, read_dataset
 from sencap.data.loading import PairDataset, evaluation_loader, training_loader
@@ -21,7 +22,6 @@ from sencap.environment import environment
 from sencap.errors import DataError, SettingsError
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from sencap.models.checkpoint_folder import CONFIG
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
 from sencap.models.weights import initialise_backbone

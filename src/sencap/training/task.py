@@ -16,9 +16,10 @@ from sencap.config import OptimisationSettings
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.loading import Batch
 from sencap.data.vocabulary import Vocabulary
+from sencap.engines.torch import TorchEngine
 from sencap.evaluation.metrics import corpus_bleu4
 from sencap.models.captioner import Captioner
-from sencap.models.search import search
+from sencap.search import Markers, search
 from sencap.training.schedule import PlateauDecay
 
 
@@ -98,14 +99,9 @@ class CaptioningTask(L.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         """Caption a batch greedily."""
         v = self.vocabulary
-        found = search(
-            self.result.search_decoder,
-            self.result.encode(batch.images),
-            start=v.start,
-            end=v.end,
-            forbidden=(v.pad, v.start, v.unk),
-            max_words=self.max_words,
-        )
+        engine = TorchEngine(self.result)
+        markers = Markers(v.start, v.end, (v.pad, v.start, v.unk))
+        found = search(engine, engine.encode(batch.images), markers, max_words=self.max_words)
         self._found.update(
             {index: best[0].ids for index, best in zip(batch.index.tolist(), found, strict=True)}
         )

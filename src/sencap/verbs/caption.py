@@ -85,6 +85,7 @@ def command(
     json: bool = False,
     picture: str | None = None,
     device: str = "auto",
+    engine: Literal["auto", "onnx", "torch"] = "auto",
     decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
 ) -> None:
@@ -102,6 +103,7 @@ def command(
         json: Print all details as JSON (several pairs: one object per line).
         picture: Also write a picture with before, after and the sentence (several pairs: a folder for them).
         device: cpu, cuda, or auto.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs and no GPU is named.
         decision: What makes a pair changed: the model's probability of change (all sentences of no change
             counted together), or whatever the best caption of the search says.
         batch_size: Pairs captioned at once.
@@ -116,7 +118,7 @@ def command(
 
     from sencap.predictor import load
 
-    predictor = load(weights, beam=beam, device=device, decision=decision)
+    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
     if picture is not None and not single:
         with told_as_output(picture):
             Path(picture).mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,10 @@ def _convert(source: str | Path, vocabulary: str | Path, out: str | Path) -> Con
         if not Path(path).is_file():
             raise CheckpointError(f"{path} is not a file")
     check_output_folder("out", out)
+    from sencap.models.checkpoint import load_checkpoint
     from sencap.models.convert import convert_official
+    from sencap.models.export import export_checkpoint
 
-    return convert_official(source, vocabulary, out)
+    converted = convert_official(source, vocabulary, out)
+    export_checkpoint(load_checkpoint(out))
+    return converted

@@ -41,6 +41,7 @@ def evaluate(
     beam: int = 3,
     batch_size: int = 16,
     device: str = "auto",
+    engine: Literal["auto", "onnx", "torch"] = "auto",
     decision: Literal["probability", "search"] = "probability",
     limit: int | None = None,
     page: str | Path | None = None,
@@ -61,7 +62,7 @@ def evaluate(
     _check_outputs(data, pairs, weights, page=page)
     from sencap.predictor import load
 
-    predictor = load(weights, beam=beam, device=device, decision=decision)
+    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
     report = _report(data, pairs, predictor, batch_size=batch_size, progress=progress)
     if page is not None:
         try:
@@ -83,6 +84,7 @@ def command(
     page: str | None = None,
     batch_size: int = 16,
     device: str = "auto",
+    engine: Literal["auto", "onnx", "torch"] = "auto",
     decision: Literal["probability", "search"] = "probability",
     limit: int | None = None,
     quiet: bool = False,
@@ -102,6 +104,7 @@ def command(
         page: Write a page of pictures (best, worst and random pairs) to this HTML file.
         batch_size: Pairs captioned at once.
         device: cpu, cuda, or auto.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs and no GPU is named.
         decision: What makes a pair changed: the model's probability of change (all sentences of no change
             counted together), or whatever the best caption of the search says, as in the literature.
         limit: Evaluate the first pairs only.
@@ -116,7 +119,7 @@ def command(
     from sencap.evaluation.report import as_json, as_markdown
     from sencap.predictor import load
 
-    predictor = load(weights, beam=beam, device=device, decision=decision)
+    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
     report = _report(data, pairs, predictor, batch_size=batch_size, progress=not quiet)
     # the most important first; what fails takes nothing else with it
     problems: list[str] = []

@@ -14,6 +14,7 @@ def command(
     weights: str | None = None,
     beam: int = 3,
     device: str = "auto",
+    engine: Literal["auto", "onnx", "torch"] = "auto",
     decision: Literal["probability", "search"] = "probability",
 ) -> str:
     """Show where the model looked as it chose each word of its caption.
@@ -29,6 +30,7 @@ def command(
         weights: A checkpoint folder (default: the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         device: cpu, cuda, or auto.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs and no GPU is named.
         decision: What makes a pair changed: the model's probability of change (all sentences of no change
             counted together), or whatever the best caption of the search says.
     """
@@ -43,7 +45,9 @@ def command(
     from sencap.explain import explain, save
     from sencap.predictor import load
 
-    explanation = explain(before, after, load(weights, beam=beam, device=device, decision=decision))
+    explanation = explain(
+        before, after, load(weights, beam=beam, device=device, engine=engine, decision=decision)
+    )
     sys.stdout.write(explanation.caption.text + "\n")  # said, whatever becomes of the file
     if explanation.caption.note:
         sys.stderr.write(f"sencap: note: {explanation.caption.note}\n")

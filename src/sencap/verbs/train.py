@@ -21,14 +21,28 @@ def train(settings: TrainingSettings) -> Path:
     check(settings.model)
     from sencap.training.fit import fit
 
-    return fit(settings)
+    best = fit(settings)
+    _write_graphs(best)
+    return best
+
+
+def _write_graphs(best: Path) -> None:
+    """The graphs of the best checkpoint; of several processes the first writes them."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from sencap.models.checkpoint import load_checkpoint
+    from sencap.models.export import export_checkpoint
+
+    if rank_zero_only.rank == 0:
+        export_checkpoint(load_checkpoint(best))
 
 
 def command(settings: TrainingSettings) -> str:
     """Train a captioner on folders of captioned pairs.
 
     Input: data folders and settings, from a YAML file (--config) and flags, which win over the file.
-    Output: OUT/best and OUT/last (checkpoints), OUT/logs (CSV, TensorBoard), OUT/run.json (settings,
-    environment, scores). A run that was stopped or killed goes on when the same command is given again.
+    Output: OUT/best (a checkpoint with its graphs), OUT/last (a checkpoint), OUT/logs (CSV, TensorBoard) and
+    OUT/run.json (settings, environment, scores). A run that was stopped or killed goes on when the same command is
+    given again.
     """
     return f"best checkpoint: {train(settings)}"

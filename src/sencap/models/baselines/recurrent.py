@@ -7,7 +7,7 @@ memory's tokens are those summands, side by side in the channels, so that it kee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -110,6 +110,14 @@ class SpeakerState:
         """See `DecoderState.keep`."""
         return replace(self._map(lambda x: x[pairs]), seen=self.seen[pairs], v=self.v[pairs])
 
+    def named(self) -> dict[str, Tensor]:
+        """See `NamedState.named`."""
+        tensors = {"pair.seen": self.seen, "pair.v": self.v}
+        for number, (hidden, cell) in enumerate(self.cells):
+            tensors[f"hypothesis.hidden.{number}"] = hidden
+            tensors[f"hypothesis.cell.{number}"] = cell
+        return tensors
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> SpeakerState:
         return replace(self, cells=tuple((change(h), change(c)) for h, c in self.cells))
 
@@ -148,10 +156,18 @@ class Speaker(nn.Module):
 
     def start(self, memory: Memory) -> SpeakerState:
         """See `Decoder.start`."""
-        seen = memory.tokens.sum(1).view(len(memory.tokens), self.vectors, -1)  # (B, S, C)
+        seen = memory.tokens.sum(1).view(memory.tokens.shape[0], self.vectors, -1)  # (B, S, C)
         v = F_.relu(self.embed(seen.flatten(1)))
-        zeros = self.output.weight.new_zeros(len(seen), 1, self.dimension)
+        zeros = self.output.weight.new_zeros(seen.shape[0], 1, self.dimension)
         return SpeakerState(seen, v, ((zeros, zeros),) * self.lstms)
+
+    def state_of(self, named: Mapping[str, Tensor]) -> SpeakerState:
+        """See `ExportableDecoder.state_of`."""
+        cells = tuple(
+            (named[f"hypothesis.hidden.{number}"], named[f"hypothesis.cell.{number}"])
+            for number in range(self.lstms)
+        )
+        return SpeakerState(named["pair.seen"], named["pair.v"], cells)
 
     def step(self, state: SpeakerState, tokens: Tensor) -> tuple[Tensor, SpeakerState]:
         """See `Decoder.step`."""

@@ -29,7 +29,7 @@ class DateTokens(nn.Module):
         x = (
             self.conv(features.flatten(0, 1)).flatten(2).transpose(1, 2)
         )  # (2·B, N, D), before and after in turn
-        x = (x + self.positions()).view(len(features), 2, *x.shape[1:])
+        x = (x + self.positions()).view(features.shape[0], 2, *x.shape[1:])
         return x[:, 0], x[:, 1]
 
     def positions(self) -> Tensor:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sencap.checkpoint_folder import COUNTER
 from sencap.errors import CheckpointError
-from sencap.models.checkpoint_folder import COUNTER
 from sencap.models.extractors import Extractor
 from sencap.models.misfit import misfit
 from sencap.models.weights.read import Source, read

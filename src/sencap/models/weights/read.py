@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sencap.checkpoint_folder import CONFIG, WEIGHTS, read_header
 from sencap.errors import CheckpointError, SettingsError
 from sencap.json_files import read_json, shortened, shown
-from sencap.models.checkpoint_folder import CONFIG, WEIGHTS, read_header
 from sencap.models.extractors import check_backbone
 from sencap.models.inert import StoredTensor, read_torch_file
 

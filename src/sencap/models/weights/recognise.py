@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from sencap.checkpoint_folder import COUNTER
 from sencap.errors import CheckpointError
 from sencap.json_files import shortened
-from sencap.models.checkpoint_folder import COUNTER
 from sencap.models.inert import StoredTensor
 from sencap.models.misfit import misfit
 from sencap.models.weights.read import Source

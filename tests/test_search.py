@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference import search as slow
+from reference.on_arrays import beam_of_one, search
 from reference.search import ToyDecoder
 from reference.weights import randomised
 from sencap.errors import SettingsError
 from sencap.models.decoders import Decoder, TransformerDecoder
-from sencap.models.search import _Beam, search
 from sencap.structures import Hypothesis, Memory
 
 PAD, START, END = 0, 2, 3
@@ -224,8 +224,8 @@ def test_beam_1_is_greedy(seed: int, V: int, max_words: int, end_bias: float) ->
     toy = ToyDecoder(V, seed, {END: end_bias})
     memory = toy.memory([0, 1, 2])
     greedy = search(toy, memory, **MARKERS, forbidden=FORBIDDEN, max_words=max_words)
-    of_one = _Beam(toy, end=END, forbidden=FORBIDDEN, beam=1, n_best=1, max_words=max_words)
-    for pair, (a, b) in enumerate(zip(greedy, of_one.run(memory, START), strict=True)):
+    of_one = beam_of_one(toy, memory, **MARKERS, forbidden=FORBIDDEN, max_words=max_words)
+    for pair, (a, b) in enumerate(zip(greedy, of_one, strict=True)):
         same(a, b)
         same(a, [slow.greedy(toy_next(toy, memory, pair), **MARKERS, max_words=max_words)])
 
@@ -233,10 +233,7 @@ def test_beam_1_is_greedy(seed: int, V: int, max_words: int, end_bias: float) ->
 def test_beam_1_is_greedy_on_the_real_decoder() -> None:
     decoder, memory = real_decoder(2, V=30, end_bias=2.5), random_memory(8, seed=2)
     greedy = search(decoder, memory, **MARKERS, forbidden=FORBIDDEN, max_words=10)
-    with torch.inference_mode():
-        of_one = _Beam(decoder, end=END, forbidden=FORBIDDEN, beam=1, n_best=1, max_words=10).run(
-            memory, START
-        )
+    of_one = beam_of_one(decoder, memory, **MARKERS, forbidden=FORBIDDEN, max_words=10)
     for a, b in zip(greedy, of_one, strict=True):
         same(a, b)
 
