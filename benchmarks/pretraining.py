@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from sencap.data.seasons import SyntheticPlaces, open_places, pack
 from sencap.environment import environment
+from sencap.places import SyntheticPlaces, open_places, pack
 from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
 from sencap.pretraining.loading import ViewDataset, collate

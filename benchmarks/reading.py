@@ -25,8 +25,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sencap.data.seasons import PackedPlaces, Places, SceneFolderPlaces, ShardPlaces, SyntheticPlaces, pack
 from sencap.environment import environment
+from sencap.places import PackedPlaces, Places, SceneFolderPlaces, ShardPlaces, SyntheticPlaces, pack
 
 SIZE = 264
 BANDS = ("B4", "B3", "B2")

@@ -16,16 +16,16 @@ import time
 
 import numpy as np
 import torch
+from sencap.models.search import search
 
 from sencap.config import ModelSettings
-from sencap.data.synthetic import render_pair
 from sencap.environment import environment
 from sencap.images import resize
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import load_checkpoint
-from sencap.models.search import search
 from sencap.models.variants import build
 from sencap.structures import Memory
+from sencap.synthetic import render_pair
 
 PAD, START, END, MAX_WORDS = 0, 2, 3, 50
 

@@ -17,8 +17,8 @@ from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from sencap.data.synthetic import render_pair
 from sencap.images import stretch
+from sencap.synthetic import render_pair
 
 CROP = 128  # pixels of 10 m
 # city: (row, column) of the crop's upper left pixel in the earlier image

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from sencap import load, read_pair
-from sencap.picture import draw_pair
+from sencap.figures.pair import draw_pair
 from sencap.verbs.demo import EXAMPLES
 
 SHOWN = ("synthetic-road", "synthetic-parking", "synthetic-unchanged", "sentinel2-abudhabi")

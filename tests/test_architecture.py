@@ -26,52 +26,44 @@ ALLOWED = {
     "structures": {"errors"},
     "config": {"errors", "bounds", "json_files"},
     "environment": {"errors", "config"},
-    "runs": BASE | {"environment"},
     "images": BASE,
-    "picture": BASE,
+    "rasters": BASE | {"images"},
     "data": BASE | {"images", "processes"},
+    "synthetic": BASE | {"data", "images", "processes"},
+    "places": BASE | {"data", "images", "rasters", "processes", "synthetic"},
     "evaluation": BASE | {"data"},
+    "figures": BASE | {"images"},
+    "weights": {"errors"},
     "checkpoint_folder": BASE | {"data"},
     "engines": BASE | {"checkpoint_folder", "models"},  # models: PyTorch's engine alone
     "search": BASE | {"engines"},
-    "models": BASE | {"data", "checkpoint_folder", "engines"},  # engines: the graphs that are exported
-    "training": BASE
-    | {"checkpoint_folder", "engines", "search", "data", "evaluation", "models", "environment", "runs"},
-    "pretraining": BASE | {"checkpoint_folder", "data", "models", "environment", "runs"},
-    "weights": {"errors"},
     "predictor": BASE | {"data", "images", "engines", "search", "weights"},
-    "figures": BASE | {"images"},
     "explain": BASE | {"data", "images", "engines", "predictor", "figures"},
-    "reproduce": BASE
+    # the workshop
+    "models": BASE | {"data", "checkpoint_folder", "engines"},  # engines: the graphs that are exported
+    "foreign": BASE | {"data", "checkpoint_folder", "models"},
+    "runs": BASE | {"environment"},
+    "training": BASE
+    | {"checkpoint_folder", "engines", "search", "data", "images", "evaluation"}
+    | {"models", "foreign", "environment", "runs"},
+    "pretraining": BASE
     | {
+        "checkpoint_folder",
         "data",
-        "environment",
-        "evaluation",
         "images",
+        "places",
         "models",
-        "predictor",
-        "pretraining",
+        "foreign",
+        "environment",
         "runs",
-        "training",
-        "verbs",
-    }
-    | {"explain", "figures"},  # Fig. 3 to 6
-    "verbs": BASE
-    | {
-        "reproduce",
-        "explain",
         "figures",
-        "data",
-        "images",
-        "models",
-        "evaluation",
-        "training",
-        "pretraining",
-        "predictor",
-        "picture",
-        "weights",
-        "environment",
     },
+    "reproduce": BASE
+    | {"data", "places", "environment", "evaluation", "images", "models", "predictor", "pretraining", "runs"}
+    | {"training", "verbs", "foreign", "explain", "figures"},
+    "verbs": BASE
+    | {"reproduce", "explain", "figures", "data", "places", "synthetic", "images", "models", "foreign"}
+    | {"evaluation", "training", "pretraining", "predictor", "weights", "environment", "runs"},
     "parsing": {"errors"},
     "cli": {"errors", "bounds", "files", "parsing", "verbs"},
     "__main__": {"cli"},
@@ -126,7 +118,7 @@ def test_the_help_of_every_verb_states_output_and_every_default(name: str) -> No
     text = verb_parser(name, module.command).format_help()
     assert re.search(r"Output:|Prints", text)
     options = re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)
-    assert options
+    assert options or VERBS[name].positional
     assert all("_" not in option for option in options)
 
 

@@ -200,6 +200,6 @@ def test_an_interrupt_ends_with_130_and_says_that_nothing_is_lost(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sencap.data.synthetic.write_dataset", stop)
+    monkeypatch.setattr("sencap.synthetic.write_dataset", stop)
     assert main(["synth", "anywhere", "--quiet"]) == 130
     assert "interrupted" in capsys.readouterr().err

@@ -239,7 +239,7 @@ def test_the_weights_that_ship_load_offline_and_are_within_their_size() -> None:
 
 
 def test_the_weights_that_ship_tell_a_row_of_houses_from_nothing(tmp_path: Path) -> None:
-    from sencap.data.synthetic import render_pair
+    from sencap.synthetic import render_pair
 
     predictor = load(engine="torch")
     right = 0

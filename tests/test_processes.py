@@ -157,7 +157,7 @@ def test_an_unguarded_script_runs_once_and_works(tmp_path: Path) -> None:
 def test_a_class_of_an_unguarded_script_is_worked_on_in_its_own_process(tmp_path: Path) -> None:
     script = tmp_path / "own_reader.py"
     script.write_text(
-        "from sencap.data.seasons import SyntheticPlaces, pack\n"
+        "from sencap.places import SyntheticPlaces, pack\n"
         "class Mine(SyntheticPlaces):\n"
         "    kind = 'mine'\n"
         f"print(pack(Mine(2, size=32), {str(tmp_path / 'out')!r}, size=32, workers=2).places)\n",

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from sencap.cli import main
-from sencap.data.seasons.folders import FolderPlaces
-from sencap.data.seasons.shards import ShardPlaces
-from sencap.data.seasons.ssl4eo import SceneFolderPlaces
 from sencap.errors import DataError, ImageError
 from sencap.files import not_a_file
 from sencap.images import find_pairs, read_image
+from sencap.places.folders import FolderPlaces
+from sencap.places.shards import ShardPlaces
+from sencap.places.ssl4eo import SceneFolderPlaces
 from tiny_data import write_tiny_data
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
@@ -169,7 +169,7 @@ def test_a_pipe_among_archives(tmp_path: Path) -> None:
 
 def test_a_pipe_among_rasters(tmp_path: Path) -> None:
     pytest.importorskip("rasterio")
-    from sencap.data.seasons.series import SeriesPlaces
+    from sencap.places.series import SeriesPlaces
 
     for date in ("2020-01-01", "2020-06-01"):
         os.mkfifo(tmp_path / f"{date}.tif")

@@ -18,10 +18,10 @@ from reference.weights import randomised
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError
+from sencap.foreign import initialise_backbone
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
-from sencap.models.weights import initialise_backbone
 
 FILES = {"config.json", "model.safetensors", "vocabulary.json", "README.md"}
 

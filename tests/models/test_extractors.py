@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from reference.weights import randomised
 from sencap.config import FineTuneFrom, ModelSettings
 from sencap.errors import CheckpointError, SencapError, SettingsError, ShapeError
+from sencap.foreign import initialise_backbone
+from sencap.foreign.read import read
 from sencap.models.extractors import STAGES, Extractor, FeatureExtractor, PooledExtractor
 from sencap.models.variants import build
-from sencap.models.weights import initialise_backbone
-from sencap.models.weights.read import read
 
 # What of each backbone lies before and in each stage; the stage of stride 2 is the stem's.
 LAYOUTS: dict[str, list[list[str]]] = {

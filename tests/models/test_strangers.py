@@ -24,10 +24,10 @@ from sencap.checkpoint_folder import check_finite, read_header
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError, OutputError
+from sencap.foreign import initialise_backbone
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
-from sencap.models.weights import initialise_backbone
 from sencap.pretraining.export import save_backbone
 from sencap.pretraining.settings import PretrainingSettings
 

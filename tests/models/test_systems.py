@@ -25,7 +25,6 @@ from sencap.config import (
     model_from_dict,
 )
 from sencap.data.levir_cc import read_dataset
-from sencap.data.loading import PairDataset, collate
 from sencap.errors import SettingsError
 from sencap.explain import explain
 from sencap.models.attention import Attention
@@ -34,6 +33,7 @@ from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoin
 from sencap.models.decoders import Decoder
 from sencap.models.variants import SYSTEMS, build, check, resolved
 from sencap.structures import Hypothesis, Memory
+from sencap.training.loading import PairDataset, collate
 from sencap.training.task import caption_loss
 from tiny_systems import RECURRENT, SEN, V, lively, pixels, tiny
 

@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 
 from pretraining.tiny_places import Drawn, TinyPlaces
 from sencap.config import as_dict
-from sencap.data.seasons import PlacesReport
 from sencap.errors import DataError, SettingsError
+from sencap.foreign import initialise_backbone
 from sencap.models.extractors import FeatureExtractor
-from sencap.models.weights import initialise_backbone
+from sencap.places import PlacesReport
 from sencap.pretraining import loading, watch
 from sencap.pretraining.fit import build_encoder, pretrain
 from sencap.pretraining.loading import ViewDataset, collate, split, view_loader

@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from sencap.cli import main
 from sencap.config import HardwareSettings, TrainingSettings
 from sencap.data.levir_cc import find_caption_files, read_dataset
-from sencap.data.seasons import SyntheticPlaces, pack
 from sencap.errors import MissingDependencyError, SettingsError
 from sencap.models.variants import resolved
+from sencap.places import SyntheticPlaces, pack
 from sencap.reproduce import EXPERIMENTS, Options, pictures, reproduce
 from sencap.reproduce import run as running
 from sencap.reproduce.experiments import METRICS, SECO, SIZE

@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 
 from sencap.config import LoadingSettings, ModelSettings, OptimisationSettings, TrainingSettings, as_dict
 from sencap.data.levir_cc import read_dataset
-from sencap.data.loading import PairDataset, collate
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import DataError, SettingsError
 from sencap.models.captioner import Captioner
@@ -26,6 +25,7 @@ from sencap.models.checkpoint import load_checkpoint
 from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
 from sencap.training.fit import fit
+from sencap.training.loading import PairDataset, collate
 from sencap.training.schedule import PlateauDecay
 from sencap.training.task import CaptioningTask, caption_loss
 

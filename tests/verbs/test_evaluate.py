@@ -113,7 +113,7 @@ def test_the_warning_depends_on_card_data_set_and_names(
 
 
 def test_synthetic_pairs_bear_the_same_names_and_draw_no_warning(tmp_path: Path) -> None:
-    from sencap.data.synthetic import write_dataset
+    from sencap.synthetic import write_dataset
 
     data = write_dataset(tmp_path / "synthetic", pairs=10, workers=1, progress=False)
     assert official_split_notes(SHIPPED, data, ["test_000001.png"]) == []

@@ -226,7 +226,7 @@ def test_evaluate_writes_and_prints_all_that_it_can(
 @pytest.mark.parametrize(
     ("command", "written"),
     [
-        ("caption {a} {b} --picture {own}/x.png", "sencap.picture.Image.Image.save"),
+        ("caption {a} {b} --picture {own}/x.png", "sencap.figures.pair.Image.Image.save"),
         ("explain {a} {b} -o {own}/x.html", "pathlib.Path.write_bytes"),
         ("evaluate --data {own} --limit 2 --quiet --json {own}/x.json", "pathlib.Path.write_bytes"),
         ("demo --out {own}/demo", "pathlib.Path.write_bytes"),

@@ -11,14 +11,14 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 
-from sencap.data.seasons.contract import Places as SeasonalPlaces
 from sencap.errors import MissingDependencyError
+from sencap.figures.watch import plot_watch
+from sencap.foreign import initialise_backbone
 from sencap.models.extractors import FeatureExtractor
-from sencap.models.weights import initialise_backbone
+from sencap.places.contract import Places as SeasonalPlaces
 from sencap.pretraining import watch
 from sencap.pretraining.contrast import Encoder, MomentumContrast
 from sencap.pretraining.export import save_backbone
-from sencap.pretraining.figures import plot_watch
 from sencap.pretraining.folder import BACKBONE, PICTURE, check_folder, check_places
 from sencap.pretraining.loading import Places, ViewDataset, split, view_loader
 from sencap.pretraining.settings import DATES, SPACES, PretrainingSettings
@@ -98,7 +98,7 @@ def build_encoder(settings: PretrainingSettings) -> Encoder:
 
 
 def _open(settings: PretrainingSettings) -> Places:
-    from sencap.data.seasons import open_places  # noqa: PLC0415  (readers of rasters are extras)
+    from sencap.places import open_places  # noqa: PLC0415  (readers of rasters are extras)
 
     places: Places = open_places(settings.data, kind=settings.kind)
     return places

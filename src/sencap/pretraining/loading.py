@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sencap.data.loading import EpochSampler
 from sencap.errors import DataError
 from sencap.pretraining.pairs import draw_views
 from sencap.pretraining.settings import PretrainingSettings
+from sencap.runs.sampler import EpochSampler
 
 Batch = tuple[Tensor, Tensor]  # views (B, V, n, 3, H, W) uint8, the query's first; numbers of the places (B,)
 HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
@@ -39,7 +39,7 @@ class DatedImages(Protocol):
 
 
 class Places(Protocol):
-    """What pre-training reads: `sencap.data.seasons` opens such, and any object of this shape will do."""
+    """What pre-training reads: `sencap.places` opens such, and any object of this shape will do."""
 
     def __len__(self) -> int: ...
 
@@ -51,7 +51,7 @@ class Places(Protocol):
 class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
     """Places as samples: the images of their views (V, n, 3, H, W), and the place's number.
 
-    A key is epoch × length + number (`sencap.data.loading.EpochSampler`), so that the dates drawn depend on
+    A key is epoch × length + number (`sencap.runs.sampler.EpochSampler`), so that the dates drawn depend on
     seed, epoch and number alone. For a place that cannot be read the next one that can steps in (batches keep
     their size, in every process); the log says so once, and ``unreadable`` counts them over all loading processes.
 

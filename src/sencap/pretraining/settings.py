@@ -163,7 +163,7 @@ class PretrainingSettings:
     """One pre-training run: everything that decides its result, and where it goes.
 
     Attributes:
-        data: Dated images of places: a folder or a packed file, as `sencap.data.seasons.open_places` takes it.
+        data: Dated images of places: a folder or a packed file, as `sencap.places.open_places` takes it.
         out: Folder for logs, the resume file, the watching figures and the backbone.
         kind: What `data` is; auto: recognised by its content.
         method: moco-6c: two dates of a place in one input (SEN's); moco-3c: one date; seco: seasonal contrast,

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from sencap.config import TrainingSettings
 from sencap.data.levir_cc import read_dataset
-from sencap.data.seasons import open_places
 from sencap.environment import device_type
 from sencap.errors import CheckpointError
 from sencap.models.variants import build
+from sencap.places import open_places
 from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
 from sencap.pretraining.settings import DATES, PretrainingSettings

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sencap.config import ModelSettings, TrainingSettings, as_dict
 from sencap.errors import CheckpointError, SettingsError
+from sencap.foreign import initialise_backbone
 from sencap.models.variants import build, resolved
-from sencap.models.weights import initialise_backbone
 from sencap.pretraining.settings import PretrainingSettings
 from sencap.reproduce.experiments import (
     DEFAULT,

@@ -14,7 +14,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sencap.data.levir_cc import CaptionedPair, read_dataset
-from sencap.data.seasons import open_places
 from sencap.environment import check_hardware, device_type, environment
 from sencap.errors import CheckpointError, DataError, SettingsError
 from sencap.evaluation.meteor import check_meteor
@@ -22,6 +21,7 @@ from sencap.figures.files import check_path
 from sencap.files import check_output_folder, check_outputs, write_whole
 from sencap.images import read_pair
 from sencap.json_files import read_json
+from sencap.places import open_places
 from sencap.predictor import Predictor, load
 from sencap.pretraining.fit import pretrain
 from sencap.reproduce.experiments import Experiment, experiment_named

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sencap.data.levir_cc import find_caption_files
 from sencap.errors import SettingsError
-from sencap.models.weights import CHANNELS
-from sencap.models.weights.read import HUB
+from sencap.foreign import CHANNELS
+from sencap.foreign.read import HUB
 
 DIGITS = 8
 

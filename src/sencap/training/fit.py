@@ -16,18 +16,18 @@ from lightning.pytorch.utilities import rank_zero_only
 from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
 from sencap.data.levir_cc import CaptionedPair, read_captions, read_dataset
-from sencap.data.loading import PairDataset, evaluation_loader, training_loader
 from sencap.data.vocabulary import Vocabulary
 from sencap.environment import environment
 from sencap.errors import DataError, SettingsError
+from sencap.foreign import initialise_backbone
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
-from sencap.models.weights import initialise_backbone
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
 from sencap.training.folder import BEST, LAST, check_folder, without_folders
+from sencap.training.loading import PairDataset, evaluation_loader, training_loader
 from sencap.training.task import CaptioningTask
 from sencap.training.words import tell_words
 

@@ -14,12 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sencap.config import OptimisationSettings
 from sencap.data.levir_cc import CaptionedPair
-from sencap.data.loading import Batch
 from sencap.data.vocabulary import Vocabulary
 from sencap.engines.torch import TorchEngine
 from sencap.evaluation.metrics import corpus_bleu4
 from sencap.models.captioner import Captioner
 from sencap.search import Markers, search
+from sencap.training.loading import Batch
 from sencap.training.schedule import PlateauDecay
 
 

@@ -180,7 +180,7 @@ def _pictures(
     picture: str | None, files: Sequence[Files], *, single: bool, inputs: Sequence[Path]
 ) -> list[Path | None]:
     """Where each pair's picture goes, checked before any work; None without pictures."""
-    from sencap.picture import FORMATS, check_ending
+    from sencap.figures.pair import FORMATS, check_ending
 
     if picture is None:
         return [None] * len(files)
@@ -203,8 +203,8 @@ def _pictures(
 
 def _draw(found: CaptionedFiles, path: Path, problems: list[str]) -> bool:
     """Write the picture of a captioned pair; whether it worked, and if not, why, in ``problems``."""
+    from sencap.figures.pair import LONGEST, draw_pair, save_picture
     from sencap.images import read_pair, shrink
-    from sencap.picture import LONGEST, draw_pair, save_picture
 
     try:
         pair = shrink(read_pair(found.before, found.after), LONGEST)

@@ -9,11 +9,11 @@ from sencap.errors import CheckpointError
 from sencap.files import check_output_folder
 
 if TYPE_CHECKING:
-    from sencap.models.convert import Converted
+    from sencap.foreign.convert import Converted
 
 
 def convert(source: str | Path, vocabulary: str | Path, out: str | Path) -> Path:
-    """Write the authors' checkpoint as a checkpoint folder; returns it. See `sencap.models.convert`."""
+    """Write the authors' checkpoint as a checkpoint folder; returns it. See `sencap.foreign.convert`."""
     _convert(source, vocabulary, out)
     return Path(out)
 
@@ -38,8 +38,8 @@ def _convert(source: str | Path, vocabulary: str | Path, out: str | Path) -> Con
         if not Path(path).is_file():
             raise CheckpointError(f"{path} is not a file")
     check_output_folder("out", out)
+    from sencap.foreign.convert import convert_official
     from sencap.models.checkpoint import load_checkpoint
-    from sencap.models.convert import convert_official
     from sencap.models.export import export_checkpoint
 
     converted = convert_official(source, vocabulary, out)

@@ -11,7 +11,7 @@ from sencap.errors import SettingsError
 from sencap.files import check_output_folder
 
 if TYPE_CHECKING:
-    from sencap.data.seasons import PlacesReport
+    from sencap.places import PlacesReport
 
 
 def command(
@@ -78,14 +78,14 @@ def pack(
     verify: bool = False,
     progress: bool = True,
 ) -> PlacesReport:
-    """Open a source and pack it. See `sencap.data.seasons.open_places` and `pack`; arguments as `command`'s.
+    """Open a source and pack it. See `sencap.places.open_places` and `pack`; arguments as `command`'s.
 
     Raises:
         DataError, SettingsError, MissingDependencyError: what cannot be used, and why.
     """
-    from sencap.data.seasons import Scaling, open_places, recognise
-    from sencap.data.seasons import pack as pack_places
-    from sencap.data.seasons import verify as verify_packed
+    from sencap.places import Scaling, open_places, recognise
+    from sencap.places import pack as pack_places
+    from sencap.places import verify as verify_packed
 
     check_numbers(size=size, stride=stride, black=black, white=white, workers=workers)
     check_output_folder("out", out)

@@ -15,8 +15,8 @@ def synth(
     workers: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Write synthetic pairs in LEVIR-CC's layout. See `sencap.data.synthetic.write_dataset`."""
-    from sencap.data.synthetic import write_dataset
+    """Write synthetic pairs in LEVIR-CC's layout. See `sencap.synthetic.write_dataset`."""
+    from sencap.synthetic import write_dataset
 
     return write_dataset(
         Path(out), pairs=pairs, seed=seed, val=val, test=test, workers=workers, progress=progress

@@ -1,0 +1,128 @@
+"""Weights that an extractor's backbone starts from: anybody's, recognised by what they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sencap.checkpoint_folder import COUNTER
+from sencap.errors import CheckpointError
+from sencap.foreign.read import Source, read
+from sencap.foreign.recognise import first_convolution, recognise
+from sencap.models.extractors import Extractor
+from sencap.models.misfit import misfit
+
+__all__ = ["initialise_backbone"]
+
+RGB = (3, 2, 1)  # B4, B3, B2 where the bands begin B1, B2, B3, B4
+SENTINEL_2 = {
+    13: "the 13 bands of Sentinel-2 L1C (s2c)",
+    12: "the 12 bands of Sentinel-2 L2A (s2a: as s2c without B10, which comes after RGB)",
+}
+CHANNELS = re.compile(r"\?rgb=(\d+),(\d+),(\d+)$")
+
+
+def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
+    """Load anybody's weights of the extractor's backbone, recognised by their content.
+
+    ``path`` is a safetensors file, a PyTorch file of tensors (state dict, MoCo or SeCo checkpoint, …), a folder
+    that sencap wrote, or ``timm:NAME`` for timm's own from its hub. ``?rgb=2,1,0`` at its end names the input
+    channels that are red, green and blue (counted from 0) where their number alone does not tell.
+
+    A first convolution of 3 channels enters a 6-channel backbone repeated over the two dates and halved, so that
+    a pair of equal images gives the features the 3-channel network gives. Of 13 and 12 channels (Sentinel-2)
+    those of RGB are taken. 6 channels are the RGB of two dates, the older first. What belongs to no backbone
+    (head, queue, optimiser) is left.
+
+    Returns:
+        One line that says what was recognised, adapted and left.
+
+    Raises:
+        CheckpointError: no such weights, a file that would run code, or one that does not fit the backbone.
+    """
+    given = CHANNELS.search(str(path))
+    source = read(str(path)[: given.start()] if given else str(path))
+    target = extractor.backbone.state_dict()
+    found = recognise(source, target)
+    first = first_convolution(target)
+    channels = found.tensors[first].shape[1]
+    _check_numbers(source, found.tensors)
+    loaded = {name: tensor.to(target[name].dtype) for name, tensor in found.tensors.items()}
+    rgb = tuple(int(number) for number in given.groups()) if given else None
+    loaded[first], adapted = _adapt(source, loaded[first], target[first].shape[1], rgb)
+    differences = misfit({name: target[name] for name in loaded}, loaded)
+    if differences:
+        raise CheckpointError(
+            f"extractor.init={source.name} does not fit the backbone: {differences}. "
+            "Is extractor.backbone the network these weights are of?"
+        )
+    extractor.backbone.load_state_dict({**target, **loaded})
+    meaning = _meaning(channels, given=rgb)
+    return (
+        f"{Path(source.name).name}: recognised as {found.kind}, {channels} input channels{meaning}; "
+        f"{len(loaded)} tensors matched {found.how}; adapted: {', '.join(adapted) or 'nothing'}; "
+        f"left: {', '.join(found.left) or 'nothing'}" + (f"; {source.remark}" if source.remark else "")
+    )
+
+
+def _check_numbers(source: Source, tensors: Mapping[str, Tensor]) -> None:
+    """Weights are finite floating-point numbers; only BatchNorm's counter is an integer."""
+    for name, tensor in tensors.items():
+        if name.endswith(COUNTER) and tensor.dtype == torch.int64:
+            continue
+        if not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"extractor.init={source.name}: {name} holds numbers of type {kind}; weights are floating-point "
+                "numbers. If they were quantised, take those from before"
+            )
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"extractor.init={source.name}: {name} holds numbers that are NaN or infinite; "
+                "take weights of an earlier epoch, or of another training"
+            )
+
+
+def _meaning(channels: int, *, given: tuple[int, ...] | None) -> str:
+    if given is not None:
+        return ""
+    if channels == 6:
+        return ", taken as the RGB of two dates, the older first"
+    return f", taken as {SENTINEL_2[channels]}" if channels in SENTINEL_2 else ""
+
+
+def _adapt(
+    source: Source, weight: Tensor, wanted: int, rgb: tuple[int, ...] | None
+) -> tuple[Tensor, list[str]]:
+    """The first convolution (C, channels, k, k) with ``wanted`` input channels, and what was done to it."""
+    done = []
+    channels = weight.shape[1]
+    if rgb is not None:
+        if max(rgb) >= channels:
+            raise CheckpointError(
+                f"extractor.init={source.name}?rgb={','.join(map(str, rgb))}: the file has {channels} input "
+                f"channels, 0 to {channels - 1}"
+            )
+        weight = weight[:, list(rgb)]
+        done.append(f"channels {', '.join(map(str, rgb))} taken as RGB")
+    elif channels in SENTINEL_2:
+        weight = weight[:, list(RGB)]
+        done.append(f"channels {', '.join(map(str, RGB))} (B4, B3, B2) taken as RGB")
+    if weight.shape[1] == 3 and wanted == 6:
+        weight = weight.repeat(1, 2, 1, 1) / 2
+        done.append("the first convolution repeated over the two dates and halved")
+    if weight.shape[1] == 6 and wanted == 3:
+        raise CheckpointError(
+            f"extractor.init={source.name} is of a network that sees two dates at once (6 input channels); "
+            "extractor.structure=single-cat takes it, the others see 3 channels"
+        )
+    if weight.shape[1] != wanted:
+        raise CheckpointError(
+            f"extractor.init={source.name} has {channels} input channels, and their number does not tell which "
+            f"are red, green and blue; name them, counted from 0: extractor.init={source.name}?rgb=2,1,0"
+        )
+    return weight, done

@@ -1,0 +1,184 @@
+"""What ``extractor.init`` names, read into tensors: a file, a folder of ours, or weights of timm's hub.
+
+Nothing in a file is run: see `sencap.foreign.inert`. What a file is, is told by its content; its name plays no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import timm
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sencap.checkpoint_folder import CONFIG, WEIGHTS, read_header
+from sencap.errors import CheckpointError, SettingsError
+from sencap.foreign.inert import StoredTensor, read_torch_file
+from sencap.json_files import read_json, shortened, shown
+from sencap.models.extractors import check_backbone
+
+HUB = "timm:"
+OURS = {"sencap-backbone-1": "a backbone pre-trained by sencap", "sencap-captioner-1": "a sencap captioner"}
+OFFICIAL = {"encoder_image", "encoder_feat", "decoder"}
+DEEPEST = 8  # dicts within dicts; a hostile file may hold one that holds itself
+# What training programs store beside the weights, and what does no more than hold values.
+HARMLESS = frozenset(
+    {
+        "_codecs.encode",
+        "argparse.Namespace",
+        "builtins.bytearray",
+        "builtins.complex",
+        "builtins.slice",
+        "collections.deque",
+        "lightning.fabric.utilities.data.AttributeDict",
+        "lightning_fabric.utilities.data.AttributeDict",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "numpy.dtype",
+        "numpy.ndarray",
+        "pathlib.Path",
+        "pathlib.PosixPath",
+        "pathlib.PurePosixPath",
+        "pathlib.WindowsPath",
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "torch.device",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Tensors by the dict that holds them ("" is the outermost) and their names there.
+
+    ``name`` is the source as it was given; ``others`` names what else the file holds; ``kind`` and ``remark`` are
+    what a folder of ours says of itself.
+    """
+
+    name: str
+    containers: Mapping[str, Mapping[str, Tensor | StoredTensor]]
+    others: tuple[str, ...] = ()
+    kind: str = ""
+    remark: str = ""
+
+
+def read(init: str) -> Source:
+    """The tensors that ``init`` names: a path, or ``timm:NAME``.
+
+    Raises:
+        CheckpointError: nothing there, nothing that holds tensors, a file that would run code, or no hub.
+    """
+    if init.startswith(HUB):
+        return _from_hub(init)
+    path = Path(init)
+    try:
+        return _read_folder(path) if path.is_dir() else _read_file(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"extractor.init={error}") from error
+
+
+def _read_file(path: Path) -> Source:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path} is neither a file nor a folder (weights of timm's hub are named {HUB}resnet50)"
+        )
+    try:
+        return Source(str(path), {"": load_file(path)})
+    except SafetensorError:
+        pass  # no safetensors file: perhaps PyTorch's
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from error
+    reading = read_torch_file(path)
+    if isinstance(reading.content, dict) and set(reading.content) >= OFFICIAL:
+        raise CheckpointError(
+            f"{path} holds whole modules ({', '.join(sorted(OFFICIAL))}), as the SEN authors' checkpoints do; "
+            f"`sencap convert {path} OUT --vocabulary WORDMAP.json` reads them without running them, and "
+            "extractor.init takes the folder OUT"
+        )
+    unsafe = sorted(reading.asked - HARMLESS)
+    if unsafe:
+        raise CheckpointError(
+            f"{path} is no file of tensors only: loaded as a pickle it would run {_first(unsafe)}. Nothing of it "
+            "was run. If you trust whoever made it, take the tensors out once, on a machine that may be lost: "
+            f"python -c \"import torch; m = torch.load('{path.name}', weights_only=False, map_location='cpu'); "
+            "s = m.state_dict() if hasattr(m, 'state_dict') else m.get('state_dict', m.get('model', m)); "
+            "torch.save({k: v for k, v in s.items() if torch.is_tensor(v)}, 'tensors.pth')\" "
+            "and give extractor.init that tensors.pth"
+        )
+    if not isinstance(reading.content, dict):
+        raise CheckpointError(f"{path} holds {type(reading.content).__name__}, not a dict of tensors")
+    containers = dict(_containers(reading.content))
+    if not containers:
+        raise CheckpointError(f"{path} holds no tensors; its keys: {_first(map(str, reading.content))}")
+    held = {name.partition(".")[0] for name in containers if name} | set(containers.get("", ()))
+    return Source(str(path), containers, tuple(str(key) for key in reading.content if str(key) not in held))
+
+
+def _containers(
+    table: Mapping[Any, Any], name: str = "", depth: int = 0
+) -> Iterator[tuple[str, dict[str, Tensor | StoredTensor]]]:
+    tensors = {str(key): value for key, value in table.items() if isinstance(value, Tensor | StoredTensor)}
+    if tensors:
+        yield name, tensors
+    for key, value in table.items():
+        if isinstance(value, dict) and depth < DEEPEST and isinstance(key, str | int):
+            yield from _containers(value, f"{name}.{key}" if name else str(key), depth + 1)
+
+
+def _read_folder(path: Path) -> Source:
+    try:
+        config = read_json(path / CONFIG)
+    except CheckpointError as error:
+        _refuse_folder(path, str(error))
+    form = config.get("format") if isinstance(config, dict) else None
+    if not isinstance(form, str) or form not in OURS:
+        _refuse_folder(path, f"its format is {shown(form)}")
+    kind = OURS[form]
+    read_header(path / WEIGHTS)  # refuses what is not sound, and types that no weights have
+    try:
+        tensors = load_file(path / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path / WEIGHTS} is not a safetensors file: {error}") from error
+    described = config["model"] if isinstance(config.get("model"), dict) else config
+    known = [shortened(str(config[key]), 60) for key in ("backbone", "method") if key in config]
+    remark = ""
+    if "mean" in described and "std" in described:
+        mean, std = shown(described["mean"]), shown(described["std"])
+        remark = f"it saw images normalised with mean {mean} and std {std}"
+    return Source(str(path), {"": tensors}, (), f"{kind} ({', '.join(known)})" if known else kind, remark)
+
+
+def _refuse_folder(path: Path, reason: str) -> NoReturn:
+    raise CheckpointError(
+        f"{path} is no folder of sencap's: it needs a {CONFIG} of format {' or '.join(OURS)} ({reason})"
+    )
+
+
+def _from_hub(init: str) -> Source:
+    name = init.removeprefix(HUB)
+    try:
+        check_backbone(name, setting="name")
+    except SettingsError as error:
+        raise CheckpointError(
+            f"extractor.init={shortened(init, 100)} names no model of timm {timm.__version__} ({error}); say for "
+            f"example {HUB}resnet50 or {HUB}resnet50.a1_in1k (timm.list_pretrained() lists them)"
+        ) from error
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except Exception as error:  # whatever the hub's client raises where there is no net
+        raise CheckpointError(
+            f"extractor.init={init}: timm's weights could not be fetched ({shortened(str(error), 200)}). "
+            f"Without a way to the hub, fetch them elsewhere (timm.create_model({name!r}, pretrained=True), "
+            "torch.save its state_dict()) and give that file"
+        ) from error
+    return Source(init, {"": model.state_dict()}, (), f"timm's own pretrained weights of {name}")
+
+
+def _first(words: Any, most: int = 5) -> str:
+    words = [shortened(word, 60) for word in words]
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

@@ -1,0 +1,226 @@
+"""Writes the packed form of any source of places: resumable after a kill, checked by hashes, never half a file.
+
+A part is written as a draft, flushed to the disk and renamed; then its list, likewise; the index comes last. So
+whatever bears its final name is whole, and the same command goes on after the last part with a list.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sencap import __version__
+from sencap.bounds import check_numbers
+from sencap.data.resumable import claim
+from sencap.errors import DataError, OutputError
+from sencap.files import whole_file
+from sencap.images import resize
+from sencap.json_files import read_json
+from sencap.places.contract import Places, PlacesReport
+from sencap.places.packed import FORMAT, INDEX, LARGEST_INDEX, NOTE, file_hash, index_hash, read_index
+from sencap.processes import map_in_order
+
+PLACES_PER_FILE = 512
+_KEYS = {"file", "names", "dates", "missing", "left_out", "images", "bytes", "sha256"}  # of a part's list
+
+
+@dataclass
+class _Read:
+    """One place as a worker read it; without images it is left out, for the reason given."""
+
+    name: str
+    dates: list[str] = field(default_factory=list)
+    images: NDArray[np.uint8] | None = None
+    missing: list[str] = field(default_factory=list)
+    reason: str = ""
+
+
+def pack(
+    places: Places,
+    out: str | Path,
+    *,
+    size: int = 264,
+    workers: int = 1,
+    places_per_file: int = PLACES_PER_FILE,
+    progress: bool = False,
+) -> PlacesReport:
+    """Write places as a packed folder, which `PackedPlaces` reads; returns what was used and what was left out.
+
+    Images that are not ``size`` × ``size`` pixels are cut to their central square and resized, bilinearly with
+    antialiasing. ``workers`` processes read (0: one per core, 1: this one); the bytes do not depend on it. A run
+    that was stopped or killed goes on when it is given again; at most ``places_per_file`` places are read twice.
+
+    Raises:
+        DataError: ``out`` holds something else or a pack of another source or other settings, or no place can be
+            read.
+        OutputError: the disk is too small, or ``out`` cannot be written.
+        SettingsError: a number out of its bounds, or a folder that is a file.
+    """
+    out = Path(out)
+    check_numbers(size=size, workers=workers, places_per_file=places_per_file)
+    source = {
+        "kind": places.kind,
+        **places.settings(),
+        "places": len(places),
+        "fingerprint": places.fingerprint(),
+    }
+    note = {
+        "format": FORMAT,
+        "sencap": __version__,
+        "size": size,
+        "places_per_file": places_per_file,
+        "source": source,
+    }
+    claim(out, NOTE, note)
+    if (out / INDEX).is_file():
+        return _report(read_index(out))
+    starts = range(0, len(places), places_per_file)
+    done = [number for number in range(len(starts)) if _is_done(out, number)]
+    todo = [number for number in range(len(starts)) if number not in set(done)]
+    _check_space(out, places, size, len(todo) / max(len(starts), 1))
+    first = min(len(done) * places_per_file, len(places))
+    wanted = [i for n in todo for i in range(starts[n], min(starts[n] + places_per_file, len(places)))]
+    bar = tqdm(total=len(places), initial=first, desc="packing", unit="place", disable=not progress)
+    read = partial(_read, places, size=size)
+    with bar, closing(map_in_order(read, wanted, workers=workers)) as reads:
+        for number in todo:
+            count = min(places_per_file, len(places) - starts[number])
+            _write_part(out, number, reads, count=count, size=size, bar=bar)
+    return _finish(out, note, len(starts), places)
+
+
+def _check_space(out: Path, places: Places, size: int, share: float) -> None:
+    needed = int(places.report.images * 3 * size * size * share)
+    free = shutil.disk_usage(out).free
+    if needed > free:
+        raise OutputError(
+            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make room, or give a "
+            "smaller size"
+        )
+
+
+def _part(out: Path, number: int) -> tuple[Path, Path]:
+    return out / f"images-{number:05d}.npy", out / f"images-{number:05d}.json"
+
+
+def _is_done(out: Path, number: int) -> bool:
+    """Whether a part and its list are there, the part with as many bytes as the list says."""
+    images, listing = _part(out, number)
+    part = _read_listing(listing)
+    if part is None:
+        return False
+    return not part["images"] or (images.is_file() and images.stat().st_size == part["bytes"])
+
+
+def _write_part(
+    out: Path, number: int, reads: Iterator[_Read], *, count: int, size: int, bar: tqdm[Any]
+) -> None:
+    """Write the next ``count`` places as one file, then its list."""
+    path, listing = _part(out, number)
+    part: dict[str, Any] = {"file": path.name, "names": [], "dates": [], "missing": {}, "left_out": {}}
+    images = 0
+    with whole_file(path) as draft:
+        with draft.open("wb") as file:
+            begin = _write_header(file, (0, 3, size, size))
+            for _ in range(count):
+                one = next(reads)
+                bar.update()
+                if one.images is None:
+                    part["left_out"][one.name] = one.reason
+                    continue
+                file.write(np.ascontiguousarray(one.images).data)
+                images += len(one.images)
+                part["names"].append(one.name)
+                part["dates"].append(one.dates)
+                if one.missing:
+                    part["missing"][one.name] = one.missing
+            file.seek(0)
+            if _write_header(file, (images, 3, size, size)) != begin:
+                raise DataError(f"{path}: its header grew; give fewer places per file")
+            file.flush()
+            os.fsync(file.fileno())
+        part |= {"images": images, "bytes": draft.stat().st_size, "sha256": file_hash(draft)}
+    if not images:
+        path.unlink()
+    _write_json(listing, part)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+    """A numpy header, padded to the same length for any number of images; returns where the pixels begin."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
+
+
+def _finish(out: Path, note: dict[str, Any], parts: int, places: Places) -> PlacesReport:
+    """Write the index from the parts' lists, then remove the lists."""
+    listings = [_part(out, number)[1] for number in range(parts)]
+    found = [read_json(listing, most_megabytes=LARGEST_INDEX, error=DataError) for listing in listings]
+    index: dict[str, Any] = {**note}
+    index["places"] = sum(len(part["names"]) for part in found)
+    index["images"] = sum(part["images"] for part in found)
+    index["missing"], index["left_out"] = {}, dict(places.report.left_out)
+    for part in found:
+        index["missing"] |= part.pop("missing")
+        index["left_out"] |= part.pop("left_out")
+    index["files"] = [part for part in found if part["images"]]
+    report = _report(index)
+    if not index["places"]:
+        raise DataError(f"no place can be packed. {report}")
+    index["sha256"] = index_hash(index)
+    _write_json(out / INDEX, index)
+    for listing in listings:
+        listing.unlink(missing_ok=True)
+    return report
+
+
+def _report(index: dict[str, Any]) -> PlacesReport:
+    return PlacesReport(index["places"], index["images"], index["missing"], index["left_out"])
+
+
+def _read(places: Places, index: int, size: int) -> _Read:
+    name = places.name(index)
+    try:
+        place = places.read(index)
+    except DataError as error:
+        return _Read(name, reason=str(error))
+    missing = places.report.missing.get(name, [])
+    return _Read(name, [date.isoformat() for date in place.dates], _fitted(place.images, size), missing)
+
+
+def _fitted(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Images at ``size`` × ``size`` pixels: their central square, resized."""
+    height, width = images.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(images[..., top : top + side, left : left + side], size)
+
+
+def _read_listing(path: Path) -> dict[str, Any] | None:
+    """The list of a part; None if it is not there or damaged, so that the part is read again."""
+    try:
+        found = read_json(path, most_megabytes=LARGEST_INDEX, error=DataError)
+    except DataError:
+        return None
+    whole = isinstance(found, dict) and set(found) >= _KEYS
+    return found if whole else None
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all, and on the disk when this returns."""
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+        json.dump(content, file)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,263 @@
+"""Hard-edged things, drawn at twice the resolution: roads, driveways, roofs, cars, pools, parking lots."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from sencap.synthetic.geometry import Points, inside_frame, rectangle, strip, tangents, to_world
+from sencap.synthetic.look import Look
+from sencap.synthetic.world import (
+    CANVAS,
+    PAD,
+    Block,
+    Colour,
+    House,
+    Parking,
+    Patch,
+    Road,
+    Scene,
+    Wing,
+    draw_polygon,
+)
+
+SCALE = 2
+PITCH = math.radians(30)
+CAR_COLOURS: tuple[Colour, ...] = (
+    (236, 236, 234), (222, 222, 222), (40, 42, 46), (64, 66, 72), (150, 152, 156),
+    (150, 40, 36), (52, 72, 118), (190, 180, 160),
+)  # fmt: skip
+
+
+class Canvas:
+    """An RGBA drawing of one date at twice the resolution, and the heights of what stands on the ground."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        side = CANVAS * SCALE
+        self.image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+        self.pen = ImageDraw.Draw(self.image)
+        self.heights = Image.new("L", (CANVAS, CANVAS))
+        self.height_pen = ImageDraw.Draw(self.heights)
+
+    def polygon(self, points: Points, colour: tuple[float, ...] | NDArray[np.float64]) -> None:
+        """Fill a polygon of frame coordinates with a colour on a 0..255 scale."""
+        red, green, blue = (min(max(int(value), 0), 255) for value in colour)
+        flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
+        self.pen.polygon(flat, fill=(red, green, blue, 255))
+
+    def line(self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float) -> None:
+        """Draw a polyline of a width in pixels."""
+        red, green, blue = (min(max(int(value), 0), 255) for value in colour)
+        flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
+        self.pen.line(flat, fill=(red, green, blue, 255), width=max(round(width * SCALE), 1))
+
+    def band(self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float) -> None:
+        """Draw a road's surface along a polyline."""
+        outline = strip(points, width)
+        if len(outline):
+            self.polygon(outline, colour)
+
+    def disc(self, centre: Points, radius: float, colour: tuple[float, ...] | NDArray[np.float64]) -> None:
+        """Fill a circle."""
+        red, green, blue = (min(max(int(value), 0), 255) for value in colour)
+        x, y = ((float(value) + PAD) * SCALE for value in centre)
+        reach = radius * SCALE
+        self.pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(red, green, blue, 255))
+
+    def raise_to(self, points: Points, height: float) -> None:
+        """Give a polygon a height above ground in pixels."""
+        draw_polygon(self.height_pen, points, int(min(height, 40) * 6))
+
+    def layers(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """The drawing at image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights (h, w)."""
+        drawn = np.asarray(self.image.reduce(SCALE), np.float32)
+        heights = np.asarray(self.heights, np.float32) / np.float32(6.0)
+        return drawn[..., :3], drawn[..., 3:] / np.float32(255.0), heights
+
+
+def road_colour(road: Road, look: Look) -> NDArray[np.float64]:
+    """The colour of a road's surface at a date."""
+    if road.surface == "dirt":
+        return np.array([206.0, 188.0, 156.0])
+    base = np.array([132.0, 130.0, 128.0]) if road.surface == "asphalt" else np.array([178.0, 172.0, 162.0])
+    return base * look.asphalt
+
+
+def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
+    """All roads of a date: kerbs first, so that crossings stay open, then surfaces, then markings."""
+    standing = [road for road in scene.roads if road.dates[date]]
+    for road in standing:
+        if road.surface != "dirt" and not road.is_path:
+            canvas.band(road.points, (198, 192, 180), road.width + 2)
+            if road.bulb:
+                canvas.disc(road.points[-1], road.bulb + 1, (198, 192, 180))
+    for road in standing:
+        colour = road_colour(road, canvas.look)
+        canvas.band(road.points, colour, road.width)
+        if road.bulb:
+            canvas.disc(road.points[-1], road.bulb, colour)
+    for road in standing:
+        if road.marked and not road.is_path and road.surface == "asphalt":
+            for start in range(0, len(road.points) - 2, 3):
+                canvas.line(road.points[start : start + 2], (206, 200, 170), 0.7)
+
+
+def draw_house_ground(canvas: Canvas, house: House) -> None:
+    """A house's driveway and fence."""
+    if house.drive is not None:
+        canvas.polygon(house.drive, (206, 200, 188))
+    if house.fenced and house.plot is not None and len(house.plot) == 4:
+        for first, second in ((0, 1), (1, 2), (3, 0)):
+            canvas.line(house.plot[[first, second]], (112, 96, 76), 0.8)
+
+
+def _face(canvas: Canvas, points: Points, normal: Points, colour: NDArray[np.float64]) -> None:
+    """One roof face; `normal` is its downhill direction in the plane (zero for a flat roof)."""
+    look = canvas.look
+    toward = float(normal @ np.array(look.sun))
+    lit = math.cos(PITCH) * look.slope + math.sin(PITCH) * toward if normal.any() else look.slope
+    light = 0.5 + 0.62 * max(lit, 0.0) / max(look.slope, 0.1)
+    canvas.polygon(points, colour * min(light, 1.5))
+
+
+def _roof(canvas: Canvas, house: House, wing: Wing) -> None:
+    """A gable or hip roof over one wing, lit by the sun, on walls seen a little from the side."""
+    angle = house.angle if wing.along_x else house.angle + math.pi / 2
+    length, breadth = (wing.width, wing.depth) if wing.along_x else (wing.depth, wing.width)
+    middle = to_world(np.array([[wing.x, wing.y]]), house.centre, house.angle)[0]
+    eave = house.height * 0.55
+    ridge = house.height * (0.8 + 0.2 * min(breadth / 26.0, 1.2))
+    lean = np.array(canvas.look.lean)
+    base = rectangle(middle, angle, length - 1.5, breadth - 1.5)
+    top = rectangle(middle, angle, length, breadth) + lean * eave
+    for first in range(4):
+        second = (first + 1) % 4
+        wall = np.stack([base[first], base[second], top[second], top[first]])
+        canvas.polygon(wall, (168, 154, 136))
+    inset = min(breadth / 2, length * 0.48) if wing.hip else 0.0
+    ends = (
+        to_world(np.array([[inset - length / 2, 0.0], [length / 2 - inset, 0.0]]), middle, angle)
+        + lean * ridge
+    )
+    along = np.array([math.cos(angle), math.sin(angle)])
+    across = np.array([-along[1], along[0]])
+    colour = np.array(house.roof, float)
+    _face(canvas, np.stack([top[0], top[1], ends[1], ends[0]]), -across, colour)
+    _face(canvas, np.stack([top[3], top[2], ends[1], ends[0]]), across, colour)
+    if wing.hip:
+        _face(canvas, np.stack([top[0], top[3], ends[0]]), -along, colour)
+        _face(canvas, np.stack([top[1], top[2], ends[1]]), along, colour)
+    canvas.line(ends, colour * 1.18, 0.6)
+    canvas.raise_to(rectangle(middle, angle, length, breadth), eave)
+    canvas.raise_to(rectangle(middle, angle, length - inset, breadth * 0.5), (eave + 2 * ridge) / 3)
+
+
+def draw_house(canvas: Canvas, house: House) -> None:
+    """All roofs of a house."""
+    for wing in house.wings:
+        _roof(canvas, house, wing)
+
+
+def draw_block(canvas: Canvas, block: Block) -> None:
+    """A large flat roof with a parapet and ventilation units."""
+    lean = np.array(canvas.look.lean) * block.height
+    base = block.outline
+    top = base + lean
+    for first in range(4):
+        second = (first + 1) % 4
+        canvas.polygon(np.stack([base[first], base[second], top[second], top[first]]), (150, 140, 128))
+    colour = np.array(block.roof, float)
+    canvas.polygon(top, colour * 1.08)
+    inner = rectangle(block.centre, block.angle, block.width - 3, block.depth - 3) + lean
+    canvas.polygon(inner, colour * 0.96)
+    rng = np.random.default_rng((block.units, int(block.width * 10)))
+    for _ in range(block.units):
+        local = rng.uniform(-0.42, 0.42, (1, 2)) * np.array([block.width, block.depth])
+        spot = to_world(local, block.centre, block.angle)[0] + lean
+        size = rng.uniform(2, 5)
+        away = np.array(canvas.look.sun) * -1.4
+        canvas.polygon(rectangle(spot + away, block.angle, size, size), colour * 0.55)
+        canvas.polygon(rectangle(spot, block.angle, size, size), colour * 0.8 + 30)
+    canvas.raise_to(block.outline, block.height)
+
+
+def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> None:
+    """A paved lot with rows of bays; which bays hold a car differs by date."""
+    tone = parking.tone * (0.5 + 0.5 * canvas.look.asphalt)
+    canvas.polygon(
+        rectangle(parking.centre, parking.angle, parking.width + 1.5, parking.depth + 1.5), (190, 184, 172)
+    )
+    canvas.polygon(parking.outline, (tone, tone * 0.99, tone * 0.97))
+    row = -parking.depth / 2 + 6.5
+    while row < parking.depth / 2 - 4:
+        for column in np.arange(-parking.width / 2 + 4, parking.width / 2 - 4, 5.4):
+            corner = np.array([[column - 2.7, row - 4.8], [column - 2.7, row + 4.8]])
+            canvas.line(to_world(corner, parking.centre, parking.angle), (214, 212, 206), 0.5)
+            if rng.random() < parking.filled:
+                spot = to_world(np.array([[column, row]]), parking.centre, parking.angle)[0]
+                draw_car(canvas, spot, parking.angle + math.pi / 2, rng)
+        row += 26.0 if row > 0 else 24.0
+
+
+def draw_car(canvas: Canvas, spot: Points, angle: float, rng: np.random.Generator) -> None:
+    """A car, 4.5 m by 2 m, with dark windows and a small shadow."""
+    colour = np.array(CAR_COLOURS[rng.integers(len(CAR_COLOURS))], float)
+    away = np.array(canvas.look.sun) * -1.2
+    canvas.polygon(rectangle(spot + away, angle, 9.0, 4.2), (58, 58, 60))
+    canvas.polygon(rectangle(spot, angle, 9.0, 4.0), colour)
+    canvas.polygon(rectangle(spot, angle, 5.0, 3.2), colour * 0.5)
+    canvas.polygon(rectangle(spot, angle, 3.0, 3.2), colour * 0.95)
+
+
+def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
+    """Cars on roads and driveways, new places at every date."""
+    seed = canvas.look.car_seed
+    for number, road in enumerate(scene.roads):
+        if not road.dates[date] or road.is_path or road.surface == "dirt":
+            continue
+        rng = np.random.default_rng((seed, 0, number))
+        ways = tangents(road.points)
+        for index in np.flatnonzero(inside_frame(road.points)):
+            if rng.random() < 0.022:
+                way = ways[index]
+                normal = np.array([-way[1], way[0]]) * float(rng.choice([-1.0, 1.0]))
+                spot = road.points[index] + normal * road.width * 0.27
+                draw_car(canvas, spot, math.atan2(way[1], way[0]), rng)
+    for number, house in enumerate(scene.houses):
+        rng = np.random.default_rng((seed, 1, number))
+        if house.dates[date] and house.drive is not None and rng.random() < 0.4:
+            draw_car(canvas, house.drive.mean(axis=0), house.angle + math.pi / 2, rng)
+
+
+def draw_pool(canvas: Canvas, patch: Patch) -> None:
+    """A pool with its paved border."""
+    middle = patch.outline.mean(axis=0)
+    canvas.polygon(middle + (patch.outline - middle) * 1.35, (208, 200, 186))
+    canvas.polygon(patch.outline, (72 + 30 * patch.tone, 176, 192))
+    canvas.polygon(middle + (patch.outline - middle) * 0.6, (58 + 30 * patch.tone, 164, 190))
+
+
+def draw_everything(scene: Scene, date: int, look: Look) -> Canvas:
+    """Draw every built thing that stands at a date."""
+    canvas = Canvas(look)
+    houses = [house for house in scene.houses if house.dates[date]]
+    for number, parking in enumerate(scene.parkings):
+        if parking.dates[date]:
+            draw_parking(canvas, parking, np.random.default_rng((look.car_seed, 2, number)))
+    for house in houses:
+        draw_house_ground(canvas, house)
+    draw_roads(canvas, scene, date)
+    for patch in scene.patches:
+        if patch.dates[date] and patch.kind == "pool":
+            draw_pool(canvas, patch)
+    draw_road_cars(canvas, scene, date)
+    for block in scene.blocks:
+        if block.dates[date]:
+            draw_block(canvas, block)
+    for house in houses:
+        draw_house(canvas, house)
+    return canvas

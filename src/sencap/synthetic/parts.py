@@ -1,0 +1,102 @@
+"""What the kinds of change are put together from: roads, standing houses, a backdrop, places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from sencap.synthetic.geometry import FRAME, Points, blob, distance, rectangle
+from sencap.synthetic.houses import HouseStyle, house_style, make_house
+from sencap.synthetic.layout import Occupancy, houses_along, make_roads
+from sencap.synthetic.world import (
+    BOTH,
+    Colour,
+    Dates,
+    Patch,
+    Scene,
+    Shape,
+)
+
+SOILS: tuple[Colour, ...] = (
+    (190, 156, 122), (206, 192, 164), (150, 122, 94), (176, 160, 136), (198, 172, 138),
+    (164, 134, 104), (142, 128, 108),
+)  # fmt: skip
+SHAPES: tuple[Shape, ...] = ("straight", "curved", "winding", "t-shaped", "crossroad", "parallel", "dead end")
+Compose = Callable[[np.random.Generator, Scene], None]
+
+
+class Unplaced(Exception):  # noqa: N818 (a signal to draw again, no error of the user's)
+    """The elements of a change found no room; the caller draws another scene."""
+
+
+def pick_shape(rng: np.random.Generator, *, estate: bool = False) -> Shape:
+    """A road shape; estates are seldom a dead end."""
+    weights = (0.2, 0.17, 0.1, 0.15, 0.13, 0.2, 0.05) if estate else (0.34, 0.2, 0.12, 0.12, 0.08, 0.04, 0.1)
+    return SHAPES[int(rng.choice(len(SHAPES), p=weights))]
+
+
+def add_roads(rng: np.random.Generator, scene: Scene, shape: Shape, dates: Dates) -> list[int]:
+    """Add the roads of a shape to a scene; returns their indexes."""
+    first = len(scene.roads)
+    scene.roads += make_roads(rng, shape, dates)
+    scene.shape = shape
+    return list(range(first, len(scene.roads)))
+
+
+def add_standing_houses(
+    rng: np.random.Generator, scene: Scene, style: HouseStyle, *, chance: float = 0.6, keep: float = 0.5
+) -> None:
+    """Perhaps some houses that stand at both dates along the scene's roads."""
+    if rng.random() < chance:
+        for index in range(len(scene.roads)):
+            houses_along(rng, scene, index, style, keep=keep, margin=-15.0, dates=BOTH)
+
+
+def add_backdrop(rng: np.random.Generator, scene: Scene) -> None:
+    """Perhaps a field or a pond somewhere, at both dates."""
+    draw = rng.random()
+    centre = rng.uniform(-10, 266, 2)
+    if draw < 0.12:
+        outline = rectangle(
+            centre, float(rng.uniform(0, 3)), float(rng.uniform(90, 220)), float(rng.uniform(90, 220))
+        )
+        scene.patches.append(Patch("field", outline, BOTH, float(rng.random()), float(rng.uniform(0, 3))))
+    elif draw < 0.2:
+        outline = blob(rng, centre, float(rng.uniform(18, 46)), float(rng.uniform(1, 2)))
+        if not (Occupancy(scene).touches(outline)):
+            scene.patches.append(Patch("lake", outline, BOTH, float(rng.random())))
+    if rng.random() < 0.12:
+        path = make_roads(rng, "winding", BOTH, surface="dirt", width=float(rng.uniform(3, 6)))
+        watery = any(patch.kind == "lake" for patch in scene.patches)
+        if not scene.houses and not scene.large and not watery:
+            scene.roads += path
+
+
+def need(placed: int, least: int = 1) -> None:
+    """Give up on this draw unless enough was placed."""
+    if placed < least:
+        raise Unplaced
+
+
+def spot(rng: np.random.Generator, *, margin: float = 26.0) -> Points:
+    """A place in the frame; corners and edges as often as the middle."""
+    return np.asarray(rng.uniform(margin, FRAME - margin, 2), np.float64)
+
+
+def add_lonely_house(rng: np.random.Generator, scene: Scene, dates: Dates, *, away: float = 34.0) -> None:
+    """A house on its own, in the woods or the open, off the roads."""
+    style = house_style(rng, rural=True)
+    occupancy = Occupancy(scene)
+    for _ in range(12):
+        turn = float(rng.uniform(0, 2 * math.pi))
+        facing = np.array([math.cos(turn), math.sin(turn)])
+        to_road = float(rng.uniform(10, 26)) if rng.random() < 0.4 else 0.0
+        house = make_house(rng, replace(style, plot="none"), spot(rng), facing, dates, to_road=to_road)
+        roads = np.concatenate([road.points for road in scene.roads]) if scene.roads else np.zeros((0, 2))
+        if occupancy.is_free(house.outline, gap=6) and distance(house.centre, roads) > away:
+            scene.houses.append(house)
+            return
+    raise Unplaced

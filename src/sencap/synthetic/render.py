@@ -1,0 +1,229 @@
+"""From a scene to two images: ground, built things, crowns, shadows, then the sensor."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from sencap.synthetic import noise
+from sencap.synthetic.canopy import canopies, cast_shadow
+from sencap.synthetic.draw import draw_everything
+from sencap.synthetic.geometry import FRAME, strip, winding
+from sencap.synthetic.look import DECIDUOUS, DRY, EVERGREEN, GRASS, Look, develop
+from sencap.synthetic.world import CANVAS, Patch, Scene, draw_polygon, draw_road
+
+Layer = NDArray[np.float32]
+LAWN_GREEN = np.array([98, 116, 66], np.float32)
+
+
+def _soft(mask: Image.Image, radius: float) -> Layer:
+    """A drawn mask as a cover (CANVAS, CANVAS, 1) in 0..1 with soft edges."""
+    smooth = mask.filter(ImageFilter.BoxBlur(radius)) if radius else mask
+    return np.asarray(smooth, np.float32)[..., None] / np.float32(255.0)
+
+
+def _mix(ground: Layer, cover: Layer, colour: Layer) -> Layer:
+    """Lay a colour over the ground, in place."""
+    ground += cover * (colour - ground)
+    return ground
+
+
+def _lay(ground: Layer, mask: Image.Image, radius: float, colour: Layer) -> Layer:
+    """Lay a colour (h, w, 3) over the ground where a mask is drawn, with soft edges, in place."""
+    box = mask.getbbox()
+    if box is None:
+        return ground
+    edge = int(radius) + 2
+    left, top = max(box[0] - edge, 0), max(box[1] - edge, 0)
+    right, bottom = min(box[2] + edge, CANVAS), min(box[3] + edge, CANVAS)
+    cover = _soft(mask.crop((left, top, right, bottom)), radius)
+    _mix(ground[top:bottom, left:right], cover, colour[top:bottom, left:right])
+    return ground
+
+
+def _trails(rng: np.random.Generator) -> Image.Image:
+    """Faint tracks over the open ground, as a mask."""
+    mask = Image.new("L", (CANVAS, CANVAS))
+    pen = ImageDraw.Draw(mask)
+    for _ in range(int(rng.choice(4, p=(0.4, 0.25, 0.2, 0.15)))):
+        centre, angle = rng.uniform(0, FRAME, 2), float(rng.uniform(0, 2 * np.pi))
+        line = winding(
+            centre, angle, float(rng.uniform(4, 22)), float(rng.uniform(90, 240)), float(rng.uniform(0, 6))
+        )
+        depth = int(rng.integers(40, 150))
+        if rng.random() < 0.4:  # the two wheels of a car
+            for wheel in (-1.6, 1.6):
+                draw_polygon(pen, strip(line + wheel, 1.2), depth)
+        else:
+            draw_polygon(pen, strip(line, float(rng.uniform(1.2, 3.5))), depth)
+    return mask
+
+
+@lru_cache(maxsize=2)
+def ground_textures(seed: int) -> GroundTextures:
+    """The textures of a world, kept for its other date."""
+    return GroundTextures(seed)
+
+
+class GroundTextures:
+    """The textures of one world, the same at both dates."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.fine = noise.crop(rng, "fine", CANVAS)[..., None]
+        self.grain = noise.crop(rng, "grain", CANVAS)[..., None]
+        self.blotch = noise.crop(rng, "blotch", CANVAS)[..., None]
+        self.coarse = noise.crop(rng, "coarse", CANVAS)[..., None]
+        self.roughness = float(rng.uniform(0.6, 1.5))
+        self.floor = float(rng.uniform(0.3, 0.8))
+        self.trails = _trails(rng)
+
+
+def _field(ground: Layer, patch: Patch, textures: GroundTextures, green: Layer, dry: Layer) -> Layer:
+    """A ploughed or mown field: stripes along its direction."""
+    mask = Image.new("L", (CANVAS, CANVAS))
+    draw_polygon(ImageDraw.Draw(mask), patch.outline, 255)
+    rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
+    across = columns * np.float32(np.cos(patch.angle)) + rows * np.float32(np.sin(patch.angle))
+    stripes = np.sin(across * (0.35 + 0.5 * patch.tone))[..., None] + textures.grain * 0.6
+    colour = (dry * patch.tone + green * (1 - patch.tone)) * (1 + 0.045 * stripes + 0.06 * textures.blotch)
+    return _lay(ground, mask, 1.0, colour)
+
+
+def _plots(ground: Layer, scene: Scene, date: int, look: Look, textures: GroundTextures) -> Layer:
+    """Lawns and trodden soil around houses, verges of roads, yards of large buildings."""
+    lawn, bare = (Image.new("L", (CANVAS, CANVAS)) for _ in range(2))
+    lawn_pen, bare_pen = ImageDraw.Draw(lawn), ImageDraw.Draw(bare)
+    for road in scene.roads:
+        if road.dates[date] and not road.is_path:
+            draw_road(bare_pen, road, 140, grow=3.5)
+    for large in scene.large:
+        if large.dates[date]:
+            middle = large.outline.mean(axis=0)
+            draw_polygon(bare_pen, middle + (large.outline - middle) * 1.14, 210)
+    for house in scene.houses:
+        if not house.dates[date]:
+            continue
+        if house.plot is None:
+            middle = house.centre
+            draw_polygon(bare_pen, middle + (house.outline - middle) * 1.45, 120)
+        elif house.plot_style == "lawn":
+            draw_polygon(lawn_pen, house.plot, 235)
+        else:
+            draw_polygon(bare_pen, house.plot, 225)
+    soil = np.array(scene.soil, np.float32) * (1.06 + 0.07 * textures.grain + 0.05 * textures.blotch)
+    ground = _lay(ground, bare, 2.0, soil)
+    if lawn.getbbox() is None:
+        return ground
+    dry = np.array(DRY[look.season], np.float32)
+    share = np.clip(
+        0.35 * look.dryness + 0.15 * textures.blotch + (0.3 if look.season == "winter" else 0.0), 0, 1
+    )
+    grass = (LAWN_GREEN + share * (dry - LAWN_GREEN)) * (1 + 0.05 * textures.fine)
+    return _lay(ground, lawn, 0.7, grass)
+
+
+def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> Layer:
+    """Lakes and ponds with a shore, bunkers of sand, cleared ground."""
+    for patch in scene.patches:
+        if not patch.dates[date] or patch.kind in ("pool", "field"):
+            continue
+        mask = Image.new("L", (CANVAS, CANVAS))
+        pen = ImageDraw.Draw(mask)
+        if patch.kind == "clearing":
+            draw_polygon(pen, patch.outline, 225)
+            soil = np.array(scene.soil, np.float32) * (1.08 + 0.1 * textures.grain + 0.06 * textures.fine)
+            ground = _lay(ground, mask, 2.5, soil)
+            continue
+        middle = patch.outline.mean(axis=0)
+        draw_polygon(pen, middle + (patch.outline - middle) * 1.1, 200)
+        shore = np.array(scene.soil, np.float32) * (0.92 + 0.06 * textures.grain)
+        ground = _lay(ground, mask, 2.0, shore)
+        mask = Image.new("L", (CANVAS, CANVAS))
+        draw_polygon(ImageDraw.Draw(mask), patch.outline, 255)
+        clear = np.array([62, 78, 74], np.float32)
+        muddy = np.array([128, 112, 84], np.float32)
+        colour = (clear + np.float32(patch.tone) * (muddy - clear)) * (1 + 0.025 * textures.coarse)
+        ground = _lay(ground, mask, 1.0, colour)
+    return ground
+
+
+def _ground(scene: Scene, date: int, look: Look, textures: GroundTextures, woods: Layer) -> Layer:
+    """Open ground: soil and grass in patches, with the litter of the woods' floor: (CANVAS, CANVAS, 3)."""
+    green = np.array(GRASS[look.season], np.float32)
+    dry = np.array(DRY[look.season], np.float32)
+    soil = np.array(scene.soil, np.float32)
+    grass = green + look.dryness * (dry - green)
+    share = (
+        0.5
+        + (scene.grass - 0.5) * 1.6
+        + 0.22 * textures.coarse
+        + 0.16 * textures.blotch
+        + 0.1 * textures.grain
+    )
+    share = np.clip(share, 0, 1)
+    ground = soil + share * (grass - soil)
+    rough = textures.roughness
+    ground = ground * (
+        1
+        + rough
+        * (0.06 * textures.fine + 0.05 * textures.grain + 0.06 * textures.blotch + 0.03 * textures.coarse)
+    )
+    for patch in scene.patches:
+        if patch.kind == "field" and patch.dates[date]:
+            ground = _field(ground, patch, textures, green, dry)
+    ground = _lay(ground, textures.trails, 0.8, soil * (1.12 + 0.05 * textures.grain))
+    litter = np.array([116, 100, 80], np.float32) * (1 + 0.12 * textures.fine)
+    ground = _mix(ground, np.float32(textures.floor) * woods, litter)
+    ground = _plots(ground, scene, date, look, textures)
+    return _water(ground, scene, date, textures)
+
+
+def _crowns(
+    height: Layer, species: NDArray[np.uint8], look: Look, textures: GroundTextures
+) -> tuple[Layer, Layer]:
+    """Colour (CANVAS, CANVAS, 3) and cover (CANVAS, CANVAS, 1) of the canopy."""
+    palette = np.array((*EVERGREEN, *DECIDUOUS[look.season]), np.float32)
+    downhill = np.zeros_like(height)
+    down, right = np.zeros_like(height), np.zeros_like(height)
+    down[1:-1] = height[:-2] - height[2:]
+    right[:, 1:-1] = height[:, :-2] - height[:, 2:]
+    downhill = right * np.float32(look.sun[0]) + down * np.float32(look.sun[1])
+    light = 0.74 + np.clip(0.15 * downhill, -0.5, 0.75) + 0.014 * np.minimum(height, 20)
+    colour = palette[species] * (light[..., None] * (1 + 0.2 * textures.fine))
+    cover = np.clip(height * np.float32(0.7), 0, 1)[..., None]
+    if look.season == "winter":  # bare branches let the ground through
+        cover = np.where((species >= len(EVERGREEN))[..., None], cover * (0.62 + 0.2 * textures.fine), cover)
+    return colour, np.clip(cover, 0, 1)
+
+
+def radiance(scene: Scene, date: int, look: Look, trees: tuple[Layer, NDArray[np.uint8]]) -> Layer:
+    """One date under its light, before the sensor: (CANVAS, CANVAS, 3) on a 0..255 scale."""
+    textures = ground_textures(scene.texture_seed)
+    height, species = trees
+    woods = _soft(Image.fromarray((height > 0).astype(np.uint8) * np.uint8(255)), 5)
+    image = _ground(scene, date, look, textures, woods)
+    drawn, cover, built_height = draw_everything(scene, date, look).layers()
+    image = image * (1 - cover) + drawn * (1 + 0.03 * textures.fine + 0.02 * textures.blotch)
+    crowns, crown_cover = _crowns(height, species, look, textures)
+    over = np.where((height > built_height)[..., None], crown_cover, np.float32(0))
+    image = _mix(image, over, crowns)
+    surface = np.maximum(height, built_height)
+    tallest = float(surface.max())
+    shadow = cast_shadow(surface, look.sun, look.slope, min(tallest / look.slope, 30.0))
+    shade = np.array(look.shade, np.float32)
+    return image * (1 - shadow[..., None] * (1 - shade))
+
+
+def render_dates(
+    rng: np.random.Generator, scene: Scene, looks: tuple[Look, Look]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both dates of a scene, (FRAME, FRAME, 3) each; `rng` feeds the sensors' noise."""
+    both = canopies(scene.trees)
+    before, after = (
+        develop(rng, radiance(scene, date, looks[date], both[date]), looks[date]) for date in (0, 1)
+    )
+    return before, after

@@ -1,0 +1,245 @@
+"""What a synthetic scene holds: ground, roads, buildings, water, trees, each with the dates it exists at.
+
+A scene is one world at two dates. Every element says whether it exists `before` and `after`; a change is an
+element that exists at one date only, so an unchanged pair is the same scene with every element frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from sencap.synthetic.geometry import FRAME, Points, rectangle, strip
+
+PAD = 10
+CANVAS = FRAME + 2 * PAD
+
+Dates = tuple[bool, bool]
+BOTH: Dates = (True, True)
+ADDED: Dates = (False, True)
+REMOVED: Dates = (True, False)
+
+Surface = Literal["asphalt", "concrete", "dirt"]
+Shape = Literal["straight", "curved", "winding", "t-shaped", "crossroad", "parallel", "dead end"]
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Road:
+    """A road or path: a polyline (n, 2) and its width in pixels."""
+
+    points: Points
+    width: float
+    surface: Surface
+    dates: Dates = BOTH
+    bulb: float = 0.0  # radius of the turning circle at its end
+    marked: bool = False
+
+    @property
+    def is_path(self) -> bool:
+        """Whether people would call it a path rather than a road."""
+        return self.width < 8
+
+
+@dataclass(frozen=True)
+class Wing:
+    """One rectangular part of a house, in the house's own coordinates (+y faces the road)."""
+
+    x: float
+    y: float
+    width: float
+    depth: float
+    hip: bool
+    along_x: bool
+
+
+@dataclass(frozen=True)
+class House:
+    """A house: wings under roofs, a driveway towards its road, and the plot it stands on."""
+
+    centre: Points
+    angle: float
+    width: float
+    depth: float
+    wings: tuple[Wing, ...]
+    roof: Colour
+    height: float
+    dates: Dates = BOTH
+    drive: Points | None = None
+    plot: Points | None = None
+    plot_style: Literal["none", "lawn", "bare"] = "none"
+    road: int = -1  # index into Scene.roads
+    side: int = 0
+    fenced: bool = False
+
+    @property
+    def outline(self) -> Points:
+        """The rectangle that holds the whole house."""
+        return rectangle(self.centre, self.angle, self.width, self.depth)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A large flat-roofed building."""
+
+    centre: Points
+    angle: float
+    width: float
+    depth: float
+    roof: Colour
+    height: float
+    units: int
+    dates: Dates = BOTH
+
+    @property
+    def outline(self) -> Points:
+        """Its four corners."""
+        return rectangle(self.centre, self.angle, self.width, self.depth)
+
+
+@dataclass(frozen=True)
+class Parking:
+    """A parking lot; `filled` is the share of its bays that hold a car."""
+
+    centre: Points
+    angle: float
+    width: float
+    depth: float
+    filled: float
+    tone: int
+    dates: Dates = BOTH
+
+    @property
+    def outline(self) -> Points:
+        """Its four corners."""
+        return rectangle(self.centre, self.angle, self.width, self.depth)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """An area of one kind: a pool, a lake, a clearing, a field."""
+
+    kind: Literal["pool", "lake", "clearing", "field", "sand"]
+    outline: Points
+    dates: Dates = BOTH
+    tone: float = 0.0
+    angle: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trees:
+    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3 evergreen), and both dates."""
+
+    points: Points
+    radius: NDArray[np.float64]
+    species: NDArray[np.int64]
+    before: NDArray[np.bool_]
+    after: NDArray[np.bool_]
+
+
+def no_trees() -> Trees:
+    """An empty set of trees."""
+    none = np.zeros(0, np.bool_)
+    return Trees(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), none, none)
+
+
+def _always(stands: bool) -> Dates:
+    """The same presence at both dates."""
+    return (stands, stands)
+
+
+@dataclass
+class Scene:
+    """One world at two dates. `grass` in 0..1 is how green the open ground is, 0 is bare soil."""
+
+    kind: str
+    texture_seed: int
+    soil: Colour
+    grass: float
+    shape: Shape = "straight"
+    roads: list[Road] = field(default_factory=list)
+    houses: list[House] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    parkings: list[Parking] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+    trees: Trees = field(default_factory=no_trees)
+    yard: list[tuple[float, float, float, int, Dates]] = field(default_factory=list)
+
+    @property
+    def large(self) -> list[Block | Parking]:
+        """Large buildings and parking lots."""
+        return [*self.blocks, *self.parkings]
+
+    def frozen(self, date: int) -> Scene:
+        """The same scene, unchanged: both dates show what stood at `date` (0 before, 1 after)."""
+        trees = self.trees
+        stands = trees.after if date else trees.before
+        return replace(
+            self,
+            kind="unchanged",
+            roads=[replace(item, dates=_always(item.dates[date])) for item in self.roads],
+            houses=[replace(item, dates=_always(item.dates[date])) for item in self.houses],
+            blocks=[replace(item, dates=_always(item.dates[date])) for item in self.blocks],
+            parkings=[replace(item, dates=_always(item.dates[date])) for item in self.parkings],
+            patches=[replace(item, dates=_always(item.dates[date])) for item in self.patches],
+            trees=replace(trees, before=stands, after=stands),
+            yard=[],
+        )
+
+
+def draw_polygon(pen: ImageDraw.ImageDraw, points: Points, fill: int, scale: float = 1.0) -> None:
+    """Fill a polygon of frame coordinates on a mask of the padded canvas; nothing if it has no points."""
+    if len(points) == 0:
+        return
+    pen.polygon([((x + PAD) * scale, (y + PAD) * scale) for x, y in points.tolist()], fill=fill)
+
+
+def draw_road(pen: ImageDraw.ImageDraw, road: Road, fill: int, grow: float = 0.0, scale: float = 1.0) -> None:
+    """Draw a road, `grow` pixels wider on either side, on a mask of the padded canvas."""
+    band = strip(road.points, road.width + 2 * grow)
+    draw_polygon(pen, band, fill, scale)
+    if road.bulb:
+        (x, y), reach = (road.points[-1] + PAD) * scale, (road.bulb + grow) * scale
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=fill)
+
+
+def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
+    """Where no tree can stand at a date: (CANVAS, CANVAS), indexed by row and column with PAD added."""
+    mask = Image.new("L", (CANVAS, CANVAS))
+    pen = ImageDraw.Draw(mask)
+    for road in scene.roads:
+        if road.dates[date]:
+            draw_road(pen, road, 1, grow=3.5)
+    for house in scene.houses:
+        if house.dates[date]:
+            grown = rectangle(house.centre, house.angle, house.width + 9, house.depth + 9)
+            draw_polygon(pen, grown, 1)
+            for extra in (house.plot, house.drive):
+                if extra is not None:
+                    draw_polygon(pen, extra, 1)
+    for large in scene.large:
+        if large.dates[date]:
+            grown = rectangle(large.centre, large.angle, large.width + 12, large.depth + 12)
+            draw_polygon(pen, grown, 1)
+    for patch in scene.patches:
+        if patch.dates[date]:
+            draw_polygon(pen, patch.outline, 1)
+    return np.asarray(mask, np.bool_)
+
+
+def change_mask(scene: Scene) -> NDArray[np.bool_]:
+    """Where built things, water or clearings exist at one date only: (FRAME, FRAME), no misregistration."""
+    mask = Image.new("L", (CANVAS, CANVAS))
+    pen = ImageDraw.Draw(mask)
+    changing: list[House | Block | Parking | Patch] = [*scene.houses, *scene.large, *scene.patches]
+    for item in changing:
+        if item.dates[0] != item.dates[1]:
+            draw_polygon(pen, item.outline, 1)
+    for road in scene.roads:
+        if road.dates[0] != road.dates[1]:
+            draw_road(pen, road, 1)
+    return np.asarray(mask, np.bool_)[PAD : PAD + FRAME, PAD : PAD + FRAME]
