@@ -7,7 +7,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+CORE := $(VENV)/.core
+ALL := $(VENV)/.all
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format
@@ -15,16 +16,22 @@ INSTALLED := $(VENV)/.installed
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | awk -F': ' '{printf "  %-9s%s\n", $$1, $$2}'
 
-install: $(INSTALLED) ## make .venv with sencap and all its tools (about 5 GB, once)
-
-$(INSTALLED): pyproject.toml
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "sencap needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Say make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --editable '.[dev,figures]'
+
+$(CORE): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable .
 	touch $@
 
-demo: install ## caption the example pairs and write a page of pictures into demo/
+$(ALL): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --editable '.[dev]'
+	touch $@ $(CORE)
+
+install: $(ALL) ## make .venv with sencap, PyTorch and all tools (about 6 GB, once)
+
+demo: $(CORE) ## caption the example pairs and write a page of pictures into demo/ (without PyTorch)
 	$(BIN)/sencap demo --out demo
 
 lint: install ## lint, formatting and types

@@ -65,7 +65,8 @@ ALLOWED = {
     | {"reproduce", "explain", "figures", "data", "places", "synthetic", "images", "models", "foreign"}
     | {"evaluation", "training", "pretraining", "predictor", "weights", "environment", "runs"},
     "parsing": {"errors"},
-    "cli": {"errors", "bounds", "files", "parsing", "verbs"},
+    "extras": {"errors"},
+    "cli": {"errors", "bounds", "extras", "files", "parsing", "verbs"},
     "__main__": {"cli"},
 }
 

@@ -12,6 +12,8 @@ used, so that ``import sencap`` is quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sencap.extras import missing_extra
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -68,9 +70,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sencap' has no attribute {name!r}")
+    try:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'sencap' has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, f"sencap.{name}")
+        if missing is None:
+            raise
+        raise missing from error
 
 
 def __dir__() -> list[str]:

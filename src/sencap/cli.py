@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sencap import __version__
 from sencap.bounds import BOUNDS, check_number
 from sencap.errors import SencapError, SettingsError, Terminated, nearest
+from sencap.extras import missing_extra
 from sencap.files import cannot_write
 
 if TYPE_CHECKING:
@@ -205,12 +206,18 @@ def _result(name: str, argv: list[str]) -> str | None:
     """What a verb has to say, after it has worked."""
     from sencap.parsing import underscored
 
-    command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
-    parser = verb_parser(name, command)
-    values = parser.parse_args([underscored(word) for word in argv])
-    values = parser.instantiate(values)
-    _check_values(vars(values))
-    return _call(command, vars(values))
+    try:
+        command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
+        parser = verb_parser(name, command)
+        values = parser.parse_args([underscored(word) for word in argv])
+        values = parser.instantiate(values)
+        _check_values(vars(values))
+        return _call(command, vars(values))
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, f"sencap {name}")
+        if missing is None:
+            raise
+        raise missing from error
 
 
 def _next_time(name: str) -> str:
