@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from sencap import load, read_pair
+from sencap.demonstration import EXAMPLES
 from sencap.figures.pair import draw_pair
-from sencap.verbs.demo import EXAMPLES
 
 SHOWN = ("synthetic-road", "synthetic-parking", "synthetic-unchanged", "sentinel2-abudhabi")
 WIDTH = 520  # of one pair, in pixels

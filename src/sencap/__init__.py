@@ -4,49 +4,64 @@
     captioner = load()                                # the weights that ship, or load("checkpoint/folder")
     captioner("before.png", "after.png").text
 
-The verbs of the command line are functions here: `caption_files`' parts are `load` and `find_pairs`; `evaluate`,
-`train`, `synth`, `check`, `import_dataset`, `info`, `demo` take what their flags take. Names are imported when first
-used, so that ``import sencap`` is quick.
+What a verb of the command line does is a function of the verb's name here. `import_dataset` is ``sencap import``,
+`caption_files` with `load` and `find_pairs` is ``sencap caption``; ``sencap explain`` is in `sencap.explain`. Names are
+imported when first used, so that ``import sencap`` is quick.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sencap.extras import missing_extra
-
-__version__ = "0.1.0"
+from sencap.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from sencap.captioning import caption_files
     from sencap.config import ModelSettings, TrainingSettings
+    from sencap.data.check import check_dataset as check
+    from sencap.data.importing import import_dataset
+    from sencap.demonstration import demo
     from sencap.errors import SencapError
+    from sencap.evaluating import evaluate
+    from sencap.evaluation.compare import compare
+    from sencap.foreign.convert import convert
     from sencap.images import find_pairs, read_pair
+    from sencap.models.counting import info
+    from sencap.models.export import export_checkpoint as export
+    from sencap.places import open_places, pack
     from sencap.predictor import Predictor, load
+    from sencap.pretraining.fit import pretrain
+    from sencap.pretraining.settings import PretrainingSettings
     from sencap.structures import Caption, ImagePair
-    from sencap.verbs.check import check
-    from sencap.verbs.demo import demo
-    from sencap.verbs.evaluate import evaluate
-    from sencap.verbs.import_ import import_dataset
-    from sencap.verbs.info import info
-    from sencap.verbs.synth import synth
-    from sencap.verbs.train import train
+    from sencap.synthetic import write_dataset as synth
+    from sencap.training.fit import train
 
+# Where each public name lives: module, colon, the name it has there.
 _HOMES = {
-    "Caption": "sencap.structures",
-    "ImagePair": "sencap.structures",
-    "ModelSettings": "sencap.config",
-    "Predictor": "sencap.predictor",
-    "SencapError": "sencap.errors",
-    "TrainingSettings": "sencap.config",
-    "check": "sencap.verbs.check",
-    "demo": "sencap.verbs.demo",
-    "evaluate": "sencap.verbs.evaluate",
-    "find_pairs": "sencap.images",
-    "import_dataset": "sencap.verbs.import_",
-    "info": "sencap.verbs.info",
-    "load": "sencap.predictor",
-    "read_pair": "sencap.images",
-    "synth": "sencap.verbs.synth",
-    "train": "sencap.verbs.train",
+    "Caption": "sencap.structures:Caption",
+    "ImagePair": "sencap.structures:ImagePair",
+    "ModelSettings": "sencap.config:ModelSettings",
+    "Predictor": "sencap.predictor:Predictor",
+    "PretrainingSettings": "sencap.pretraining.settings:PretrainingSettings",
+    "SencapError": "sencap.errors:SencapError",
+    "TrainingSettings": "sencap.config:TrainingSettings",
+    "caption_files": "sencap.captioning:caption_files",
+    "check": "sencap.data.check:check_dataset",
+    "compare": "sencap.evaluation.compare:compare",
+    "convert": "sencap.foreign.convert:convert",
+    "demo": "sencap.demonstration:demo",
+    "evaluate": "sencap.evaluating:evaluate",
+    "export": "sencap.models.export:export_checkpoint",
+    "find_pairs": "sencap.images:find_pairs",
+    "import_dataset": "sencap.data.importing:import_dataset",
+    "info": "sencap.models.counting:info",
+    "load": "sencap.predictor:load",
+    "open_places": "sencap.places:open_places",
+    "pack": "sencap.places:pack",
+    "pretrain": "sencap.pretraining.fit:pretrain",
+    "read_pair": "sencap.images:read_pair",
+    "synth": "sencap.synthetic:write_dataset",
+    "train": "sencap.training.fit:train",
 }
 
 __all__ = [
@@ -54,15 +69,23 @@ __all__ = [
     "ImagePair",
     "ModelSettings",
     "Predictor",
+    "PretrainingSettings",
     "SencapError",
     "TrainingSettings",
+    "caption_files",
     "check",
+    "compare",
+    "convert",
     "demo",
     "evaluate",
+    "export",
     "find_pairs",
     "import_dataset",
     "info",
     "load",
+    "open_places",
+    "pack",
+    "pretrain",
     "read_pair",
     "synth",
     "train",
@@ -72,8 +95,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sencap' has no attribute {name!r}")
+    module, _, name_there = _HOMES[name].partition(":")
     try:
-        return getattr(import_module(_HOMES[name]), name)
+        return getattr(import_module(module), name_there)
     except ModuleNotFoundError as error:
         missing = missing_extra(error, f"sencap.{name}")
         if missing is None:

@@ -9,9 +9,9 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-from sencap import __version__
 from sencap.config import HardwareSettings
 from sencap.errors import SettingsError
+from sencap.version import __version__
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PACKAGES = (

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sencap import load
+from sencap.captioning import caption_files, picture_paths
 from sencap.cli import main
 from sencap.errors import SettingsError
 from sencap.files import write_whole
 from sencap.images import find_pairs
-from sencap.verbs.caption import caption_files, picture_paths
 
 HOSTILE = [
     "../evil",

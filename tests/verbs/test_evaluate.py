@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from sencap import evaluate, info
+from sencap import compare, demo, evaluate, info
 from sencap.errors import SettingsError
+from sencap.evaluating import official_split_notes
 from sencap.evaluation.report import as_markdown
-from sencap.verbs.compare import compare
-from sencap.verbs.demo import demo
-from sencap.verbs.evaluate import official_split_notes
 from sencap.weights import SHIPPED
 
 FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"

@@ -48,11 +48,6 @@ class Spread:
         return cls(float(low), float(high), float(values.std(ddof=1)))
 
 
-def check(resamples: int, seed: int) -> None:
-    """Raises SettingsError for a number of resamples or a seed that is out of its bounds; see ``bounds``."""
-    check_numbers(resamples=resamples, seed=seed)
-
-
 def why_no_interval(pairs: int, values: Floats) -> str | None:
     """Why resampled scores × 100, or differences (R,), of so many pairs say nothing of other pairs; None if they do."""
     if not np.isfinite(values).all():
@@ -88,7 +83,7 @@ def resample(
     one gives independent draws with the same seed.
     Raises SettingsError as ``check`` does.
     """
-    check(resamples, seed)
+    check_numbers(resamples=resamples, seed=seed)
     generator = np.random.default_rng([seed, stream])
     return np.concatenate([score(weights) for weights in draws(pairs, resamples, generator)])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from sencap.bounds import check_numbers
 from sencap.errors import SettingsError, nearest
 from sencap.evaluation.bootstrap import (
     DECIMALS,
@@ -14,13 +16,12 @@ from sencap.evaluation.bootstrap import (
     LEVEL,
     RESAMPLES,
     Spread,
-    check,
     p_value,
     resample_subset,
     seed_weights,
     why_no_interval,
 )
-from sencap.evaluation.comparable import Report, check_comparable
+from sencap.evaluation.comparable import Report, check_comparable, read_report
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.protocol import FLAGS_UNKNOWN, PROTOCOLS
 from sencap.evaluation.report import number, table
@@ -46,17 +47,19 @@ def _letters(name: str) -> str:
 
 
 def compare(
-    a: Sequence[Report],
-    b: Sequence[Report],
+    a: str | Path | Sequence[str | Path],
+    b: str | Path | Sequence[str | Path],
     *,
-    metrics: Sequence[str] = (*METRICS, ACCURACY),
-    protocols: Sequence[str] = PROTOCOLS,
+    metrics: Sequence[str] | None = None,
+    protocol: Literal["ids", "words", "both"] = "both",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Compare system B with system A on the pairs that their reports share; positive differences favour B.
 
-    a, b: at least one report each; several are several seeds of one system, and scores are means over them.
+    a, b: a report of ``sencap evaluate --json``, or one per seed of a system: scores are then means over them.
+    metrics: names such as "S*m" (default: all). See docs/statistics.md.
+
     Pairs are drawn with replacement, the same ones for all reports; with several seeds these are drawn too
     (see ``bootstrap.seed_weights``), for A and B independently, so that the interval covers both.
 
@@ -65,22 +68,23 @@ def compare(
     b_seed_sd (standard deviation between seeds), all × 100 but share and p, None for what cannot be had; and a
     note, which says why there is no interval and no p where there are scores (None elsewhere): too few pairs, or
     no difference. The change accuracy likewise under ``change_accuracy``, without a protocol; and how it was done.
-    Raises DataError when the reports may not be compared, SettingsError for a wrong number of resamples, a
-    negative seed or a file given twice for one system.
+
+    Raises:
+        DataError: a file is no report, holds no statistics, or the reports may not be compared; and why.
+        SettingsError: an unknown metric or none at all, numbers out of bounds, a report given twice for one system.
     """
-    check(resamples, seed)
-    for side in (a, b):
-        paths = [report.path for report in side]
-        twice = next((path for path in paths if paths.count(path) > 1), None)
-        if twice is not None:
-            raise SettingsError(f"{twice} is given twice for one system; give each seed's report once")
-    reports = [*a, *b]
+    check_numbers(resamples=resamples, seed=seed)
+    metrics = _known_metrics(metrics)
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    sides = [_read_side(a), _read_side(b)]
+    reports = [*sides[0], *sides[1]]
     notes = check_comparable(reports, protocols)
-    if min(len(a), len(b)) == 1:
-        notes.append(_one_seed(len(a), len(b)))
+    counts = [len(side) for side in sides]
+    if min(counts) == 1:
+        notes.append(_one_seed(*counts))
     result: dict[str, Any] = {protocol: {subset: {} for subset in SUBSETS} for protocol in protocols}
     result["change_accuracy"] = {}
-    weights = [seed_weights(len(side), resamples, seed, which) for which, side in enumerate((a, b))]
+    weights = [seed_weights(count, resamples, seed, which) for which, count in enumerate(counts)]
     changed = reports[0].system.changed
     pairs = {subset: int(members(changed, subset).size) for subset in SUBSETS}
     for subset in SUBSETS:
@@ -89,18 +93,18 @@ def compare(
             [resample_subset(report.system, subset, resamples=resamples, seed=seed) for report in reports],
             axis=1,
         )
-        for column, (protocol, metric) in enumerate(reports[0].system.columns()):
-            if metric not in metrics or protocol not in (*protocols, ""):
+        for column, (scored, metric) in enumerate(reports[0].system.columns()):
+            if metric not in metrics or scored not in (*protocols, ""):
                 continue
             row = _row(pairs[subset], exact[:, column], values[:, :, column], weights)
             if metric == ACCURACY:
                 result["change_accuracy"][subset] = row
             else:
-                result[protocol][subset][metric] = row
+                result[scored][subset][metric] = row
     notes += _notes(result, pairs, flags_known=not np.isnan(changed).any())
     return {
-        "a": [report.path for report in a],
-        "b": [report.path for report in b],
+        "a": [report.path for report in sides[0]],
+        "b": [report.path for report in sides[1]],
         **result,
         "pairs": pairs,
         "method": {
@@ -111,6 +115,26 @@ def compare(
         },
         "notes": notes,
     }
+
+
+def _known_metrics(names: Sequence[str] | None) -> list[str]:
+    """The metrics of these names; all of None."""
+    if names is None:
+        return [*METRICS, ACCURACY]
+    if not names:
+        raise SettingsError("metrics is empty; name at least one, or leave it out for all")
+    return [metric_named(name) for name in names]
+
+
+def _read_side(paths: str | Path | Sequence[str | Path]) -> list[Report]:
+    """The reports of one system."""
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    reports = [read_report(path) for path in given]
+    names = [report.path for report in reports]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(f"{name} is given twice for one system; give each seed's report once")
+    return reports
 
 
 def _one_seed(a: int, b: int) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-import sencap
 from sencap.evaluation.bootstrap import RESAMPLES, intervals
 from sencap.evaluation.protocol import PROTOCOLS, Evaluation, data_digest
 from sencap.evaluation.scoring import METRICS
 from sencap.evaluation.statistics import SUBSETS
+from sencap.version import __version__
 
 _ROW_TITLES = {
     "constant": "constant sentence",
@@ -53,7 +53,7 @@ def signatures(evaluation: Evaluation, beam: int, decision: str = "search") -> d
                 f"pairs:{len(evaluation.pairs)}",
                 f"data:{data_digest(evaluation.pairs)[:8]}",
                 f"metric:pycocoevalcap-{_version('pycocoevalcap')}/{meteor}",
-                f"sencap:{sencap.__version__}",
+                f"sencap:{__version__}",
             )
         )
         for protocol in PROTOCOLS

@@ -24,6 +24,7 @@ from sencap.foreign.pickled_modules import PickledModule, read_module
 from sencap.json_files import read_json, shortened, shown
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
+from sencap.models.export import export_checkpoint
 from sencap.models.misfit import misfit
 from sencap.models.positions import sinusoids
 from sencap.models.variants import build
@@ -70,6 +71,13 @@ class Converted(NamedTuple):
 
     checkpoint: Checkpoint
     message: str
+
+
+def convert(source: Path | str, vocabulary: Path | str, out: Path | str) -> Converted:
+    """`convert_official`, and the graphs that caption without PyTorch."""
+    converted = convert_official(source, vocabulary, out)
+    export_checkpoint(out)
+    return converted
 
 
 def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str) -> Converted:

@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sencap import __version__
 from sencap.checkpoint_folder import (
     CARD,
     CONFIG,
@@ -36,6 +35,7 @@ from sencap.json_files import shortened
 from sencap.models.captioner import Captioner
 from sencap.models.misfit import misfit
 from sencap.models.variants import build
+from sencap.version import __version__
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from sencap.errors import CheckpointError
 from sencap.files import write_whole
 from sencap.models.attention import recording
 from sencap.models.captioner import Captioner
-from sencap.models.checkpoint import Checkpoint
+from sencap.models.checkpoint import Checkpoint, load_checkpoint
 from sencap.models.positions import SinusoidalPositions
 from sencap.structures import Memory
 
@@ -107,31 +107,34 @@ class _Step(nn.Module):
         return outputs
 
 
-def export_checkpoint(checkpoint: Checkpoint) -> list[Path]:
-    """Write the graphs of a checkpoint that lies in a folder, and see that they give what the network gives.
+def export_checkpoint(folder: str | Path) -> list[Path]:
+    """Write a checkpoint's graphs beside its weights, and see that they give what the network gives.
+
+    Returns their paths.
 
     Raises:
-        CheckpointError: the graphs came out wrong; nothing else would have told.
+        CheckpointError: the folder is not a whole checkpoint, or the graphs came out wrong; nothing else would have
+        told. OutputError: it cannot be written to.
     """
-    assert checkpoint.path is not None, "a checkpoint that is on disk"
+    folder = Path(folder)
+    checkpoint = load_checkpoint(folder)
     settings = checkpoint.settings
     max_words = settings.decoder.max_words
-    written = export_graphs(checkpoint.captioner, checkpoint.path, size=settings.size, max_words=max_words)
-    _check_graphs(checkpoint)
+    written = export_graphs(checkpoint.captioner, folder, size=settings.size, max_words=max_words)
+    _check_graphs(checkpoint, folder)
     return written
 
 
-def _check_graphs(checkpoint: Checkpoint) -> None:
+def _check_graphs(checkpoint: Checkpoint, folder: Path) -> None:
     """One pair of random pixels through both engines."""
-    assert checkpoint.path is not None
     side = checkpoint.settings.size
     images = np.random.default_rng(0).integers(0, 256, (1, 2, 3, side, side), dtype=np.uint8)
     expected = TorchEngine(checkpoint.captioner).encode(images).tokens
-    found = OnnxEngine(checkpoint.path).encode(images).tokens
+    found = OnnxEngine(folder).encode(images).tokens
     furthest = float(np.abs(found - expected).max())
     if not furthest <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise CheckpointError(
-            f"the graphs of {checkpoint.path} differ from the network by {furthest:.2g}; caption with --engine torch, "
+            f"the graphs of {folder} differ from the network by {furthest:.2g}; caption with --engine torch, "
             "and tell the developers of sencap"
         )
 

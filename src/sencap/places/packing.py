@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,16 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sencap import __version__
 from sencap.bounds import check_numbers
 from sencap.data.resumable import claim
-from sencap.errors import DataError, OutputError
-from sencap.files import whole_file
+from sencap.errors import DataError, OutputError, SettingsError
+from sencap.files import check_output_folder, whole_file
 from sencap.images import resize
 from sencap.json_files import read_json
 from sencap.places.contract import Places, PlacesReport
 from sencap.places.packed import FORMAT, INDEX, LARGEST_INDEX, NOTE, file_hash, index_hash, read_index
+from sencap.places.recognise import open_places, recognise
 from sencap.processes import map_in_order
+from sencap.version import __version__
 
 PLACES_PER_FILE = 512
 _KEYS = {"file", "names", "dates", "missing", "left_out", "images", "bytes", "sha256"}  # of a part's list
@@ -47,15 +48,18 @@ class _Read:
 
 
 def pack(
-    places: Places,
+    source: Places | str | Path,
     out: str | Path,
     *,
     size: int = 264,
     workers: int = 1,
     places_per_file: int = PLACES_PER_FILE,
     progress: bool = False,
+    **settings: Any,
 ) -> PlacesReport:
     """Write places as a packed folder, which `PackedPlaces` reads; returns what was used and what was left out.
+
+    ``source`` is places, or what `open_places` opens, with ``settings`` as it takes them.
 
     Images that are not ``size`` × ``size`` pixels are cut to their central square and resized, bilinearly with
     antialiasing. ``workers`` processes read (0: one per core, 1: this one); the bytes do not depend on it. A run
@@ -65,11 +69,14 @@ def pack(
         DataError: ``out`` holds something else or a pack of another source or other settings, or no place can be
             read.
         OutputError: the disk is too small, or ``out`` cannot be written.
-        SettingsError: a number out of its bounds, or a folder that is a file.
+        SettingsError: a number out of its bounds, a folder that is a file, or one inside the source.
+        MissingDependencyError: the source needs an extra that is not installed.
     """
     out = Path(out)
     check_numbers(size=size, workers=workers, places_per_file=places_per_file)
-    source = {
+    check_output_folder("out", out)
+    places = _open(source, out, size, settings) if isinstance(source, str | Path) else source
+    origin = {
         "kind": places.kind,
         **places.settings(),
         "places": len(places),
@@ -80,7 +87,7 @@ def pack(
         "sencap": __version__,
         "size": size,
         "places_per_file": places_per_file,
-        "source": source,
+        "source": origin,
     }
     claim(out, NOTE, note)
     if (out / INDEX).is_file():
@@ -98,6 +105,22 @@ def pack(
             count = min(places_per_file, len(places) - starts[number])
             _write_part(out, number, reads, count=count, size=size, bar=bar)
     return _finish(out, note, len(starts), places)
+
+
+def _open(source: str | Path, out: Path, size: int, settings: Mapping[str, Any]) -> Places:
+    """The places of a source that the packed folder would not become a part of."""
+    kind = settings.get("kind", "auto")
+    found = recognise(source) if kind == "auto" else kind
+    root = Path(source)
+    if found != "synthetic" and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+        raise SettingsError(
+            f"out={out} lies inside the source {source}, which would then hold other things the next time it is "
+            "read; name a folder outside of it"
+        )
+    given = {**settings, "kind": found}
+    if found in ("series", "synthetic"):  # the others have a size of their own
+        given["size"] = size
+    return open_places(source, **given)
 
 
 def _check_space(out: Path, places: Places, size: int, share: float) -> None:

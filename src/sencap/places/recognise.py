@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sencap.bounds import check_numbers
 from sencap.errors import DataError, SettingsError, nearest
 from sencap.json_files import shown
 from sencap.places.contract import Places
@@ -68,6 +69,7 @@ def open_places(
     """
     if kind not in get_args(Kind):
         raise SettingsError(f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}")
+    check_numbers(size=size, stride=stride)
     found = recognise(path) if kind == "auto" else kind
     reader, takes = _TAKES[found]
     given: dict[str, Any] = {

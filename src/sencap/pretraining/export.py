@@ -9,12 +9,12 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
-from sencap import __version__
 from sencap.checkpoint_folder import CONFIG, WEIGHTS
 from sencap.config import as_dict
 from sencap.environment import environment
 from sencap.files import told_as_output, write_whole
 from sencap.pretraining.settings import DATES, PretrainingSettings
+from sencap.version import __version__
 
 FORMAT = "sencap-backbone-1"
 

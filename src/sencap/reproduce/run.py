@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from sencap.data.levir_cc import CaptionedPair, read_dataset
 from sencap.environment import check_hardware, device_type, environment
 from sencap.errors import CheckpointError, DataError, SettingsError
+from sencap.evaluating import evaluate
 from sencap.evaluation.meteor import check_meteor
 from sencap.figures.files import check_path
 from sencap.files import check_output_folder, check_outputs, write_whole
@@ -33,7 +34,6 @@ from sencap.reproduce.starts import fingerprint_of_captions
 from sencap.runs.folder import RUN, read_record
 from sencap.training.fit import fit
 from sencap.training.folder import BEST
-from sencap.verbs.evaluate import evaluate
 
 SAME = "options.json"  # what all runs in one folder share
 TIMED_PAIRS, TIMED_ROUNDS = 16, 5

@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from sencap import __version__
 from sencap.bounds import check_numbers, check_shares
 from sencap.data.resumable import claim
 from sencap.errors import SettingsError
 from sencap.files import delete_drafts, write_whole
 from sencap.processes import map_in_order
 from sencap.synthetic.pair import captions_of, plan_pair, render_pair
+from sencap.version import __version__
 
 CAPTIONS_FILE = "LevirCCcaptions.json"
 SETTINGS_FILE = "synthetic.json"
@@ -124,9 +124,9 @@ def _work(job: Job) -> dict[str, Any]:
 
 
 def write_dataset(
-    out: Path,
+    out: str | Path,
     *,
-    pairs: int,
+    pairs: int = 1000,
     seed: int = 0,
     val: float = 0.1,
     test: float = 0.1,

@@ -22,8 +22,9 @@ from sencap.errors import DataError, SettingsError
 from sencap.foreign import initialise_backbone
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sencap.models.export import export_checkpoint
 from sencap.models.misfit import misfit
-from sencap.models.variants import build
+from sencap.models.variants import build, check
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
 from sencap.training.folder import BEST, LAST, check_folder, without_folders
@@ -34,6 +35,14 @@ from sencap.training.words import tell_words
 VALIDATION_BATCH = 32
 
 log = logging.getLogger("sencap")
+
+
+def train(settings: TrainingSettings) -> Path:
+    """`fit`, and the graphs that caption without PyTorch, written into the best checkpoint."""
+    best = fit(settings)
+    if rank_zero_only.rank == 0:  # of several processes the first writes them
+        export_checkpoint(best)
+    return best
 
 
 def fit(settings: TrainingSettings) -> Path:
@@ -51,6 +60,7 @@ def fit(settings: TrainingSettings) -> Path:
     """
     out = Path(settings.out)
     done = check_folder(settings)
+    check(settings.model)
     train_pairs, val_pairs = _read_pairs(settings)
     captioner, vocabulary = _starting_point(settings)
     if rank_zero_only.rank == 0:

@@ -5,76 +5,15 @@ from __future__ import annotations
 import json as json_
 import re
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from sencap.errors import ImageError, SencapError, SettingsError
-from sencap.files import check_output_folder, check_outputs, file_name, told_as_output
+from sencap.errors import SencapError, SettingsError
+from sencap.files import check_output_folder, check_outputs, told_as_output
 
 if TYPE_CHECKING:
-    from sencap.predictor import Predictor
-    from sencap.structures import Caption, ImagePair
-
-Files = tuple[Path, Path, str]  # before, after, name
-
-
-@dataclass(frozen=True)
-class CaptionedFiles:
-    """Two files and what was said of them; ``number`` is the pair's place among all that were given, from 0."""
-
-    number: int
-    before: Path
-    after: Path
-    name: str
-    caption: Caption
-
-    def details(self, picture: Path | None = None) -> dict[str, Any]:
-        """For JSON; ``picture`` is the file in which the pair is drawn."""
-        return {
-            "name": self.name,
-            "before": str(self.before),
-            "after": str(self.after),
-            **_details(self.caption),
-            "change_probability": self.caption.change_probability,
-            "finished": self.caption.finished,
-            "note": self.caption.note,
-            "picture": None if picture is None else str(picture),
-            "alternatives": [_details(other) for other in self.caption.alternatives],
-        }
-
-
-def _details(caption: Caption) -> dict[str, Any]:
-    return {"caption": caption.text, "log_prob": round(caption.log_prob, 6), "changed": caption.changed}
-
-
-def caption_files(
-    predictor: Predictor, files: Sequence[Files], problems: list[str], *, batch_size: int = 16
-) -> Iterator[CaptionedFiles]:
-    """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out."""
-    from sencap.images import read_pair
-    from sencap.predictor import told_if_one_file
-
-    waiting: deque[int] = deque()  # numbers of the pairs that were read and are not captioned yet
-
-    def pairs() -> Iterator[ImagePair]:
-        for number, (before, after, name) in enumerate(files):
-            try:
-                pair = read_pair(before, after, name, size=predictor.size)
-            except ImageError as error:
-                problems.append(str(error))
-                continue
-            waiting.append(number)
-            yield pair
-
-    def with_files(caption: Caption) -> CaptionedFiles:
-        number = waiting.popleft()
-        before, after, name = files[number]
-        return CaptionedFiles(number, before, after, name, told_if_one_file(caption, before, after))
-
-    return map(with_files, predictor.stream(pairs(), batch_size=batch_size))
+    from sencap.captioning import Files
 
 
 def command(
@@ -116,6 +55,7 @@ def command(
 
         read_pair(*files[0])
 
+    from sencap.captioning import caption_files
     from sencap.predictor import load
 
     predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
@@ -125,9 +65,14 @@ def command(
     problems: list[str] = []
     for found in caption_files(predictor, files, problems, batch_size=batch_size):
         path = pictures[found.number]
-        drawn = path is not None and _draw(found, path, problems)
+        if path is not None:
+            try:
+                found.draw(path)
+            except SencapError as error:
+                problems.append(str(error))
+                path = None
         if json:
-            line = json_.dumps(found.details(path if drawn else None))
+            line = json_.dumps(found.details(path))
         elif single:
             line = found.caption.text
         else:
@@ -139,19 +84,6 @@ def command(
             sys.stderr.write(f"sencap: note: {place}{found.caption.note}\n")
     if problems:
         raise SencapError("\n".join(problems))
-
-
-def picture_paths(folder: Path, names: Sequence[str]) -> list[Path]:
-    """A picture for each pair, in the folder and all different, whatever the names of the pairs are."""
-    paths = []
-    taken: set[str] = set()
-    for name in names:
-        safe = file_name(name)
-        if safe.casefold() in taken:
-            safe = file_name(name, taken)
-        taken.add(safe.casefold())
-        paths.append(folder / f"{safe}.png")
-    return paths
 
 
 def _files(sources: Sequence[str]) -> list[Files]:
@@ -180,6 +112,7 @@ def _pictures(
     picture: str | None, files: Sequence[Files], *, single: bool, inputs: Sequence[Path]
 ) -> list[Path | None]:
     """Where each pair's picture goes, checked before any work; None without pictures."""
+    from sencap.captioning import picture_paths
     from sencap.figures.pair import FORMATS, check_ending
 
     if picture is None:
@@ -199,20 +132,6 @@ def _pictures(
     existing = {f"picture {number}": one for number, one in enumerate(paths, 1) if one.exists()}
     check_outputs(existing, inputs)
     return [*paths]
-
-
-def _draw(found: CaptionedFiles, path: Path, problems: list[str]) -> bool:
-    """Write the picture of a captioned pair; whether it worked, and if not, why, in ``problems``."""
-    from sencap.figures.pair import LONGEST, draw_pair, save_picture
-    from sencap.images import read_pair, shrink
-
-    try:
-        pair = shrink(read_pair(found.before, found.after), LONGEST)
-        save_picture(draw_pair(pair, found.caption.text), path)
-    except SencapError as error:
-        problems.append(str(error))
-        return False
-    return True
 
 
 def _one_line(name: str) -> str:

@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from sencap.errors import DataError
-
-if TYPE_CHECKING:
-    from sencap.data.check import CheckReport
-
-
-def check(data: str | Path, *, images: bool = True) -> CheckReport:
-    """The report on a data set; ``images=False`` leaves its images unread. See `sencap.data.check`."""
-    from sencap.data.check import check_dataset
-
-    return check_dataset(Path(data), images=images)
 
 
 def command(data: str, *, captions_only: bool = False) -> str:
@@ -30,7 +17,9 @@ def command(data: str, *, captions_only: bool = False) -> str:
         data: The folder, or a caption file.
         captions_only: Do not look for the images.
     """
-    report = check(data, images=not captions_only)
-    if any(problem.severity == "error" for problem in report.problems):
+    from sencap.data.check import check_dataset
+
+    report = check_dataset(data, images=not captions_only)
+    if not report.ok:
         raise DataError(str(report))
     return str(report)

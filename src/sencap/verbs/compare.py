@@ -4,54 +4,10 @@ from __future__ import annotations
 
 import json as json_
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from sencap.bounds import check_numbers
 from sencap.errors import SettingsError
 from sencap.files import check_outputs, write_whole
-
-
-def compare(
-    a: str | Path | Sequence[str | Path],
-    b: str | Path | Sequence[str | Path],
-    *,
-    metrics: Sequence[str] | None = None,
-    protocol: Literal["ids", "words", "both"] = "both",
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Compare two systems by their reports (``sencap evaluate --json``); positive differences favour ``b``.
-
-    ``a``, ``b``: one report, or one per seed. ``metrics``: names such as "S*m" (default: all). Returns what the
-    command line writes as JSON; see docs/statistics.md.
-
-    Raises:
-        DataError: a file is no report, holds no statistics, or the reports may not be compared; and why.
-        SettingsError: an unknown metric or none at all, too few resamples, a report given twice.
-    """
-    check_numbers(resamples=resamples, seed=seed)
-    if metrics is not None and len(metrics) == 0:
-        raise SettingsError("metrics is empty; name at least one, or leave it out for all")
-    from sencap.evaluation.comparable import read_report
-    from sencap.evaluation.compare import compare as compare_reports
-    from sencap.evaluation.compare import metric_named
-    from sencap.evaluation.protocol import PROTOCOLS
-    from sencap.evaluation.scoring import METRICS
-    from sencap.evaluation.statistics import ACCURACY
-
-    every = [*METRICS, ACCURACY]
-    chosen = every if metrics is None else [metric_named(name) for name in metrics]
-    sides = [[side] if isinstance(side, str | Path) else list(side) for side in (a, b)]
-    reports = [[read_report(path) for path in side] for side in sides]
-    return compare_reports(
-        *reports,
-        metrics=chosen,
-        protocols=PROTOCOLS if protocol == "both" else (protocol,),
-        resamples=resamples,
-        seed=seed,
-    )
 
 
 def command(
@@ -86,10 +42,9 @@ def command(
         )
     a, b = (reports[:1], reports[1:]) if against is None else (reports, against)
     check_outputs({"json": json}, [*a, *b])
+    from sencap.evaluation.compare import as_markdown, compare
+
     found = compare(a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed)
-
-    from sencap.evaluation.compare import as_markdown
-
     sys.stdout.write(as_markdown(found) + "\n")  # said, whatever becomes of the file
     if json is not None:
         write_whole(json, json_.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -2,75 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
-import json as json_
-import logging
-import re
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Callable
+from typing import Literal, get_args
 
-from sencap.bounds import check_numbers
 from sencap.config import Split
 from sencap.errors import SencapError, SettingsError
-from sencap.files import check_outputs, write_whole
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sencap.data.levir_cc import CaptionedPair
-    from sencap.predictor import Predictor
-    from sencap.structures import Caption, ImagePair
-
-log = logging.getLogger(__name__)
-SHOWN = 1024  # pixels: the longer side of an image on the page, at most
-# LEVIR-CC's own names tell the official split, whatever split a data set has them in
-_OFFICIAL_NAME = re.compile(r"(val|test)_\d{6}")
-_NEVER = re.compile(r"never evaluate .{0,40}LEVIR-CC's official", re.IGNORECASE | re.DOTALL)
-
-
-def evaluate(
-    data: str | Path,
-    *,
-    split: Split | Sequence[Split] = "test",
-    weights: str | Path | None = None,
-    beam: int = 3,
-    batch_size: int = 16,
-    device: str = "auto",
-    engine: Literal["auto", "onnx", "torch"] = "auto",
-    decision: Literal["probability", "search"] = "probability",
-    limit: int | None = None,
-    page: str | Path | None = None,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Caption the pairs of one or more splits and score the captions under both protocols.
-
-    Returns the report that the command line writes as JSON (see docs/evaluation.md); with ``page`` also writes
-    a page of pictures. A page that fails after all does not lose the report: it is logged, and among its notes.
-    ``limit`` takes the first pairs only.
-
-    Raises:
-        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or written, and why.
-    """
-    check_numbers(beam=beam, batch_size=batch_size, limit=limit)
-    splits = [split] if isinstance(split, str) else list(split)
-    pairs = _pairs(data, splits, limit)
-    _check_outputs(data, pairs, weights, page=page)
-    from sencap.predictor import load
-
-    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
-    report = _report(data, pairs, predictor, batch_size=batch_size, progress=progress)
-    if page is not None:
-        try:
-            _write_page(page, pairs, report)
-        except SencapError as error:
-            report["notes"].append(f"The page is missing: {error}")
-            log.warning(report["notes"][-1])
-    return report
+from sencap.files import write_whole
 
 
 def command(
@@ -114,13 +52,15 @@ def command(
     for name in splits:
         if name not in get_args(Split):
             raise SettingsError(f"split={split}: {name!r} is none of train, val, test")
-    pairs = _pairs(data, splits, limit)
-    _check_outputs(data, pairs, weights, json=json, markdown=markdown, page=page)
+    from sencap.data.levir_cc import read_dataset
+    from sencap.evaluating import check_report_files, report_on, write_report_page
     from sencap.evaluation.report import as_json, as_markdown
     from sencap.predictor import load
 
+    pairs = read_dataset(data, splits=splits)[:limit]
+    check_report_files(data, pairs, weights, json=json, markdown=markdown, page=page)
     predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
-    report = _report(data, pairs, predictor, batch_size=batch_size, progress=not quiet)
+    report = report_on(data, pairs, predictor, batch_size=batch_size, progress=not quiet)
     # the most important first; what fails takes nothing else with it
     problems: list[str] = []
     if json is not None:
@@ -131,7 +71,7 @@ def command(
     if markdown is not None:
         _try(problems, lambda: write_whole(markdown, text + "\n"))
     if page is not None:
-        _try(problems, lambda: _write_page(page, pairs, report))
+        _try(problems, lambda: write_report_page(page, pairs, report))
     if problems:
         raise SencapError("\n".join(problems))
 
@@ -141,172 +81,3 @@ def _try(problems: list[str], write: Callable[[], object]) -> None:
         write()
     except SencapError as error:
         problems.append(str(error))
-
-
-def _pairs(data: str | Path, splits: Sequence[str], limit: int | None) -> list[CaptionedPair]:
-    from sencap.data.levir_cc import read_dataset
-
-    return read_dataset(data, splits=splits)[:limit]
-
-
-def _check_outputs(
-    data: str | Path,
-    pairs: Sequence[CaptionedPair],
-    weights: str | Path | None,
-    **outputs: str | Path | None,
-) -> None:
-    """Refuse outputs that would destroy the data set, of any split, or the weights; before any work."""
-    from sencap.data.levir_cc import find_caption_files
-    from sencap.weights import checkpoint_files
-
-    page = outputs.get("page")
-    if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
-        raise SettingsError(f"page={page} must end in .html")
-    data = Path(data)
-    root = data if data.is_dir() else data.parent
-    below = [path for path in (root / "images").rglob("*") if not path.is_dir()]
-    images = [path for pair in pairs for path in (pair.before, pair.after)]  # links lead to others
-    inputs = [*find_caption_files(data), *below, *images, *checkpoint_files(weights)]
-    check_outputs(outputs, inputs)
-
-
-def _report(
-    data: str | Path, pairs: Sequence[CaptionedPair], predictor: Predictor, *, batch_size: int, progress: bool
-) -> dict[str, Any]:
-    """Caption and score the pairs; what a reader has to know of weights and pairs is among the notes."""
-    from sencap.environment import environment
-    from sencap.evaluation.protocol import CaptionedPair as Scored
-    from sencap.evaluation.protocol import evaluate as score
-    from sencap.evaluation.report import as_dict
-
-    notes = official_split_notes(predictor.checkpoint.path, data, [pair.name for pair in pairs])
-    for note in notes:
-        log.warning(f"warning: {note}")  # now, not after an hour
-    captions, seconds = _caption(predictor, pairs, batch_size=batch_size, progress=progress)
-    notes += _notes_of_equal(captions)
-    scored = [
-        Scored(pair.name, pair.captions, caption.text.split(), caption.log_prob, pair.changed)
-        for pair, caption in zip(pairs, captions, strict=True)
-    ]
-    evaluation = score(scored, predictor.checkpoint.vocabulary)
-    return as_dict(
-        dataclasses.replace(evaluation, notes=[*notes, *evaluation.notes]),
-        beam=predictor.beam,
-        decision=predictor.decision,  # what was done, which a vocabulary may have decided
-        environment=environment(),
-        parameters=predictor.parameters(),
-        pairs_per_second=len(pairs) / seconds,
-    )
-
-
-def official_split_notes(weights: Path | None, data: str | Path, names: Sequence[str]) -> list[str]:
-    """A warning if weights that are not to be evaluated on LEVIR-CC's official val or test split just are.
-
-    Such weights say so in their card, README.md: "never evaluate them on LEVIR-CC's official …". The pairs are
-    known by their names, unless the data set calls itself another one, as synthetic ones do.
-    """
-    card = None if weights is None else weights / "README.md"
-    if card is None or not card.is_file():
-        return []
-    official = [name for name in names if _OFFICIAL_NAME.fullmatch(PurePath(name).stem)]
-    forbidden = _NEVER.search(card.read_text(encoding="utf-8", errors="replace"))
-    if not official or not forbidden or not _may_be_levir_cc(data):
-        return []
-    return [
-        f"{len(official)} of the {len(names)} pairs have names of LEVIR-CC's official val or test split (such as "
-        f"{official[0]}), and these weights were trained on pairs of it. Only pairs held out from that training are "
-        f"scored fairly, and no score here is one on the official split: see the README.md of the weights."
-    ]
-
-
-def _may_be_levir_cc(data: str | Path) -> bool:
-    """Whether a data set, which was read before, does not say that it is another one than LEVIR-CC."""
-    from sencap.data.levir_cc import find_caption_files
-
-    (first, *_) = find_caption_files(Path(data))
-    content = json_.loads(first.read_text(encoding="utf-8-sig"))
-    calls_itself = str(content.get("dataset", "LEVIR-CC"))
-    return "levir" in calls_itself.lower()
-
-
-def _notes_of_equal(captions: Sequence[Caption]) -> list[str]:
-    equal = sum(caption.note != "" for caption in captions)
-    if not equal:
-        return []
-    return [
-        f"{equal} of the {len(captions)} pairs are of two equal images. Their caption is the first "
-        "fixed sentence of no change, whatever the model would say."
-    ]
-
-
-def _caption(
-    predictor: Predictor, pairs: Sequence[CaptionedPair], *, batch_size: int, progress: bool
-) -> tuple[list[Caption], float]:
-    """The captions of all pairs, and the seconds they took, reading included."""
-    from tqdm import tqdm
-
-    from sencap.images import read_pair
-
-    def images() -> Iterator[ImagePair]:
-        for pair in tqdm(pairs, desc="captioning", unit="pair", disable=not progress):
-            yield read_pair(pair.before, pair.after, pair.name, size=predictor.size)
-
-    begin = time.perf_counter()
-    captions = list(predictor.stream(images(), batch_size=batch_size))
-    return captions, time.perf_counter() - begin
-
-
-ORDER = {
-    "best": "The pairs with the highest CIDEr",
-    "worst": "The pairs with the lowest CIDEr",
-    "random": "Pairs drawn at random",
-}
-
-
-def _write_page(
-    path: str | Path, pairs: Sequence[CaptionedPair], report: dict[str, Any], each: int = 8
-) -> None:
-    from sencap.evaluation.page import Picture, Section, choose, write_page
-
-    found = report["pairs"]
-
-    def picture(index: int) -> Picture:
-        before, after = _picture_bytes(pairs[index])
-        return Picture(
-            title=found[index]["filename"],
-            before=before,
-            after=after,
-            caption=found[index]["hypothesis"],
-            references=[" ".join(words) for words in pairs[index].captions],
-            scores=found[index]["scores"]["words"],
-            changed=found[index]["changed"],
-            told=found[index]["told_changed"],
-        )
-
-    chosen = choose([one["scores"]["words"]["CIDEr"] for one in found], each)
-    sections = [
-        Section(
-            f"{name.capitalize()} pairs",
-            [picture(i) for i in indices],
-            f"{ORDER[name]}; scores under the protocol words.",
-        )
-        for name, indices in chosen.items()
-    ]
-    footer = [*report["signatures"].values(), *report["notes"]]
-    write_page(path, sections, title="Evaluation", footer="\n".join(footer))
-
-
-def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:
-    """Both images as JPEGs that every browser shows, whatever they were."""
-    from sencap.images import read_pair, shrink
-
-    before, after = shrink(read_pair(pair.before, pair.after), SHOWN).images
-    return _jpeg(before), _jpeg(after)
-
-
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0)).save(buffer, format="JPEG", quality=88)
-    return buffer.getvalue()

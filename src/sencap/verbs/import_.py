@@ -2,31 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sencap.data.importing import ImportReport
-
-
-def import_dataset(
-    source: str | Path,
-    out: str | Path,
-    *,
-    kind: str = "auto",
-    val: float = 0.1,
-    test: float = 0.1,
-    seed: int = 0,
-    resplit: bool = False,
-    progress: bool = True,
-) -> ImportReport:
-    """Import captioned pairs of another layout. See `sencap.data.importing.import_dataset`."""
-    from sencap.data import importing
-
-    return importing.import_dataset(
-        source, out, kind=kind, val=val, test=test, seed=seed, resplit=resplit, progress=progress
-    )
-
 
 def command(
     source: str,
@@ -56,6 +31,8 @@ def command(
         resplit: Draw new splits even if the source names some.
         quiet: No progress bar.
     """
+    from sencap.data.importing import import_dataset
+
     report = import_dataset(
         source, out, kind=kind, val=val, test=test, seed=seed, resplit=resplit, progress=not quiet
     )

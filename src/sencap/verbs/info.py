@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json as json_
 from typing import Any
 
-from sencap.bounds import check_numbers
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
-
-
-def info(
-    name: str = "sen", *, vocabulary_size: int = 501, settings: ModelSettings | None = None
-) -> dict[str, int]:
-    """The parameter counts of a system: ``extractor``, ``difference``, ``decoder`` and ``total``.
-
-    ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the paper's.
-
-    Raises:
-        SettingsError: an unknown system, with the nearest known name; a number out of its bounds.
-    """
-    check_numbers(vocabulary_size=vocabulary_size)
-    from sencap.models.captioner import count_parameters
-    from sencap.models.variants import build
-
-    given = ModelSettings() if settings is None else settings
-    chosen = dataclasses.replace(given, system=name)
-    return count_parameters(build(chosen, vocabulary_size))
 
 
 def command(
@@ -58,6 +37,8 @@ def command(
         from sencap.models.variants import SYSTEMS
 
         return "\n".join(SYSTEMS)
+    from sencap.models.counting import info
+
     settings = ModelSettings(dimension=dimension, extractor=extractor, difference=difference, decoder=decoder)
     counts: dict[str, Any] = info(name, vocabulary_size=vocabulary_size, settings=settings)
     if json:

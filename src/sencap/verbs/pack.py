@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sencap.bounds import check_numbers
 from sencap.errors import SettingsError
-from sencap.files import check_output_folder
-
-if TYPE_CHECKING:
-    from sencap.places import PlacesReport
 
 
 def command(
@@ -55,71 +48,32 @@ def command(
         verify: Then read every packed byte again and compare the hashes.
         quiet: No progress bar.
     """
-    grid = {"size": size, "stride": stride, "dates": dates, "bands": bands}
-    chosen = {"kind": kind, "product": product, "split": split, "black": black, "white": white, **grid}
-    report = pack(source, out, **chosen, workers=workers, verify=verify, progress=not quiet)  # type: ignore[arg-type]
-    return f"{report}\nwrote {out}" + (", every byte of it checked" if verify else "")
-
-
-def pack(
-    source: str | Path,
-    out: str | Path,
-    *,
-    kind: str = "auto",
-    size: int = 264,
-    product: str | None = None,
-    split: str | None = None,
-    stride: int | None = None,
-    dates: str | None = None,
-    bands: str | None = None,
-    black: int | None = None,
-    white: int | None = None,
-    workers: int = 0,
-    verify: bool = False,
-    progress: bool = True,
-) -> PlacesReport:
-    """Open a source and pack it. See `sencap.places.open_places` and `pack`; arguments as `command`'s.
-
-    Raises:
-        DataError, SettingsError, MissingDependencyError: what cannot be used, and why.
-    """
-    from sencap.places import Scaling, open_places, recognise
-    from sencap.places import pack as pack_places
+    from sencap.places import Scaling, pack
     from sencap.places import verify as verify_packed
 
-    check_numbers(size=size, stride=stride, black=black, white=white, workers=workers)
-    check_output_folder("out", out)
     scale = {name: value for name, value in (("black", black), ("white", white)) if value is not None}
-    found = recognise(source) if kind == "auto" else kind
-    if found != "synthetic":
-        _check_outside(Path(source), Path(out))
-    places = open_places(
+    report = pack(
         source,
-        kind=found,
+        out,
+        size=size,
+        workers=workers,
+        progress=not quiet,
+        kind=kind,
         product=product,
         split=split,
-        size=size if found in ("series", "synthetic") else None,
         stride=stride,
         dates=None if dates is None else [_date(text) for text in dates.split(",")],
         bands=None if bands is None else [_number(text) for text in bands.split(",")],
         scaling=Scaling(**scale) if scale else None,
     )
-    report = pack_places(places, out, size=size, workers=workers, progress=progress)
-    if verify:
-        verify_packed(out, progress=progress)
-    return report
-
-
-def _check_outside(source: Path, out: Path) -> None:
-    """Refuse, before the source is listed, a folder that would become a part of it."""
-    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise SettingsError(
-            f"out={out} lies inside the source {source}, which would then hold other things the next time it is "
-            "read; name a folder outside of it"
-        )
+    if not verify:
+        return f"{report}\nwrote {out}"
+    verify_packed(out, progress=not quiet)
+    return f"{report}\nwrote {out}, every byte of it checked"
 
 
 def _date(text: str) -> datetime.date:
+    """One of the dates."""
     try:
         return datetime.date.fromisoformat(text.strip())
     except ValueError as error:
@@ -127,6 +81,7 @@ def _date(text: str) -> datetime.date:
 
 
 def _number(text: str) -> int:
+    """One of the bands."""
     try:
         return int(text)
     except ValueError as error:

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sencap.pretraining.settings import PretrainingSettings
-
-
-def pretrain(settings: PretrainingSettings) -> Path:
-    """Pre-train a backbone on dated images; returns its folder. See `sencap.pretraining.fit.pretrain`."""
-    from sencap.pretraining.folder import check_folder
-
-    check_folder(settings)  # before PyTorch is loaded
-    from sencap.pretraining.fit import pretrain
-
-    return pretrain(settings)
 
 
 def command(settings: PretrainingSettings) -> str:
@@ -25,4 +13,9 @@ def command(settings: PretrainingSettings) -> str:
     and OUT/run.json (settings, environment, recall@1 and spread per epoch beside those of random weights),
     OUT/logs (CSV, TensorBoard). A run that was stopped or killed goes on when the same command is given again.
     """
+    from sencap.pretraining.folder import check_folder
+
+    check_folder(settings)  # before PyTorch is loaded
+    from sencap.pretraining.fit import pretrain
+
     return f"backbone: {pretrain(settings)}"

@@ -2,26 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-
-def synth(
-    out: str | Path,
-    *,
-    pairs: int = 1000,
-    seed: int = 0,
-    val: float = 0.1,
-    test: float = 0.1,
-    workers: int = 0,
-    progress: bool = True,
-) -> Path:
-    """Write synthetic pairs in LEVIR-CC's layout. See `sencap.synthetic.write_dataset`."""
-    from sencap.synthetic import write_dataset
-
-    return write_dataset(
-        Path(out), pairs=pairs, seed=seed, val=val, test=test, workers=workers, progress=progress
-    )
-
 
 def command(
     out: str,
@@ -47,5 +27,9 @@ def command(
         workers: Processes that draw (0: one per core, 1: this one).
         quiet: No progress bar.
     """
-    folder = synth(out, pairs=pairs, seed=seed, val=val, test=test, workers=workers, progress=not quiet)
+    from sencap.synthetic import write_dataset
+
+    folder = write_dataset(
+        out, pairs=pairs, seed=seed, val=val, test=test, workers=workers, progress=not quiet
+    )
     return f"wrote {folder}"

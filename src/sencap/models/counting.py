@@ -1,0 +1,26 @@
+"""How many parameters a system has."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sencap.bounds import check_numbers
+from sencap.config import ModelSettings
+from sencap.models.captioner import count_parameters
+from sencap.models.variants import build
+
+
+def info(
+    name: str = "sen", *, vocabulary_size: int = 501, settings: ModelSettings | None = None
+) -> dict[str, int]:
+    """The parameter counts of a system: ``extractor``, ``difference``, ``decoder`` and ``total``.
+
+    ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the paper's.
+
+    Raises:
+        SettingsError: an unknown system, with the nearest known name; a number out of its bounds.
+    """
+    check_numbers(vocabulary_size=vocabulary_size)
+    given = ModelSettings() if settings is None else settings
+    chosen = dataclasses.replace(given, system=name)
+    return count_parameters(build(chosen, vocabulary_size))
