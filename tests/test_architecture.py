@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import ast
+import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,85 +17,50 @@ from sencap.cli import VERBS, verb_parser
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sencap"
-# Each room and those it may import from; a room may always import itself.
-BASE = {"errors", "bounds", "files", "json_files", "structures", "config"}
-ALLOWED = {
-    "errors": set(),
-    "bounds": {"errors"},
-    "files": {"errors"},
-    "processes": {"errors"},
-    "json_files": {"errors"},
-    "structures": {"errors"},
-    "config": {"errors", "bounds", "json_files"},
-    "environment": {"errors", "config"},
-    "images": BASE,
-    "rasters": BASE | {"images"},
-    "data": BASE | {"images", "processes"},
-    "synthetic": BASE | {"data", "images", "processes"},
-    "places": BASE | {"data", "images", "rasters", "processes", "synthetic"},
-    "evaluation": BASE | {"data"},
-    "figures": BASE | {"images"},
-    "weights": {"errors"},
-    "checkpoint_folder": BASE | {"data"},
-    "engines": BASE | {"checkpoint_folder", "models"},  # models: PyTorch's engine alone
-    "search": BASE | {"engines"},
-    "predictor": BASE | {"data", "images", "engines", "search", "weights"},
-    "explain": BASE | {"data", "images", "engines", "predictor", "figures"},
-    # the workshop
-    "models": BASE | {"data", "checkpoint_folder", "engines"},  # engines: the graphs that are exported
-    "foreign": BASE | {"data", "checkpoint_folder", "models"},
-    "runs": BASE | {"environment"},
-    "training": BASE
-    | {"checkpoint_folder", "engines", "search", "data", "images", "evaluation"}
-    | {"models", "foreign", "environment", "runs"},
-    "pretraining": BASE
-    | {
-        "checkpoint_folder",
-        "data",
-        "images",
-        "places",
-        "models",
-        "foreign",
-        "environment",
-        "runs",
-        "figures",
-    },
-    "reproduce": BASE
-    | {"data", "places", "environment", "evaluation", "images", "models", "predictor", "pretraining", "runs"}
-    | {"training", "verbs", "foreign", "explain", "figures"},
-    "verbs": BASE
-    | {"reproduce", "explain", "figures", "data", "places", "synthetic", "images", "models", "foreign"}
-    | {"evaluation", "training", "pretraining", "predictor", "weights", "environment", "runs"},
-    "parsing": {"errors"},
-    "extras": {"errors"},
-    "cli": {"errors", "bounds", "extras", "files", "parsing", "verbs"},
-    "__main__": {"cli"},
-}
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 
-def _imports(path: Path) -> set[str]:
-    rooms = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        rooms |= {name.split(".")[1] for name in names if name.startswith("sencap.")}
-    return rooms
+def _lint(source: Path) -> subprocess.CompletedProcess[str]:
+    """The import contracts of pyproject.toml, held against the package below a folder."""
+    command = [sys.executable, "-c", LINT, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    environment = {**os.environ, "PYTHONPATH": str(source), "COLUMNS": "200"}
+    return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_go_down_only(path: Path) -> None:
-    room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-    if room == "__init__":
-        return
-    assert _imports(path) - {room} <= ALLOWED[room], f"{room} imports from above itself"
+def test_imports_keep_to_the_contracts() -> None:
+    done = _lint(SOURCE.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 broken" in done.stdout
+
+
+def test_an_import_that_breaks_a_contract_is_found(tmp_path: Path) -> None:
+    """One wrong import for each contract, all late, in a copy of the package."""
+    wrong = {
+        "data/check.py": "sencap.predictor",  # up
+        "search.py": "torch",  # out of the core
+        "verbs/demo.py": "sencap.verbs.caption",
+        "models/decoders.py": "sencap.models.extractors",
+    }
+    shutil.copytree(SOURCE, tmp_path / "sencap", ignore=shutil.ignore_patterns("*.safetensors", "*.onnx"))
+    for name, module in wrong.items():
+        with (tmp_path / "sencap" / name).open("a", encoding="utf-8") as file:
+            file.write(f"\n\ndef late() -> None:\n    import {module}\n")
+    (tmp_path / "sencap" / "homeless.py").write_text("", encoding="utf-8")
+    done = _lint(tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.count("BROKEN") == len(wrong)
+    for name, module in wrong.items():
+        importer = "sencap." + name.removesuffix(".py").replace("/", ".")
+        assert re.search(rf"{importer} -> {module} ", done.stdout), done.stdout
+    assert "sencap.homeless" in done.stdout
 
 
 def test_public_names_are_what_the_package_says() -> None:
     for name in sencap.__all__:
         assert getattr(sencap, name) is not None
+        module = SOURCE / name  # would take the place of the function as soon as it is imported
+        assert not module.exists(), name
+        assert not module.with_suffix(".py").exists(), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = sencap.nothing
 
@@ -114,8 +81,19 @@ def test_neither_help_nor_a_wrong_argument_imports_torch() -> None:
 
 
 @pytest.mark.parametrize("name", VERBS)
+def test_a_verb_only_parses_and_prints(name: str) -> None:
+    """What it does is below it, so it has nothing that another module could use."""
+    module = importlib.import_module(VERBS[name].module)
+    defined = [
+        value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__
+    ]
+    public = {value.__name__ for value in defined if not value.__name__.startswith("_")}
+    assert public == {"command"}
+
+
+@pytest.mark.parametrize("name", VERBS)
 def test_the_help_of_every_verb_states_output_and_every_default(name: str) -> None:
-    module = __import__(VERBS[name].module, fromlist=["command"])
+    module = importlib.import_module(VERBS[name].module)
     text = verb_parser(name, module.command).format_help()
     assert re.search(r"Output:|Prints", text)
     options = re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from sencap.bounds import check_numbers
-from sencap.config import ModelSettings, as_dict
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary, says_no_change
+from sencap.config import as_dict
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
+from sencap.engines.choice import EngineName, Model, open_checkpoint
 from sencap.engines.contract import Engine, Floats, PairMemory
-from sencap.errors import CheckpointError, MissingDependencyError, SettingsError, nearest
+from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
 from sencap.search import Markers, score, search
@@ -25,31 +25,6 @@ from sencap.weights import checkpoint_folder
 
 Image = ImageSource
 Decision = Literal["probability", "search"]
-EngineName = Literal["auto", "onnx", "torch"]
-
-
-class Model(Protocol):
-    """What a predictor knows of its network beside the engine: a checkpoint, opened by either engine's side."""
-
-    @property
-    def settings(self) -> ModelSettings:
-        """What the model is built with."""
-        ...
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The words it knows."""
-        ...
-
-    @property
-    def training(self) -> Mapping[str, Any]:
-        """How it was trained."""
-        ...
-
-    @property
-    def path(self) -> Path | None:
-        """The folder it came from."""
-        ...
 
 
 class Predictor:
@@ -239,40 +214,8 @@ def load(
     """
     folder = checkpoint_folder(weights)
     check_numbers(beam=beam)
-    model: Model
-    network: Engine
-    if _which_engine(folder, device, engine) == "onnx":
-        from sencap.engines.onnx import open_checkpoint as open_graphs  # noqa: PLC0415  (the engine that is asked for)
-
-        network, model = open_graphs(folder)
-    else:
-        from sencap.engines.torch import open_checkpoint  # noqa: PLC0415  (imports PyTorch)
-
-        network, model = open_checkpoint(folder, device=device)
+    network, model = open_checkpoint(folder, device=device, engine=engine)
     return Predictor(network, model, beam=beam, decision=decision, change_probability=change_probability)
-
-
-def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
-    """The engine that runs a checkpoint on a device."""
-    if engine not in get_args(EngineName):
-        raise SettingsError(f"engine={engine!r} is unknown; {nearest(engine, get_args(EngineName))}")
-    has_torch = importlib.util.find_spec("torch") is not None
-    has_graphs = (folder / "encoder.onnx").is_file()
-    on_cpu = device in ("auto", "cpu")
-    if engine == "onnx" and not on_cpu:
-        raise SettingsError(f"engine=onnx runs on the CPU, not on device={device}; say engine=torch for it")
-    if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs):
-        return "onnx"
-    if has_torch:
-        return "torch"
-    if on_cpu and engine == "auto" and folder.is_dir():
-        raise CheckpointError(
-            f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; write them where it is, with "
-            f"sencap export {folder}, or install it: pip install 'sencap[train]'"
-        )
-    raise MissingDependencyError(
-        f"device={device}, engine={engine} need PyTorch: pip install 'sencap[train]'"
-    )
 
 
 def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:

@@ -85,10 +85,10 @@ def places(
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is loaded after all: too late to refuse."""
 
-    def load(*_: object, **__: object) -> None:
+    def open_checkpoint(*_: object, **__: object) -> None:
         pytest.fail("a model was loaded before the command was refused")
 
-    monkeypatch.setattr("sencap.predictor.load", load)
+    monkeypatch.setattr("sencap.predictor.open_checkpoint", open_checkpoint)
 
 
 @pytest.mark.usefixtures("no_model")
