@@ -61,6 +61,7 @@ VERBS = {
     "export": Verb(
         "sencap.verbs.export", "write a checkpoint's graphs, which need no PyTorch", ("checkpoint",)
     ),
+    "bench": Verb("sencap.verbs.bench", "measure how fast captions come on this machine"),
     "pack": Verb(
         "sencap.verbs.pack",
         "pack dated images of places into one fast, checked folder",

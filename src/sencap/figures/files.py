@@ -18,8 +18,9 @@ def check_path(
     *,
     endings: Sequence[str] = (*DRAWN, PAGE),
     inputs: Iterable[str | Path] = (),
+    flag: str = "out",
 ) -> Path:
-    """The path of a picture that can be written, and that is none of ``inputs``.
+    """The path of a picture that can be written, and that is none of ``inputs``; ``flag`` gave it, for messages.
 
     Raises:
         SettingsError: another ending than ``endings``, a folder that is not there, a path that is a folder or an input.
@@ -28,8 +29,10 @@ def check_path(
     """
     path = Path(path)
     if path.suffix.lower() not in endings:
-        raise SettingsError(f"out={path} must end in one of {', '.join(endings)}: the ending names the kind")
-    check_outputs({"out": path}, inputs)
+        raise SettingsError(
+            f"{flag}={path} must end in one of {', '.join(endings)}: the ending names the kind"
+        )
+    check_outputs({flag: path}, inputs)
     if path.suffix.lower() in DRAWN and importlib.util.find_spec("matplotlib") is None:
         hint = f", or let the file end in {PAGE}" if PAGE in endings else ""
         raise MissingDependencyError(

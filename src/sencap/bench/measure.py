@@ -1,0 +1,308 @@
+"""Runs the ways to caption, in turns, and measures them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sencap.bench.report import FIELD, PARTS, WORDS, Measured, Report
+from sencap.bounds import check_number, check_numbers
+from sencap.config import ModelSettings
+from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from sencap.engines.contract import PairMemory
+from sencap.environment import environment
+from sencap.errors import SettingsError
+from sencap.images import read_pair, resize
+from sencap.search import Markers, search
+
+if TYPE_CHECKING:
+    from sencap.models.captioner import Captioner
+
+VOCABULARY_SIZE = 501  # of systems with random weights: the paper's
+PADDED = 52  # tokens of a caption in the field's way: <start>, 50 words, <end>
+SIDE = 2048  # of the square matrices of the product that shows the machine's limit
+REST = 0.05  # seconds before each turn, in which the threads of the engine before it go to sleep
+NEVER_SAID = (
+    Vocabulary.pad,
+    Vocabulary.unk,
+    Vocabulary.start,
+    Vocabulary.end,
+)  # no <end>: all captions are as long
+STATUS = Path("/proc/self/status")  # where Linux tells a process's peak memory
+
+Pixels = NDArray[np.uint8]
+Captions = list[tuple[int, ...]]
+Files = tuple[Path, Path]  # before, after
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to caption: pixels (B, 2, 3, S, S) → memory → the words' ids."""
+
+    encode: Callable[[Pixels], PairMemory]
+    say: Callable[[PairMemory], Captions]
+    size: int  # S
+
+
+@contextlib.contextmanager
+def _counted(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Add the time that the block takes to its part."""
+    begin = time.perf_counter()
+    yield
+    seconds[part] += time.perf_counter() - begin
+
+
+def bench(
+    systems: Mapping[str, ModelSettings],
+    weights: Mapping[str, Path] | None = None,
+    *,
+    batches: Sequence[int] = (1, 4, 16),
+    rounds: int = 5,
+    threads: int = 0,
+    memory: bool = True,
+) -> Report:
+    """Measure systems with random weights and checkpoint folders, each under a name of its own.
+
+    Each is run by both engines at every batch (1 is always among them) and in the field's way:
+    PyTorch, one pair at a time, for each word the whole padded caption through the decoder. A turn
+    captions as many pairs as the largest batch has, from PNG files of drawn pairs to 12 words.
+    ``threads``: 0 is one for each core. ``memory``: also the peak of each engine at batch 1 and at
+    its fastest batch, each in a fresh process.
+
+    Raises:
+        SettingsError: an unknown system, a number out of its bounds, a model of shorter captions.
+        CheckpointError: a folder that is not a whole checkpoint with graphs.
+    """
+    check_numbers(rounds=rounds, threads=threads)
+    for batch in batches:
+        check_number("batches", batch)
+    import torch  # noqa: PLC0415  (the core does without)
+
+    sizes = sorted({1, *batches})
+    threads = threads or os.cpu_count() or 1
+    before = torch.get_num_threads()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows tells none
+    with tempfile.TemporaryDirectory(prefix="sencap-bench-") as name:
+        folders = _checkpoints(Path(name), systems) | dict(weights or {})
+        files = _draw_pairs(Path(name), max(sizes))
+        torch.set_num_threads(threads)
+        try:
+            measured, products = _take_turns(folders, files, sizes, rounds, threads)
+        finally:
+            torch.set_num_threads(before)
+        report = Report(measured, products, len(files), threads, load, environment())
+        for way in report.notable() if memory else []:
+            logger.info("measuring the memory of %s: %s", way.system, way.name)
+            folder = folders[way.system]
+            way.peak_megabytes = _peak_megabytes(folder, way.engine, way.batch, threads)
+    return report
+
+
+def _take_turns(
+    folders: Mapping[str, Path],
+    files: list[Files],
+    batches: list[int],
+    rounds: int,
+    threads: int,
+) -> tuple[list[Measured], list[float]]:
+    """What was measured of each way, and the rates of the matrix product, one a round."""
+    turns: list[tuple[Way, Measured]] = []
+    for system, folder in folders.items():
+        flops = _encoder_flops(folder)
+        for engine in ("onnx", "torch", FIELD):
+            way = _open(folder, engine, threads)
+            for batch in [1] if engine == FIELD else batches:
+                logger.info("warming up: %s, %s, batch %d", system, engine, batch)
+                _caption(way, files[:batch], batch)
+                turns.append((way, Measured(system, engine, batch, flops)))
+    products = []
+    for number in range(1, rounds + 1):
+        logger.info("round %d of %d", number, rounds)
+        products.append(_product_rate())
+        for way, measured in turns:
+            time.sleep(REST)
+            seconds, measured.captions = _caption(way, files, measured.batch)
+            for part, spent in seconds.items():
+                measured.seconds[part].append(spent / len(files))
+    return [measured for _, measured in turns], products
+
+
+def _caption(way: Way, files: Sequence[Files], batch: int) -> tuple[dict[str, float], Captions]:
+    """Caption pairs of files in batches; the seconds of each part, and what was said."""
+    seconds = dict.fromkeys(PARTS, 0.0)
+    captions: Captions = []
+    for first in range(0, len(files), batch):
+        with _counted(seconds, "reading"):
+            pairs = [read_pair(*pair) for pair in files[first : first + batch]]
+        with _counted(seconds, "resizing"):
+            images = np.stack([resize(pair.images, way.size) for pair in pairs])
+        with _counted(seconds, "encoder"):
+            memory = way.encode(images)
+        with _counted(seconds, "search"):
+            captions += way.say(memory)
+    return seconds, captions
+
+
+def _open(folder: Path, engine: str, threads: int) -> Way:
+    """A way to caption with a checkpoint; engines are imported when they are asked for."""
+    network: Any
+    model: Any
+    if engine == "onnx":
+        from sencap.engines import onnx  # noqa: PLC0415
+
+        network, model = onnx.open_checkpoint(folder, threads=threads)
+    else:
+        from sencap.engines import torch  # noqa: PLC0415
+
+        network, model = torch.open_checkpoint(folder, device="cpu")
+    longest = model.settings.decoder.max_words
+    if longest < WORDS:
+        raise SettingsError(f"{folder} says {longest} words at most, and bench compares captions of {WORDS}")
+
+    def say(memory: PairMemory) -> Captions:
+        markers = Markers(Vocabulary.start, Vocabulary.end, NEVER_SAID)
+        found = search(network, memory, markers, max_words=WORDS)
+        return [best[0].ids for best in found]
+
+    def say_like_the_field(memory: PairMemory) -> Captions:
+        return [_padded_search(network.captioner, memory)]
+
+    return Way(network.encode, say_like_the_field if engine == FIELD else say, model.settings.size)
+
+
+def _padded_search(captioner: Captioner, memory: PairMemory) -> tuple[int, ...]:
+    """Greedy search for one pair: for every word all PADDED tokens go through the decoder."""
+    import torch  # noqa: PLC0415
+
+    from sencap.structures import Memory  # noqa: PLC0415
+
+    words: list[int] = []
+    with torch.inference_mode():
+        looked_at = Memory(torch.from_numpy(memory.tokens), memory.grid)
+        tokens = torch.full((1, 1, PADDED), Vocabulary.pad)
+        tokens[..., 0] = Vocabulary.start
+        for length in range(WORDS + 1):  # the last pass is the one in which <end> would come
+            log_p = captioner.decoder(looked_at, tokens)[0, 0, length].log_softmax(-1)
+            log_p[list(NEVER_SAID)] = -torch.inf
+            word = int(log_p.argmax())
+            if length < WORDS:
+                words.append(word)
+                tokens[0, 0, length + 1] = word
+    return tuple(words)
+
+
+def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str, Path]:
+    """A checkpoint folder with random weights and graphs for each system."""
+    import torch  # noqa: PLC0415
+
+    from sencap.models.checkpoint import Checkpoint, save_checkpoint  # noqa: PLC0415
+    from sencap.models.export import export_graphs  # noqa: PLC0415
+    from sencap.models.variants import build, check  # noqa: PLC0415
+
+    for settings in systems.values():
+        check(settings)
+    words = [f"word{number}" for number in range(len(SPECIAL_WORDS), VOCABULARY_SIZE)]
+    vocabulary = Vocabulary((*SPECIAL_WORDS, *words))
+    folders = {}
+    for number, (name, settings) in enumerate(systems.items()):
+        logger.info("writing the graphs of %s with random weights", name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            captioner = build(settings, VOCABULARY_SIZE).eval()
+        folder = parent / f"system{number}"
+        save_checkpoint(folder, Checkpoint(captioner, vocabulary, captioner.settings, {}))
+        export_graphs(captioner, folder, size=settings.size, max_words=settings.decoder.max_words)
+        folders[name] = folder
+    return folders
+
+
+def _draw_pairs(folder: Path, count: int) -> list[Files]:
+    """Synthetic pairs as PNG files, 256 × 256 pixels."""
+    from PIL import Image  # noqa: PLC0415
+
+    from sencap.synthetic import render_pair  # noqa: PLC0415
+
+    logger.info("drawing %d pairs", count)
+    files = []
+    for number in range(count):
+        drawn = render_pair(0, number)
+        before, after = folder / f"{number}_before.png", folder / f"{number}_after.png"
+        Image.fromarray(drawn.before).save(before)
+        Image.fromarray(drawn.after).save(after)
+        files.append((before, after))
+    return files
+
+
+def _encoder_flops(folder: Path) -> dict[str, int]:
+    """Operations of extractor and difference encoder for one pair, counted on shapes alone."""
+    import torch  # noqa: PLC0415
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
+
+    from sencap.checkpoint_folder import read_checkpoint_folder  # noqa: PLC0415
+    from sencap.models.variants import build  # noqa: PLC0415
+
+    checkpoint = read_checkpoint_folder(folder)
+    side = checkpoint.settings.size
+    with torch.device("meta"), torch.no_grad():
+        captioner = build(checkpoint.settings, len(checkpoint.vocabulary)).eval()
+        images = captioner.normalise(torch.zeros(1, 2, 3, side, side, dtype=torch.uint8))
+        with FlopCounterMode(display=False) as extractor:
+            features = captioner.extractor(images)
+        with FlopCounterMode(display=False) as difference:
+            captioner.difference(features, images)
+    return {
+        "extractor": int(extractor.get_total_flops()),
+        "difference": int(difference.get_total_flops()),
+    }
+
+
+def _product_rate() -> float:
+    """Operations a second of a plain matrix product in float32, the best of three."""
+    import torch  # noqa: PLC0415
+
+    a, b = torch.rand(2, SIDE, SIDE)
+    fastest = float("inf")
+    for _ in range(3):
+        begin = time.perf_counter()
+        torch.mm(a, b)
+        fastest = min(fastest, time.perf_counter() - begin)
+    return 2 * SIDE**3 / fastest
+
+
+def _peak_megabytes(folder: Path, engine: str, batch: int, threads: int) -> float | None:
+    """The peak of a fresh process that captions one batch; None where no system tells it."""
+    if not STATUS.exists():
+        return None
+    code = "import sys; from sencap.bench.measure import print_peak; print_peak(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(folder), engine, str(batch), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        logger.warning("no memory of %s at batch %d: %s", engine, batch, done.stderr)
+        return None
+    return float(done.stdout)
+
+
+def print_peak(folder: str, engine: str, batch: str, threads: str) -> None:
+    """What `_peak_megabytes` runs in a process of its own."""
+    if engine != "onnx":
+        import torch  # noqa: PLC0415
+
+        torch.set_num_threads(int(threads))
+    way = _open(Path(folder), engine, int(threads))
+    pixels = np.zeros((int(batch), 2, 3, way.size, way.size), np.uint8)
+    way.say(way.encode(pixels))
+    kilobytes = STATUS.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]
+    print(int(kilobytes) / 1024)
