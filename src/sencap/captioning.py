@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sencap.ahead import ahead
 from sencap.errors import ImageError
 from sencap.files import file_name
 from sencap.images import read_pair, shrink
@@ -65,15 +66,23 @@ def _details(caption: Caption) -> dict[str, Any]:
 def caption_files(
     predictor: Predictor, files: Sequence[Files], problems: list[str], *, batch_size: int = 16
 ) -> Iterator[CaptionedFiles]:
-    """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out."""
+    """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out.
+
+    Files are read in threads, ahead of the model.
+    """
     waiting: deque[int] = deque()  # numbers of the pairs that were read and are not captioned yet
 
+    def read(pair: Files) -> ImagePair | ImageError:
+        before, after, name = pair
+        try:
+            return read_pair(before, after, name, size=predictor.size)
+        except ImageError as error:
+            return error
+
     def pairs() -> Iterator[ImagePair]:
-        for number, (before, after, name) in enumerate(files):
-            try:
-                pair = read_pair(before, after, name, size=predictor.size)
-            except ImageError as error:
-                problems.append(str(error))
+        for number, pair in enumerate(ahead(read, files)):
+            if isinstance(pair, ImageError):
+                problems.append(str(pair))
                 continue
             waiting.append(number)
             yield pair

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from sencap.ahead import ahead
 from sencap.bounds import check_numbers
 from sencap.config import Split
 from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
@@ -165,13 +166,13 @@ def _caption(
 ) -> tuple[list[Caption], float]:
     """The captions of all pairs, and the seconds they took, reading included."""
 
-    def images() -> Iterator[ImagePair]:
-        for pair in tqdm(pairs, desc="captioning", unit="pair", disable=not progress):
-            yield read_pair(pair.before, pair.after, pair.name, size=predictor.size)
+    def read(pair: CaptionedPair) -> ImagePair:
+        return read_pair(pair.before, pair.after, pair.name, size=predictor.size)
 
     begin = time.perf_counter()
-    captions = list(predictor.stream(images(), batch_size=batch_size))
-    return captions, time.perf_counter() - begin
+    captions = predictor.stream(ahead(read, pairs), batch_size=batch_size)
+    bar = tqdm(captions, desc="captioning", unit="pair", total=len(pairs), disable=not progress)
+    return list(bar), time.perf_counter() - begin
 
 
 ORDER = {

@@ -1,0 +1,39 @@
+"""Work done ahead of whoever needs its results: files are read in threads while the model is busy."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+THREADS = 2  # decoding a PNG takes a fraction of captioning it, and each holds an image of full size
+MOST = 32  # results that wait at the most: two batches of the model's size
+
+
+def ahead(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int = THREADS,
+    most: int = MOST,
+) -> Iterator[Result]:
+    """The results of a function, in the order of the items, worked out in threads before they are asked for.
+
+    At most ``most`` of them are waiting at any time. An error of the function comes up where its result would. Whoever
+    stops asking ends the work that has not begun.
+    """
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="sencap-ahead")
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
