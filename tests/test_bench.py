@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from sencap.bench import Measured, Report, bench
 from sencap.bench.report import PARTS
 from sencap.cli import main
-from sencap.errors import SettingsError
+from sencap.config import DecoderSettings, ModelSettings
+from sencap.errors import CheckpointError, SettingsError
 from sencap.figures.speeds import SpeedBar, speeds_plot
 from sencap.weights import checkpoint_folder
 from tiny_systems import tiny
@@ -143,6 +145,19 @@ def test_json_holds_every_round(report: Report) -> None:
     assert len(told["ways"][0]["seconds"]["encoder"]) == 2
     assert all(len(values) == 2 for values in told["ratios"].values())
     assert told["environment"]["onnxruntime"]
+
+
+def test_a_model_of_short_captions_is_refused() -> None:
+    settings = tiny("sen", decoder=DecoderSettings(layers=1, heads=4, max_words=11))
+    with pytest.raises(SettingsError, match=r"short has decoder\.max_words=11; captions here have 12"):
+        bench({"short": settings})
+
+
+def test_a_checkpoint_without_graphs_is_refused_before_graphs_of_systems_are_written(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    shutil.copytree(checkpoint_folder(None), folder, ignore=shutil.ignore_patterns("*.onnx"))
+    with pytest.raises(CheckpointError, match=r"has no encoder\.onnx.*sencap export"):
+        bench({"no system": ModelSettings(system="none")}, {"old": folder})
 
 
 @pytest.mark.parametrize(

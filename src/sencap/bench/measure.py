@@ -95,6 +95,8 @@ def bench(
     threads = threads or os.cpu_count() or 1
     before = torch.get_num_threads()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows tells none
+    for folder in (weights or {}).values():
+        _open(folder, "onnx", threads)  # what is wrong with it is told before graphs are written
     with tempfile.TemporaryDirectory(prefix="sencap-bench-") as name:
         folders = _checkpoints(Path(name), systems) | dict(weights or {})
         files = _draw_pairs(Path(name), max(sizes))
@@ -168,9 +170,7 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
         from sencap.engines import torch  # noqa: PLC0415
 
         network, model = torch.open_checkpoint(folder, device="cpu")
-    longest = model.settings.decoder.max_words
-    if longest < WORDS:
-        raise SettingsError(f"{folder} says {longest} words at most, and bench compares captions of {WORDS}")
+    _check_length(str(folder), model.settings)
 
     def say(memory: PairMemory) -> Captions:
         markers = Markers(Vocabulary.start, Vocabulary.end, NEVER_SAID)
@@ -181,6 +181,15 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
         return [_padded_search(network.captioner, memory)]
 
     return Way(network.encode, say_like_the_field if engine == FIELD else say, model.settings.size)
+
+
+def _check_length(name: str, settings: ModelSettings) -> None:
+    """Refuse a model that may not say as many words as all captions here have."""
+    if settings.decoder.max_words < WORDS:
+        raise SettingsError(
+            f"{name} has decoder.max_words={settings.decoder.max_words}; captions here have {WORDS} "
+            "words, so measure one that may say as many"
+        )
 
 
 def _padded_search(captioner: Captioner, memory: PairMemory) -> tuple[int, ...]:
@@ -212,8 +221,9 @@ def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str
     from sencap.models.export import export_graphs  # noqa: PLC0415
     from sencap.models.variants import build, check  # noqa: PLC0415
 
-    for settings in systems.values():
+    for name, settings in systems.items():
         check(settings)
+        _check_length(name, settings)
     words = [f"word{number}" for number in range(len(SPECIAL_WORDS), VOCABULARY_SIZE)]
     vocabulary = Vocabulary((*SPECIAL_WORDS, *words))
     folders = {}
