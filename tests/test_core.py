@@ -98,6 +98,7 @@ def test_the_verbs_of_the_core_work_one_after_the_other(core: Path, tmp_path: Pa
     works("evaluate", "--data", "data", "--json", "report.json", "--page", "report.html", "--quiet")
     assert "# Comparison" in works("compare", "report.json", "report.json")
     assert "index.html" in works("demo", "--out", "demo")
+    assert "total" in works("info", str(ROOT / "src/sencap/weights/sen-lite0"))
     assert (tmp_path / "demo/index.html").stat().st_size > 100_000
 
 

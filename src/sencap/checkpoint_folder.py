@@ -28,6 +28,7 @@ CONFIG, WEIGHTS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabul
 LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together
 COUNTER = "num_batches_tracked"  # BatchNorm's: the only integers among the tensors of a network
+STATISTICS = ("running_mean", "running_var", COUNTER)  # of a BatchNorm: tensors, but no parameters
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,16 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     if end != size:
         raise _no_safetensors(path, f"its tensors end at byte {end:,}, and the file at {size:,}")
     return entries
+
+
+def count_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
+    """The parameters of a captioner by part, and in all; the statistics of BatchNorms are none."""
+    counts = {"extractor": 0, "difference": 0, "decoder": 0}
+    for name, entry in tensors.items():
+        part = name.partition(".")[0]
+        if part in counts and not name.endswith(STATISTICS):
+            counts[part] += math.prod(entry.shape)
+    return {**counts, "total": sum(counts.values())}
 
 
 def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:

@@ -13,7 +13,12 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from sencap.checkpoint_folder import CheckpointFolder, read_checkpoint_folder, read_header
+from sencap.checkpoint_folder import (
+    CheckpointFolder,
+    count_parameters,
+    read_checkpoint_folder,
+    read_header,
+)
 from sencap.engines import graphs
 from sencap.engines.contract import Ids, PairMemory, Step
 from sencap.errors import CheckpointError
@@ -24,7 +29,6 @@ _NUMPY: dict[int, np.dtype[Any]] = {
     onnx.TensorProto.FLOAT: np.dtype(np.float32),
     onnx.TensorProto.FLOAT16: np.dtype(np.float16),
 }
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a BatchNorm: no parameters
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,7 @@ class OnnxEngine:
 
     def parameters(self) -> dict[str, int]:
         """See `Engine.parameters`: what the file of weights holds, without the statistics of BatchNorms."""
-        counts = {"extractor": 0, "difference": 0, "decoder": 0}
-        for name, entry in read_header(self.folder / graphs.WEIGHTS).items():
-            if not name.endswith(_STATISTICS):
-                counts[name.partition(".")[0]] += math.prod(entry.shape)
-        return {**counts, "total": sum(counts.values())}
+        return count_parameters(read_header(self.folder / graphs.WEIGHTS))
 
     def _open(self, name: str, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
         """A session on a graph, which gets its weights from us and opens no file of its own."""

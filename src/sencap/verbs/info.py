@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json as json_
-from typing import Any
+from pathlib import Path
 
+from sencap.checkpoint_folder import count_parameters, read_checkpoint_folder
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 
 
@@ -19,12 +20,12 @@ def command(
     difference: DifferenceSettings = DifferenceSettings(),  # noqa: B008
     decoder: DecoderSettings = DecoderSettings(),  # noqa: B008
 ) -> str:
-    """Count the parameters of a system, by part.
+    """Count the parameters of a system, or of a checkpoint, by part.
 
-    Prints extractor, difference, decoder and total.
+    Prints extractor, difference, decoder and total. A checkpoint needs no PyTorch.
 
     Args:
-        name: The system, as --list-systems prints them.
+        name: The system, as --list-systems prints them, or a checkpoint folder.
         vocabulary_size: V, the number of words with the four markers.
         json: Print JSON.
         list_systems: Print the names of all systems instead.
@@ -37,10 +38,15 @@ def command(
         from sencap.models.variants import SYSTEMS
 
         return "\n".join(SYSTEMS)
-    from sencap.models.counting import info
+    if Path(name).is_dir():
+        counts = count_parameters(read_checkpoint_folder(name).tensors)
+    else:
+        from sencap.models.counting import info
 
-    settings = ModelSettings(dimension=dimension, extractor=extractor, difference=difference, decoder=decoder)
-    counts: dict[str, Any] = info(name, vocabulary_size=vocabulary_size, settings=settings)
+        settings = ModelSettings(
+            dimension=dimension, extractor=extractor, difference=difference, decoder=decoder
+        )
+        counts = info(name, vocabulary_size=vocabulary_size, settings=settings)
     if json:
         return json_.dumps(counts)
     return "\n".join(f"{part:<12}{count:>14,}" for part, count in counts.items())
