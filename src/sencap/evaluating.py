@@ -24,6 +24,7 @@ from sencap.ahead import ahead
 from sencap.bounds import check_numbers
 from sencap.config import Split
 from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
+from sencap.engines.choice import EngineName
 from sencap.environment import environment
 from sencap.errors import SencapError, SettingsError
 from sencap.evaluation.page import Picture, Section, choose, write_page
@@ -32,7 +33,7 @@ from sencap.evaluation.protocol import evaluate as score
 from sencap.evaluation.report import as_dict
 from sencap.files import check_outputs
 from sencap.images import read_pair, shrink
-from sencap.predictor import Decision, EngineName, Predictor, load
+from sencap.predictor import Decision, Predictor, load
 from sencap.structures import Caption, ImagePair
 from sencap.weights import checkpoint_files
 
