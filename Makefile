@@ -34,12 +34,13 @@ install: $(ALL) ## make .venv with sencap, PyTorch and all tools (about 6 GB, on
 demo: $(CORE) ## caption the example pairs and write a page of pictures into demo/ (without PyTorch)
 	$(BIN)/sencap demo --out demo
 
-lint: install ## lint, formatting and types
+lint: install ## lint, formatting, types and directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
-test: lint ## lint, formatting, types and tests
+test: lint ## lint, formatting, types, directions of imports, and tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 format: install ## put the code into shape

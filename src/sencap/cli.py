@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sencap import __version__
 from sencap.bounds import BOUNDS, check_number
 from sencap.errors import SencapError, SettingsError, Terminated, nearest
 from sencap.extras import missing_extra
 from sencap.files import cannot_write
+from sencap.version import __version__
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
