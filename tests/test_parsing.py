@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,13 @@ TRAIN = "train --data d --out o"
     [
         (f"{TRAIN} --dimention 3", "did you mean '--dimension'?"),
         (f"{TRAIN} --epochs 3", "did you mean '--optimisation.epochs'?"),
+        (f"{TRAIN} --epoch 3", "did you mean '--optimisation.epochs'?"),
+        (f"{TRAIN} --zzz 3", "--zzz 3; --help lists all there are"),
+        ("caption a b --nope", "--nope; --help lists all there are"),
+        ("caption a b --decision x", "decision is 'x'; it must be one of probability, search\n"),
+        (f"{TRAIN} --extractor x.yaml", "--extractor is a group of settings; give each by its own flag"),
+        (f"{TRAIN} --decoder={{}}", "--decoder is a group of settings; give each by its own flag"),
+        (f"{TRAIN} --vocabulary.splits train", "square brackets, such as [0.5,0.5,0.5] or [train,val]"),
         (f"{TRAIN} --layers 3", "did you mean '--decoder.layers' or '--difference.layers'?"),
         (f"{TRAIN} --optimisation.epochs 1e9", "optimisation.epochs is '1000000000.0'; it must be a whole"),
         (f"{TRAIN} --extractor.structure cat", "it must be one of single-cat, single-sub, dual"),
@@ -54,6 +63,22 @@ def test_a_wrong_key_of_a_file_is_told_with_the_nearest_setting(
     config.write_text(f"data: d\nout: o\n{text}\n")
     assert main(["train", "--config", str(config)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_help_offers_no_flag_that_is_refused() -> None:
+    text = verb_parser("train", command).format_help()
+    assert "--config CONFIG" in text
+    assert "--extractor.backbone BACKBONE" in text
+    assert "--extractor CONFIG" not in text
+
+
+def test_help_that_cannot_be_written_is_told() -> None:
+    class FullDisk(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        verb_parser("train", command).print_help(FullDisk())
 
 
 def test_a_key_spelt_like_its_flag_is_taken(tmp_path: Path) -> None:

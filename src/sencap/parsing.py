@@ -5,8 +5,11 @@ The command line imports this module when a verb is asked for, not before: jsona
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -19,7 +22,8 @@ from jsonargparse import (  # type: ignore[attr-defined]
     set_loader,
 )
 
-from sencap.errors import SettingsError, nearest
+from sencap.errors import SettingsError
+from sencap.settings_file import check_settings_file, check_yaml
 
 LOADER = "yaml_of_sencap"
 
@@ -29,7 +33,7 @@ _TYPE_NAMES = {
     "float": "a number",
     "bool": "true or false",
     "str": "a text",
-    "tuple": "several numbers, such as [0.5,0.5,0.5]",
+    "tuple": "several in square brackets, such as [0.5,0.5,0.5] or [train,val]",
     "list": "a list, such as [a,b]",
 }
 
@@ -103,16 +107,50 @@ def _add_rest(parser: ArgumentParser, command: Callable[..., Any], done: set[str
     if settings is None:
         parser.add_function_arguments(command, skip=done)
         return
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file with any of these settings")
+    parser.add_argument("--config", action=_ConfigFile, help="a YAML file with any of these settings")
     parser.add_class_arguments(settings)
+
+
+class _ConfigFile(ActionConfigFile):
+    """The flag ``--config``: its file is looked at before jsonargparse reads it."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        check_settings_file(values, parser.setting_groups)
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
 
 class Parser(ArgumentParser):
     """A parser whose help has hyphens in its flags, and whose errors are ours."""
 
+    @property
+    def setting_groups(self) -> list[str]:
+        """What holds settings of its own and is no flag itself: ``optimisation`` of ``--optimisation.epochs``."""
+        flags = [flag.removeprefix("--") for action in self._actions for flag in action.option_strings]
+        return sorted({flag.partition(".")[0] for flag in flags if "." in flag})
+
+    def parse_args(self, args: Sequence[str], **options: Any) -> Any:  # type: ignore[override]
+        """As jsonargparse's, which would also take a file for each group of settings: one way is enough."""
+        groups = {f"--{group}" for group in self.setting_groups}
+        for word in args:
+            name = word.partition("=")[0]
+            if name in groups:
+                raise SettingsError(
+                    f"{name} is a group of settings; give each by its own flag, as {name}.NAME"
+                )
+        return super().parse_args(args, **options)
+
     def format_help(self, formatter: Any = None) -> str:
-        """The help, with flags as they are written by hand."""
+        """The help, with flags as they are written by hand, and without those that `parse_args` refuses."""
+        groups = {f"--{group}" for group in self.setting_groups}
+        for action in self._actions:
+            if groups.intersection(action.option_strings):
+                action.help = argparse.SUPPRESS
         return _hyphenated(super().format_help(formatter))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse's own passes over a full disk and a reader who has gone."""
+        if message:
+            (file or sys.stderr).write(message)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002
         """Raise a SettingsError in words of ours."""
@@ -122,6 +160,7 @@ class Parser(ArgumentParser):
 
 def _load_yaml(text: str) -> Any:
     """YAML as jsonargparse reads it, with keys spelt like their flags (``learning-rate``) taken too."""
+    check_yaml(text)
     return _underscored_keys(get_loader("yaml")(text))
 
 
@@ -164,11 +203,18 @@ def _unknown_key(message: str) -> str | None:
 
 def _meant(key: str, flags: Sequence[str]) -> str:
     """A setting of that last name in any group, or else the nearest flag."""
+    # without the hyphens, which all flags have in common
+    names = [flag.removeprefix("--") for flag in flags]
+    groups: dict[str, list[str]] = {}  # --decoder.layers and --difference.layers share their last name
+    for name in names:
+        groups.setdefault(name.rpartition(".")[2], []).append(name)
     last = key.rpartition(".")[2]
-    same_name = [flag for flag in flags if flag.removeprefix("--").rpartition(".")[2] == last]
-    if same_name:
-        return "did you mean " + " or ".join(repr(_hyphenated(flag)) for flag in same_name) + "?"
-    return _hyphenated(nearest(f"--{key}", flags))
+    meant = groups.get(last) or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    if not meant:
+        meant = [name for near in difflib.get_close_matches(last, groups, n=1) for name in groups[near]]
+    if not meant:
+        return "--help lists all there are"
+    return "did you mean " + " or ".join(repr(_hyphenated(f"--{name}")) for name in meant) + "?"
 
 
 def _wrong_type(message: str) -> str | None:
@@ -184,7 +230,9 @@ def _wrong_type(message: str) -> str | None:
     elements = re.search(r"Expected a tuple with (\d+) elements", message)
     if choices:
         known = [choice.strip().strip("'") for choice in choices[1].split(",")]
-        return f"{setting[1]} is {value!r}; it must be one of {', '.join(known)}; {nearest(value, known)}"
+        close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{setting[1]} is {value!r}; it must be one of {', '.join(known)}{meant}"
     if elements:
         return f"{setting[1]} is {value}; it must be {elements[1]} numbers, such as [0.5,0.5,0.5]"
     if kinds:
