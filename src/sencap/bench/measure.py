@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -58,7 +59,7 @@ class Way:
 
 
 @contextlib.contextmanager
-def _counted(seconds: dict[str, float], part: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
     """Add the time that the block takes to its part."""
     begin = time.perf_counter()
     yield
@@ -133,12 +134,14 @@ def _take_turns(
     products = []
     for number in range(1, rounds + 1):
         logger.info("round %d of %d", number, rounds)
-        products.append(_product_rate())
+        rates = []
         for way, measured in turns:
+            rates.append(_product_rate())  # as often as all ways, so that other work meets it alike
             time.sleep(REST)
             seconds, measured.captions = _caption(way, files, measured.batch)
             for part, spent in seconds.items():
                 measured.seconds[part].append(spent / len(files))
+        products.append(statistics.median(rates))
     return [measured for _, measured in turns], products
 
 
@@ -147,13 +150,13 @@ def _caption(way: Way, files: Sequence[Files], batch: int) -> tuple[dict[str, fl
     seconds = dict.fromkeys(PARTS, 0.0)
     captions: Captions = []
     for first in range(0, len(files), batch):
-        with _counted(seconds, "reading"):
+        with _timed(seconds, "reading"):
             pairs = [read_pair(*pair) for pair in files[first : first + batch]]
-        with _counted(seconds, "resizing"):
+        with _timed(seconds, "resizing"):
             images = np.stack([resize(pair.images, way.size) for pair in pairs])
-        with _counted(seconds, "encoder"):
+        with _timed(seconds, "encoder"):
             memory = way.encode(images)
-        with _counted(seconds, "search"):
+        with _timed(seconds, "search"):
             captions += way.say(memory)
     return seconds, captions
 
@@ -280,16 +283,13 @@ def _encoder_flops(folder: Path) -> dict[str, int]:
 
 
 def _product_rate() -> float:
-    """Operations a second of a plain matrix product in float32, the best of three."""
+    """Operations a second of a plain matrix product in float32."""
     import torch  # noqa: PLC0415
 
     a, b = torch.rand(2, SIDE, SIDE)
-    fastest = float("inf")
-    for _ in range(3):
-        begin = time.perf_counter()
-        torch.mm(a, b)
-        fastest = min(fastest, time.perf_counter() - begin)
-    return 2 * SIDE**3 / fastest
+    begin = time.perf_counter()
+    torch.mm(a, b)
+    return 2 * SIDE**3 / (time.perf_counter() - begin)
 
 
 def _peak_megabytes(folder: Path, engine: str, batch: int, threads: int) -> float | None:
