@@ -19,9 +19,11 @@ HOSTILE = {
     "a number of 5000 digits": (b'{"layers": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
     "half a surrogate pair": (b'{"training": "\\ud800"}', "'\\\\ud800' holds half of a surrogate pair"),
     "half a surrogate pair as a key": (b'{"\\udfff": 1}', "half of a surrogate pair"),
-    "cut short": (b'{"model": ', "Expecting value at line 1, column 11"),
-    "two values": (b"{} {}", "Extra data at line 1, column 4"),
-    "nothing": (b"", "Expecting value"),
+    "cut short": (b'{"model": ', "it breaks off after line 1, column 11"),
+    "cut within a text": (b'{"model": "sen', "it breaks off after line 1, column 11"),
+    "two values": (b"{} {}", "it is wrong at line 1, column 4, near '{}'"),
+    "no comma": (b'{"a": 1\n "b": 2}', "it is wrong at line 2, column 2, near '\"b\": 2}'"),
+    "nothing": (b" \n", "it is empty"),
     "no text": (b"\xff\xfe\x80", "byte 0 is no UTF-8"),
 }
 
@@ -34,6 +36,10 @@ def test_hostile_json_is_refused_with_its_reason(tmp_path: Path, case: str) -> N
     with pytest.raises(CheckpointError, match=rf"config\.json is not readable JSON: .*{said}") as refused:
         read_json(path)
     assert len(str(refused.value)) < 200 + len(str(path))
+
+
+def test_the_mark_that_windows_writes_before_a_text_is_passed_over() -> None:
+    assert parse_json('{"a": 1}'.encode("utf-8-sig")) == {"a": 1}
 
 
 def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:

@@ -62,12 +62,12 @@ def parse_json(
         NotJsonError: no JSON, too deep, a number without end, or letters that UTF-8 cannot write.
     """
     try:
-        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         value = json.loads(text, object_pairs_hook=pairs_hook)
     except UnicodeDecodeError as problem:
         raise NotJsonError(f"byte {problem.start} is no UTF-8") from problem
     except json.JSONDecodeError as problem:
-        raise NotJsonError(f"{problem.msg} at line {problem.lineno}, column {problem.colno}") from problem
+        raise NotJsonError(_told(problem)) from problem
     except NotJsonError:
         raise  # what the hook found
     except RecursionError as problem:
@@ -76,6 +76,17 @@ def parse_json(
         raise NotJsonError("it holds a number of thousands of digits") from problem
     _check_within(value, any_text=any_text)
     return value
+
+
+def _told(problem: json.JSONDecodeError) -> str:
+    """Where a text is no JSON: Python's own words are about its parser."""
+    text, place = problem.doc, f"line {problem.lineno}, column {problem.colno}"
+    if not text.strip():
+        return "it is empty"
+    unfinished = problem.msg.startswith("Unterminated")  # told where it begins
+    if unfinished or problem.pos >= len(text.rstrip()):
+        return f"it breaks off after {place}"
+    return f"it is wrong at {place}, near {shown(text[problem.pos : problem.pos + 20])}"
 
 
 def _check_within(value: Any, *, any_text: bool) -> None:

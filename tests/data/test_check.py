@@ -206,10 +206,11 @@ def test_images_may_be_left_alone(tmp_path: Path) -> None:
 
 
 def test_broken_json_is_a_problem_with_its_place(tmp_path: Path) -> None:
+    make(tmp_path, [entry(number) for number in range(3)])
     (tmp_path / "LevirCCcaptions.json").write_text('{"images": [\n{"filename" 1}]}')
-    report = check(tmp_path)
+    report = check(tmp_path)  # and says nothing of images that no entry could name
     assert [str(problem) for problem in report.problems] == [
-        "LevirCCcaptions.json: broken JSON: Expecting ':' delimiter at line 2, column 13"
+        "LevirCCcaptions.json: broken JSON: it is wrong at line 2, column 13, near '1}]}'"
     ]
     assert report.counts["pairs"] == 0
 

@@ -18,6 +18,7 @@ from sencap.data.vocabulary import (
     SPECIAL_WORDS,
     Vocabulary,
     coverage,
+    is_word,
     learn_no_change,
     normalise,
     says_no_change,
@@ -268,6 +269,14 @@ def test_coverage_counts_different_words_and_all_that_is_said() -> None:
     assert (found.words, found.known, found.unknown_share) == (4, 1, 0.5)
     assert str(found) == "1 of 4 different words known, 50.0 % of all words unknown"
     assert coverage([], vocabulary).unknown_share == 0
+    assert not coverage([["a", "b", "c", "d", "e"]], {"a", "b", "c", "d"}).is_poor
+    assert coverage([["a", "b", "c"]], {"a", "b"}).is_poor
+
+
+@pytest.mark.parametrize("text", ["", "a b", "a\tb", "a\x1b[31m", "\x85", "\ud800", "\N{NO-BREAK SPACE}"])
+def test_a_word_is_one_and_holds_what_any_file_and_terminal_takes(text: str) -> None:
+    assert not is_word(text)
+    assert is_word("maison-à-côté")
 
 
 def test_normalise() -> None:

@@ -26,9 +26,6 @@ from sencap.images import read_image
 
 __all__ = ["CheckReport", "Problem", "check_dataset"]
 
-MUCH_UNKNOWN = 0.2
-"""Share of all words, beyond which a vocabulary that does not know them is warned of, as by training. (LEVIR-CC's
-vocabulary leaves out 0.003.)"""
 _KINDS = {True: "changed", False: "unchanged", None: "unknown"}
 
 
@@ -112,7 +109,8 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
         folders = ImageFolders(root if root.is_dir() else root.parent)
         bar = tqdm(entries, desc="images", unit="pair", disable=not progress)
         problems += [problem for entry in bar for problem in _check_images(folders, entry)]
-        problems += _unnamed_images(folders, entries)
+        if entries:  # else it is the caption file that is wrong
+            problems += _unnamed_images(folders, entries)
     known = _coverage(entries)
     problems += _warnings(root.name or str(root), entries, known)
     return CheckReport(root, tuple(problems), _count(entries), MappingProxyType(known))
@@ -149,7 +147,7 @@ def _warnings(name: str, entries: Sequence[CaptionEntry], known: Mapping[int, Co
             f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and training cuts them"
         )
     for minimum_count, share in known.items():
-        if share.unknown_share > MUCH_UNKNOWN:
+        if share.is_poor:
             said.append(
                 f"with vocabulary.minimum_count {minimum_count}, the default, a captioner would know {share}; "
                 "train with a smaller one"

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeGuard
 
 from sencap.bounds import BOUNDS
-from sencap.data.vocabulary import learn_no_change, normalise, says_no_change
+from sencap.data.vocabulary import CONTROL, is_word, learn_no_change, normalise, says_no_change
 from sencap.errors import DataError, SettingsError, nearest
 from sencap.files import not_a_file
 from sencap.images import IMAGE_SUFFIXES
@@ -39,10 +39,7 @@ LONGEST_NAME = 255
 """Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer name."""
 _SHOWN = 20
 _IMPORT = "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap import SOURCE OUT`"
-# Control characters and halves of surrogate pairs, which no file and no terminal takes
-_CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
-_NOT_IN_WORDS = re.compile(rf"[\s{_CONTROL}]")
-_NOT_IN_NAMES = re.compile(rf"[\\:{_CONTROL}]")
+_NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
 
 
 @dataclass(frozen=True)
@@ -333,7 +330,7 @@ class _EntryReader:
             self.note(f"{where} has no words")
         if len(words) > MOST_WORDS:
             self.note(f"{where} has {len(words):,} words; a caption has at most {MOST_WORDS:,}")
-        odd = next((word for word in words if _NOT_IN_WORDS.search(word)), None)
+        odd = next((word for word in words if not is_word(word)), None)
         if odd is not None:
             self.note(
                 f"{where}: a token is one word without white space, control characters and halves of surrogate "

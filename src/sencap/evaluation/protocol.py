@@ -33,7 +33,6 @@ PROTOCOLS = ("ids", "words")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 _SHOWN = 5
-_MUCH_UNKNOWN = 0.2  # share of the references' words; of LEVIR-CC's the paper's vocabulary leaves out 0.003
 FLAGS_UNKNOWN = (
     "Which pairs changed is not known: the data set has neither changeflag nor a known sentence of no change"
 )
@@ -227,7 +226,7 @@ def _notes(
             "equal words only, and some by mistake."
         )
     covered = coverage(references, encoder)
-    if covered.unknown_share > _MUCH_UNKNOWN:
+    if covered.is_poor:
         notes.append(
             f"Scores under ids say little: of the references {covered}, and unknown words match each other."
         )

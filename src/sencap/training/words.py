@@ -9,7 +9,6 @@ from sencap.config import TrainingSettings
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary, coverage
 
-UNKNOWN_SHARE = 0.2  # of all words said: with more, most captions are holes
 FEW_WORDS = 30  # LEVIR-CC's vocabulary at the paper's minimum has some 500
 
 log = logging.getLogger("sencap")
@@ -28,7 +27,7 @@ def tell_words(
     for use, pairs in (("training", train), ("validation", val)):
         captions = [caption for pair in pairs for caption in pair.captions]
         covered = coverage(captions, vocabulary)
-        poor |= covered.unknown_share > UNKNOWN_SHARE
+        poor |= covered.is_poor
         poor |= words < FEW_WORDS and covered.known < covered.words
         log.info(f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}")
         cut = sum(len(caption) > longest for caption in captions)

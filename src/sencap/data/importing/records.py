@@ -10,14 +10,13 @@ import ast
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sencap.bounds import BOUNDS
-from sencap.data.vocabulary import normalise
+from sencap.data.vocabulary import is_word, normalise
 from sencap.errors import DataError, nearest
 from sencap.json_files import shown
 
@@ -292,7 +291,7 @@ def wrong_caption(caption: Any) -> str:
         return "has no words"
     if len(words) > most:
         return f"has {len(words):,} words; a caption has at most {most:,}"
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for word in words for letter in word):
+    if not all(is_word(word) for word in words):
         return "holds a control character, or half of a surrogate pair"
     return ""
 
