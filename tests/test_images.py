@@ -671,7 +671,7 @@ def test_folders_without_pairs(tmp_path: Path, names: tuple[str, ...], reason: s
 
 
 def test_a_source_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere does not exist: give a folder of pairs or a CSV file"):
+    with pytest.raises(DataError, match="nowhere does not exist; give a folder of pairs or a CSV file"):
         find_pairs(tmp_path / "nowhere")
 
 
@@ -703,7 +703,9 @@ def test_pairs_of_a_table(tmp_path: Path, mark: str, encoding: str) -> None:
             "(?s)line 2: after '' is no file.*line 3: before 'y.png' is no file",
         ),
         ("before,after\nx.png\n", "line 2: after '' is no file"),
-        ('before,after\n"x.png,x.png\n', "cannot be read as a CSV file"),
+        ('before,after\n"x.png,x.png\n', r"csv, line 2: a quotation mark is opened and never closed"),
+        ('before,after\nx.png,"x".png\n', "line 2: a quotation mark is closed within a cell"),
+        ("before,after\nx.png," + "x" * 200_000, "line 2: a cell has more than 131,072 letters"),
     ],
 )
 def test_tables_with_mistakes(tmp_path: Path, text: str, reason: str) -> None:
@@ -713,7 +715,13 @@ def test_tables_with_mistakes(tmp_path: Path, text: str, reason: str) -> None:
         find_pairs(tmp_path / "pairs.csv")
 
 
+def test_a_file_name_may_hold_a_line_end(tmp_path: Path) -> None:
+    for date in ("before", "after"):
+        touch(tmp_path, f"new\nline_{date}.png")
+    assert [name for _, _, name in find_pairs(tmp_path)] == ["new\nline"]
+
+
 def test_an_image_is_no_table(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png cannot be read as a CSV file in UTF-8"):
+    with pytest.raises(DataError, match=r"a\.png is no text in UTF-8 \(byte 0\); save it as UTF-8"):
         find_pairs(tmp_path / "a.png")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sencap.errors import SettingsError
-from sencap.files import not_a_file
+from sencap.text_files import read_text
 
 MOST_BYTES = 100_000  # ours have 2,000
 
@@ -23,25 +23,25 @@ def check_settings_file(path: str | Path, groups: Iterable[str] = ()) -> None:
     Raises:
         SettingsError: what is wrong, in which line, of which file.
     """
-    text = _text(path)
+    text = read_text(path, most_bytes=MOST_BYTES, error=SettingsError, advice="name a YAML file of settings")
     try:
         check_yaml(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"config={path} cannot be used: {_told(error)}") from error
+        raise SettingsError(f"{path} cannot be used: {_told(error)}") from error
     node = yaml.compose(text, Loader=_Loader)
     if node is None:
-        raise SettingsError(f"config={path} is empty; write settings into it, each as name: value")
+        raise SettingsError(f"{path} is empty; write settings into it, each as name: value")
     if not isinstance(node, yaml.MappingNode):
-        raise SettingsError(f"config={path} holds no settings; write each as name: value")
+        raise SettingsError(f"{path} holds no settings; write each as name: value")
     groups = list(groups)
     for key, value in node.value:
         if key.tag != "tag:yaml.org,2002:str":
             raise SettingsError(
-                f"config={path}, {_line(key.start_mark)}: {_given(text, key)} is no name of a setting"
+                f"{path}, {_line(key.start_mark)}: {_given(text, key)} is no name of a setting"
             )
         if key.value in groups and not isinstance(value, yaml.MappingNode):
             raise SettingsError(
-                f"config={path}, {_line(value.start_mark)}: {key.value} is {_given(text, value)}; it must hold "
+                f"{path}, {_line(value.start_mark)}: {key.value} is {_given(text, value)}; it must hold "
                 "settings by name, each in a line of its own below it"
             )
 
@@ -77,23 +77,6 @@ def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             yield from _mappings(value)
-
-
-def _text(path: str | Path) -> str:
-    reason = not_a_file(path)
-    if reason:
-        raise SettingsError(f"config={path}: {reason}; name a YAML file of settings")
-    try:
-        size = Path(path).stat().st_size
-        if size > MOST_BYTES:
-            raise SettingsError(f"config={path} has {size:,} bytes, too many for a YAML file of settings")
-        return Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError(
-            f"config={path} is no text in UTF-8 (byte {error.start}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise SettingsError(f"config={path} cannot be read ({error.strerror}); name another file") from error
 
 
 def _told(error: yaml.YAMLError) -> str:

@@ -100,6 +100,15 @@ def json_list(root: Path) -> Path:
     return write_json(root / "captions.json", records)
 
 
+def folder_of_a_json_list(root: Path) -> Path:
+    return json_list(root).parent
+
+
+def folder_of_json_lines(root: Path) -> Path:
+    records = [{"pre": f"A/{n}.png", "post": f"B/{n}.png", "captions": CAPTIONS} for n in range(12)]
+    return write_lines(root / "captions.jsonl", records).parent
+
+
 def coco_with_two_keys(root: Path) -> Path:
     images = [
         {"id": n, "file_name": f"A/{n}.png", "file_name_after": f"B/{n}.png", "date_captured": "2020"}
@@ -154,7 +163,8 @@ def hugging_face_csv(root: Path) -> Path:
 
 
 FORMS = [
-    csv_of_wide_rows, tsv_of_a_row_for_each_caption, csv_of_windows, json_list, coco_with_two_keys,
+    csv_of_wide_rows, tsv_of_a_row_for_each_caption, csv_of_windows, json_list, folder_of_a_json_list,
+    folder_of_json_lines, coco_with_two_keys,
     coco_with_one_name_in_two_folders, coco_with_an_entry_for_each_image, hugging_face_jsonl, hugging_face_csv,
 ]  # fmt: skip
 
@@ -432,8 +442,10 @@ def test_images_that_training_would_refuse_are_told_before_anything_is_written(
             "2 columns for before: before, image_before",
         ),
         ("c.csv", "before,after,caption\na,b,c,d\n", r"line 2: it has 4 cells, but there are 3 columns"),
-        ("c.csv", 'before,after,caption\na,b,"c\n', "is no line of a CSV file"),
-        ("c.csv", "before,after,caption\na\x00,b,c\n", "(is no file|no line of a CSV)"),
+        ("c.csv", 'before,after,caption\na,b,"c\n', "line 2: a quotation mark is opened and never closed"),
+        ("c.csv", 'before,after,caption\na,b,"c"d\n', "line 2: a quotation mark is closed within a cell"),
+        ("c.csv", "before,after,caption\na,b," + "c" * 200_000, "line 2: a cell has more than 131,072"),
+        ("c.csv", "before,after,caption\na\x00,b,c\n", "is no file"),
         ("c.jsonl", '{"before": "a"}\n{"before": 1\n', "line 2: it is no JSON"),
         ("c.jsonl", '{"before": "a"}\n{"before": "b"}\n[]\n', r"line 3: it is \[\], not a JSON object"),
         ("c.json", '{"images": [{"id": 1}], "annotations": []}', "its images name no pairs"),

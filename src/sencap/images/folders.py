@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sencap.errors import DataError
-from sencap.files import not_a_file
+from sencap.text_files import csv_problem, read_text
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 Pairs = list[tuple[Path, Path, str]]
 
 _MARKS = (("before", "after"), ("a", "b"), ("1", "2"))
 _MOST_BYTES = 256 << 20  # of a CSV file: a line for each of a million pairs
+_WANTED = "give a folder of pairs or a CSV file"
 
 
 def find_pairs(source: str | Path) -> Pairs:
@@ -39,7 +40,7 @@ def find_pairs(source: str | Path) -> Pairs:
             return _match(source, [(file.stem, date, file) for date, file in both])
     files = _images(source)
     for marks in _MARKS:
-        pattern = re.compile(rf"(?:(.*)[_-])?({'|'.join(marks)})", re.IGNORECASE)
+        pattern = re.compile(rf"(?:(.*)[_-])?({'|'.join(marks)})", re.IGNORECASE | re.DOTALL)
         found = [(pattern.fullmatch(file.stem), file) for file in files]
         listed = [(m[1] or source.resolve().name, marks.index(m[2].lower()), file) for m, file in found if m]
         if listed:
@@ -69,17 +70,15 @@ def _match(source: Path, listed: Sequence[tuple[str, int, Path]], others: Sequen
 
 def _pairs_of_table(source: Path) -> Pairs:
     if not os.path.lexists(source):
-        raise DataError(f"{source} does not exist: give a folder of pairs or a CSV file")
-    if reason := not_a_file(source):
-        raise DataError(f"{source}: {reason}: give a folder of pairs or a CSV file")
+        raise DataError(f"{source} does not exist; {_WANTED}")
+    text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
+    lines = text.splitlines()
+    mark = max(",;\t", key=lines[0].count) if lines else ","
+    reader = csv.reader(lines, delimiter=mark, strict=True)
     try:
-        if source.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{source} is larger than a table of a million pairs: give a CSV file")
-        lines = source.read_text(encoding="utf-8-sig").splitlines()
-        mark = max(",;\t", key=lines[0].count) if lines else ","
-        rows = list(csv.reader(lines, delimiter=mark, strict=True)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source} cannot be read as a CSV file in UTF-8: {error}") from error
+        rows = list(reader) or [[]]
+    except csv.Error as error:
+        raise DataError(f"{source}, line {reader.line_num}: {csv_problem(error)}") from error
     columns = [title.strip().lower() for title in rows[0]]
     if missing := [title for title in ("before", "after") if title not in columns]:
         raise DataError(f"{source} has no column {' and '.join(missing)} in its first line, but {columns}")

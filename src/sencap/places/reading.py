@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from sencap.errors import DataError, SettingsError
 from sencap.images import read_image
+from sencap.text_files import read_text
 
 # Order is known, dates are not: what a place of undated before/after images says in place of its dates.
 UNDATED = (datetime.date(1, 1, 1), datetime.date(1, 1, 2))
 DATES_FILE = "dates.txt"
+_MOST_BYTES = 16 << 20
 
 _DATE = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?!\d)")
 
@@ -96,12 +98,11 @@ def read_dates_file(folder: Path) -> dict[str, datetime.date]:
     file = folder / DATES_FILE
     if not file.is_file():
         return {}
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
+    text = read_text(
+        file, most_bytes=_MOST_BYTES, error=DataError, advice="give each image's date in it, or delete it"
+    )
     found = {}
-    for line in lines:
+    for line in text.splitlines():
         match = re.match(r"\s*(?:date_)?(\S+?)\s*[:=,;\t]\s*(.+)", line)
         date = find_date(match[2]) if match else None
         if match and date:

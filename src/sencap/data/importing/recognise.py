@@ -16,6 +16,7 @@ from sencap.json_files import shown
 Kind = Literal["auto", "table", "coco", "huggingface"]
 Found = tuple[str, list[tuple[Path, str]]]  # the kind, and its files, each with its split ("" if not known)
 
+_TABLES = (".csv", ".tsv", ".jsonl")
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _LOOKED_FOR = """\
   table: a CSV or TSV file, or JSON objects, with before, after and caption
@@ -120,8 +121,16 @@ def _holds_coco(file: Path) -> bool:
 
 
 def _table_files(folder: Path) -> list[tuple[Path, str]]:
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".csv", ".tsv")]
-    return _with_splits(files)
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return _with_splits([file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)])
+
+
+def _holds_list(file: Path) -> bool:
+    """Whether a file is a JSON list, which may be one of objects."""
+    if file.suffix.lower() != ".json":
+        return False
+    with file.open("rb") as opened:
+        return opened.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
 def _with_splits(files: list[Path]) -> list[tuple[Path, str]]:

@@ -14,6 +14,7 @@ from sencap.data.importing.records import Columns, Problems, Row, find_columns, 
 from sencap.data.importing.texts import read_content, read_text
 from sencap.errors import DataError
 from sencap.json_files import NotJsonError, parse_json, shown
+from sencap.text_files import csv_problem
 
 Records = list[tuple[str, dict[str, Any]]]  # where each is, and what it says
 
@@ -105,7 +106,7 @@ def _csv_lines(file: Path, text: str, problems: Problems) -> Records:
                     f"captions that hold {mark!r}",
                 )
     except csv.Error as error:
-        problems.note(f"{file.name}, line {reader.line_num}", f"it is no line of a CSV file ({error})")
+        problems.note(f"{file.name}, line {reader.line_num}", csv_problem(error))
     return records
 
 
