@@ -62,7 +62,7 @@ BOUNDS: Mapping[str, Bound] = {
     "grid": Bound(1, 256),
     "reduction": Bound(1, 16_384),
     "kernel_size": Bound(1, 512),
-    "queue": Bound(1, 100_000_000),
+    "queue": Bound(1, 1_000_000, "each batch is compared with all of it; the paper's has 65,536"),
     "groups": Bound(1, 65_536),
 }
 

@@ -115,6 +115,30 @@ def device_count(kind: str) -> int:
         return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def check_memory(needed: int, what: str) -> None:
+    """Refuse, before any of it is taken, more memory (in bytes) than this machine has.
+
+    The system would end the process without a word. ``what`` begins the message, such as "training 7 parameters".
+
+    Raises:
+        SettingsError: with both figures.
+    """
+    present = _memory()
+    if present is not None and needed > present:
+        raise SettingsError(
+            f"{what} takes at least {needed / 1e9:,.0f} GB of memory, and here are {present / 1e9:,.0f} GB; choose a "
+            "smaller system"
+        )
+
+
+def _memory() -> int | None:
+    """The bytes of memory of this machine; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def _what_is_here() -> str:
     cores = device_count("cpu")
     gpus = device_count("cuda") + device_count("mps")

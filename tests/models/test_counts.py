@@ -13,6 +13,7 @@ from torch import nn
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 from sencap.models.attention import Attention
 from sencap.models.captioner import count_parameters
+from sencap.models.counting import info
 from sencap.models.decoders import TransformerDecoder
 from sencap.models.difference import SENDifference
 from sencap.models.extractors import FeatureExtractor
@@ -22,6 +23,12 @@ from sencap.models.variants import build
 def counts(settings: ModelSettings, vocabulary_size: int) -> dict[str, int]:
     with torch.device("meta"):  # shapes without numbers: nothing is drawn, nothing is stored
         return count_parameters(build(settings, vocabulary_size))
+
+
+def test_a_system_of_any_size_is_counted_without_being_made() -> None:
+    """In memory it would take four terabytes."""
+    large = ModelSettings(dimension=16_384, difference=DifferenceSettings(layers=100))
+    assert info("sen", settings=large)["difference"] > 5e11
 
 
 def count(module: nn.Module) -> int:

@@ -46,6 +46,7 @@ def run(**settings: Any) -> PretrainingSettings:
         (lambda: run(mean=(0.2, 0.2, float("nan"))), "mean is .* must be a number"),
         (lambda: run(backbone="hf-hub:timm/resnet18.a1_in1k"), "backbone='hf-hub:.*' is not a timm model"),
         (lambda: run(workers=-1), "workers is -1"),
+        (lambda: ContrastSettings(queue=100_000_000), "queue is 100000000; it must .* from 1 to 1,000,000"),
         (
             lambda: run(contrast=ContrastSettings(queue=255)),
             "batch_size=256 does not fit into contrast.queue=255",

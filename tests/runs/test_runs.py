@@ -19,6 +19,7 @@ from sencap.config import HardwareSettings
 from sencap.errors import CheckpointError, SettingsError
 from sencap.runs.folder import clean, flat, load_resume
 from sencap.runs.stop import StopAtBatch
+from sencap.runs.trainer import _told as told
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,21 @@ def test_hardware_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
         environment.check_hardware(HardwareSettings(accelerator=accelerator, devices=2))
     monkeypatch.setenv("MASTER_ADDR", "first")
     environment.check_hardware(HardwareSettings(devices=2, nodes=2))
+
+
+# --- memory
+
+
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 1000}.get)
+    environment.check_memory(4_000_000_000, "a system")
+    with pytest.raises(SettingsError, match="a system takes at least 9 GB of memory, and here are 4 GB"):
+        environment.check_memory(9_000_000_000, "a system")
+
+
+def test_memory_that_runs_out_in_a_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="memory of this machine does not suffice"), told(tmp_path):
+        torch.empty(2**50, dtype=torch.uint8)
 
 
 # --- signals

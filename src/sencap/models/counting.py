@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from sencap.bounds import check_numbers
 from sencap.config import ModelSettings
 from sencap.models.captioner import count_parameters
@@ -23,4 +25,6 @@ def info(
     check_numbers(vocabulary_size=vocabulary_size)
     given = ModelSettings() if settings is None else settings
     chosen = dataclasses.replace(given, system=name)
-    return count_parameters(build(chosen, vocabulary_size))
+    with torch.device("meta"):  # shapes without numbers: a system of any size takes no memory
+        system = build(chosen, vocabulary_size)
+    return count_parameters(system)

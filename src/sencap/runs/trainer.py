@@ -200,6 +200,10 @@ def _told(out: Path) -> Iterator[None]:
             raise SettingsError(
                 "a process that reads images was ended, perhaps for want of memory; give fewer workers"
             ) from error
+        if "can't allocate memory" in str(error):  # of the CPU, which has no class of its own
+            raise SettingsError(
+                "the memory of this machine does not suffice; give a smaller batch_size, or smaller images"
+            ) from error
         raise
 
 

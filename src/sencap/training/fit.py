@@ -17,11 +17,12 @@ from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
 from sencap.data.levir_cc import CaptionedPair, read_captions, read_dataset
 from sencap.data.vocabulary import Vocabulary
-from sencap.environment import environment
+from sencap.environment import check_memory, device_type, environment
 from sencap.errors import DataError, SettingsError
 from sencap.foreign import initialise_backbone
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sencap.models.counting import info
 from sencap.models.export import export_checkpoint
 from sencap.models.misfit import misfit
 from sencap.models.variants import build, check
@@ -112,10 +113,20 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
             return captioner, start.vocabulary
         return start.captioner, start.vocabulary
     vocabulary = build_vocabulary(settings.folders, settings.vocabulary)
+    _check_memory(settings, len(vocabulary))
     captioner = build(settings.model, len(vocabulary))
     if settings.extractor.init is not None:
         log.info(initialise_backbone(captioner.extractor, settings.extractor.init))  # type: ignore[arg-type]
     return captioner, vocabulary
+
+
+def _check_memory(settings: TrainingSettings, words: int) -> None:
+    """Refuse a system that is too large to be trained here, before it is made."""
+    total = info(settings.system, vocabulary_size=words, settings=settings.model)["total"]
+    on_cpu = device_type(settings.hardware.accelerator) == "cpu"
+    # of each parameter the weight; where it is trained, also the gradient and Adam's two means
+    copies = 4 if on_cpu else 1
+    check_memory(total * copies * 4, f"training {total:,} parameters")
 
 
 def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vocabulary:
