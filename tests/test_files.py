@@ -159,3 +159,15 @@ def test_any_names_become_as_many_files_in_the_folder(
 @pytest.mark.parametrize("name", ["plot 1", "test_000001", "_x-", "Straße", "場所", "a.b"])
 def test_a_harmless_name_stays_as_it_is(name: str) -> None:
     assert file_name(name) == name
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_is_written_to_if_somebody_reads_it_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match=r"pipe\.json is a pipe that nobody reads; start its"):
+        write_whole(pipe, "lost")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(pipe, "read")
+    assert os.read(reader, 100) == b"read"
+    os.close(reader)

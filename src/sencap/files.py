@@ -62,7 +62,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     if _is_stream(path):
-        with told_as_output(path):
+        with told_as_output(path), _reader_waits(path):
             yield path
         return
     # the ending stays last, since libraries choose the format by it
@@ -74,6 +74,26 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _reader_waits(path: Path) -> Iterator[None]:
+    """Refuse a pipe that nobody reads: to open it would take for ever. One that is read stays open meanwhile."""
+    if not stat.S_ISFIFO(path.stat().st_mode):
+        yield
+        return
+    try:
+        held = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OutputError(
+            f"{path} is a pipe that nobody reads; start its reader first, or name a file"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def delete_drafts(folder: str | Path, pattern: str = f".*{_DRAFT}*") -> None:
