@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sencap import environment
 from sencap.config import HardwareSettings
-from sencap.errors import CheckpointError, SettingsError
+from sencap.errors import CheckpointError, SettingsError, Terminated
 from sencap.runs.folder import clean, flat, load_resume
 from sencap.runs.stop import StopAtBatch
 from sencap.runs.trainer import _told as told
@@ -162,6 +162,15 @@ def _two_signals(stop: StopAtBatch) -> None:
 def test_a_signal_waits_for_the_next_batch_and_a_second_does_not() -> None:
     with pytest.raises(KeyboardInterrupt):  # at the end, for whoever saw no batch
         _two_signals(StopAtBatch())
+
+
+def test_a_failure_of_what_got_the_signal_too_is_no_error_of_the_run() -> None:
+    """A system that shuts down, and `timeout`, send SIGTERM to the loading processes as well."""
+    with pytest.raises(Terminated), StopAtBatch().listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+    with pytest.raises(RuntimeError, match="killed by signal"), StopAtBatch().listening():
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:

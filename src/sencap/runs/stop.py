@@ -33,6 +33,11 @@ class StopAtBatch(Callback):
         self._listen()
         try:
             yield
+        except Exception as error:
+            # what fails as the run is being stopped, such as a loading process that got the signal too
+            if self.asked is not None:
+                raise self.asked from error
+            raise
         finally:
             if self.listens:
                 for number, handler in before.items():
