@@ -166,11 +166,16 @@ def test_a_signal_waits_for_the_next_batch_and_a_second_does_not() -> None:
 
 def test_a_failure_of_what_got_the_signal_too_is_no_error_of_the_run() -> None:
     """A system that shuts down, and `timeout`, send SIGTERM to the loading processes as well."""
-    with pytest.raises(Terminated), StopAtBatch().listening():
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
-    with pytest.raises(RuntimeError, match="killed by signal"), StopAtBatch().listening():
-        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    def ends(number: int, *, said: str) -> None:
+        with StopAtBatch().listening():
+            os.kill(os.getpid(), number)
+            raise RuntimeError(f"DataLoader worker (pid 7) is killed by signal: {said}.")
+
+    with pytest.raises(Terminated):
+        ends(signal.SIGTERM, said="Terminated")
+    with pytest.raises(RuntimeError, match="killed by signal"):
+        ends(0, said="Killed")  # no signal of ours
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
