@@ -58,7 +58,6 @@ CONFLICTS: list[tuple[Make, dict[str, Any], tuple[str, ...]]] = [
         {"dimension": 512, "decoder": DecoderSettings(heads=7)},
         ("dimension=512", "decoder.heads=7"),
     ),
-    (ModelSettings, {"dimension": 8}, ("difference.reduction=16", "dimension=8")),
     (
         TrainingSettings,
         {"data": ["d"], "out": "o", "start": "s", "extractor": ExtractorSettings(init="w")},
@@ -245,7 +244,6 @@ OF_ANOTHER_KIND = [
     ({"size": 1e3}, "size is 1000.0; it must be a whole number"),
     ({"size": 10**5000}, "size is a number of more than 30 digits"),
     ({"size": 4096}, "size is 4096; a model sees at most 1024 × 1024 pixels"),
-    ({"size": 512, "extractor": {"stage": 1}}, "size=512 is too large for extractor.stage=1"),
     ({"extractor": {"grid": 256}}, "extractor.grid is 256; it must be at most 64"),
     ({"extractor": {"stage": True}}, "extractor.stage is True; it must be a whole number"),
     ({"extractor": {"stage": [4] * 10**5}}, "extractor.stage is a list of 100,000 entries"),

@@ -33,6 +33,16 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Attention compares all positions of the grid: its cost grows with the fourth power of the side
 LARGEST_SIZE, LARGEST_GRID = 1024, 64
 
+# Of `DifferenceSettings`, before its systems had their own. Older checkpoints and runs, of any system, hold these
+FORMER_DEFAULTS = {
+    "reduction": 16,
+    "kernel_size": 1,
+    "shared_convolution": True,
+    "channel_attention": True,
+    "cross_attention": True,
+    "self_attention": True,
+}
+
 
 def _numbers(settings: Any, owner: str, *names: str) -> None:
     """Check whole numbers of a settings object by the table in `sencap.bounds`; None is the system's own."""
@@ -145,15 +155,15 @@ class ExtractorSettings:
 class DifferenceSettings:
     """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then N_e layers of CAGD, Eq. (6)-(14))
 
-    The settings from `reduction` on are SEN's alone.
+    The settings from `reduction` on are SEN's alone. Its four switches are on.
 
     Attributes:
         layers: N_e, the number of layers. (sen: 2 of CAGD)
         heads: Attention heads. (sen: 8)
         dropout: Dropout inside the layers. (sen: 0.5)
         position_dropout: Dropout after the positions are added. (sen: 0.1)
-        reduction: The channel attention's bottleneck is D / reduction wide.
-        kernel_size: Kernel of SFE's shared convolution (1 in the paper, at the extractor's stride).
+        reduction: The channel attention's bottleneck is D / reduction wide. (sen: 16)
+        kernel_size: Kernel of SFE's shared convolution, which is at the extractor's stride. (sen: 1)
         shared_convolution: SFE's convolution shared by the dates. Off: the channel attention looks at F itself.
         channel_attention: SFE's channel attention per date. Off: the embedded image is added to F instead.
             Both off: both dates' features are F (of a dual extractor: that date's F).
@@ -165,18 +175,18 @@ class DifferenceSettings:
     heads: int | None = None
     dropout: float | None = None
     position_dropout: float | None = None
-    reduction: int = 16
-    kernel_size: int = 1
-    shared_convolution: bool = True
-    channel_attention: bool = True
-    cross_attention: bool = True
-    self_attention: bool = True
+    reduction: int | None = None
+    kernel_size: int | None = None
+    shared_convolution: bool | None = None
+    channel_attention: bool | None = None
+    cross_attention: bool | None = None
+    self_attention: bool | None = None
 
     def __post_init__(self) -> None:
         _numbers(self, "difference", "layers", "heads", "reduction", "kernel_size")
         _fraction("difference", "dropout", self.dropout)
         _fraction("difference", "position_dropout", self.position_dropout)
-        if self.kernel_size != 1 and not self.shared_convolution:
+        if self.kernel_size not in (None, 1) and self.shared_convolution is False:
             raise SettingsError(
                 f"difference.kernel_size={self.kernel_size} has no effect with "
                 "difference.shared_convolution=false; leave one of them out"
@@ -240,10 +250,6 @@ class ModelSettings:
         if self.dimension is not None:
             self._check_width(self.dimension)
 
-    @property
-    def _is_sen(self) -> bool:
-        return self.system == "sen" or self.system.startswith("sen-")
-
     def _check_grid(self) -> None:
         """Sizes whose attention takes memory and minutes without bound."""
         if self.size > LARGEST_SIZE:
@@ -251,18 +257,9 @@ class ModelSettings:
                 f"size is {self.size}; a model sees at most {LARGEST_SIZE} × {LARGEST_SIZE} pixels "
                 "(the paper's sees 256): cut larger images into tiles"
             )
-        grid, stage = self.extractor.grid, self.extractor.stage
+        grid = self.extractor.grid
         if grid is not None and grid > LARGEST_GRID:
             raise SettingsError(f"extractor.grid is {grid}; it must be at most {LARGEST_GRID}")
-        if not self._is_sen or stage is None:
-            return
-        largest = LARGEST_GRID * 2 ** (stage + 1)
-        if self.size > largest:
-            raise SettingsError(
-                f"size={self.size} is too large for extractor.stage={stage}: attention compares all positions with "
-                f"each other, and at most {LARGEST_GRID} × {LARGEST_GRID} are taken; say size={largest} or less, "
-                "or a later stage"
-            )
 
     def _check_width(self, dimension: int) -> None:
         for part in ("difference", "decoder"):
@@ -274,10 +271,6 @@ class ModelSettings:
                 )
         if dimension % 2:
             raise SettingsError(f"dimension={dimension} is odd; positions need an even one")
-        if self._is_sen and self.difference.channel_attention and dimension < self.difference.reduction:
-            raise SettingsError(
-                f"difference.reduction={self.difference.reduction} leaves nothing of dimension={dimension}"
-            )
 
 
 @dataclass(frozen=True)

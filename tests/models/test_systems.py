@@ -27,10 +27,12 @@ from sencap.config import (
 from sencap.data.levir_cc import read_dataset
 from sencap.errors import SettingsError
 from sencap.explain import explain
+from sencap.models import variants
 from sencap.models.attention import Attention
 from sencap.models.captioner import count_parameters
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.decoders import Decoder
+from sencap.models.numbers import ANY_SYSTEMS, own
 from sencap.models.variants import SYSTEMS, build, check, resolved
 from sencap.structures import Hypothesis, Memory
 from sencap.training.loading import PairDataset, collate
@@ -196,6 +198,11 @@ def test_a_setting_without_use_is_refused_with_both_names(
     [
         (ModelSettings(dimension=100), r"dimension=100 cannot be split into difference\.heads=8"),
         (ModelSettings(system="mccformer-d", dimension=66), r"dimension=66 .* difference\.heads=4"),
+        (ModelSettings(dimension=8), r"difference\.reduction=16 leaves nothing of dimension=8"),
+        (
+            ModelSettings(size=512, extractor=ExtractorSettings(stage=1)),
+            r"size=512 is too large for extractor\.stage=1",
+        ),
         (
             ModelSettings(system="psnet", decoder=DecoderSettings(heads=7)),
             r"dimension=512 .* decoder\.heads=7",
@@ -243,6 +250,73 @@ def test_a_config_that_says_the_defaults_of_other_systems_is_taken() -> None:
     """As the shipped weights' do: SEN's switches at their defaults harm nobody."""
     values = {"system": "duda", "difference": {"reduction": 16, "self_attention": True}}
     check(model_from_dict(values))
+
+
+# ---------------------------------------------------------------- a number is written once, and used
+
+OTHER_NAMES = {
+    "backbone": ("test_efficientnet", "resnet18"),
+    "structure": ("dual", "single-cat"),
+    "fine_tune_from": ("conv3_x", "none"),
+    "frozen_statistics": ("moving", "fixed"),
+}
+
+
+def numbers_of(system: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the system's function hands to `own`: its width, and its parts as settings."""
+    said: dict[str, Any] = {}
+
+    def keep(settings: ModelSettings, **numbers: Any) -> Any:
+        said.update(numbers)
+        return own(settings, **numbers)
+
+    with monkeypatch.context() as patched, torch.device("meta"):
+        patched.setattr(variants, "own", keep)
+        build(ModelSettings(system=system), V)
+    return said
+
+
+def another(name: str, number: Any) -> Any:
+    """Another valid value of a number."""
+    if isinstance(number, bool):
+        return not number
+    if isinstance(number, int):
+        return {"stage": 3, "grid": 3}.get(name, 2 * number)
+    if isinstance(number, float):
+        return number + 0.05
+    first, second = OTHER_NAMES[name]
+    return second if number == first else first
+
+
+def built(system: str, numbers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All that a captioner of the system is made of when ``numbers`` stand in its function."""
+    with monkeypatch.context() as patched, torch.device("meta"):
+        patched.setattr(variants, "own", lambda settings, **_: own(settings, **numbers))
+        captioner = build(ModelSettings(system=system, size=64), V)
+    made: list[Any] = [(n, tuple(p.shape), p.requires_grad) for n, p in captioner.named_parameters()]
+    for module in captioner.modules():
+        plain = {name: value for name, value in vars(module).items() if isinstance(value, int | float | str)}
+        made.append((type(module).__name__, plain))
+    return made
+
+
+@EVERY
+def test_any_other_number_in_a_systems_function_makes_another_system(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = numbers_of(system, monkeypatch)
+    small = {"backbone": "test_resnet", "stage": 4, "fine_tune_from": "conv2_x"}
+    said["extractor"] = dataclasses.replace(said["extractor"], **small)
+    usual = built(system, said, monkeypatch)
+    assert built(system, {**said, "dimension": 2 * said["dimension"]}, monkeypatch) != usual
+    for part in ("extractor", "difference", "decoder"):
+        numbers = {name: getattr(said[part], name) for name in vars(said[part]) if name not in ANY_SYSTEMS}
+        for name, number in numbers.items():
+            if number is None:
+                continue
+            changed = dataclasses.replace(said[part], **{name: another(name, number)})
+            made = built(system, {**said, part: changed}, monkeypatch)
+            assert made != usual, f"{part}.{name}={number} of {system} does nothing"
 
 
 # ---------------------------------------------------------------- passes

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from sencap.config import (
+    FORMER_DEFAULTS,
     DecoderSettings,
     HardwareSettings,
     OptimisationSettings,
@@ -23,6 +24,7 @@ from sencap.config import (
 )
 from sencap.errors import CheckpointError, OutputError, SencapError, SettingsError
 from sencap.training.fit import fit
+from sencap.training.folder import check_folder
 
 ONE_EPOCH = OptimisationSettings(epochs=1, learning_rate=1e-3)
 
@@ -257,6 +259,17 @@ def test_changed_settings_are_named_in_full_and_at_most_five(again: TrainingSett
                 other, decoder=DecoderSettings(heads=4), optimisation=OptimisationSettings(epochs=1)
             )
         )
+
+
+def test_a_run_of_before_whose_record_holds_former_defaults_goes_on(again: TrainingSettings) -> None:
+    run = Path(again.out) / "run.json"
+    record = json.loads(run.read_text(encoding="utf-8"))
+    record["settings"]["difference"] |= FORMER_DEFAULTS
+    run.write_text(json.dumps(record), encoding="utf-8")
+    assert check_folder(again) == again.optimisation.epochs
+    other = dataclasses.replace(again.difference, reduction=8)
+    with pytest.raises(SettingsError, match=r"difference\.reduction: 16 there, 8 now"):
+        check_folder(dataclasses.replace(again, difference=other))
 
 
 def test_what_decides_no_result_may_change(again: TrainingSettings) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F_
 
-from sencap.errors import ShapeError
+from sencap.errors import SettingsError, ShapeError
 from sencap.models.attention import Attention, FeedForward
 from sencap.models.positions import SinusoidalPositions
 from sencap.structures import Memory
@@ -22,10 +22,18 @@ class ChannelAttention(nn.Module):
     """sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), Eq. (5): (B, D, h, w) → (B, D, 1, 1), values 0–1.
 
     The MLP is shared by the two pools: 1×1 convolutions D → D/reduction → D without bias, ReLU between.
+
+    Raises:
+        SettingsError: D is smaller than ``reduction``.
     """
 
     def __init__(self, dimension: int, *, reduction: int) -> None:
         super().__init__()
+        if dimension < reduction:
+            raise SettingsError(
+                f"difference.reduction={reduction} leaves nothing of dimension={dimension}; "
+                f"say {dimension} or less"
+            )
         self.mlp = nn.Sequential(
             nn.Conv2d(dimension, dimension // reduction, 1, bias=False),
             nn.ReLU(),

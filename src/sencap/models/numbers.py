@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sencap.config import ModelSettings
+from sencap.config import (
+    FORMER_DEFAULTS,
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 from sencap.errors import SettingsError
+
+Part = ExtractorSettings | DifferenceSettings | DecoderSettings
 
 ANY_SYSTEMS = ("init", "max_words")  # where weights come from and how long captions are: of no one system
 
@@ -32,18 +39,18 @@ def own(
     settings: ModelSettings,
     *,
     dimension: int,
-    extractor: Mapping[str, Any],
-    difference: Mapping[str, Any],
-    decoder: Mapping[str, Any],
+    extractor: ExtractorSettings,
+    difference: DifferenceSettings,
+    decoder: DecoderSettings,
 ) -> Numbers:
     """The numbers of a system, overridden by those that ``settings`` give.
 
-    A system names every setting of a part that it uses, with its own number.
+    A system names every setting of a part that it uses, with its own number. What it leaves None it has no use for.
 
     Raises:
         SettingsError: a setting that this system has no use for, or numbers that do not go together.
     """
-    numbers = {"extractor": extractor, "difference": difference, "decoder": decoder}
+    numbers: dict[str, Part] = {"extractor": extractor, "difference": difference, "decoder": decoder}
     chosen = {part: _chosen(settings, part, values) for part, values in numbers.items()}
     D = dimension if settings.dimension is None else settings.dimension
     parts = {part: dataclasses.replace(getattr(settings, part), **values) for part, values in chosen.items()}
@@ -51,22 +58,28 @@ def own(
     return Numbers(whole, D, **chosen)
 
 
-def _chosen(settings: ModelSettings, part: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(settings: ModelSettings, part: str, numbers: Part) -> dict[str, Any]:
     given = getattr(settings, part)
-    for field in dataclasses.fields(given):
-        value = getattr(given, field.name)
-        if field.name not in (*numbers, *ANY_SYSTEMS) and value != field.default:
-            shown = str(value).lower() if isinstance(value, bool) else value
-            raise SettingsError(
-                f"system={settings.system} has no use for {part}.{field.name}={shown}; leave it out "
-                f"({_list(part, numbers)})"
-            )
-    return {
-        name: number if getattr(given, name) is None else getattr(given, name)
-        for name, number in numbers.items()
-    }
+    chosen: dict[str, Any] = {}
+    unused: dict[str, Any] = {}
+    for field in dataclasses.fields(numbers):
+        name = field.name
+        number, value = getattr(numbers, name), getattr(given, name)
+        if name in ANY_SYSTEMS:
+            continue
+        if number is not None:
+            chosen[name] = number if value is None else value
+        elif value is not None and value != FORMER_DEFAULTS.get(name):
+            unused[name] = value
+    for name, value in unused.items():
+        shown = str(value).lower() if isinstance(value, bool) else value
+        raise SettingsError(
+            f"system={settings.system} has no use for {part}.{name}={shown}; leave it out "
+            f"({_list(part, chosen)})"
+        )
+    return chosen
 
 
-def _list(part: str, numbers: Mapping[str, Any]) -> str:
+def _list(part: str, numbers: dict[str, Any]) -> str:
     names = ", ".join(f"{part}.{name}" for name in numbers)
     return f"it takes {names}" if names else f"it takes no setting of its {part}"

@@ -1,7 +1,8 @@
 """Every system by name: each a short function that composes an extractor, a difference encoder and a decoder.
 
-The numbers in a function are the system's own. A setting the user gives takes the place of its number; one that the
-function does not name is refused. docs/systems.md draws each system and says where its numbers come from.
+The numbers in a function are the system's own, and stand nowhere else. A setting the user gives takes the place
+of its number; one that the function does not name is refused. docs/systems.md draws each system and says where its
+numbers come from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from sencap.config import ModelSettings, Structure
+from sencap.config import (
+    LARGEST_GRID,
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+    Structure,
+)
 from sencap.errors import SettingsError, nearest
 from sencap.models.baselines.mccformer import MCCFormerD, MCCFormerS
 from sencap.models.baselines.psnet import PSNetDifference
@@ -31,15 +39,11 @@ from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtracto
 from sencap.models.numbers import Numbers, own
 
 # ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with its statistics.
-RESNET_101 = {
-    "backbone": "resnet101",
-    "stage": 3,
-    "grid": 14,
-    "fine_tune_from": "none",
-    "frozen_statistics": "fixed",
-}
+RESNET_101 = ExtractorSettings(
+    backbone="resnet101", stage=3, grid=14, fine_tune_from="none", frozen_statistics="fixed"
+)
 # ViT-B/32 on 224 pixels: 768 channels on a 7×7 grid.
-VIT_B_32 = {**RESNET_101, "backbone": "vit_base_patch32_224", "stage": 4, "grid": 7}
+VIT_B_32 = dataclasses.replace(RESNET_101, backbone="vit_base_patch32_224", stage=4, grid=7)
 
 
 def sen(settings: ModelSettings, vocabulary_size: int, *, structure: Structure = "single-cat") -> Captioner:
@@ -48,27 +52,28 @@ def sen(settings: ModelSettings, vocabulary_size: int, *, structure: Structure =
     n = own(
         settings,
         dimension=512,
-        extractor={
-            "backbone": "resnet50",
-            "stage": 4,
-            "structure": structure,
-            "fine_tune_from": "conv2_x",
-            "frozen_statistics": "moving",
-        },
-        difference={
-            "layers": 2,
-            "heads": 8,
-            "dropout": 0.5,
-            "position_dropout": 0.1,
-            "reduction": 16,
-            "kernel_size": 1,
-            "shared_convolution": True,
-            "channel_attention": True,
-            "cross_attention": True,
-            "self_attention": True,
-        },
-        decoder={"layers": 1, "heads": 8, "expansion": 4, "dropout": 0.5, "position_dropout": 0.1},
+        extractor=ExtractorSettings(
+            backbone="resnet50",
+            stage=4,
+            structure=structure,
+            fine_tune_from="conv2_x",
+            frozen_statistics="moving",
+        ),
+        difference=DifferenceSettings(
+            layers=2,
+            heads=8,
+            dropout=0.5,
+            position_dropout=0.1,
+            reduction=16,
+            kernel_size=1,
+            shared_convolution=True,
+            channel_attention=True,
+            cross_attention=True,
+            self_attention=True,
+        ),
+        decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.5, position_dropout=0.1),
     )
+    _check_grid(n.settings)
     D = n.dimension
     extractor = FeatureExtractor(dimension=D, **n.extractor)
     difference = SENDifference(D, stride=extractor.stride, **n.difference)
@@ -86,9 +91,20 @@ def sen_dual(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     return sen(settings, vocabulary_size, structure="dual")
 
 
+def _recurrent(settings: ModelSettings) -> Numbers:
+    """The numbers that the four systems of Park et al. (2019) share."""
+    return own(
+        settings,
+        dimension=512,
+        extractor=RESNET_101,
+        difference=DifferenceSettings(),
+        decoder=DecoderSettings(dropout=0.5),
+    )
+
+
 def capt_rep_diff(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """Capt-Rep-Diff (Park et al. 2019): the mean difference of the features, and an LSTM."""
-    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = RepresentationDifference(extractor.channels)
     decoder = PlainSpeaker(
@@ -99,7 +115,7 @@ def capt_rep_diff(settings: ModelSettings, vocabulary_size: int) -> Captioner:
 
 def capt_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """Capt-Att (Park et al. 2019): one attention map for both dates, and an LSTM."""
-    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = SingleAttention(extractor.channels, hidden=128)
     decoder = PlainSpeaker(
@@ -110,7 +126,7 @@ def capt_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
 
 def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """Capt-Dual-Att (Park et al. 2019): an attention map per date, and an LSTM."""
-    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = DualAttention(extractor.channels, hidden=128)
     decoder = PlainSpeaker(
@@ -121,7 +137,7 @@ def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
 
 def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the dates at each word."""
-    n = own(settings, dimension=512, extractor=RESNET_101, difference={}, decoder={"dropout": 0.5})
+    n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = DualAttention(extractor.channels, hidden=128)
     decoder = DynamicSpeaker(
@@ -136,8 +152,8 @@ def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         settings,
         dimension=512,
         extractor=RESNET_101,
-        difference={"layers": 2, "heads": 4, "dropout": 0.1},
-        decoder={"layers": 2, "heads": 4, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+        difference=DifferenceSettings(layers=2, heads=4, dropout=0.1),
+        decoder=DecoderSettings(layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = MCCFormerS(extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference)
@@ -151,8 +167,8 @@ def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         settings,
         dimension=512,
         extractor=RESNET_101,
-        difference={"layers": 2, "heads": 4, "dropout": 0.1},
-        decoder={"layers": 2, "heads": 4, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+        difference=DifferenceSettings(layers=2, heads=4, dropout=0.1),
+        decoder=DecoderSettings(layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = MCCFormerD(extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference)
@@ -166,8 +182,8 @@ def rsiccformer_c(settings: ModelSettings, vocabulary_size: int, *, fusion: bool
         settings,
         dimension=512,
         extractor=RESNET_101,
-        difference={"layers": 3, "heads": 8, "dropout": 0.1},
-        decoder={"layers": 1, "heads": 8, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+        difference=DifferenceSettings(layers=3, heads=8, dropout=0.1),
+        decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.1, position_dropout=0.1),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = RSICCformerDifference(
@@ -188,8 +204,8 @@ def psnet(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         settings,
         dimension=512,
         extractor=VIT_B_32,
-        difference={"layers": 3, "heads": 8, "dropout": 0.1},
-        decoder={"layers": 3, "heads": 8, "expansion": 4, "dropout": 0.1, "position_dropout": 0.1},
+        difference=DifferenceSettings(layers=3, heads=8, dropout=0.1),
+        decoder=DecoderSettings(layers=3, heads=8, expansion=4, dropout=0.1, position_dropout=0.1),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = PSNetDifference(
@@ -269,3 +285,16 @@ def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSetting
             f"system={settings.system} and extractor.structure={chosen} contradict each other"
         )
     return dataclasses.replace(settings, extractor=dataclasses.replace(settings.extractor, structure=None))
+
+
+def _check_grid(settings: ModelSettings) -> None:
+    """Refuse sizes whose attention, of each position to each, would take memory and minutes without bound."""
+    stage = settings.extractor.stage
+    assert stage is not None  # SEN names its own
+    largest = LARGEST_GRID * 2 ** (stage + 1)
+    if settings.size > largest:
+        raise SettingsError(
+            f"size={settings.size} is too large for extractor.stage={stage}: attention compares all positions "
+            f"with each other, and at most {LARGEST_GRID} × {LARGEST_GRID} are taken; say size={largest} or "
+            "less, or a later stage"
+        )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sencap.config import ModelSettings, TrainingSettings, as_dict
+from sencap.config import FORMER_DEFAULTS, ModelSettings, TrainingSettings, as_dict
 from sencap.errors import CheckpointError, SettingsError
 from sencap.foreign import initialise_backbone
 from sencap.models.variants import build, resolved
@@ -119,6 +119,12 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
 def _digest(settings: TrainingSettings, start: str | None) -> str:
     """Of all that decides a result, but for the seed, which has a folder of its own, and what a folder shares."""
     values = as_dict(settings) | as_dict(_resolved(settings.model))
+    for (
+        name,
+        number,
+    ) in FORMER_DEFAULTS.items():  # of systems without them: the folders of older runs are found
+        if values["difference"][name] is None:
+            values["difference"][name] = number
     for name in ("data", "out", "seed", "progress", "resume", "hardware"):
         del values[name]
     for name in ("workers", "cache"):

@@ -10,7 +10,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,14 @@ class Kind:
 
     recorder: the callback under whose name the resume file keeps history and settings. folders: what the run
     writes beside its logs. free: settings that may change before a run goes on, whole groups or ``group.name``.
-    paths: settings that name a file, which may have moved.
+    paths: settings that name a file, which may have moved. formerly: defaults of older versions that are None now.
     """
 
     recorder: str
     folders: tuple[str, ...]
     free: frozenset[str]
     paths: frozenset[str] = frozenset()
+    formerly: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_run(
@@ -204,6 +205,9 @@ def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int 
     """
     there = _comparable(before, kind)
     now = _comparable(as_dict(settings), kind)
+    for name, value in kind.formerly.items():
+        if now.get(name) is None and there.get(name) == value:
+            now[name] = value
     differing = [name for name, value in there.items() if now.get(name) != value]
     epochs_only = differing == [EPOCHS] and isinstance(there[EPOCHS], int)
     if not differing or (epochs_only and done is not None and now[EPOCHS] > done):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sencap.config import TrainingSettings
+from sencap.config import FORMER_DEFAULTS, TrainingSettings
 from sencap.errors import CheckpointError
 from sencap.runs.folder import RESUME, Kind, check_run
 
@@ -18,6 +18,7 @@ KIND = Kind(
         | {"loading.workers", "loading.cache"}
     ),
     paths=frozenset({"vocabulary.captions", "extractor.init"}),
+    formerly={f"difference.{name}": value for name, value in FORMER_DEFAULTS.items()},
 )
 
 
