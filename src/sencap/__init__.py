@@ -9,11 +9,15 @@ What a verb of the command line does is a function of the verb's name here. `imp
 imported when first used, so that ``import sencap`` is quick.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sencap.extras import missing_extra
 from sencap.version import __version__ as __version__
+
+# ONNX Runtime reports to its maker what it is used for; it asks for this as it is loaded, and for nothing later
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from sencap.captioning import caption_files
