@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sencap.errors import OutputError, SettingsError
-from sencap.files import check_output_folder, check_outputs, delete_drafts, file_name, whole_file, write_whole
+from sencap.files import (
+    check_inputs,
+    check_output_folder,
+    check_outputs,
+    delete_drafts,
+    file_name,
+    whole_file,
+    write_whole,
+)
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -171,3 +179,21 @@ def test_a_pipe_is_written_to_if_somebody_reads_it_and_not_waited_for(tmp_path: 
     write_whole(pipe, "read")
     assert os.read(reader, 100) == b"read"
     os.close(reader)
+
+
+def test_inputs_that_are_not_there_are_told_with_their_flag(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("")
+    there: dict[str, str | Path | None] = {
+        "data": tmp_path,
+        "captions": tmp_path / "file",
+        "init": "timm:resnet50",
+        "places": "synthetic:9",
+    }
+    check_inputs({**there, "imagenet": "timm", "seco": None})
+    with pytest.raises(
+        SettingsError, match="start=nowhere: No such file or directory; name a file or a folder"
+    ):
+        check_inputs({**there, "start": "nowhere"})
+    with pytest.raises(SettingsError, match="pipe: it is a pipe; name a file or a folder that is there"):
+        check_inputs({**there, "start": tmp_path / "pipe"})

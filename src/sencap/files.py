@@ -20,6 +20,7 @@ from sencap.errors import OutputError, SettingsError
 Identity = str | tuple[int, int]
 
 _DRAFT = ".new"
+_NO_FILES = r"timm$|timm:|synthetic:"  # what inputs may be instead
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and endings and drafts need some
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
@@ -158,6 +159,22 @@ def check_output_folder(flag: str, folder: str | Path) -> None:
     if not above.is_dir():
         raise SettingsError(f"{flag}={folder}: {above} is a file; name a folder")
     _check_writable(flag, folder, above)
+
+
+def check_inputs(inputs: Mapping[str, str | Path | None]) -> None:
+    """Refuse, before anything heavy is loaded, files and folders to read that are not there, or are neither.
+
+    ``inputs`` are paths by the name of their flag; None is "not given", and timm's weights and synthetic places are no
+    files. What files hold is for their readers to check.
+
+    Raises:
+        SettingsError: with the flag, the path and the reason.
+    """
+    for flag, path in inputs.items():
+        if path is None or re.match(_NO_FILES, str(path)) or Path(path).is_dir():
+            continue
+        if reason := not_a_file(path):
+            raise SettingsError(f"{flag}={path}: {reason}; name a file or a folder that is there")
 
 
 def identity(path: str | Path) -> Identity:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sencap.config import FORMER_DEFAULTS, TrainingSettings
 from sencap.errors import CheckpointError
+from sencap.files import check_inputs
 from sencap.runs.folder import RESUME, Kind, check_run
 
 BEST, LAST = "best", "last"
@@ -42,6 +43,24 @@ def check_folder(settings: TrainingSettings) -> int:
             f"delete {Path(settings.out) / RESUME}, and the same command starts the run from its first epoch"
         )
     return done
+
+
+def check_sources(settings: TrainingSettings) -> None:
+    """Refuse data, captions and weights that are not there.
+
+    Raises:
+        SettingsError: with the setting and the path.
+    """
+    for folder in settings.folders:
+        check_inputs({"data": folder})
+    check_inputs(
+        {
+            "selection_data": settings.selection_data,
+            "start": settings.start,
+            "vocabulary.captions": settings.vocabulary.captions,
+            "extractor.init": settings.extractor.init,
+        }
+    )
 
 
 def without_folders(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,12 @@ def command(settings: PretrainingSettings) -> str:
     and OUT/run.json (settings, environment, recall@1 and spread per epoch beside those of random weights),
     OUT/logs (CSV, TensorBoard). A run that was stopped or killed goes on when the same command is given again.
     """
+    from sencap.files import check_inputs
     from sencap.pretraining.folder import check_folder
 
-    check_folder(settings)  # before PyTorch is loaded
+    # before PyTorch is loaded
+    check_folder(settings)
+    check_inputs({"data": settings.data, "init": settings.init})
     from sencap.pretraining.fit import pretrain
 
     return f"backbone: {pretrain(settings)}"

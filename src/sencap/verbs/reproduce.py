@@ -62,7 +62,7 @@ def command(
         quiet: No progress bars.
     """
     from sencap.environment import check_hardware
-    from sencap.files import check_output_folder
+    from sencap.files import check_inputs, check_output_folder
     from sencap.reproduce.experiments import experiment_named
     from sencap.reproduce.options import Options
 
@@ -86,6 +86,8 @@ def command(
     )
     check_output_folder("out", out)
     check_hardware(hardware)
+    weights = {"imagenet": imagenet, "seco": seco, "init": init}
+    check_inputs({"data": data, "test_data": test_data, "places": places, "captions": captions, **weights})
     # only now what loads PyTorch
     from sencap.reproduce.estimate import describe
     from sencap.reproduce.plan import check_starts, plan

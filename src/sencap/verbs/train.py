@@ -13,9 +13,11 @@ def command(settings: TrainingSettings) -> str:
     OUT/run.json (settings, environment, scores). A run that was stopped or killed goes on when the same command is
     given again.
     """
-    from sencap.training.folder import check_folder
+    from sencap.training.folder import check_folder, check_sources
 
-    check_folder(settings)  # before PyTorch is loaded
+    # before PyTorch is loaded
+    check_folder(settings)
+    check_sources(settings)
     from sencap.training.fit import train
 
     return f"best checkpoint: {train(settings)}"
