@@ -218,8 +218,10 @@ def test_a_setting_that_does_not_go_with_the_systems_own_numbers(settings: Model
         check(settings)
 
 
-def test_the_real_command_refuses_before_it_reads_data(capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["train", "--data", "nowhere", "--out", "nothing", "--system", "duda"]
+def test_the_real_command_refuses_before_it_reads_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--data", str(tmp_path), "--out", "nothing", "--system", "duda"]
     assert main([*command, "--difference.self_attention", "false"]) == 2
     assert "system=duda has no use for difference.self_attention=false" in capsys.readouterr().err
     assert main([*command[:-1], "rsiccformer-d"]) == 2

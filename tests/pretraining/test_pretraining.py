@@ -238,7 +238,9 @@ def test_a_run_killed_after_its_first_epoch_ends_with_the_weights_of_an_uninterr
     tiny_pretraining: PretrainingSettings, tmp_path: Path
 ) -> None:
     optimisation = SgdSettings(epochs=6, batch_size=8)
-    whole = dataclasses.replace(tiny_pretraining, out=str(tmp_path / "whole"), optimisation=optimisation)
+    whole = dataclasses.replace(
+        tiny_pretraining, data=str(tmp_path), out=str(tmp_path / "whole"), optimisation=optimisation
+    )
     pretrain(whole, TinyPlaces())
     killed = dataclasses.replace(whole, out=str(tmp_path / "killed"))
     config = tmp_path / "run.yaml"
