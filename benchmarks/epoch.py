@@ -2,9 +2,9 @@
 
     python benchmarks/epoch.py [--pairs 8] [--rounds 3] [--backbone resnet50]
 
-Forward and backward of the paper's SEN on the same pairs with their five captions: once with each caption as a
-sample of its own, once with the five sharing one pass through extractor and difference encoder. The two are
-interleaved; the ratio is that of the medians.
+Forward and backward of the paper's SEN on the same pairs with their five captions: once with each
+caption as a sample of its own, once with the five sharing one pass through extractor and difference
+encoder. The two are interleaved; the ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def step(captioner: Captioner, images: torch.Tensor, tokens: torch.Tensor) -> fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbone", default="resnet50")

@@ -1,15 +1,19 @@
-"""How many pairs and seeds a claimed gain needs, from reports and from human captions; docs/statistics.md.
+"""How many pairs and seeds a claimed gain needs, from reports and from human captions;
+docs/statistics.md.
 
     python benchmarks/pairs_and_seeds.py --system beam1 r1.json --system beam3 r3.json
-    python benchmarks/pairs_and_seeds.py --system SEN s0.json s1.json s2.json --system PSNet p0.json p1.json p2.json
-    python benchmarks/pairs_and_seeds.py --captions LevirCCcaptions.json
+    python benchmarks/pairs_and_seeds.py --system SEN s0.json s1.json s2.json --system PSNet p0.json
+    p1.json p2.json python benchmarks/pairs_and_seeds.py --captions LevirCCcaptions.json
     python benchmarks/pairs_and_seeds.py --coverage
 
---system takes a name and the reports of sencap evaluate --json, one per seed; every two systems are compared.
---captions takes a LEVIR-CC caption file and uses human captions of its test split as systems: a pair's caption i
-against its four others (for an unchanged pair against all five, as in the reference row "human"). It needs Java,
-and 5 minutes on one core.
---coverage simulates how often the interval of several seeds holds the true difference. All draws are seeded.
+--system takes a name and the reports of sencap evaluate --json, one per seed; every two systems are
+  compared.
+--captions takes a LEVIR-CC caption file and uses human captions of its test split as systems: a
+  pair's caption i
+against its four others (for an unchanged pair against all five, as in the reference row "human").
+It needs Java, and 5 minutes on one core.
+--coverage simulates how often the interval of several seeds holds the true difference. All draws
+  are seeded.
 """
 
 from __future__ import annotations
@@ -45,13 +49,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--system", nargs="+", action="append", default=[], metavar=("NAME", "REPORT"))
+    parser.add_argument(
+        "--system", nargs="+", action="append", default=[], metavar=("NAME", "REPORT")
+    )
     parser.add_argument("--captions", type=Path)
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--protocol", choices=("ids", "words"), default="ids")
     parser.add_argument("--metric", default="S*m")
     parser.add_argument("--subset", choices=("all", "changed", "unchanged"), default="all")
-    parser.add_argument("--gain", type=float, default=1.0, help="the gain to show, in points (default: 1)")
+    parser.add_argument(
+        "--gain", type=float, default=1.0, help="the gain to show, in points (default: 1)"
+    )
     parser.add_argument("--resamples", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -69,7 +77,9 @@ def main() -> None:
 
 def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> list[str]:
     """Errors of every system and of every difference, and what a gain needs."""
-    notes = check_comparable([report for side in groups.values() for report in side], [args.protocol])
+    notes = check_comparable(
+        [report for side in groups.values() for report in side], [args.protocol]
+    )
     exact: dict[str, Floats] = {}
     means: dict[str, Floats] = {}
     for name, reports in groups.items():
@@ -81,7 +91,8 @@ def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> lis
     variances = [scores.var(ddof=1) for scores in exact.values() if len(scores) > 1]
     seed_sd = math.sqrt(np.mean(variances)) if variances else None
     lines = [
-        f"{args.metric} under {args.protocol}, {args.subset} pairs: {number}; {args.resamples:,} resamples.",
+        f"{args.metric} under {args.protocol}, {args.subset} pairs: {number}; {args.resamples:,} "
+        "resamples.",
         "",
     ]
     rows = [
@@ -98,11 +109,15 @@ def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> lis
     if seed_sd is not None:
         degrees = sum(len(scores) - 1 for scores in exact.values())
         lines += [
-            f"Between-seed standard deviation, pooled: {seed_sd:.3f} ({degrees} degrees of freedom).",
+            f"Between-seed standard deviation, pooled: {seed_sd:.3f} ({degrees} degrees of "
+            "freedom).",
             "",
         ]
     rows = [
-        [f"{a} → {b}", *_difference((exact[a], exact[b]), (means[a], means[b]), number, seed_sd, args.gain)]
+        [
+            f"{a} → {b}",
+            *_difference((exact[a], exact[b]), (means[a], means[b]), number, seed_sd, args.gain),
+        ]
         for a, b in itertools.combinations(groups, 2)
     ]
     head = ["A → B", "B − A", "error if paired", "if not", "correlation"]
@@ -117,7 +132,8 @@ def _difference(
     seed_sd: float | None,
     gain: float,
 ) -> list[str]:
-    """B − A, its errors and what the gain needs; exact: scores of the seeds, means: resampled, over the seeds."""
+    """B − A, its errors and what the gain needs; exact: scores of the seeds, means: resampled, over
+    the seeds."""
     error = _error(means[1] - means[0])
     seeds = min(len(side) for side in exact)
     needed = None if seed_sd is None else seeds_needed(seed_sd, gain, error)
@@ -133,7 +149,9 @@ def _difference(
 
 
 def _resampled(system: System, args: argparse.Namespace, resamples: int | None = None) -> Floats:
-    return resample_subset(system, args.subset, resamples=resamples or args.resamples, seed=args.seed)
+    return resample_subset(
+        system, args.subset, resamples=resamples or args.resamples, seed=args.seed
+    )
 
 
 def _error(values: Floats) -> float:
@@ -144,10 +162,14 @@ def _error(values: Floats) -> float:
 
 
 def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
-    """The error of the difference of two humans, by the number of pairs, against what test sets really do."""
+    """The error of the difference of two humans, by the number of pairs, against what test sets
+    really do."""
     scorings, changed = human_scorings(path, args.protocol)
     generator = np.random.default_rng(args.seed)
-    lines = [f"Human captions as systems, {args.metric} under {args.protocol}, {len(changed)} pairs.", ""]
+    lines = [
+        f"Human captions as systems, {args.metric} under {args.protocol}, {len(changed)} pairs.",
+        "",
+    ]
     scores = [scoring.total()[args.metric] for scoring in scorings]
     lines += ["Scores: " + ", ".join(f"{score:.2f}" for score in scores if score is not None), ""]
     rows, constants, sizes = [], [], []
@@ -176,7 +198,13 @@ def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
                 f"{error * math.sqrt(size):.1f}",
             ]
         )
-    head = ["pairs", "error by bootstrap", "sd of real test sets", "interval holds, %", "error × √pairs"]
+    head = [
+        "pairs",
+        "error by bootstrap",
+        "sd of real test sets",
+        "interval holds, %",
+        "error × √pairs",
+    ]
     constant = float(np.mean(constants))
     slope = np.polyfit(np.log(sizes), np.log(np.array(constants) / np.sqrt(sizes)), 1)[0]
     needed = pairs_needed(constant, 1, args.gain)
@@ -228,7 +256,8 @@ def _test_set(
     rows: npt.NDArray[np.intp],
     args: argparse.Namespace,
 ) -> tuple[float, Spread]:
-    """The difference of two systems on some pairs as a test set of their own, and its bootstrap spread."""
+    """The difference of two systems on some pairs as a test set of their own, and its bootstrap
+    spread."""
     systems = [_system(_part(scoring, rows), changed[rows], args.protocol) for scoring in (a, b)]
     column = systems[0].columns().index((args.protocol, args.metric))
     values = [_resampled(system, args, 1000)[:, column] for system in systems]
@@ -261,7 +290,8 @@ def _system(scoring: Scoring, changed: npt.NDArray[np.bool_], protocol: str) -> 
 
 
 def of_coverage(seed: int, trials: int = 2000, resamples: int = 2000) -> list[str]:
-    """How often a 95 % interval over seeds holds the truth, where seeds are all that varies (the worst case)."""
+    """How often a 95 % interval over seeds holds the truth, where seeds are all that varies (the
+    worst case)."""
     generator = np.random.default_rng(seed)
     rows = []
     for seeds in (2, 3, 5, 10, 20):
@@ -269,7 +299,9 @@ def of_coverage(seed: int, trials: int = 2000, resamples: int = 2000) -> list[st
         for trial in range(trials):
             scores = generator.standard_normal((2, seeds))
             weights = [seed_weights(seeds, resamples, trial, side) for side in (0, 1)]
-            plain = [1 / seeds + (one - 1 / seeds) / math.sqrt(seeds / (seeds - 1)) for one in weights]
+            plain = [
+                1 / seeds + (one - 1 / seeds) / math.sqrt(seeds / (seeds - 1)) for one in weights
+            ]
             for name, drawn in (("stretched", weights), ("as drawn", plain)):
                 difference = drawn[1] @ scores[1] - drawn[0] @ scores[0]
                 low, high = np.quantile(difference, [0.025, 0.975])

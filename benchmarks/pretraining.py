@@ -1,11 +1,14 @@
-"""How fast pre-training runs on this machine, stage by stage, and what the paper's run would cost at that speed.
+"""How fast pre-training runs on this machine, stage by stage, and what the paper's run would cost
+at that speed.
 
-    python benchmarks/pretraining.py [--backbone resnet50] [--crop 224] [--batch 16] [--device auto] [--precision bf16]
+    python benchmarks/pretraining.py [--backbone resnet50] [--crop 224] [--batch 16] [--device auto]
+    [--precision bf16]
 
-Each round reads a batch of packed places (264×264, four dates, one process), draws its views on the device, and takes
-one training step (query encoder forward and backward, key encoder forward, InfoNCE, SGD); the three are timed apart,
-rounds are repeated, medians count. Then: hours = places × epochs / (speed of views and step × devices), with no loss
-from talking to each other, and how many reading processes each device needs so that it never waits.
+Each round reads a batch of packed places (264×264, four dates, one process), draws its views on the
+device, and takes one training step (query encoder forward and backward, key encoder forward,
+InfoNCE, SGD); the three are timed apart, rounds are repeated, medians count. Then: hours = places ×
+epochs / (speed of views and step × devices), with no loss from talking to each other, and how many
+reading processes each device needs so that it never waits.
 """
 
 from __future__ import annotations
@@ -24,7 +27,12 @@ from sencap.places import SyntheticPlaces, open_places, pack
 from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
 from sencap.pretraining.loading import ViewDataset, collate
-from sencap.pretraining.settings import ContrastSettings, PretrainingSettings, SgdSettings, ViewSettings
+from sencap.pretraining.settings import (
+    ContrastSettings,
+    PretrainingSettings,
+    SgdSettings,
+    ViewSettings,
+)
 from sencap.pretraining.task import make_views
 
 PLACES, EPOCHS, SIZE = 251_079, 300, 264  # the paper's
@@ -66,13 +74,17 @@ def measure(
             optimiser.step()
             stepped = synchronised(device)
             if number >= 2:
-                for stage, taken in zip(STAGES, (read - began, viewed - read, stepped - viewed), strict=True):
+                for stage, taken in zip(
+                    STAGES, (read - began, viewed - read, stepped - viewed), strict=True
+                ):
                     times[stage].append(taken)
     return {stage: batch / statistics.median(taken) for stage, taken in times.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--crop", type=int, default=224)
     parser.add_argument("--batch", type=int, default=16)
@@ -82,7 +94,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     chosen = (
-        arguments.device if arguments.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        arguments.device
+        if arguments.device != "auto"
+        else "cuda"
+        if torch.cuda.is_available()
+        else "cpu"
     )
     settings = PretrainingSettings(
         data="synthetic",
@@ -93,7 +109,10 @@ def main() -> None:
         optimisation=SgdSettings(batch_size=arguments.batch),
     )
     speeds = measure(
-        settings, device=torch.device(chosen), rounds=arguments.rounds, bf16=arguments.precision == "bf16"
+        settings,
+        device=torch.device(chosen),
+        rounds=arguments.rounds,
+        bf16=arguments.precision == "bf16",
     )
     device = 1 / (1 / speeds["views"] + 1 / speeds["step"])
     cost = {str(n): PLACES * EPOCHS / (device * n) / 3600 for n in (1, 8, 64)}

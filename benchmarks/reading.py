@@ -1,12 +1,13 @@
-"""How much faster packed places are read than SSL4EO-S12's own layouts, on this machine, with the same pixels.
+"""How much faster packed places are read than SSL4EO-S12's own layouts, on this machine, with the
+same pixels.
 
     python benchmarks/reading.py [--places 48] [--rounds 5] [--compression zlib]
 
-Draws synthetic places of four seasons, 264×264 pixels, and writes them three times: a GeoTIFF of 16 bits per band
-(v1.0), a zarr archive of 8 bits (v1.1, if zarr is installed), and packed. Each round reads every place of each once,
-in the same random order, all pixels, in one process; the ways are interleaved and a ratio is that of the medians.
-"warm" rounds find the files in the system's cache; before a "cold" one they are put out of it (Linux; the disk's own
-cache stays).
+Draws synthetic places of four seasons, 264×264 pixels, and writes them three times: a GeoTIFF of 16
+bits per band (v1.0), a zarr archive of 8 bits (v1.1, if zarr is installed), and packed. Each round
+reads every place of each once, in the same random order, all pixels, in one process; the ways are
+interleaved and a ratio is that of the medians. "warm" rounds find the files in the system's cache;
+before a "cold" one they are put out of it (Linux; the disk's own cache stays).
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ import tifffile
 from numpy.typing import NDArray
 
 from sencap.environment import environment
-from sencap.places import PackedPlaces, Places, SceneFolderPlaces, ShardPlaces, SyntheticPlaces, pack
+from sencap.places import (
+    PackedPlaces,
+    Places,
+    SceneFolderPlaces,
+    ShardPlaces,
+    SyntheticPlaces,
+    pack,
+)
 
 SIZE = 264
 BANDS = ("B4", "B3", "B2")
@@ -57,7 +65,9 @@ def write_shards(root: Path, places: Places) -> bool:
         some = [places.read(i) for i in range(start, min(start + 64, len(places)))]
         store = ZipStore(folder / f"ssl4eos12_train_seasonal_data_{number:06d}.zarr.zip", mode="w")
         group = zarr.create_group(store, zarr_format=2)
-        days = [[np.datetime64(date, "D").astype(np.int64) for date in place.dates] for place in some]
+        days = [
+            [np.datetime64(date, "D").astype(np.int64) for date in place.dates] for place in some
+        ]
         arrays = {
             "bands": np.stack([place.images for place in some]),
             "sample": np.array([place.name for place in some]),
@@ -66,7 +76,9 @@ def write_shards(root: Path, places: Places) -> bool:
         }
         for name, values in arrays.items():
             chunks = (1, 1, *values.shape[2:]) if name == "bands" else values.shape
-            attributes: dict[str, Any] = {"units": "days since 1970-01-01"} if name == "time_" else {}
+            attributes: dict[str, Any] = (
+                {"units": "days since 1970-01-01"} if name == "time_" else {}
+            )
             array = group.create_array(
                 name, shape=values.shape, chunks=chunks, dtype=values.dtype, attributes=attributes
             )
@@ -90,10 +102,14 @@ def forget(folder: Path) -> None:
             os.close(handle)
 
 
-def measure(ways: dict[str, Way], places: int, rounds: int) -> tuple[dict[str, dict[str, list[float]]], bool]:
+def measure(
+    ways: dict[str, Way], places: int, rounds: int
+) -> tuple[dict[str, dict[str, list[float]]], bool]:
     """The seconds of each round by cache and way, and whether all read the same pixels."""
     caches = ["warm"] + (["cold"] if hasattr(os, "posix_fadvise") else [])
-    seconds: dict[str, dict[str, list[float]]] = {cache: {way: [] for way in ways} for cache in caches}
+    seconds: dict[str, dict[str, list[float]]] = {
+        cache: {way: [] for way in ways} for cache in caches
+    }
     sums = set()
     for turn in range(rounds):
         order = np.random.default_rng(turn).permutation(places)
@@ -111,11 +127,15 @@ def measure(ways: dict[str, Way], places: int, rounds: int) -> tuple[dict[str, d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--places", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compression", help="of the GeoTIFFs: none by default, or zlib")
-    parser.add_argument("--folder", type=Path, help="where the temporary files go (default: the system's)")
+    parser.add_argument(
+        "--folder", type=Path, help="where the temporary files go (default: the system's)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         root = Path(name)

@@ -1,6 +1,7 @@
 """Average the weights of checkpoints that were trained from one and the same start ("model soup").
 
-    python scripts/average_weights.py runs/shipped-2-mixed/last runs/shipped-2-real/best --out runs/shipped-average
+    python scripts/average_weights.py runs/shipped-2-mixed/last runs/shipped-2-real/best --out
+    runs/shipped-average
 
 Settings and vocabulary are those of the first; the others must have its shapes and its vocabulary.
 """
@@ -17,7 +18,9 @@ from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -26,7 +29,9 @@ def main() -> None:
         raise CheckpointError("the checkpoints have different vocabularies")
     states = [checkpoint.captioner.state_dict() for checkpoint in (first, *others)]
     mean = {
-        name: torch.stack([state[name] for state in states]).mean(0) if tensor.is_floating_point() else tensor
+        name: torch.stack([state[name] for state in states]).mean(0)
+        if tensor.is_floating_point()
+        else tensor
         for name, tensor in states[0].items()
     }
     first.captioner.load_state_dict(mean)

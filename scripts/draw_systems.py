@@ -23,7 +23,8 @@ COLUMN, ROW = 2.15, 1.0
 
 @dataclass(frozen=True)
 class Box:
-    """A box in a column and a row (fractions allowed); ``after`` names the boxes whose output it takes."""
+    """A box in a column and a row (fractions allowed); ``after`` names the boxes whose output it
+    takes."""
 
     name: str
     column: float
@@ -44,7 +45,8 @@ def dates(extractor: str) -> list[Box]:
 
 
 def sen(first: list[Box], *, start: str, features: tuple[str, ...]) -> list[Box]:
-    """SFE, CAGD and decoder: ``start`` is the box that F_diff begins as, ``features`` are those that SFE weighs."""
+    """SFE, CAGD and decoder: ``start`` is the box that F_diff begins as, ``features`` are those
+    that SFE weighs."""
     return [
         *first,
         Box("I", 2, 1.9, "both images,\n1×1 conv, stride", DATA),
@@ -56,7 +58,9 @@ def sen(first: list[Box], *, start: str, features: tuple[str, ...]) -> list[Box]
     ]
 
 
-def transformer(boxes: list[Box], *, layers: int, column: float, after: tuple[str, ...]) -> list[Box]:
+def transformer(
+    boxes: list[Box], *, layers: int, column: float, after: tuple[str, ...]
+) -> list[Box]:
     decoder = f"transformer\n1024, {layers} layer{'s' if layers > 1 else ''}"
     return [*boxes, Box("dec", column, 0.5, decoder, DECODER, after)]
 
@@ -153,7 +157,9 @@ SYSTEMS: dict[str, list[Box]] = {
         [
             *tokens(RESNET),
             Box("y_bef", 3.3, 0, "x_bef asks x_aft", DIFFERENCE, ("x_bef", "x_aft")),
-            Box("y_aft", 3.3, 1, "x_aft asks x_bef\n(same weights)", DIFFERENCE, ("x_aft", "x_bef")),
+            Box(
+                "y_aft", 3.3, 1, "x_aft asks x_bef\n(same weights)", DIFFERENCE, ("x_aft", "x_bef")
+            ),
             Box("times", 3.3, -0.55, "2 layers", "none"),
             Box("join", 4.5, 0.5, "[x_bef; x_aft]\n1024 wide", DIFFERENCE, ("y_bef", "y_aft")),
         ],
@@ -184,7 +190,14 @@ SYSTEMS: dict[str, list[Box]] = {
             Box("y_bef", 4, 0, "[x_bef; d], self\nattention → 512", DIFFERENCE, ("x_bef", "d")),
             Box("y_aft", 4, 1, "[x_aft; d], the\nsame weights", DIFFERENCE, ("x_aft", "d")),
             Box("times", 3.5, -0.55, "3 layers: 3 scales", "none"),
-            Box("scale", 5, 0.5, "attention over a\ncell's 3 scales, × 3", DIFFERENCE, ("y_bef", "y_aft")),
+            Box(
+                "scale",
+                5,
+                0.5,
+                "attention over a\ncell's 3 scales, × 3",
+                DIFFERENCE,
+                ("y_bef", "y_aft"),
+            ),
             Box("join", 6, 0.5, "mean of scales,\n[x_bef; x_aft]", DIFFERENCE, ("scale",)),
         ],
         layers=3,
@@ -212,7 +225,9 @@ def draw(boxes: list[Box], path: Path) -> None:
             corner = (x - WIDTH / 2, y - HEIGHT / 2)
             style = "round,pad=0,rounding_size=0.08"
             axes.add_patch(
-                FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle=style, fc=box.colour, ec="#555555", lw=0.8)
+                FancyBboxPatch(
+                    corner, WIDTH, HEIGHT, boxstyle=style, fc=box.colour, ec="#555555", lw=0.8
+                )
             )
         axes.text(x, y, box.text, ha="center", va="center", fontsize=7.5, zorder=3)
         for source in box.after:
@@ -221,9 +236,17 @@ def draw(boxes: list[Box], path: Path) -> None:
                 "",
                 (x - WIDTH / 2, y + 0.12 * (y0 > y) - 0.12 * (y0 < y)),
                 (x0 + WIDTH / 2, y0),
-                arrowprops={"arrowstyle": "-|>", "lw": 0.9, "color": "#555555", "shrinkA": 0, "shrinkB": 0},
+                arrowprops={
+                    "arrowstyle": "-|>",
+                    "lw": 0.9,
+                    "color": "#555555",
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                },
             )
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, facecolor="white")
+    figure.savefig(
+        path, metadata={"Date": None} if path.suffix == ".svg" else None, facecolor="white"
+    )
     plt.close(figure)
 
 
@@ -242,7 +265,9 @@ def main() -> None:
     parser.add_argument("--format", default="svg")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sencap", "font.family": "DejaVu Sans"}):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "sencap", "font.family": "DejaVu Sans"}
+    ):
         for name, boxes in SYSTEMS.items():
             draw(boxes, arguments.folder / f"{name}.{arguments.format}")
 

@@ -1,9 +1,11 @@
-"""List the real aerial pairs that may be pre-trained on without captions, as a CSV that `sencap pack` takes.
+"""List the real aerial pairs that may be pre-trained on without captions, as a CSV that `sencap
+pack` takes.
 
     python scripts/list_unlabelled_pairs.py ../shared/data runs/unlabelled.csv
     sencap pack runs/unlabelled.csv runs/places-real --size 256
 
-They are the images of levir_cc's **train** split (its val and test images are left out) and aerial_pairs.
+They are the images of levir_cc's **train** split (its val and test images are left out) and
+aerial_pairs.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ FOLDERS = ("levir_cc/images/train", "aerial_pairs")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()

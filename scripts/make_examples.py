@@ -2,8 +2,8 @@
 
     python scripts/make_examples.py ../shared/data/oscd src/sencap/examples
 
-The Sentinel-2 crops contain modified Copernicus Sentinel data 2015-2018 (Onera Satellite Change Detection imagery)
-and may be shipped with that line.
+The Sentinel-2 crops contain modified Copernicus Sentinel data 2015-2018 (Onera Satellite Change
+Detection imagery) and may be shipped with that line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from sencap.synthetic import render_pair
 CROP = 128  # pixels of 10 m
 # city: (row, column) of the crop's upper left pixel in the earlier image
 CITIES = {"dubai": (32, 416), "lasvegas": (32, 0), "abudhabi": (352, 640)}
-SYNTHETIC = {"synthetic-houses": 2, "synthetic-parking": 8, "synthetic-unchanged": 3, "synthetic-road": 6}
+SYNTHETIC = {
+    "synthetic-houses": 2,
+    "synthetic-parking": 8,
+    "synthetic-unchanged": 3,
+    "synthetic-road": 6,
+}
 
 
 def sentinel_pair(folder: Path, top: int, left: int) -> np.ndarray:
@@ -45,7 +50,9 @@ def sentinel_pair(folder: Path, top: int, left: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("oscd", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()

@@ -24,7 +24,9 @@ def main() -> None:
         pair = read_pair(EXAMPLES / f"{name}_before.png", EXAMPLES / f"{name}_after.png", name)
         drawn = draw_pair(pair, predictor.caption_pairs([pair])[0].text)
         tiles.append(
-            drawn.resize((WIDTH, round(drawn.height * WIDTH / drawn.width)), Image.Resampling.LANCZOS)
+            drawn.resize(
+                (WIDTH, round(drawn.height * WIDTH / drawn.width)), Image.Resampling.LANCZOS
+            )
         )
     height = max(tile.height for tile in tiles)
     canvas = Image.new("RGB", (2 * WIDTH, 2 * height), "white")

@@ -28,7 +28,11 @@ DATES = ("2018-02-10", "2018-05-31", "2018-08-24", "2018-11-12")  # clear days o
 PLACES = {"0000000": (20, 20), "0000001": (150, 60), "0000017": (100, 190)}
 BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
 CONSTANT = 1234
-BRIGHT = {"B4": 10_400, "B3": 16_000, "B2": 65_535}  # in one corner pixel: brighter than the scale's end
+BRIGHT = {
+    "B4": 10_400,
+    "B3": 16_000,
+    "B2": 65_535,
+}  # in one corner pixel: brighter than the scale's end
 README = """\
 # Tiny samples of SSL4EO-S12's two layouts
 
@@ -86,16 +90,24 @@ def write_scenes(out: Path, places: dict[str, Any]) -> None:
                     file.write(values, 1)
 
 
-def write_shard(path: Path, places: dict[str, Any], bands: list[str], images: np.ndarray[Any, Any]) -> None:
+def write_shard(
+    path: Path, places: dict[str, Any], bands: list[str], images: np.ndarray[Any, Any]
+) -> None:
     """v1.1: one archive of samples (sample, time, band, y, x), a chunk per sample and date."""
     path.parent.mkdir(parents=True)
     store = ZipStore(path, mode="w")
     group = zarr.create_group(store, zarr_format=2)
     dates = [datetime.datetime.fromisoformat(f"{date}T10:00:31") for date in DATES]
-    seconds = np.array([[int((date - dates[0]).total_seconds()) for date in dates]] * len(places), np.int64)
+    seconds = np.array(
+        [[int((date - dates[0]).total_seconds()) for date in dates]] * len(places), np.int64
+    )
 
     def add(
-        name: str, values: np.ndarray[Any, Any], dims: list[str], chunks: Any = None, **attributes: str
+        name: str,
+        values: np.ndarray[Any, Any],
+        dims: list[str],
+        chunks: Any = None,
+        **attributes: str,
     ) -> None:
         array = group.create_array(
             name,
@@ -132,7 +144,9 @@ def write_shards(out: Path, places: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("series", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()

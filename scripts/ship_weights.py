@@ -19,7 +19,9 @@ from sencap.evaluation.report import as_markdown
 from sencap.files import write_whole
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
-COMMAND = "sencap evaluate --data ../shared/data/levir_cc --split val+test --beam {beam} --json out.json"
+COMMAND = (
+    "sencap evaluate --data ../shared/data/levir_cc --split val+test --beam {beam} --json out.json"
+)
 ROWS = {
     "constant": "constant caption",
     "perfect_flag_fixed": "perfect flag, two fixed captions",
@@ -79,7 +81,11 @@ def row(name: str, scores: dict[str, dict[str, float | None]]) -> str:
 def table(report: dict[str, Any]) -> str:
     metrics = ["BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*_m"]
     head = ["", *(f"{m} `ids`" for m in metrics), *(f"{m} `words`" for m in metrics)]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", row("**these weights**", report)]
+    lines = [
+        "| " + " | ".join(head) + " |",
+        "|---" * len(head) + "|",
+        row("**these weights**", report),
+    ]
     lines += [row(title, report["reference_rows"][name]) for name, title in ROWS.items()]
     return "\n".join(lines)
 
@@ -108,12 +114,16 @@ def card(report: dict[str, Any], folder: Path, *, beam: int, synthetic: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--beam", type=int, default=3)
-    parser.add_argument("--synthetic", type=int, default=2400, help="synthetic pairs that were trained on")
+    parser.add_argument(
+        "--synthetic", type=int, default=2400, help="synthetic pairs that were trained on"
+    )
     arguments = parser.parse_args()
     checkpoint = load_checkpoint(arguments.checkpoint)
     save_checkpoint(arguments.out, dataclasses.replace(checkpoint, path=None), half=True)

@@ -1,4 +1,5 @@
-"""Fixtures that several tests use: a tiny data set, tiny settings, and the data at hand if it is there."""
+"""Fixtures that several tests use: a tiny data set, tiny settings, and the data at hand if it is
+there."""
 
 from __future__ import annotations
 

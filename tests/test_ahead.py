@@ -14,7 +14,9 @@ from sencap.ahead import ahead
 
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 4), st.integers(1, 9))
-def test_results_come_in_order_whatever_the_threads(items: list[int], threads: int, most: int) -> None:
+def test_results_come_in_order_whatever_the_threads(
+    items: list[int], threads: int, most: int
+) -> None:
     found = list(ahead(lambda x: 2 * x, items, threads=threads, most=most))
     assert found == [2 * x for x in items]
 

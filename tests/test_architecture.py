@@ -1,4 +1,5 @@
-"""What holds for the package as a whole: public names, import direction, quick help, loadable configs."""
+"""What holds for the package as a whole: public names, import direction, quick help, loadable
+configs."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def _lint(source: Path) -> subprocess.CompletedProcess[str]:
     """The import contracts of pyproject.toml, held against the package below a folder."""
     command = [sys.executable, "-c", LINT, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
     environment = {**os.environ, "PYTHONPATH": str(source), "COLUMNS": "200"}
-    return subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=source, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_imports_keep_to_the_contracts() -> None:
@@ -41,7 +44,9 @@ def test_an_import_that_breaks_a_contract_is_found(tmp_path: Path) -> None:
         "verbs/demo.py": "sencap.verbs.caption",
         "models/decoders.py": "sencap.models.extractors",
     }
-    shutil.copytree(SOURCE, tmp_path / "sencap", ignore=shutil.ignore_patterns("*.safetensors", "*.onnx"))
+    shutil.copytree(
+        SOURCE, tmp_path / "sencap", ignore=shutil.ignore_patterns("*.safetensors", "*.onnx")
+    )
     for name, module in wrong.items():
         with (tmp_path / "sencap" / name).open("a", encoding="utf-8") as file:
             file.write(f"\n\ndef late() -> None:\n    import {module}\n")
@@ -85,7 +90,9 @@ def test_a_verb_only_parses_and_prints(name: str) -> None:
     """What it does is below it, so it has nothing that another module could use."""
     module = importlib.import_module(VERBS[name].module)
     defined = [
-        value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__
+        value
+        for value in vars(module).values()
+        if getattr(value, "__module__", "") == module.__name__
     ]
     public = {value.__name__ for value in defined if not value.__name__.startswith("_")}
     assert public == {"command"}
@@ -114,7 +121,9 @@ def test_every_config_is_taken_and_its_head_says_how_it_is_run(path: Path) -> No
 
 
 def test_no_machine_path_and_no_data_is_committed() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     for name in listed.stdout.split():

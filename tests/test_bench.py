@@ -1,4 +1,5 @@
-"""The bench: every way says the same captions, figures follow from seconds, mistakes are refused."""
+"""The bench: every way says the same captions, figures follow from seconds, mistakes are
+refused."""
 
 from __future__ import annotations
 
@@ -149,11 +150,15 @@ def test_json_holds_every_round(report: Report) -> None:
 
 def test_a_model_of_short_captions_is_refused() -> None:
     settings = tiny("sen", decoder=DecoderSettings(layers=1, heads=4, max_words=11))
-    with pytest.raises(SettingsError, match=r"short has decoder\.max_words=11; captions here have 12"):
+    with pytest.raises(
+        SettingsError, match=r"short has decoder\.max_words=11; captions here have 12"
+    ):
         bench({"short": settings})
 
 
-def test_a_checkpoint_without_graphs_is_refused_before_graphs_of_systems_are_written(tmp_path: Path) -> None:
+def test_a_checkpoint_without_graphs_is_refused_before_graphs_of_systems_are_written(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "old"
     shutil.copytree(checkpoint_folder(None), folder, ignore=shutil.ignore_patterns("*.onnx"))
     with pytest.raises(CheckpointError, match=r"has no encoder\.onnx.*sencap export"):

@@ -17,9 +17,20 @@ def test_each_bound_is_kept_and_told(name: str) -> None:
     check_numbers(**{name: bound.least})
     check_numbers(**{name: bound.most})
     check_number(name, None)  # not given
-    for value in (bound.least - 1, bound.most + 1, HUGE, -HUGE, 10**1000, 1.5, float("nan"), True, "3"):
+    for value in (
+        bound.least - 1,
+        bound.most + 1,
+        HUGE,
+        -HUGE,
+        10**1000,
+        1.5,
+        float("nan"),
+        True,
+        "3",
+    ):
         with pytest.raises(
-            SettingsError, match=rf"^{name} is .*; it must be a whole number from {bound.least:,} to"
+            SettingsError,
+            match=rf"^{name} is .*; it must be a whole number from {bound.least:,} to",
         ):
             check_number(name, value)
 

@@ -22,7 +22,9 @@ def weights(tmp_path: Path, tiny_data: Path, tiny_model: ModelSettings) -> str:
     captions = [words for entry in read_captions(tiny_data) for words in entry.captions]
     vocabulary = Vocabulary.build(captions, minimum_count=1)
     captioner = build(tiny_model, len(vocabulary)).eval()
-    return str(save_checkpoint(tmp_path / "weights", Checkpoint(captioner, vocabulary, tiny_model, {})))
+    return str(
+        save_checkpoint(tmp_path / "weights", Checkpoint(captioner, vocabulary, tiny_model, {}))
+    )
 
 
 @pytest.fixture
@@ -44,7 +46,10 @@ def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> No
         (["captoin"], "'captoin' is not a verb; did you mean 'caption'?"),
         (["info", "sem"], "system='sem' is unknown; did you mean 'sen'?"),
         (["info", "sen", "--vocabulary-sise", "5"], "did you mean '--vocabulary-size'?"),
-        (["info", "sen", "--difference.heads", "7"], "dimension=512 cannot be split into difference.heads=7"),
+        (
+            ["info", "sen", "--difference.heads", "7"],
+            "dimension=512 cannot be split into difference.heads=7",
+        ),
         (
             ["info", "sen", "--extractor.backbone", "resnet51"],
             "extractor.backbone='resnet51' is not a timm model",
@@ -52,7 +57,10 @@ def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> No
         (["train", "--data", "nowhere", "--out", "o", "--optimisation.epochs", "0"], "epochs is 0"),
         (["train", "--data", "nowhere", "--out", "o"], "nowhere"),
         (["check", "nowhere"], "nowhere"),
-        (["evaluate", "--data", "nowhere", "--split", "tset"], "'tset' is none of train, val, test"),
+        (
+            ["evaluate", "--data", "nowhere", "--split", "tset"],
+            "'tset' is none of train, val, test",
+        ),
         (["synth", "out", "--pairs", "3"], "pairs"),
         (["caption", "a.png", "b.png", "c.png"], "got 3 arguments"),
         (["caption", __file__.replace("test_cli.py", "conftest.py")], "no column"),
@@ -68,7 +76,9 @@ def test_what_the_user_can_mend_is_one_clear_line_and_exit_code_2(
     assert "Traceback" not in error
 
 
-def test_an_unknown_key_of_a_yaml_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_key_of_a_yaml_file_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "run.yaml"
     config.write_text("data: a\nout: b\noptimisation:\n  epochz: 3\n")
     assert main(["train", "--config", str(config)]) == 2
@@ -108,7 +118,10 @@ def test_captions_of_a_folder_and_of_a_csv_file_agree(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0] for line in lines] == [f"test_{i:06d}" for i in (1, 2, 3, 4)]
     table = tmp_path / "pairs.csv"
-    rows = [f"{folder}/A/test_{i:06d}.png,{folder}/B/test_{i:06d}.png,test_{i:06d}" for i in (1, 2, 3, 4)]
+    rows = [
+        f"{folder}/A/test_{i:06d}.png,{folder}/B/test_{i:06d}.png,test_{i:06d}"
+        for i in (1, 2, 3, 4)
+    ]
     table.write_text("\n".join(["before,after,name", *rows]))
     assert main(["caption", str(table), "--weights", weights]) == 0
     assert capsys.readouterr().out.splitlines() == lines
@@ -163,7 +176,16 @@ def test_evaluate_writes_json_markdown_and_a_page(
     endings = {"json": "json", "markdown": "md", "page": "html"}
     files = {kind: tmp_path / f"report.{ending}" for kind, ending in endings.items()}
     flags = [word for kind, path in files.items() for word in (f"--{kind}", str(path))]
-    arguments = ["evaluate", "--data", str(tiny_data), "--split", "val+test", "--weights", weights, "--quiet"]
+    arguments = [
+        "evaluate",
+        "--data",
+        str(tiny_data),
+        "--split",
+        "val+test",
+        "--weights",
+        weights,
+        "--quiet",
+    ]
     assert main([*arguments, *flags]) == 0
     report = json.loads(files["json"].read_text())
     assert len(report["pairs"]) == 8

@@ -1,4 +1,5 @@
-"""Settings: wrong ones fail at birth and name what is involved; right ones survive the way through JSON."""
+"""Settings: wrong ones fail at birth and name what is involved; right ones survive the way through
+JSON."""
 
 from __future__ import annotations
 
@@ -84,7 +85,11 @@ WRONG: list[tuple[Make, dict[str, Any], str]] = [
         "extractor.fine_tune_from is 'conv2', which is unknown; did you mean 'conv2_x'?",
     ),
     (ExtractorSettings, {"frozen_statistics": "fix"}, "did you mean 'fixed'?"),
-    (DifferenceSettings, {"layers": 0}, "difference.layers is 0; it must be a whole number from 1 to"),
+    (
+        DifferenceSettings,
+        {"layers": 0},
+        "difference.layers is 0; it must be a whole number from 1 to",
+    ),
     (DifferenceSettings, {"heads": -1}, "difference.heads is -1"),
     (DifferenceSettings, {"reduction": 0}, "difference.reduction is 0"),
     (DifferenceSettings, {"kernel_size": 0}, "difference.kernel_size is 0"),
@@ -116,7 +121,11 @@ WRONG: list[tuple[Make, dict[str, Any], str]] = [
     (LoadingSettings, {"colour": 1.1}, "loading.colour is 1.1"),
     (OptimisationSettings, {"epochs": 0}, "optimisation.epochs is 0"),
     (OptimisationSettings, {"patience": 0}, "optimisation.patience is 0"),
-    (OptimisationSettings, {"learning_rate": 0.0}, "optimisation.learning_rate is 0.0; it must be above 0"),
+    (
+        OptimisationSettings,
+        {"learning_rate": 0.0},
+        "optimisation.learning_rate is 0.0; it must be above 0",
+    ),
     (OptimisationSettings, {"extractor_learning_rate": 0.0}, "extractor.fine_tune_from=none"),
     (OptimisationSettings, {"decay": 0.0}, "optimisation.decay is 0.0"),
     (OptimisationSettings, {"decay": 1.1}, "optimisation.decay is 1.1"),
@@ -139,7 +148,9 @@ NOT_YET_REFUSED: list[tuple[Make, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "values", "named"), CONFLICTS)
-def test_a_conflict_names_both_settings(make: Make, values: dict[str, Any], named: tuple[str, ...]) -> None:
+def test_a_conflict_names_both_settings(
+    make: Make, values: dict[str, Any], named: tuple[str, ...]
+) -> None:
     all_of_them = "".join(f"(?=.*{re.escape(name)})" for name in named)
     with pytest.raises(SettingsError, match=f"(?s)^{all_of_them}"):
         make(**values)
@@ -152,7 +163,9 @@ def test_a_wrong_value_is_refused_at_birth(make: Make, values: dict[str, Any], s
 
 
 @pytest.mark.parametrize(("make", "values", "said"), NOT_YET_REFUSED)
-def test_more_wrong_values_are_refused_at_birth(make: Make, values: dict[str, Any], said: str) -> None:
+def test_more_wrong_values_are_refused_at_birth(
+    make: Make, values: dict[str, Any], said: str
+) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)):
         make(**values)
 
@@ -177,10 +190,26 @@ def test_the_defaults_are_the_papers() -> None:
     assert model.decoder.max_words == 50
     # the system's own, tested in tests/models/test_systems.py
     for part in (model, model.extractor, model.difference, model.decoder):
-        for name in ("dimension", "backbone", "stage", "structure", "grid", "layers", "heads", "dropout"):
+        for name in (
+            "dimension",
+            "backbone",
+            "stage",
+            "structure",
+            "grid",
+            "layers",
+            "heads",
+            "dropout",
+        ):
             assert getattr(part, name, None) is None
-    assert (settings.vocabulary.splits, settings.vocabulary.minimum_count) == (("train", "val", "test"), 6)
-    assert (optimisation.learning_rate, optimisation.epochs, optimisation.clip_value) == (2e-4, 40, 5.0)
+    assert (settings.vocabulary.splits, settings.vocabulary.minimum_count) == (
+        ("train", "val", "test"),
+        6,
+    )
+    assert (optimisation.learning_rate, optimisation.epochs, optimisation.clip_value) == (
+        2e-4,
+        40,
+        5.0,
+    )
     assert (optimisation.patience, optimisation.decay, optimisation.weight_decay) == (3, 0.7, 0.0)
     assert (settings.loading.batch_size, settings.loading.colour, settings.loading.geometry) == (
         128,
@@ -215,7 +244,10 @@ def test_settings_never_change() -> None:
             {"extractor": {"backbon": "x"}},
             "a.json: extractor.backbon is not a setting; did you mean 'backbone'?",
         ),
-        ({"difference": {"head": 8}}, "a.json: difference.head is not a setting; did you mean 'heads'?"),
+        (
+            {"difference": {"head": 8}},
+            "a.json: difference.head is not a setting; did you mean 'heads'?",
+        ),
         (
             {"decoder": {"max_word": 8}},
             "a.json: decoder.max_word is not a setting; did you mean 'max_words'?",
@@ -227,7 +259,9 @@ def test_settings_never_change() -> None:
         ({"dimension": "wide"}, "a.json: "),
     ],
 )
-def test_a_wrong_dict_names_its_source_and_the_nearest_key(values: dict[str, Any], said: str) -> None:
+def test_a_wrong_dict_names_its_source_and_the_nearest_key(
+    values: dict[str, Any], said: str
+) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)):
         model_from_dict(values, source="a.json")
 
@@ -251,7 +285,10 @@ OF_ANOTHER_KIND = [
     ({"extractor": {"init": {}}}, "extractor.init is {}; it must be a text"),
     ({"difference": {"dropout": "half"}}, "difference.dropout is 'half'; it must be a number"),
     ({"difference": {"dropout": float("nan")}}, "difference.dropout is nan; it must be in [0, 1)"),
-    ({"difference": {"self_attention": "no"}}, "difference.self_attention is 'no'; it must be true or false"),
+    (
+        {"difference": {"self_attention": "no"}},
+        "difference.self_attention is 'no'; it must be true or false",
+    ),
     ({"decoder": {"heads": {"a": 1}}}, "decoder.heads is {'a': 1}; it must be a whole number"),
     ({"decoder": 5}, "decoder is 5; it must be an object of settings by name"),
     ({"mean": "0.5"}, "mean is '0.5'; it must hold three values"),
@@ -260,7 +297,10 @@ OF_ANOTHER_KIND = [
     ({"mean": [0.5, 0.5, None]}, "each value must be a number"),
     ({"mean": [0.5] * 10**5}, "it must hold three values"),
     ({"mean": [float("nan")] * 3}, "mean is (nan, nan, nan); each value must be a number"),
-    ({"mean": [123.7, 116.3, 103.5]}, "each value must be from 0 to 1 (pixels are divided by 255 before)"),
+    (
+        {"mean": [123.7, 116.3, 103.5]},
+        "each value must be from 0 to 1 (pixels are divided by 255 before)",
+    ),
     ({"std": [float("inf")] * 3}, "std is (inf, inf, inf); each value must be a number"),
     ({"std": [1e-300] * 3}, "each value must be from 0.001 to 10"),
     ({"std": [58.4, 57.1, 57.4]}, "each value must be from 0.001 to 10"),
@@ -268,7 +308,9 @@ OF_ANOTHER_KIND = [
 
 
 @pytest.mark.parametrize(("values", "said"), OF_ANOTHER_KIND)
-def test_a_value_of_another_kind_is_refused_in_words_of_ours(values: dict[str, Any], said: str) -> None:
+def test_a_value_of_another_kind_is_refused_in_words_of_ours(
+    values: dict[str, Any], said: str
+) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)) as refused:
         model_from_dict(values, source="a.json")
     assert len(str(refused.value)) < 300
@@ -303,13 +345,18 @@ NO_PLAIN_NAMES = [
 
 @pytest.mark.parametrize("name", NO_PLAIN_NAMES)
 def test_a_backbone_is_a_plain_name(name: Any) -> None:
-    with pytest.raises(SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"):
+    with pytest.raises(
+        SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"
+    ):
         ExtractorSettings(backbone=name)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet50.tv_in1k", "tf_efficientnet_lite0", "a-b_c.d-e"])
+@pytest.mark.parametrize(
+    "name", ["resnet50", "resnet50.tv_in1k", "tf_efficientnet_lite0", "a-b_c.d-e"]
+)
 def test_the_backbone_names_that_timm_has_are_plain(name: str) -> None:
-    """A tag behind the point says which weights are meant; without a download it changes nothing."""
+    """A tag behind the point says which weights are meant; without a download it changes
+    nothing."""
     assert ExtractorSettings(backbone=name).backbone == name
 
 
@@ -401,7 +448,9 @@ def test_the_model_of_a_training_run_is_the_model_given(settings: ModelSettings,
 
 
 @given(st.sampled_from([f.name for f in dataclasses.fields(DifferenceSettings)]), st.data())
-def test_a_key_with_one_letter_missing_is_met_with_the_right_one(name: str, data: st.DataObject) -> None:
+def test_a_key_with_one_letter_missing_is_met_with_the_right_one(
+    name: str, data: st.DataObject
+) -> None:
     gap = data.draw(st.integers(0, len(name) - 1))
     misspelt = name[:gap] + name[gap + 1 :]
     with pytest.raises(
@@ -410,7 +459,10 @@ def test_a_key_with_one_letter_missing_is_met_with_the_right_one(name: str, data
         model_from_dict({"difference": {misspelt: 1}})
 
 
-@given(st.text(max_size=12), st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6, unique=True))
+@given(
+    st.text(max_size=12),
+    st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6, unique=True),
+)
 def test_nearest_always_helps(word: str, known: list[str]) -> None:
     clause = nearest(word, known)
     if clause.startswith("did you mean"):

@@ -1,6 +1,8 @@
-"""The core alone, as `pip install sencap` brings it: what works without PyTorch, and what is said of the rest.
+"""The core alone, as `pip install sencap` brings it: what works without PyTorch, and what is said
+of the rest.
 
-The environment is made of links to the packages that sencap's own metadata asks for, and theirs, without extras.
+The environment is made of links to the packages that sencap's own metadata asks for, and theirs,
+without extras.
 """
 
 from __future__ import annotations
@@ -16,7 +18,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MOST_MEGABYTES = 450
-WORKSHOP = {"torch", "torchvision", "timm", "lightning", "safetensors", "matplotlib", "pycocoevalcap"}
+WORKSHOP = {
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "safetensors",
+    "matplotlib",
+    "pycocoevalcap",
+}
 
 
 def _name(requirement: str) -> str:
@@ -26,7 +36,8 @@ def _name(requirement: str) -> str:
 
 
 def _asked_for(distribution: metadata.Distribution) -> set[str]:
-    """What a distribution needs, without extras; its extra ``signatures`` is asked for of jsonargparse."""
+    """What a distribution needs, without extras; its extra ``signatures`` is asked for of
+    jsonargparse."""
     wanted = set()
     for requirement in distribution.requires or []:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
@@ -64,10 +75,13 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(core: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command of sencap with the core's packages alone: ``-S`` leaves out those that are installed."""
+    """A command of sencap with the core's packages alone: ``-S`` leaves out those that are
+    installed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(core), str(ROOT / "src")])}
     command = [sys.executable, "-S", "-m", "sencap", *arguments]
-    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=environment, cwd=cwd, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_core_needs_nothing_of_the_workshop_and_is_small() -> None:

@@ -1,4 +1,5 @@
-"""Explaining a caption: recording leaves the outputs alone, the maps are the decoder's own, the verb writes them."""
+"""Explaining a caption: recording leaves the outputs alone, the maps are the decoder's own, the
+verb writes them."""
 
 from __future__ import annotations
 
@@ -121,7 +122,8 @@ def test_weights_literally_with_a_mask() -> None:
     weights = attention_weights(query, key, mask=mask)[0, 0]
     for i in range(2):
         scores = [
-            math.exp((query[0, 0, i] @ key[0, 0, j]).item() / 2) if mask[i, j] else 0.0 for j in range(3)
+            math.exp((query[0, 0, i] @ key[0, 0, j]).item() / 2) if mask[i, j] else 0.0
+            for j in range(3)
         ]
         assert weights[i].tolist() == pytest.approx([s / sum(scores) for s in scores], abs=1e-6)
 
@@ -137,7 +139,9 @@ def test_recording_is_off_afterwards_even_after_an_error(predictor: Predictor) -
                 memory = captioner.encode(_images())
                 captioner.decoder(memory, torch.tensor([[[2]], [[2]]]))
             assert all(name.startswith("layers.0") for name in inner)
-            assert all(name.startswith("difference") for name in record), "the inner one gets the decoder's"
+            assert all(name.startswith("difference") for name in record), (
+                "the inner one gets the decoder's"
+            )
             outer.update(record)
             raise RuntimeError("stop")
 
@@ -173,7 +177,9 @@ def test_an_explanation_has_the_predictors_caption_and_a_map_for_each_word(
         assert values.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_words_map_is_that_of_the_step_that_chose_it(predictor: Predictor, pair: tuple[str, str]) -> None:
+def test_a_words_map_is_that_of_the_step_that_chose_it(
+    predictor: Predictor, pair: tuple[str, str]
+) -> None:
     found = explain(*pair, predictor)
     decoder, v = captioner_of(predictor).search_decoder, predictor.checkpoint.vocabulary
     memory = captioner_of(predictor).encode(torch.from_numpy(as_pair(*pair).images)[None])
@@ -182,7 +188,9 @@ def test_a_words_map_is_that_of_the_step_that_chose_it(predictor: Predictor, pai
     with torch.no_grad(), recording(captioner_of(predictor).decoder) as record:
         for word in [v.start, *v.encode(found.words)][:-1]:
             _, state = decoder.step(state, torch.tensor([[word]]))
-    steps = torch.stack([w[0].mean(0)[0] for w in record["layers.0.cross_attention"]]).view(-1, 2, 2)
+    steps = torch.stack([w[0].mean(0)[0] for w in record["layers.0.cross_attention"]]).view(
+        -1, 2, 2
+    )
     assert found.word_maps == pytest.approx(steps.numpy(), abs=1e-6)
 
 
@@ -227,8 +235,12 @@ def test_a_decoder_that_does_not_look_at_the_grid_has_no_word_maps(
     assert "a &lt;b&gt;" in text
     assert "<script>" not in text
     assert save(found, tmp_path / "out.png").stat().st_size > 1000
-    assert save(Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.html").is_file()
-    assert save(Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.png").is_file()
+    assert save(
+        Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.html"
+    ).is_file()
+    assert save(
+        Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.png"
+    ).is_file()
 
 
 def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
@@ -278,12 +290,16 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
     assert "</meter> 0.75</td>" in text
     assert save(shown, tmp_path / "out.png").stat().st_size > 1000
     with pytest.raises(ShapeError, match=r"2 words have dates \(2, 3\)"):
-        Explanation(found.pair, Caption("a b", -1.0, True), ("a", "b"), (2, 2), dates=np.zeros((2, 2)))
+        Explanation(
+            found.pair, Caption("a b", -1.0, True), ("a", "b"), (2, 2), dates=np.zeros((2, 2))
+        )
 
 
 def test_attention_to_both_dates_becomes_a_map_for_each() -> None:
     weights = torch.softmax(torch.randn(1, 2, 5, 12), -1)
-    seen = {"both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]}  # the last is about something else
+    seen = {
+        "both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]
+    }  # the last is about something else
     received = {name: values.numpy() for name, values in attention_received(seen, 6).items()}
     found = _received(PairMemory(np.zeros((1, 6, 8), np.float32), (2, 3), {}, received))
     assert list(found) == ["both #1, before", "both #1, after", "both #2"]
@@ -404,7 +420,8 @@ def test_without_matplotlib_pictures_are_refused_and_pages_are_written(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = explain(*pair, predictor)
     with pytest.raises(
-        MissingDependencyError, match=r"pip install 'sencap\[figures\]', or let the file end in .html"
+        MissingDependencyError,
+        match=r"pip install 'sencap\[figures\]', or let the file end in .html",
     ):
         save(found, tmp_path / "why.png")
     assert save(found, tmp_path / "why.html").is_file()

@@ -70,7 +70,10 @@ def test_captions_side_by_side_as_a_page(tmp_path: Path) -> None:
     assert "a house &amp; a road" in text
     assert "http" not in text
     assert text.count("src='data:image/png;base64,") == 2
-    assert "mark { background: none; color: var(--mark); font-weight: 700; text-decoration: underline" in text
+    assert (
+        "mark { background: none; color: var(--mark); font-weight: 700; text-decoration: underline"
+        in text
+    )
 
 
 def test_captions_side_by_side_as_a_picture(tmp_path: Path) -> None:
@@ -101,10 +104,14 @@ def test_maps_by_stage_have_titles_scales_and_their_values(tmp_path: Path) -> No
 
 def test_maps_by_initialisation_in_one_scale_of_values(tmp_path: Path) -> None:
     rows = [MapRow(PAIR, {"Random": MAPS["sfe_bef"], "SSL4EO 6C": MAPS["cagd_aft"]})]
-    path = attention_by_initialisation(rows, tmp_path / "fig4.svg", scales=["values"], quantity="activation")
+    path = attention_by_initialisation(
+        rows, tmp_path / "fig4.svg", scales=["values"], quantity="activation"
+    )
     for said in ("Random", "SSL4EO 6C", "activation", "after", "as it is"):
         assert f"<!-- {said} -->" in _texts(path)
-    every = attention_by_initialisation(rows, tmp_path / "all.png", scales=["own", "common", "values"])
+    every = attention_by_initialisation(
+        rows, tmp_path / "all.png", scales=["own", "common", "values"]
+    )
     with Image.open(every) as picture:
         assert picture.format == "PNG"
 
@@ -135,7 +142,11 @@ def test_a_map_becomes_viridis_one_pixel_per_cell() -> None:
     uri = map_uri(np.array([[0.0, 1.0, 0.5]]), (0.0, 1.0))
     with Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) as picture:
         assert picture.size == (3, 1)
-        assert [picture.getpixel((x, 0)) for x in range(3)] == [(68, 1, 84), (253, 231, 37), (33, 145, 140)]
+        assert [picture.getpixel((x, 0)) for x in range(3)] == [
+            (68, 1, 84),
+            (253, 231, 37),
+            (33, 145, 140),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +191,9 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="at least one map"):
             attention_by_stage(rows, tmp_path / "a.png")
     with pytest.raises(SettingsError, match="different maps"):
-        attention_by_stage([MapRow(PAIR, MAPS), MapRow(PAIR, {"x": np.ones((2, 2))})], tmp_path / "a.png")
+        attention_by_stage(
+            [MapRow(PAIR, MAPS), MapRow(PAIR, {"x": np.ones((2, 2))})], tmp_path / "a.png"
+        )
     with pytest.raises(SettingsError, match="did you mean 'common'"):
         attention_by_stage([MapRow(PAIR, MAPS)], tmp_path / "a.png", scales=["comon"])  # type: ignore[list-item]
     assert not list(tmp_path.iterdir())

@@ -52,7 +52,9 @@ def test_what_stops_in_the_middle_leaves_the_old_file_and_no_draft(
 
 def test_a_full_disk_is_told_with_the_file_and_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    with pytest.raises(OutputError, match=r"report\.json cannot be written \(No space .*\); make room"):
+    with pytest.raises(
+        OutputError, match=r"report\.json cannot be written \(No space .*\); make room"
+    ):
         _write_half(path, OSError(errno.ENOSPC, "No space left on device"))
 
 
@@ -119,7 +121,9 @@ def test_two_outputs_are_two_files(tmp_path: Path) -> None:
         ("file/x.json", "file does not exist; make it first"),
     ],
 )
-def test_a_place_for_no_file_is_refused_before_any_work(tmp_path: Path, output: str, message: str) -> None:
+def test_a_place_for_no_file_is_refused_before_any_work(
+    tmp_path: Path, output: str, message: str
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=message):
         check_outputs({"json": tmp_path / output})
@@ -145,7 +149,19 @@ def test_a_folder_is_no_file(tmp_path: Path, folder: str) -> None:
 NAMES = st.one_of(
     st.text(max_size=400),
     st.sampled_from(
-        ["", ".", "..", "../evil", "/etc/passwd", "C:\\x", "-rf", "a\nb", "con", "aux.png", "\ud800"]
+        [
+            "",
+            ".",
+            "..",
+            "../evil",
+            "/etc/passwd",
+            "C:\\x",
+            "-rf",
+            "a\nb",
+            "con",
+            "aux.png",
+            "\ud800",
+        ]
     ),
 )
 
@@ -195,5 +211,7 @@ def test_inputs_that_are_not_there_are_told_with_their_flag(tmp_path: Path) -> N
         SettingsError, match="start=nowhere: No such file or directory; name a file or a folder"
     ):
         check_inputs({**there, "start": "nowhere"})
-    with pytest.raises(SettingsError, match="pipe: it is a pipe; name a file or a folder that is there"):
+    with pytest.raises(
+        SettingsError, match="pipe: it is a pipe; name a file or a folder that is there"
+    ):
         check_inputs({**there, "start": tmp_path / "pipe"})

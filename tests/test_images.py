@@ -47,14 +47,18 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 def png(width: int, height: int, stream: bytes, bits: int = 8, colour: int = 2) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
+    )
 
 
 # --- read_image: pictures of 8 bits
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True})])
-def test_lossless_pictures_come_back_exactly(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+def test_lossless_pictures_come_back_exactly(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
     Image.fromarray(RGB8).save(tmp_path / name, **options)
     image = read_image(tmp_path / name)
     assert image.dtype == np.uint8
@@ -132,7 +136,8 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     assert red[2] < 10
 
 
-# where EXIF puts pixel (0, 0) of the file: top or bottom, left or right; and whether rows become columns
+# where EXIF puts pixel (0, 0) of the file: top or bottom, left or right; and whether rows become
+# columns
 TURNS = {
     1: ("tl", 0),
     2: ("tr", 0),
@@ -153,7 +158,10 @@ def test_exif_really_turns(tmp_path: Path, name: str, orientation: int) -> None:
     picture[:16, 34:] = 128  # and a grey one, at the end of its first row
     if name.endswith("tif"):
         tifffile.imwrite(
-            tmp_path / name, picture, photometric="rgb", extratags=[(274, "H", 1, orientation, True)]
+            tmp_path / name,
+            picture,
+            photometric="rgb",
+            extratags=[(274, "H", 1, orientation, True)],
         )
     else:
         exif = Image.Exif()
@@ -163,7 +171,9 @@ def test_exif_really_turns(tmp_path: Path, name: str, orientation: int) -> None:
     corner, transposed = TURNS[orientation]
     assert image.shape == ((W, H) if transposed else (H, W))
     places = {"tl": (8, 8), "tr": (8, -8), "bl": (-8, 8), "br": (-8, -8)}
-    across = corner.translate(str.maketrans("tb", "bt") if transposed else str.maketrans("lr", "rl"))
+    across = corner.translate(
+        str.maketrans("tb", "bt") if transposed else str.maketrans("lr", "rl")
+    )
     for place, where in places.items():
         wanted = {corner: 255, across: 128}.get(place, 0)
         assert abs(image[where] - wanted) < 12, (place, image[where])
@@ -178,7 +188,9 @@ def test_16_bit_png_keeps_its_low_bytes(tmp_path: Path, bands: int) -> None:
     (tmp_path / "d.png").write_bytes(imagecodecs.png_encode(data))
     image = read_image(tmp_path / "d.png")
     assert image.dtype == np.uint16
-    np.testing.assert_array_equal(image, np.broadcast_to(bands_first(np.atleast_3d(data)), (3, H, W)))
+    np.testing.assert_array_equal(
+        image, np.broadcast_to(bands_first(np.atleast_3d(data)), (3, H, W))
+    )
 
 
 def test_16_bit_png_with_alpha_lies_over_black(tmp_path: Path) -> None:
@@ -229,7 +241,9 @@ def test_tiff_with_bands_first(tmp_path: Path, compression: str | None) -> None:
 @pytest.mark.parametrize("kind", ["unspecified", "unassalpha"])
 def test_a_fourth_tiff_band_is_not_alpha(tmp_path: Path, kind: str) -> None:
     infrared = RGB8[..., :1] // 2
-    tifffile.imwrite(tmp_path / "n.tif", np.dstack([RGB8, infrared]), photometric="rgb", extrasamples=[kind])
+    tifffile.imwrite(
+        tmp_path / "n.tif", np.dstack([RGB8, infrared]), photometric="rgb", extrasamples=[kind]
+    )
     np.testing.assert_array_equal(read_image(tmp_path / "n.tif"), bands_first(RGB8))
 
 
@@ -254,7 +268,11 @@ def test_grey_white_is_zero_one_bit_and_palette_tiff(tmp_path: Path) -> None:
 
 def test_jpeg_in_tiff(tmp_path: Path) -> None:
     tifffile.imwrite(
-        tmp_path / "j.tif", SMOOTH, photometric="rgb", compression="jpeg", compressionargs={"level": 95}
+        tmp_path / "j.tif",
+        SMOOTH,
+        photometric="rgb",
+        compression="jpeg",
+        compressionargs={"level": 95},
     )
     with tifffile.TiffFile(tmp_path / "j.tif") as file:
         assert file.pages[0].photometric == 6  # YCbCr, as JPEG has it
@@ -279,7 +297,9 @@ def test_float_tiff_is_reflectance(tmp_path: Path) -> None:
 def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "cog.tif") as file:
         file.write(RGB8, photometric="rgb", metadata=None)
-        file.write(np.ascontiguousarray(RGB8[::2, ::2]), photometric="rgb", subfiletype=1, metadata=None)
+        file.write(
+            np.ascontiguousarray(RGB8[::2, ::2]), photometric="rgb", subfiletype=1, metadata=None
+        )
         file.write(RGB8[..., 0] > 0, photometric="minisblack", subfiletype=4, metadata=None)
     np.testing.assert_array_equal(read_image(tmp_path / "cog.tif"), bands_first(RGB8))
 
@@ -320,7 +340,9 @@ BAD_FILES: dict[str, Callable[[Path], object]] = {
     "zero": lambda path: path.write_bytes(png(0, 0, zlib.compress(bytes(1000)))),
     "large jpeg": write_large_jpeg,
     "animation": lambda path: FRAMES[0].save(path, save_all=True, append_images=FRAMES[1:]),
-    "webp animation": lambda path: FRAMES[0].save(path, "WEBP", save_all=True, append_images=FRAMES[1:]),
+    "webp animation": lambda path: FRAMES[0].save(
+        path, "WEBP", save_all=True, append_images=FRAMES[1:]
+    ),
 }
 
 
@@ -359,7 +381,9 @@ def test_refusals_say_why(tmp_path: Path, kind: str) -> None:
         read_image(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
 def test_permission_denied(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
     (tmp_path / "a.png").chmod(0)
@@ -373,7 +397,9 @@ def test_permission_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     (tmp_path / "a.png").touch()
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ImageError, match=r"a\.png: Permission denied: give an image file that you may read"):
+    with pytest.raises(
+        ImageError, match=r"a\.png: Permission denied: give an image file that you may read"
+    ):
         read_image(tmp_path / "a.png")
 
 
@@ -381,12 +407,15 @@ def test_permission_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_huge_png_is_refused_from_its_header(tmp_path: Path, bits: int) -> None:
     side, row = 30_000, bytes(1 + 30_000 * 3 * bits // 8)
     packer = zlib.compressobj(1)
-    stream = b"".join(packer.compress(row) for _ in range(200)) + packer.flush()  # the first rows will do
+    stream = (
+        b"".join(packer.compress(row) for _ in range(200)) + packer.flush()
+    )  # the first rows will do
     (tmp_path / "huge.png").write_bytes(png(side, side, stream, bits))
     tracemalloc.start()
     began = time.perf_counter()
     with pytest.raises(
-        ImageError, match=r"huge\.png: it is 30000×30000 pixels, above 64,000,000: cut it into tiles"
+        ImageError,
+        match=r"huge\.png: it is 30000×30000 pixels, above 64,000,000: cut it into tiles",
     ):
         read_image(tmp_path / "huge.png")
     seconds = time.perf_counter() - began
@@ -430,8 +459,12 @@ def small_files(folder: Path) -> list[Path]:
     Image.fromarray(RGB8).save(folder / "a.webp")
     (folder / "deep.png").write_bytes(imagecodecs.png_encode(RGB16))
     tifffile.imwrite(folder / "plain.tif", RGB16, photometric="rgb")
-    tifffile.imwrite(folder / "zip.tif", RGB8, photometric="rgb", compression="zlib", rowsperstrip=8)
-    tifffile.imwrite(folder / "tiles.tif", RGB8, photometric="rgb", compression="lzw", tile=(16, 16))
+    tifffile.imwrite(
+        folder / "zip.tif", RGB8, photometric="rgb", compression="zlib", rowsperstrip=8
+    )
+    tifffile.imwrite(
+        folder / "tiles.tif", RGB8, photometric="rgb", compression="lzw", tile=(16, 16)
+    )
     return sorted(folder.iterdir())
 
 
@@ -442,7 +475,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, capfd: pytest.CaptureFix
         for share in (0.01, 0.1, 0.5, 0.9, 0.98):
             cut = file.with_name("cut_" + file.name)
             cut.write_bytes(data[: int(len(data) * share)])
-            with pytest.raises(ImageError, match=r"cut_.*(damaged or cut off|cut off|no PNG|0 pages|pixels)"):
+            with pytest.raises(
+                ImageError, match=r"cut_.*(damaged or cut off|cut off|no PNG|0 pages|pixels)"
+            ):
                 read_image(cut)
         cut.write_bytes(data[:-8])
         with pytest.raises(ImageError, match=r"cut_.*cut off"):
@@ -470,7 +505,9 @@ def test_broken_bytes_never_raise_anything_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compression", [None, "lzw"])
 def test_a_tiff_cut_between_strips_is_refused(tmp_path: Path, compression: str | None) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", compression=compression, rowsperstrip=8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", RGB16, photometric="rgb", compression=compression, rowsperstrip=8
+    )
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         end = file.pages[0].dataoffsets[-1]
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:end])
@@ -479,8 +516,11 @@ def test_a_tiff_cut_between_strips_is_refused(tmp_path: Path, compression: str |
 
 
 def test_a_damaged_tiff_is_told_once(tmp_path: Path) -> None:
-    """What tifffile logs must not reach stderr beside our own error (pytest's log handler would hide it)."""
-    tifffile.imwrite(tmp_path / "a.tif", RGB8, photometric="rgb", compression="zlib", rowsperstrip=8)
+    """What tifffile logs must not reach stderr beside our own error (pytest's log handler would
+    hide it)."""
+    tifffile.imwrite(
+        tmp_path / "a.tif", RGB8, photometric="rgb", compression="zlib", rowsperstrip=8
+    )
     data = (tmp_path / "a.tif").read_bytes()
     for length in range(10, 400, 10):
         (tmp_path / f"cut{length}.tif").write_bytes(data[:length])
@@ -516,14 +556,18 @@ def test_a_pair_of_pictures(tmp_path: Path) -> None:
 def test_sizes_that_differ_are_both_told(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
     Image.fromarray(RGB8[:35]).save(tmp_path / "b.png")
-    with pytest.raises(ImageError, match=r"differ in size: \S*a\.png is 50×40, \S*b\.png is 50×35 pixels"):
+    with pytest.raises(
+        ImageError, match=r"differ in size: \S*a\.png is 50×40, \S*b\.png is 50×35 pixels"
+    ):
         read_pair(tmp_path / "a.png", tmp_path / "b.png")
 
 
 def test_depths_that_differ_are_refused(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
     tifffile.imwrite(tmp_path / "b.tif", RGB16, photometric="rgb")
-    with pytest.raises(ImageError, match=r"a\.png is uint8 and \S*b\.tif uint16: there is no common scale"):
+    with pytest.raises(
+        ImageError, match=r"a\.png is uint8 and \S*b\.tif uint16: there is no common scale"
+    ):
         read_pair(tmp_path / "a.png", tmp_path / "b.tif")
 
 
@@ -615,7 +659,9 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-@pytest.mark.parametrize("dates", [("A", "B"), ("before", "after"), ("Before", "After"), ("1", "2")])
+@pytest.mark.parametrize(
+    "dates", [("A", "B"), ("before", "after"), ("Before", "After"), ("1", "2")]
+)
 def test_pairs_in_two_folders(tmp_path: Path, dates: tuple[str, str]) -> None:
     first, second = (tmp_path / date for date in dates)
     touch(first, "y.png", "x.png", "notes.txt", ".hidden.png")
@@ -631,7 +677,10 @@ def test_pairs_in_one_folder(tmp_path: Path, marks: tuple[str, str]) -> None:
     touch(tmp_path, *(f"site_{n}{mark}.tif" for n in (1, 2) for mark in marks))
     found = find_pairs(tmp_path)
     assert [name for *_, name in found] == ["site_1", "site_2"]
-    assert (found[0][0].name, found[0][1].name) == (f"site_1{marks[0]}.tif", f"site_1{marks[1]}.tif")
+    assert (found[0][0].name, found[0][1].name) == (
+        f"site_1{marks[0]}.tif",
+        f"site_1{marks[1]}.tif",
+    )
 
 
 def test_a_folder_with_one_nameless_pair(tmp_path: Path) -> None:
@@ -652,7 +701,9 @@ def test_all_files_without_a_partner_are_told(tmp_path: Path) -> None:
 
 def test_files_of_neither_date_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "x_before.png", "x_after.png", "y_after.png", "map.png")
-    with pytest.raises(DataError, match=r"(?s)map\.png is of neither date.*y_after\.png has no image before"):
+    with pytest.raises(
+        DataError, match=r"(?s)map\.png is of neither date.*y_after\.png has no image before"
+    ):
         find_pairs(tmp_path)
 
 
@@ -671,7 +722,9 @@ def test_folders_without_pairs(tmp_path: Path, names: tuple[str, ...], reason: s
 
 
 def test_a_source_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere does not exist; give a folder of pairs or a CSV file"):
+    with pytest.raises(
+        DataError, match="nowhere does not exist; give a folder of pairs or a CSV file"
+    ):
         find_pairs(tmp_path / "nowhere")
 
 
@@ -684,7 +737,9 @@ def test_pairs_of_a_table(tmp_path: Path, mark: str, encoding: str) -> None:
         ["in/b.png", "in/ä.png", "", "a, b; c" if mark == "\t" else ""],
     ]
     rows += [["c.png", str(tmp_path / "in" / "b.png"), "harbour", ""], ["", "", "", ""]]
-    (tmp_path / "pairs.csv").write_text("\n".join(mark.join(row) for row in rows), encoding=encoding)
+    (tmp_path / "pairs.csv").write_text(
+        "\n".join(mark.join(row) for row in rows), encoding=encoding
+    )
     folder = tmp_path / "in"
     assert find_pairs(tmp_path / "pairs.csv") == [
         (folder / "ä.png", folder / "b.png", "ä"),
@@ -696,14 +751,20 @@ def test_pairs_of_a_table(tmp_path: Path, mark: str, encoding: str) -> None:
     ("text", "reason"),
     [
         ("", "has no column before and after"),
-        ("first,after\nx.png,x.png\n", r"has no column before in its first line, but \['first', 'after'\]"),
+        (
+            "first,after\nx.png,x.png\n",
+            r"has no column before in its first line, but \['first', 'after'\]",
+        ),
         ("before,after\n", "it has no line after the titles"),
         (
             "before,after\nx.png,\ny.png,x.png\n",
             "(?s)line 2: after '' is no file.*line 3: before 'y.png' is no file",
         ),
         ("before,after\nx.png\n", "line 2: after '' is no file"),
-        ('before,after\n"x.png,x.png\n', r"csv, line 2: a quotation mark is opened and never closed"),
+        (
+            'before,after\n"x.png,x.png\n',
+            r"csv, line 2: a quotation mark is opened and never closed",
+        ),
         ('before,after\nx.png,"x".png\n', "line 2: a quotation mark is closed within a cell"),
         ("before,after\nx.png," + "x" * 200_000, "line 2: a cell has more than 131,072 letters"),
     ],

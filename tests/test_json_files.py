@@ -16,8 +16,14 @@ from sencap.json_files import DEEPEST, parse_json, read_json, shortened, shown
 HOSTILE = {
     "deeper than Python reads": (b"[" * 200_000 + b"]" * 200_000, "nested deeper than 32 levels"),
     "deeper than we read": (b'{"a":' * 40 + b"1" + b"}" * 40, "nested deeper than 32 levels"),
-    "a number of 5000 digits": (b'{"layers": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
-    "half a surrogate pair": (b'{"training": "\\ud800"}', "'\\\\ud800' holds half of a surrogate pair"),
+    "a number of 5000 digits": (
+        b'{"layers": ' + b"9" * 5000 + b"}",
+        "a number of thousands of digits",
+    ),
+    "half a surrogate pair": (
+        b'{"training": "\\ud800"}',
+        "'\\\\ud800' holds half of a surrogate pair",
+    ),
     "half a surrogate pair as a key": (b'{"\\udfff": 1}', "half of a surrogate pair"),
     "cut short": (b'{"model": ', "it breaks off after line 1, column 11"),
     "cut within a text": (b'{"model": "sen', "it breaks off after line 1, column 11"),
@@ -33,7 +39,9 @@ def test_hostile_json_is_refused_with_its_reason(tmp_path: Path, case: str) -> N
     content, said = HOSTILE[case]
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=rf"config\.json is not readable JSON: .*{said}") as refused:
+    with pytest.raises(
+        CheckpointError, match=rf"config\.json is not readable JSON: .*{said}"
+    ) as refused:
         read_json(path)
     assert len(str(refused.value)) < 200 + len(str(path))
 
@@ -84,5 +92,12 @@ def test_a_shortened_text_keeps_its_ends(text: str, most: int) -> None:
 
 
 def test_no_value_makes_a_message_long() -> None:
-    values = ["a" * 10**6, 10**5000, [10**5000], [1] * 10**6, {"a": "b" * 10**6}, {"a": [1] * 10**6}]
+    values = [
+        "a" * 10**6,
+        10**5000,
+        [10**5000],
+        [1] * 10**6,
+        {"a": "b" * 10**6},
+        {"a": [1] * 10**6},
+    ]
     assert max(len(shown(value)) for value in values) <= 60

@@ -14,7 +14,9 @@ EXAMPLE = Path(sencap.__file__).parent / "examples" / "synthetic-road_{}.png"
 
 def test_a_caption_leaves_no_file_in_the_home_folder(tmp_path: Path) -> None:
     """ONNX Runtime writes an id of the device and what it was used for there, to send them on."""
-    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"
+    }
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     images = [str(EXAMPLE).format(date) for date in ("before", "after")]
     done = subprocess.run(

@@ -23,11 +23,20 @@ TRAIN = "train --data d --out o"
         (f"{TRAIN} --zzz 3", "--zzz 3; --help lists all there are"),
         ("caption a b --nope", "--nope; --help lists all there are"),
         ("caption a b --decision x", "decision is 'x'; it must be one of probability, search\n"),
-        (f"{TRAIN} --extractor x.yaml", "--extractor is a group of settings; give each by its own flag"),
+        (
+            f"{TRAIN} --extractor x.yaml",
+            "--extractor is a group of settings; give each by its own flag",
+        ),
         (f"{TRAIN} --decoder={{}}", "--decoder is a group of settings; give each by its own flag"),
-        (f"{TRAIN} --vocabulary.splits train", "square brackets, such as [0.5,0.5,0.5] or [train,val]"),
+        (
+            f"{TRAIN} --vocabulary.splits train",
+            "square brackets, such as [0.5,0.5,0.5] or [train,val]",
+        ),
         (f"{TRAIN} --layers 3", "did you mean '--decoder.layers' or '--difference.layers'?"),
-        (f"{TRAIN} --optimisation.epochs 1e9", "optimisation.epochs is '1000000000.0'; it must be a whole"),
+        (
+            f"{TRAIN} --optimisation.epochs 1e9",
+            "optimisation.epochs is '1000000000.0'; it must be a whole",
+        ),
         (f"{TRAIN} --extractor.structure cat", "it must be one of single-cat, single-sub, dual"),
         (f"{TRAIN} --mean [1,2]", "mean is [1, 2]; it must be 3 numbers, such as [0.5,0.5,0.5]"),
         (f"{TRAIN} --loading.cache maybe", "loading.cache is 'maybe'; it must be true or false"),

@@ -38,7 +38,9 @@ def _pair(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return images[0], images[1]
 
 
-def test_arrays_channels_first_or_last_and_batches_give_the_same_caption(checkpoint: Checkpoint) -> None:
+def test_arrays_channels_first_or_last_and_batches_give_the_same_caption(
+    checkpoint: Checkpoint,
+) -> None:
     predictor = predictor_of(checkpoint, beam=2)
     pairs = [_pair(seed) for seed in range(5)]
     one = [predictor(*pair) for pair in pairs]
@@ -55,7 +57,9 @@ def test_images_are_resized_to_the_models_size(checkpoint: Checkpoint) -> None:
     assert large.change_probability is not None
 
 
-def test_the_change_probability_is_that_of_all_fixed_sentences_together(checkpoint: Checkpoint) -> None:
+def test_the_change_probability_is_that_of_all_fixed_sentences_together(
+    checkpoint: Checkpoint,
+) -> None:
     predictor = predictor_of(checkpoint)
     before, after = _pair(1)
     found = predictor(before, after)
@@ -115,7 +119,9 @@ def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
     )
 
 
-def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(tiny_model: ModelSettings) -> None:
+def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(
+    tiny_model: ModelSettings,
+) -> None:
     vocabulary = Vocabulary.build([["a", "house", "appears"]], minimum_count=1)
     captioner = build(tiny_model, len(vocabulary)).eval()
     predictor = predictor_of(Checkpoint(captioner, vocabulary, tiny_model, {}))
@@ -140,7 +146,11 @@ def test_of_equal_images_it_is_said_that_they_are_equal(
     changed, same, third = predictor.caption_pairs(pairs)
     assert changed.note == ""
     assert same.note == "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
-    assert (same.text, same.changed, same.change_probability) == (NO_CHANGE_SENTENCES[0], False, 0.0)
+    assert (same.text, same.changed, same.change_probability) == (
+        NO_CHANGE_SENTENCES[0],
+        False,
+        0.0,
+    )
     assert {other.text for other in same.alternatives} == set(NO_CHANGE_SENTENCES[1:])
     assert (third.note != "") == (side > 64)
     # the log-probability is the model's own
@@ -249,5 +259,6 @@ def test_the_weights_that_ship_tell_a_row_of_houses_from_nothing(tmp_path: Path)
     assert right >= 13, f"{right} of 20"
     save_checkpoint(tmp_path / "copy", checkpoint_of(predictor))
     assert (
-        load(tmp_path / "copy")(drawn.before, drawn.after).text == predictor(drawn.before, drawn.after).text
+        load(tmp_path / "copy")(drawn.before, drawn.after).text
+        == predictor(drawn.before, drawn.after).text
     )

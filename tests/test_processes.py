@@ -1,4 +1,5 @@
-"""Work in several processes: in order, in bounded memory, ended with the one that started them, however it ends."""
+"""Work in several processes: in order, in bounded memory, ended with the one that started them,
+however it ends."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def hashes(folder: Path) -> dict[str, str]:
     }
 
 
-# -- results -----------------------------------------------------------------------------------------
+# -- results
+# -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("workers", "jobs"), [(1, [3, -2, 5]), (0, [-7]), (4, [-7]), (2, [])])
@@ -71,7 +73,8 @@ def test_what_workers_print_does_not_harm(capfd: pytest.CaptureFixture[str]) -> 
     assert "Traceback" not in capfd.readouterr().err
 
 
-# -- errors ------------------------------------------------------------------------------------------
+# -- errors
+# ------------------------------------------------------------------------------------------
 
 
 def test_an_error_of_ours_is_raised_here_as_it_was_there() -> None:
@@ -92,7 +95,9 @@ def test_an_error_that_cannot_be_sent_is_told_all_the_same() -> None:
 
 
 def test_a_process_that_dies_is_told() -> None:
-    with pytest.raises(SencapError, match=r"ended before its work did \(exit code 7\).*fewer workers"):
+    with pytest.raises(
+        SencapError, match=r"ended before its work did \(exit code 7\).*fewer workers"
+    ):
         list(map_in_order(tiny_jobs.die, range(10), workers=2))
     assert not active_children()
 
@@ -103,8 +108,12 @@ def test_a_process_that_is_asked_to_end_ends_this_one_too() -> None:
         list(map_in_order(tiny_jobs.be_terminated, range(3), workers=2))
 
 
-def test_what_cannot_be_loaded_elsewhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "passing_module.py").write_text("def work(number):\n    return number\n", encoding="utf-8")
+def test_what_cannot_be_loaded_elsewhere_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "passing_module.py").write_text(
+        "def work(number):\n    return number\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     import passing_module  # type: ignore[import-not-found]
 
@@ -136,7 +145,8 @@ def test_a_script_that_is_being_loaded_by_its_own_process_is_told_of_the_guard(
         list(map_in_order(abs, [-1, -2], workers=2))
 
 
-# -- scripts -----------------------------------------------------------------------------------------
+# -- scripts
+# -----------------------------------------------------------------------------------------
 
 
 def test_an_unguarded_script_runs_once_and_works(tmp_path: Path) -> None:
@@ -171,7 +181,8 @@ def test_a_class_of_an_unguarded_script_is_worked_on_in_its_own_process(tmp_path
     assert "Traceback" not in done.stderr
 
 
-# -- signals -----------------------------------------------------------------------------------------
+# -- signals
+# -----------------------------------------------------------------------------------------
 
 
 def started(verb: str, out: Path) -> subprocess.Popen[str]:
@@ -223,7 +234,10 @@ def test_workers_end_with_the_command_and_nobody_holds_its_pipes(
     assert child.returncode == code
     assert shown == ""
     if told:
-        assert error == f"sencap: {told}; what was finished is kept, the same command goes on from there\n"
+        assert (
+            error
+            == f"sencap: {told}; what was finished is kept, the same command goes on from there\n"
+        )
         assert not [path for path in out.rglob(".*") if path.is_file()]  # no drafts
 
 

@@ -1,4 +1,5 @@
-"""Search against exhaustive enumeration and against the slow way without a cache: toys and the real one."""
+"""Search against exhaustive enumeration and against the slow way without a cache: toys and the real
+one."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ MARKERS: dict[str, Any] = {"start": START, "end": END}
 FORBIDDEN = (PAD, START)
 
 
-def same(found: Sequence[Hypothesis], expected: Sequence[Hypothesis], tolerance: float = 1e-5) -> None:
+def same(
+    found: Sequence[Hypothesis], expected: Sequence[Hypothesis], tolerance: float = 1e-5
+) -> None:
     assert [(h.ids, h.finished) for h in found] == [(h.ids, h.finished) for h in expected]
     for a, b in zip(found, expected, strict=True):
         assert a.log_prob == pytest.approx(b.log_prob, abs=tolerance)
@@ -83,17 +86,25 @@ def test_a_wide_beam_is_exhaustive_on_the_real_decoder(seed: int, n_best: int) -
 
 
 def test_probabilities_of_all_captions_that_end_and_all_prefixes_that_do_not_sum_to_one() -> None:
-    """A closed form: with nothing forbidden, ended captions plus open prefixes share out all probability."""
+    """A closed form: with nothing forbidden, ended captions plus open prefixes share out all
+    probability."""
     toy = ToyDecoder(5, seed=3, offsets={END: -20.0})  # so that nothing ends at the limit
     found = search(toy, toy.memory([1]), **MARKERS, beam=4**4 * 5, max_words=4)[0]
-    assert sum(torch.tensor([h.log_prob for h in found]).exp().tolist()) == pytest.approx(1.0, abs=1e-4)
+    assert sum(torch.tensor([h.log_prob for h in found]).exp().tolist()) == pytest.approx(
+        1.0, abs=1e-4
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), V=st.integers(4, 6), max_words=st.integers(1, 3), n_best=st.integers(1, 12)
+    seed=st.integers(0, 10**6),
+    V=st.integers(4, 6),
+    max_words=st.integers(1, 3),
+    n_best=st.integers(1, 12),
 )
-def test_a_wide_beam_is_exhaustive_on_any_toy(seed: int, V: int, max_words: int, n_best: int) -> None:
+def test_a_wide_beam_is_exhaustive_on_any_toy(
+    seed: int, V: int, max_words: int, n_best: int
+) -> None:
     toy = ToyDecoder(V, seed)
     memory = toy.memory([seed % 11])
     found = search(
@@ -115,7 +126,10 @@ def test_a_wide_beam_is_exhaustive_on_any_toy(seed: int, V: int, max_words: int,
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("seed", range(3))
 def test_cached_greedy_is_uncached_greedy_word_for_word(seed: int, layers: int) -> None:
-    decoder, memory = real_decoder(seed, V=30, layers=layers, end_bias=2.5), random_memory(6, seed=seed)
+    decoder, memory = (
+        real_decoder(seed, V=30, layers=layers, end_bias=2.5),
+        random_memory(6, seed=seed),
+    )
     found = search(decoder, memory, **MARKERS, forbidden=FORBIDDEN, max_words=12)
     expected = [
         slow.greedy(slow.uncached(decoder, memory, pair, FORBIDDEN), **MARKERS, max_words=12)
@@ -129,15 +143,21 @@ def test_cached_greedy_is_uncached_greedy_word_for_word(seed: int, layers: int) 
 @pytest.mark.parametrize("beam", [2, 3, 5])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_cached_beam_is_naive_beam_word_for_word(layers: int, beam: int) -> None:
-    decoder, memory = real_decoder(beam, V=25, layers=layers, end_bias=2.5), random_memory(4, seed=beam)
+    decoder, memory = (
+        real_decoder(beam, V=25, layers=layers, end_bias=2.5),
+        random_memory(4, seed=beam),
+    )
     found = search(decoder, memory, **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=8)
     for pair in range(4):
         next_word = slow.uncached(decoder, memory, pair, FORBIDDEN)
-        same(found[pair], slow.beam_search(next_word, **MARKERS, beam=beam, max_words=8)[:beam], 1e-4)
+        same(
+            found[pair], slow.beam_search(next_word, **MARKERS, beam=beam, max_words=8)[:beam], 1e-4
+        )
 
 
 def test_the_captions_compared_above_are_of_many_kinds() -> None:
-    """The cases hold captions that end early, late and never: otherwise the comparisons prove little."""
+    """The cases hold captions that end early, late and never: otherwise the comparisons prove
+    little."""
     found = [
         search(
             real_decoder(seed, V=30, layers=layers, end_bias=2.5),
@@ -172,13 +192,17 @@ def test_steps_give_the_logits_of_the_forward_pass_also_after_select_and_keep() 
             if length == 10:
                 kept = torch.tensor([2, 0])
                 pairs, tokens, state = pairs[kept], tokens[kept], state.keep(kept)
-            tokens = torch.cat((tokens, torch.randint(20, (*tokens.shape[:2], 1), generator=random)), 2)
+            tokens = torch.cat(
+                (tokens, torch.randint(20, (*tokens.shape[:2], 1), generator=random)), 2
+            )
 
 
 def test_search_feeds_one_word_per_step_and_leaves_finished_pairs_behind() -> None:
     toy = ToyDecoder(8, seed=1, offsets={END: 1.5})
     found = search(toy, toy.memory(range(12)), **MARKERS, max_words=30)
-    lengths = sorted(len(best[0].ids) + 1 for best in found)  # steps that each pair needs, <end> included
+    lengths = sorted(
+        len(best[0].ids) + 1 for best in found
+    )  # steps that each pair needs, <end> included
     assert toy.steps == [(sum(n > step for n in lengths), 1) for step in range(lengths[-1])]
     assert len(set(lengths)) > 2
 
@@ -200,25 +224,40 @@ def test_beam_search_on_any_toy(  # one search, looked at from all sides
 ) -> None:
     toy = ToyDecoder(V, seed, {END: end_bias})
     memory = toy.memory([3, 1, 4])
-    arguments: dict[str, Any] = {**MARKERS, "forbidden": forbidden, "beam": beam, "max_words": max_words}
+    arguments: dict[str, Any] = {
+        **MARKERS,
+        "forbidden": forbidden,
+        "beam": beam,
+        "max_words": max_words,
+    }
     found = search(toy, memory, **arguments)
     first = search(toy, memory, **arguments, n_best=1)
     for pair, hypotheses in enumerate(found):
         next_word = toy_next(toy, memory, pair, forbidden)
-        same(hypotheses, slow.beam_search(next_word, **MARKERS, beam=beam, max_words=max_words)[:beam])
+        same(
+            hypotheses,
+            slow.beam_search(next_word, **MARKERS, beam=beam, max_words=max_words)[:beam],
+        )
         same(first[pair], hypotheses[:1])
         assert 1 <= len(hypotheses) <= beam
         assert len({h.ids for h in hypotheses}) == len(hypotheses)
-        assert [h.log_prob for h in hypotheses] == sorted((h.log_prob for h in hypotheses), reverse=True)
+        assert [h.log_prob for h in hypotheses] == sorted(
+            (h.log_prob for h in hypotheses), reverse=True
+        )
         for h in hypotheses:
             assert not {END, *forbidden} & set(h.ids)
             assert len(h.ids) == max_words if not h.finished else len(h.ids) <= max_words
-            assert h.log_prob == pytest.approx(slow.log_probability(next_word, h, **MARKERS), abs=1e-4)
+            assert h.log_prob == pytest.approx(
+                slow.log_probability(next_word, h, **MARKERS), abs=1e-4
+            )
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), V=st.integers(5, 12), max_words=st.integers(1, 8), end_bias=st.floats(-2, 3)
+    seed=st.integers(0, 10**6),
+    V=st.integers(5, 12),
+    max_words=st.integers(1, 8),
+    end_bias=st.floats(-2, 3),
 )
 def test_beam_1_is_greedy(seed: int, V: int, max_words: int, end_bias: float) -> None:
     toy = ToyDecoder(V, seed, {END: end_bias})
@@ -273,7 +312,9 @@ def test_batch_order_and_company_do_not_matter(beam: int) -> None:
 @pytest.mark.parametrize("beam", [1, 2, 4])
 def test_every_pair_yields_a_caption_even_if_it_never_ends(beam: int) -> None:
     toy = ToyDecoder(9, seed=2, offsets={END: -1e9})
-    found = search(toy, toy.memory(range(5)), **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=6)
+    found = search(
+        toy, toy.memory(range(5)), **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=6
+    )
     assert len(found) == 5
     for hypotheses in found:
         assert len(hypotheses) == beam
@@ -283,14 +324,18 @@ def test_every_pair_yields_a_caption_even_if_it_never_ends(beam: int) -> None:
 @pytest.mark.parametrize("beam", [1, 2, 4])
 def test_end_itself_may_be_forbidden(beam: int) -> None:
     toy = ToyDecoder(9, seed=2)
-    found = search(toy, toy.memory([0, 1]), **MARKERS, forbidden=(*FORBIDDEN, END), beam=beam, max_words=3)
+    found = search(
+        toy, toy.memory([0, 1]), **MARKERS, forbidden=(*FORBIDDEN, END), beam=beam, max_words=3
+    )
     assert all(len(h.ids) == 3 and not h.finished for hypotheses in found for h in hypotheses)
 
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_caption_may_end_at_once(beam: int) -> None:
     toy = ToyDecoder(9, seed=2, offsets={END: 50.0})
-    for hypotheses in search(toy, toy.memory([0, 1]), **MARKERS, forbidden=FORBIDDEN, beam=beam, n_best=1):
+    for hypotheses in search(
+        toy, toy.memory([0, 1]), **MARKERS, forbidden=FORBIDDEN, beam=beam, n_best=1
+    ):
         same(hypotheses, [Hypothesis((), 0.0, finished=True)])
 
 
@@ -304,14 +349,18 @@ def test_at_the_limit_a_caption_ends_if_end_is_its_best_next_word(beam: int) -> 
 
     toy = AfterTwo(9, seed=4)
     for max_words, finished in ((2, True), (1, False)):
-        for hypotheses in search(toy, toy.memory([0, 1]), **MARKERS, beam=beam, max_words=max_words):
+        for hypotheses in search(
+            toy, toy.memory([0, 1]), **MARKERS, beam=beam, max_words=max_words
+        ):
             assert len(hypotheses) == beam
             assert all(len(h.ids) == max_words and h.finished is finished for h in hypotheses)
 
 
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("forbidden", [(PAD,), (PAD, START, 1), (0, 1, 2, 4, 5, 6)])
-def test_forbidden_words_are_never_chosen_however_likely(forbidden: tuple[int, ...], beam: int) -> None:
+def test_forbidden_words_are_never_chosen_however_likely(
+    forbidden: tuple[int, ...], beam: int
+) -> None:
     toy = ToyDecoder(8, seed=5, offsets=dict.fromkeys(forbidden, 30.0))
     memory = toy.memory([0, 1])
     for pair, hypotheses in enumerate(
@@ -329,7 +378,9 @@ def test_a_tiny_vocabulary_may_have_fewer_captions_than_the_beam_is_wide() -> No
     toy = ToyDecoder(5, seed=6)
     found = search(toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2), beam=10, max_words=2)[0]
     assert sorted(h.ids for h in found) == [(), (4,), (4, 4)]
-    only_end = search(toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2, 4), beam=3, max_words=2)[0]
+    only_end = search(toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2, 4), beam=3, max_words=2)[
+        0
+    ]
     assert [h.ids for h in only_end] == [()]
 
 

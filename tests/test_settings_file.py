@@ -1,4 +1,5 @@
-"""A YAML file of settings: whatever is wrong with it is told with its name and the line, before anything is done."""
+"""A YAML file of settings: whatever is wrong with it is told with its name and the line, before
+anything is done."""
 
 from __future__ import annotations
 
@@ -32,13 +33,19 @@ def _told(config: str, capsys: pytest.CaptureFixture[str]) -> str:
         (b'data: "a\x00"\n', "control characters are not allowed"),
         (b"seed: !!python/object:os.system\n", "line 1: could not determine a constructor"),
         (b"data: d\nextractor: 5\n", "line 2: extractor is 5; it must hold settings by name"),
-        (b"data: d\nextractor: other.yaml\n", "line 2: extractor is other.yaml; it must hold settings"),
+        (
+            b"data: d\nextractor: other.yaml\n",
+            "line 2: extractor is other.yaml; it must hold settings",
+        ),
         (b"data: d\ndecoder: null\n", "line 2: decoder is null; it must hold settings by name"),
         (b"seed: &a [*a]\n", "line 1: *a stands for another part; write its value out"),
         (b"a: &a [1]\nb: *a\n", "line 2: *a stands for another part; write its value out"),
         (b"seed: 1\ndata: d\nseed: 2\n", "line 3: seed comes twice"),
         (b"optimisation:\n  epochs: 1\n  epochs: 2\n", "line 3: epochs comes twice"),
-        (b"optimisation: {learning-rate: 1, learning_rate: 2}\n", "line 1: learning_rate comes twice"),
+        (
+            b"optimisation: {learning-rate: 1, learning_rate: 2}\n",
+            "line 1: learning_rate comes twice",
+        ),
         (b"data: d\n5: 5\n", "line 2: 5 is no name of a setting"),
         (b"a: " + b"[" * 5000, "line 1: exceeded maximum nesting depth"),
         (b"# " + b"x" * 200_000, "has 200,002 bytes, more than 100,000"),
@@ -59,5 +66,7 @@ def test_what_is_no_file_of_settings_is_refused_and_a_pipe_not_waited_for(
     os.mkfifo(pipe)
     assert "it is a pipe; name a YAML file" in _told(str(pipe), capsys)
     assert "it is a folder; name a YAML file" in _told(str(tmp_path), capsys)
-    assert "No such file or directory; name a YAML file" in _told(str(tmp_path / "none.yaml"), capsys)
+    assert "No such file or directory; name a YAML file" in _told(
+        str(tmp_path / "none.yaml"), capsys
+    )
     assert "it is a device; name a YAML file" in _told("/dev/zero", capsys)

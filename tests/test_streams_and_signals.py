@@ -1,4 +1,5 @@
-"""How a command ends: exit codes, closed pipes, full devices, terminals that lack letters, signals."""
+"""How a command ends: exit codes, closed pipes, full devices, terminals that lack letters,
+signals."""
 
 from __future__ import annotations
 
@@ -35,15 +36,17 @@ def test_output_onto_a_full_device_is_told() -> None:
         )
     assert done.returncode == cli.USER_ERROR
     assert done.stderr == (
-        "sencap: error: the output cannot be written (No space left on device); make room, and give the same "
-        "command again\n"
+        "sencap: error: the output cannot be written (No space left on device); make room, and "
+        "give the same command again\n"
     )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_help_with_letters_that_a_terminal_lacks(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = subprocess.run([*SENCAP, "pretrain", "--help"], env=environment, capture_output=True, check=False)
+    done = subprocess.run(
+        [*SENCAP, "pretrain", "--help"], env=environment, capture_output=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert rb"\u0393" in done.stdout  # the paper's letter for the views
 
@@ -70,7 +73,10 @@ sys.exit(cli.main(["wait"]))
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, cli.INTERRUPTED, "interrupted"), (signal.SIGTERM, cli.TERMINATED, "terminated")],
+    [
+        (signal.SIGINT, cli.INTERRUPTED, "interrupted"),
+        (signal.SIGTERM, cli.TERMINATED, "terminated"),
+    ],
 )
 @pytest.mark.parametrize(
     ("resumes", "promise"),

@@ -1,4 +1,5 @@
-"""A tiny captioned data set: grey noise, and in changed pairs a bright house in one of the four corners."""
+"""A tiny captioned data set: grey noise, and in changed pairs a bright house in one of the four
+corners."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def write_tiny_data(root: Path, seed: int = 0) -> Path:
     return root
 
 
-def _entry(imgid: int, split: str, name: str, sentences: tuple[str, ...], *, changed: int) -> dict[str, Any]:
+def _entry(
+    imgid: int, split: str, name: str, sentences: tuple[str, ...], *, changed: int
+) -> dict[str, Any]:
     sentids = [imgid * 5 + k for k in range(5)]
     return {
         "filepath": split,

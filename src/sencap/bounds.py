@@ -1,7 +1,9 @@
-"""Every number that a user may give, with the least and the most that make sense: one table for all verbs.
+"""Every number that a user may give, with the least and the most that make sense: one table for all
+verbs.
 
-The most is not a matter of taste: beyond it a run takes memory or time without end. A number is looked up by the
-last part of its name, so that ``decoder.layers`` and ``difference.layers`` share one line.
+The most is not a matter of taste: beyond it a run takes memory or time without end. A number is
+looked up by the last part of its name, so that ``decoder.layers`` and ``difference.layers`` share
+one line.
 """
 
 from __future__ import annotations
@@ -68,7 +70,8 @@ BOUNDS: Mapping[str, Bound] = {
 
 
 def check_number(name: str, value: Any) -> None:
-    """Refuse a number that is not whole, or not within the bounds of its name; None is "not given" and passes.
+    """Refuse a number that is not whole, or not within the bounds of its name; None is "not given"
+    and passes.
 
     >>> check_number("beam", 3)
 
@@ -86,7 +89,8 @@ def check_number(name: str, value: Any) -> None:
     given = "a number of more than 30 digits" if huge else value
     reason = f" ({bound.reason})" if bound.reason and whole and value > bound.most else ""
     raise SettingsError(
-        f"{name} is {given}; it must be a whole number from {bound.least:,} to {bound.most:,}{reason}"
+        f"{name} is {given}; it must be a whole number from {bound.least:,} to "
+        f"{bound.most:,}{reason}"
     )
 
 
@@ -97,7 +101,8 @@ def check_numbers(**values: Any) -> None:
 
 
 def check_shares(**shares: float) -> None:
-    """Refuse shares of a whole that are not from 0 up to 1 (1 excluded), or that leave nothing of it.
+    """Refuse shares of a whole that are not from 0 up to 1 (1 excluded), or that leave nothing of
+    it.
 
     >>> check_shares(val=0.1, test=0.1)
 
@@ -107,7 +112,9 @@ def check_shares(**shares: float) -> None:
     for name, share in shares.items():
         is_number = isinstance(share, int | float) and not isinstance(share, bool)
         if not (is_number and 0 <= share < 1):
-            raise SettingsError(f"{name}={share} must be a share of the pairs: 0 or more, less than 1")
+            raise SettingsError(
+                f"{name}={share} must be a share of the pairs: 0 or more, less than 1"
+            )
     if sum(shares.values()) >= 1:
         told = " and ".join(f"{name}={share}" for name, share in shares.items())
         raise SettingsError(f"{told} leave nothing to train on; lower them")

@@ -20,7 +20,8 @@ Files = tuple[Path, Path, str]  # before, after, name: as `sencap.images.find_pa
 
 @dataclass(frozen=True)
 class CaptionedFiles:
-    """Two files and what was said of them; ``number`` is the pair's place among all that were given, from 0."""
+    """Two files and what was said of them; ``number`` is the pair's place among all that were
+    given, from 0."""
 
     number: int
     before: Path
@@ -46,7 +47,8 @@ class CaptionedFiles:
         """Write before, after and the sentence as one picture.
 
         Raises:
-            ImageError, OutputError: a file that can no longer be read, or a picture that cannot be written.
+            ImageError, OutputError: a file that can no longer be read, or a picture that cannot be
+                written.
         """
         # late: most captions are not drawn, and starts should be quick
         from sencap.figures.pair import LONGEST, draw_pair, save_picture  # noqa: PLC0415
@@ -96,7 +98,8 @@ def caption_files(
 
 
 def picture_paths(folder: Path, names: Sequence[str]) -> list[Path]:
-    """A picture for each pair, in the folder and all different, whatever the names of the pairs are."""
+    """A picture for each pair, in the folder and all different, whatever the names of the pairs
+    are."""
     paths = []
     taken: set[str] = set()
     for name in names:

@@ -1,8 +1,10 @@
-"""A checkpoint folder looked at before anything is built: it may come from a stranger, and costs little to refuse.
+"""A checkpoint folder looked at before anything is built: it may come from a stranger, and costs
+little to refuse.
 
-No PyTorch is imported here. What comes out is sound in itself: files of bounded size, settings in their bounds,
-a vocabulary that is the config's, tensors of known types that lie in the file and hold finite numbers. Whether the
-tensors are those of the model that the settings describe is for whoever builds it to say.
+No PyTorch is imported here. What comes out is sound in itself: files of bounded size, settings in
+their bounds, a vocabulary that is the config's, tensors of known types that lie in the file and
+hold finite numbers. Whether the tensors are those of the model that the settings describe is for
+whoever builds it to say.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from sencap.errors import CheckpointError, SettingsError
 from sencap.json_files import MEGABYTE, NotJsonError, parse_json, read_json, shortened, shown
 
 FORMAT = "sencap-captioner-1"
-CONFIG, WEIGHTS, VOCABULARY, CARD = "config.json", "model.safetensors", "vocabulary.json", "README.md"
+CONFIG, WEIGHTS, VOCABULARY, CARD = (
+    "config.json",
+    "model.safetensors",
+    "vocabulary.json",
+    "README.md",
+)
 
 LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together
@@ -33,7 +40,8 @@ STATISTICS = ("running_mean", "running_var", COUNTER)  # of a BatchNorm: tensors
 
 @dataclass(frozen=True)
 class FloatType:
-    """A type of numbers that weights may have: NumPy's unsigned integer of its size, and its exponent's bits."""
+    """A type of numbers that weights may have: NumPy's unsigned integer of its size, and its
+    exponent's bits."""
 
     bits: type[np.unsignedinteger[Any]]
     exponent: int
@@ -50,7 +58,8 @@ BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """What the header of a safetensors file says of a tensor; it lies in bytes ``begin`` to ``end`` of the file."""
+    """What the header of a safetensors file says of a tensor; it lies in bytes ``begin`` to ``end``
+    of the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -70,7 +79,8 @@ class CheckpointFolder:
 
 
 def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
-    """The content of a folder that `sencap.models.checkpoint.save_checkpoint` wrote, checked as the module says.
+    """The content of a folder that `sencap.models.checkpoint.save_checkpoint` wrote, checked as the
+    module says.
 
     Raises:
         CheckpointError: a file is missing, broken, or does not go with the others.
@@ -95,7 +105,9 @@ def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
     _check_sizes(folder, settings, tensors)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     if vocabulary.digest != config["vocabulary_digest"]:
-        raise CheckpointError(f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written with")
+        raise CheckpointError(
+            f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written with"
+        )
     check_finite(folder / WEIGHTS, tensors)
     return CheckpointFolder(folder, settings, vocabulary, config.get("training", {}), tensors)
 
@@ -126,11 +138,15 @@ def _check_record(path: Path, training: Any) -> None:
         raise CheckpointError(f"{path}: training is {shown(training)}; it must be an object")
     settings = training.get("settings", {})
     if not isinstance(settings, dict):
-        raise CheckpointError(f"{path}: training.settings is {shown(settings)}; it must be an object")
+        raise CheckpointError(
+            f"{path}: training.settings is {shown(settings)}; it must be an object"
+        )
     data = settings.get("data")
     names = data if isinstance(data, list) else [data]
     if data is not None and not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f"{path}: training.settings.data is {shown(data)}; it must be names of folders")
+        raise CheckpointError(
+            f"{path}: training.settings.data is {shown(data)}; it must be names of folders"
+        )
 
 
 def _check_sizes(folder: Path, settings: ModelSettings, tensors: Mapping[str, TensorEntry]) -> None:
@@ -155,8 +171,9 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     """The tensors of a safetensors file by name, as its header lists them; no number is read.
 
     Raises:
-        CheckpointError: no such file, one that is cut short or whose header is not sound, or a tensor of a type
-            that no weights have (F32, F16 and BF16 are taken, and I64 for the counters of BatchNorm).
+        CheckpointError: no such file, one that is cut short or whose header is not sound, or a
+            tensor of a type that no weights have (F32, F16 and BF16 are taken, and I64 for the
+            counters of BatchNorm).
     """
     header, start, size = _raw_header(path)
     header.pop("__metadata__", None)
@@ -242,10 +259,13 @@ def check_finite(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
     """
     content: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
     for name, entry in tensors.items():
-        if entry.dtype in FLOATS and not _all_finite(content[entry.begin : entry.end], FLOATS[entry.dtype]):
+        if entry.dtype in FLOATS and not _all_finite(
+            content[entry.begin : entry.end], FLOATS[entry.dtype]
+        ):
             raise CheckpointError(
-                f"{path}: {shortened(name, 60)} holds numbers that are NaN or infinite, so that no caption could "
-                "come of it; use a checkpoint of an earlier epoch, or train again with a lower learning rate"
+                f"{path}: {shortened(name, 60)} holds numbers that are NaN or infinite, so that "
+                "no caption could come of it; use a checkpoint of an earlier epoch, or train "
+                "again with a lower learning rate"
             )
 
 

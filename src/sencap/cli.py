@@ -28,10 +28,11 @@ USER_ERROR, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: the module whose ``command`` it runs, its line in the overview, its positional arguments.
+    """A verb: the module whose ``command`` it runs, its line in the overview, its positional
+    arguments.
 
-    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as ``--out``. ``resumes``: a run that
-    was stopped goes on when the same command is given again.
+    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as ``--out``.
+    ``resumes``: a run that was stopped goes on when the same command is given again.
     """
 
     module: str
@@ -50,8 +51,12 @@ VERBS = {
         {"out": "o"},
     ),
     "demo": Verb("sencap.verbs.demo", "caption the example pairs and write a page of pictures"),
-    "evaluate": Verb("sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"),
-    "compare": Verb("sencap.verbs.compare", "compare two evaluated systems, with intervals", ("reports",)),
+    "evaluate": Verb(
+        "sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"
+    ),
+    "compare": Verb(
+        "sencap.verbs.compare", "compare two evaluated systems, with intervals", ("reports",)
+    ),
     "train": Verb("sencap.verbs.train", "train a captioner from a config file", resumes=True),
     "convert": Verb(
         "sencap.verbs.convert",
@@ -69,7 +74,9 @@ VERBS = {
         resumes=True,
     ),
     "pretrain": Verb(
-        "sencap.verbs.pretrain", "pre-train a backbone on dated images, without labels", resumes=True
+        "sencap.verbs.pretrain",
+        "pre-train a backbone on dated images, without labels",
+        resumes=True,
     ),
     "reproduce": Verb(
         "sencap.verbs.reproduce",
@@ -78,7 +85,10 @@ VERBS = {
         resumes=True,
     ),
     "synth": Verb(
-        "sencap.verbs.synth", "write a data set of synthetic captioned pairs", ("out",), resumes=True
+        "sencap.verbs.synth",
+        "write a data set of synthetic captioned pairs",
+        ("out",),
+        resumes=True,
     ),
     "check": Verb("sencap.verbs.check", "find everything that is wrong with a data set", ("data",)),
     "import": Verb(
@@ -103,8 +113,8 @@ def overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0; 2 for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM; 141 where the reader of the output has
-    gone, as after ``| head -1``.
+    0; 2 for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM; 141 where the reader of
+    the output has gone, as after ``| head -1``.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     _take_any_letter(sys.stdout, sys.stderr)
@@ -136,14 +146,16 @@ def _main(argv: list[str]) -> int:
 
 
 def _take_any_letter(*streams: Any) -> None:
-    """Letters that a terminal cannot show (it is in ASCII, or they are half a letter) are written as \\u2026."""
+    """Letters that a terminal cannot show (it is in ASCII, or they are half a letter) are written
+    as \\u2026."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_quietly(stream: Any) -> None:
-    """Let what is still in the stream's buffer go nowhere, or Python would fail once more as it ends."""
+    """Let what is still in the stream's buffer go nowhere, or Python would fail once more as it
+    ends."""
     with contextlib.suppress(OSError, ValueError):  # a stream of the tests has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -157,7 +169,8 @@ def _told(error: OSError) -> str:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated`, so that a run ends as after Ctrl-C: helpers ended, drafts deleted."""
+    """Let SIGTERM raise `Terminated`, so that a run ends as after Ctrl-C: helpers ended, drafts
+    deleted."""
 
     def stop(*_: object) -> NoReturn:
         raise Terminated
@@ -193,10 +206,14 @@ def _run(name: str, argv: list[str]) -> int:
         return USER_ERROR
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)
-        sys.stderr.write(f"sencap: {'terminated' if terminated else 'interrupted'}; {_next_time(name)}\n")
+        sys.stderr.write(
+            f"sencap: {'terminated' if terminated else 'interrupted'}; {_next_time(name)}\n"
+        )
         return TERMINATED if terminated else INTERRUPTED
     except MemoryError:
-        sys.stderr.write("sencap: error: there is not enough memory; give less at once, or a smaller batch\n")
+        sys.stderr.write(
+            "sencap: error: there is not enough memory; give less at once, or a smaller batch\n"
+        )
         return USER_ERROR
     except SystemExit as stop:  # argparse's own, after --help or a usage error
         return stop.code if isinstance(stop.code, int) else USER_ERROR
@@ -240,7 +257,8 @@ def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
         texts = value if isinstance(value, list) else [value]
         if "" in texts:
             raise SettingsError(
-                f"{key} is empty (a variable of the shell that is not set?); give a value, or leave it out"
+                f"{key} is empty (a variable of the shell that is not set?); give a value, or "
+                "leave it out"
             )
         is_text = isinstance(value, str | list)  # the pairs of `reproduce` are names
         if name in BOUNDS and not prefix and not is_text:

@@ -1,10 +1,11 @@
 """The settings of a captioner and of its training: typed, checked at birth, torch-free.
 
-A field here is a flag of the command line (``--extractor.backbone``), a key of the YAML file and a line of the
-help; its default is the paper's value. Where each system has its own, the default is None, and the number stands
-in the system's function in `sencap.models.variants`. A value out of range, or two that do not go together, fail as
-soon as the object is made, with a message that names each setting involved; what depends on a system's own numbers
-fails when the model is built, which `sencap train` does before it reads data.
+A field here is a flag of the command line (``--extractor.backbone``), a key of the YAML file and a
+line of the help; its default is the paper's value. Where each system has its own, the default is
+None, and the number stands in the system's function in `sencap.models.variants`. A value out of
+range, or two that do not go together, fail as soon as the object is made, with a message that names
+each setting involved; what depends on a system's own numbers fails when the model is built, which
+`sencap train` does before it reads data.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Attention compares all positions of the grid: its cost grows with the fourth power of the side
 LARGEST_SIZE, LARGEST_GRID = 1024, 64
 
-# Of `DifferenceSettings`, before its systems had their own. Older checkpoints and runs, of any system, hold these
+# Of `DifferenceSettings`, before its systems had their own. Older checkpoints and runs, of any
+# system, hold these
 FORMER_DEFAULTS = {
     "reduction": 16,
     "kernel_size": 1,
@@ -45,7 +47,8 @@ FORMER_DEFAULTS = {
 
 
 def _numbers(settings: Any, owner: str, *names: str) -> None:
-    """Check whole numbers of a settings object by the table in `sencap.bounds`; None is the system's own."""
+    """Check whole numbers of a settings object by the table in `sencap.bounds`; None is the
+    system's own."""
     for name in names:
         check_number(f"{owner}.{name}" if owner else name, getattr(settings, name))
 
@@ -57,13 +60,17 @@ def _fraction(owner: str, name: str, value: float | None) -> None:
 
 def _one_of(owner: str, name: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
-        raise SettingsError(f"{owner}.{name} is {value!r}, which is unknown; {nearest(value, known)}")
+        raise SettingsError(
+            f"{owner}.{name} is {value!r}, which is unknown; {nearest(value, known)}"
+        )
 
 
 def check_backbone_name(name: str, value: str) -> None:
-    """Refuse a backbone that is no plain name: timm takes ``hf-hub:…`` to the network and ``local-dir:…`` to a folder.
+    """Refuse a backbone that is no plain name: timm takes ``hf-hub:…`` to the network and
+    ``local-dir:…`` to a folder.
 
-    ``name`` is the setting's. Whether timm knows the network is for `sencap.models.extractors` to say.
+    ``name`` is the setting's. Whether timm knows the network is for `sencap.models.extractors` to
+    say.
 
     >>> check_backbone_name("extractor.backbone", "resnet50")
 
@@ -73,8 +80,9 @@ def check_backbone_name(name: str, value: str) -> None:
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value)
     if not plain or ".." in value:
         raise SettingsError(
-            f"{name}={shown(value)} is not a timm model: its name holds letters, digits, '_', '.' and '-' only, "
-            "no colon and no slash, for example resnet50. What weights it starts from is said by `init`"
+            f"{name}={shown(value)} is not a timm model: its name holds letters, digits, '_', "
+            "'.' and '-' only, no colon and no slash, for example resnet50. What weights it "
+            "starts from is said by `init`"
         )
 
 
@@ -86,7 +94,9 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
     """
     for name, values in (("mean", mean), ("std", std)):
         if not isinstance(values, list | tuple) or len(values) != 3:
-            raise SettingsError(f"{name} is {shown(values)}; it must hold three values, for R, G and B")
+            raise SettingsError(
+                f"{name} is {shown(values)}; it must hold three values, for R, G and B"
+            )
         for value in values:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not math.isfinite(value):
@@ -95,11 +105,13 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
         raise SettingsError(f"std is {shown(std)}; each value must be above 0")
     if min(mean) < 0 or max(mean) > 1:
         raise SettingsError(
-            f"mean is {shown(mean)}; each value must be from 0 to 1 (pixels are divided by 255 before)"
+            f"mean is {shown(mean)}; each value must be from 0 to 1 (pixels are divided by 255 "
+            "before)"
         )
     if min(std) < 0.001 or max(std) > 10:
         raise SettingsError(
-            f"std is {shown(std)}; each value must be from 0.001 to 10 (pixels are divided by 255 before)"
+            f"std is {shown(std)}; each value must be from 0.001 to 10 (pixels are divided by "
+            "255 before)"
         )
 
 
@@ -110,17 +122,20 @@ class ExtractorSettings:
     Attributes:
         backbone: Any timm model with a feature map, by timm's name: resnet18/34/50/101,
             tf_efficientnet_lite0, convnext_tiny, … (sen: resnet50)
-        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1 exist too. (sen: 4)
-        structure: single-cat: the two dates' channels concatenated into one stream (SEN); single-sub: the
-            difference image (after - before) in one stream; dual: each date through one shared stream. (sen:
-            single-cat; the compared systems are dual and take no other)
+        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1 exist too.
+            (sen: 4)
+        structure: single-cat: the two dates' channels concatenated into one stream (SEN);
+            single-sub: the difference image (after - before) in one stream; dual: each date through
+            one shared stream. (sen: single-cat; the compared systems are dual and take no other)
         grid: Side of the square grid that the compared systems pool the features to. (14; psnet: 7)
-        init: Weights the backbone starts from: a file or folder, recognised by its content, or timm:NAME (see
-            docs/weights.md); nothing for random ones.
-        fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is frozen;
-            none: everything is (the projection P is always trained). (sen: conv2_x; the compared systems: none)
-        frozen_statistics: Whether the BatchNorm statistics of the frozen part go on moving in training
-            (moving, as in SEN's released code) or stay (fixed). (sen: moving; the compared systems: fixed)
+        init: Weights the backbone starts from: a file or folder, recognised by its content, or
+            timm:NAME (see docs/weights.md); nothing for random ones.
+        fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is
+            frozen; none: everything is (the projection P is always trained). (sen: conv2_x; the
+            compared systems: none)
+        frozen_statistics: Whether the BatchNorm statistics of the frozen part go on moving in
+            training (moving, as in SEN's released code) or stay (fixed). (sen: moving; the compared
+            systems: fixed)
     """
 
     backbone: str | None = None
@@ -138,7 +153,9 @@ class ExtractorSettings:
             raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
         _one_of("extractor", "structure", self.structure, get_args(Structure))
         _one_of("extractor", "fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
-        _one_of("extractor", "frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics))
+        _one_of(
+            "extractor", "frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics)
+        )
         _numbers(self, "extractor", "grid")
         if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
             assert self.fine_tune_from is not None
@@ -153,7 +170,8 @@ class ExtractorSettings:
 
 @dataclass(frozen=True)
 class DifferenceSettings:
-    """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then N_e layers of CAGD, Eq. (6)-(14))
+    """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then N_e layers of
+    CAGD, Eq. (6)-(14))
 
     The settings from `reduction` on are SEN's alone. Its four switches are on.
 
@@ -163,12 +181,16 @@ class DifferenceSettings:
         dropout: Dropout inside the layers. (sen: 0.5)
         position_dropout: Dropout after the positions are added. (sen: 0.1)
         reduction: The channel attention's bottleneck is D / reduction wide. (sen: 16)
-        kernel_size: Kernel of SFE's shared convolution, which is at the extractor's stride. (sen: 1)
-        shared_convolution: SFE's convolution shared by the dates. Off: the channel attention looks at F itself.
-        channel_attention: SFE's channel attention per date. Off: the embedded image is added to F instead.
-            Both off: both dates' features are F (of a dual extractor: that date's F).
-        cross_attention: CAGD's cross attention per date. Off: the dates' features go on as they are.
-        self_attention: CAGD's self attention. Off: the difference itself is added to the running feature.
+        kernel_size: Kernel of SFE's shared convolution, which is at the extractor's stride. (sen:
+            1)
+        shared_convolution: SFE's convolution shared by the dates. Off: the channel attention looks
+            at F itself.
+        channel_attention: SFE's channel attention per date. Off: the embedded image is added to F
+            instead. Both off: both dates' features are F (of a dual extractor: that date's F).
+        cross_attention: CAGD's cross attention per date. Off: the dates' features go on as they
+            are.
+        self_attention: CAGD's self attention. Off: the difference itself is added to the running
+            feature.
     """
 
     layers: int | None = None
@@ -225,7 +247,8 @@ class ModelSettings:
 
     Attributes:
         system: The system's name, as `sencap info --list-systems` prints them.
-        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of all)
+        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of
+            all)
         size: Side of the square that images are resized to where they differ from it, in pixels.
         mean: Mean of R, G, B on the scale 0-1 that both images are normalised with.
         std: Standard deviation of R, G, B on the scale 0-1.
@@ -278,9 +301,11 @@ class VocabularySettings:
     """Which words a model knows.
 
     Attributes:
-        captions: A caption file, or a folder with one, whose words are counted (default: the training data).
+        captions: A caption file, or a folder with one, whose words are counted (default: the
+            training data).
         splits: Splits whose captions are counted.
-        minimum_count: A word is kept if it is seen at least this often (6 is the paper's "more than 5").
+        minimum_count: A word is kept if it is seen at least this often (6 is the paper's "more than
+            5").
     """
 
     captions: str | None = None
@@ -306,8 +331,10 @@ class LoadingSettings:
             (off: each caption is a sample of its own, as in the paper).
         workers: Processes that read images.
         cache: Keep the decoded images in memory (684 pairs of 256×256: 270 MB).
-        colour: Strength of random colour changes, drawn per date (0 switches them off, 1 is strong).
-        geometry: Random flips and quarter turns; the position words of the captions turn with the image.
+        colour: Strength of random colour changes, drawn per date (0 switches them off, 1 is
+            strong).
+        geometry: Random flips and quarter turns; the position words of the captions turn with the
+            image.
     """
 
     batch_size: int = 128
@@ -325,7 +352,8 @@ class LoadingSettings:
 
 @dataclass(frozen=True)
 class OptimisationSettings:
-    """The optimiser and its schedule (paper IV-B; SPEC of the released code where the paper is silent).
+    """The optimiser and its schedule (paper IV-B; SPEC of the released code where the paper is
+    silent).
 
     Attributes:
         epochs: Passes over the training split.
@@ -337,8 +365,8 @@ class OptimisationSettings:
         decay: … the decoder's learning rate is multiplied by this.
         schedule: constant (the paper's), or cosine: one warm-up epoch, then down to zero.
         label_smoothing: Share of the target probability spread over all words.
-        average: Decay of a running average of the weights (0: none, 0.995: over the last 200 steps or so);
-            the average is what is validated and kept.
+        average: Decay of a running average of the weights (0: none, 0.995: over the last 200 steps
+            or so); the average is what is validated and kept.
     """
 
     epochs: int = 40
@@ -357,16 +385,20 @@ class OptimisationSettings:
         _fraction("optimisation", "label_smoothing", self.label_smoothing)
         _fraction("optimisation", "average", self.average)
         if not self.weight_decay >= 0:  # NaN is not
-            raise SettingsError(f"optimisation.weight_decay is {self.weight_decay}; it must be at least 0")
+            raise SettingsError(
+                f"optimisation.weight_decay is {self.weight_decay}; it must be at least 0"
+            )
         _one_of("optimisation", "schedule", self.schedule, ("constant", "cosine"))
         if not self.clip_value > 0:
             raise SettingsError(f"optimisation.clip_value is {self.clip_value}; it must be above 0")
         if not self.learning_rate > 0:
-            raise SettingsError(f"optimisation.learning_rate is {self.learning_rate}; it must be above 0")
+            raise SettingsError(
+                f"optimisation.learning_rate is {self.learning_rate}; it must be above 0"
+            )
         if self.extractor_learning_rate is not None and self.extractor_learning_rate <= 0:
             raise SettingsError(
-                f"optimisation.extractor_learning_rate is {self.extractor_learning_rate}; it must be above 0 "
-                "(to freeze the backbone say extractor.fine_tune_from=none)"
+                f"optimisation.extractor_learning_rate is {self.extractor_learning_rate}; it "
+                "must be above 0 (to freeze the backbone say extractor.fine_tune_from=none)"
             )
         if not 0 < self.decay <= 1:
             raise SettingsError(f"optimisation.decay is {self.decay}; it must be in (0, 1]")
@@ -398,13 +430,15 @@ class TrainingSettings:
     """One training run: everything that decides its result, and where it goes.
 
     Attributes:
-        data: Folder of captioned pairs (see `sencap check --help`), or a list of folders, which are joined:
-            '[A,B]'.
+        data: Folder of captioned pairs (see `sencap check --help`), or a list of folders, which are
+            joined: '[A,B]'.
         out: Folder for logs, the resume file and the best checkpoint.
-        selection_data: Folder whose val split selects the best checkpoint (the first of data if not given).
+        selection_data: Folder whose val split selects the best checkpoint (the first of data if not
+            given).
         start: A checkpoint folder whose weights and vocabulary the run starts from.
         system: The system's name, as `sencap info --list-systems` prints them.
-        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of all)
+        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of
+            all)
         size: Side of the square that images are resized to where they differ from it, in pixels.
         mean: Mean of R, G, B on the scale 0-1.
         std: Standard deviation of R, G, B on the scale 0-1.
@@ -416,7 +450,8 @@ class TrainingSettings:
         optimisation: The optimiser and its schedule.
         hardware: Where it runs.
         seed: Seed of everything random.
-        resume: Go on from the resume file in `out` if there is one (off: refuse a folder that has one).
+        resume: Go on from the resume file in `out` if there is one (off: refuse a folder that has
+            one).
         progress: Show progress bars.
     """
 
@@ -445,8 +480,8 @@ class TrainingSettings:
             raise SettingsError("data is empty; name at least one folder of captioned pairs")
         if self.start is not None and self.extractor.init is not None:
             raise SettingsError(
-                f"start={self.start} and extractor.init={self.extractor.init} both say where the extractor's "
-                "weights come from; give one of them"
+                f"start={self.start} and extractor.init={self.extractor.init} both say where the "
+                "extractor's weights come from; give one of them"
             )
         _numbers(self, "", "seed")
         if isinstance(self.data, str):
@@ -485,7 +520,11 @@ def model_from_dict(values: dict[str, Any], source: str = "model settings") -> M
     Raises:
         SettingsError: an unknown key or a wrong value; the message starts with ``source``.
     """
-    parts = {"extractor": ExtractorSettings, "difference": DifferenceSettings, "decoder": DecoderSettings}
+    parts = {
+        "extractor": ExtractorSettings,
+        "difference": DifferenceSettings,
+        "decoder": DecoderSettings,
+    }
     try:
         top = _checked(ModelSettings, values, "")
         for name, part in parts.items():
@@ -499,7 +538,8 @@ def model_from_dict(values: dict[str, Any], source: str = "model settings") -> M
 
 
 def _checked(owner: Any, values: Any, prefix: str) -> dict[str, Any]:
-    """The values of one settings class, if they are an object, its keys known, and each of the right kind."""
+    """The values of one settings class, if they are an object, its keys known, and each of the
+    right kind."""
     if not isinstance(values, dict):
         what = prefix.removesuffix(".") or "the model"
         raise SettingsError(f"{what} is {shown(values)}; it must be an object of settings by name")
@@ -507,7 +547,9 @@ def _checked(owner: Any, values: Any, prefix: str) -> dict[str, Any]:
     hints = get_type_hints(owner)
     for key, value in values.items():
         if key not in known:
-            raise SettingsError(f"{prefix}{shortened(key, 60)} is not a setting; {nearest(key, known)}")
+            raise SettingsError(
+                f"{prefix}{shortened(key, 60)} is not a setting; {nearest(key, known)}"
+            )
         kinds = _kinds(hints[key])
         if kinds and not any(_is(value, kind) for kind in kinds):
             words = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
@@ -524,7 +566,8 @@ _KINDS: dict[Any, str] = {
 
 
 def _kinds(hint: Any) -> list[Any]:
-    """The simple types that a field's annotation allows; none for what is checked elsewhere (parts, mean, std)."""
+    """The simple types that a field's annotation allows; none for what is checked elsewhere (parts,
+    mean, std)."""
     if get_origin(hint) is Literal:
         return [str]
     if hint in (*_KINDS, type(None)):

@@ -18,7 +18,8 @@ PACKAGES = (
     *("numpy", "onnxruntime", "pillow", "pycocoevalcap"),
     *("torch", "torchvision", "timm", "lightning"),
 )
-# One of them is set where something else says how the machines of a run find each other (see docs/training.md).
+# One of them is set where something else says how the machines of a run find each other (see
+# docs/training.md).
 MEETING_POINTS = (
     "MASTER_ADDR",
     "TORCHELASTIC_RUN_ID",
@@ -56,37 +57,44 @@ def environment() -> dict[str, str | int]:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
 
 
 def check_hardware(hardware: HardwareSettings) -> None:
-    """Refuse, before any work, hardware that is not here; an unknown machine would be waited for without end.
+    """Refuse, before any work, hardware that is not here; an unknown machine would be waited for
+    without end.
 
     Raises:
-        SettingsError: an unknown accelerator, one that is not here, more devices than there are, or several
-            machines that nothing tells how to find each other. The message says what is here.
+        SettingsError: an unknown accelerator, one that is not here, more devices than there are, or
+            several machines that nothing tells how to find each other. The message says what is
+            here.
     """
     accelerator, devices = hardware.accelerator, hardware.devices
     if accelerator not in ACCELERATORS:
         raise SettingsError(
-            f"hardware.accelerator is {accelerator!r}; it must be auto, cpu or gpu; {_what_is_here()}"
+            f"hardware.accelerator is {accelerator!r}; it must be auto, cpu or gpu; "
+            f"{_what_is_here()}"
         )
     count = device_count(device_type(accelerator))
     if count == 0:
         raise SettingsError(
-            f"hardware.accelerator is {accelerator}, which is not here; {_what_is_here()}; give another"
+            f"hardware.accelerator is {accelerator}, which is not here; {_what_is_here()}; give "
+            "another"
         )
     if devices > count:
         raise SettingsError(
-            f"hardware.devices is {devices} with hardware.accelerator={accelerator}; {_what_is_here()}; "
-            f"the most is {count}"
+            f"hardware.devices is {devices} with hardware.accelerator={accelerator}; "
+            f"{_what_is_here()}; the most is {count}"
         )
     if hardware.nodes > 1 and not any(name in os.environ for name in MEETING_POINTS):
         raise SettingsError(
-            f"hardware.nodes is {hardware.nodes}, and nothing says where the machines meet; start the run with "
-            "torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine"
+            f"hardware.nodes is {hardware.nodes}, and nothing says where the machines meet; "
+            "start the run with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK "
+            "on each machine"
         )
 
 
@@ -109,7 +117,9 @@ def device_count(kind: str) -> int:
         return os.cpu_count() or 1
     import torch  # noqa: PLC0415  (late: this module is read by torch-free ones)
 
-    with warnings.catch_warnings(action="ignore"):  # of a driver that is too old: there is no GPU then
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # of a driver that is too old: there is no GPU then
         if kind == "mps":
             return int(torch.backends.mps.is_available())
         return torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -118,7 +128,8 @@ def device_count(kind: str) -> int:
 def check_memory(needed: int, what: str) -> None:
     """Refuse, before any of it is taken, more memory (in bytes) than this machine has.
 
-    The system would end the process without a word. ``what`` begins the message, such as "training 7 parameters".
+    The system would end the process without a word. ``what`` begins the message, such as "training
+    7 parameters".
 
     Raises:
         SettingsError: with both figures.
@@ -126,8 +137,8 @@ def check_memory(needed: int, what: str) -> None:
     present = _memory()
     if present is not None and needed > present:
         raise SettingsError(
-            f"{what} takes at least {needed / 1e9:,.0f} GB of memory, and here are {present / 1e9:,.0f} GB; choose a "
-            "smaller system"
+            f"{what} takes at least {needed / 1e9:,.0f} GB of memory, and here are "
+            f"{present / 1e9:,.0f} GB; choose a smaller system"
         )
 
 

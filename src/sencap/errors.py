@@ -9,8 +9,8 @@
     ├── OutputError             a file or folder that cannot be written: a full disk, no permission
     └── MissingDependencyError  an optional program or package that is not installed
 
-A message says what was wrong (the offending value), where (file, entry, setting) and what to do next.
-The command line prints it after ``sencap: error:`` and ends with exit code 2.
+A message says what was wrong (the offending value), where (file, entry, setting) and what to do
+next. The command line prints it after ``sencap: error:`` and ends with exit code 2.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class MissingDependencyError(SencapError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM; it does, as after Ctrl-C. No `SencapError`: nobody did wrong."""
+    """The process was asked to end by SIGTERM; it does, as after Ctrl-C. No `SencapError`: nobody
+    did wrong."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,4 +1,5 @@
-"""Scores a checkpoint on captioned pairs: reads, captions, hands words to `sencap.evaluation`, draws the page.
+"""Scores a checkpoint on captioned pairs: reads, captions, hands words to `sencap.evaluation`,
+draws the page.
 
 `sencap.evaluation` knows words and no model; what it does not know is put together here.
 """
@@ -60,12 +61,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Caption the pairs of one or more splits and score the captions under both protocols.
 
-    Returns the report that the command line writes as JSON (see docs/evaluation.md); with ``page`` also writes
-    a page of pictures. A page that fails after all does not lose the report: it is logged, and among its notes.
-    ``limit`` takes the first pairs only.
+    Returns the report that the command line writes as JSON (see docs/evaluation.md); with ``page``
+    also writes a page of pictures. A page that fails after all does not lose the report: it is
+    logged, and among its notes. ``limit`` takes the first pairs only.
 
     Raises:
-        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or written, and why.
+        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or written, and
+        why.
     """
     check_numbers(beam=beam, batch_size=batch_size, limit=limit)
     splits = [split] if isinstance(split, str) else list(split)
@@ -88,7 +90,8 @@ def check_report_files(
     weights: str | Path | None,
     **outputs: str | Path | None,
 ) -> None:
-    """Refuse outputs that would destroy the data set, of any split, or the weights; before any work."""
+    """Refuse outputs that would destroy the data set, of any split, or the weights; before any
+    work."""
     page = outputs.get("page")
     if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"page={page} must end in .html")
@@ -101,9 +104,15 @@ def check_report_files(
 
 
 def report_on(
-    data: str | Path, pairs: Sequence[CaptionedPair], predictor: Predictor, *, batch_size: int, progress: bool
+    data: str | Path,
+    pairs: Sequence[CaptionedPair],
+    predictor: Predictor,
+    *,
+    batch_size: int,
+    progress: bool,
 ) -> dict[str, Any]:
-    """Caption and score the pairs; what a reader has to know of weights and pairs is among the notes."""
+    """Caption and score the pairs; what a reader has to know of weights and pairs is among the
+    notes."""
     notes = official_split_notes(predictor.checkpoint.path, data, [pair.name for pair in pairs])
     for note in notes:
         log.warning(f"warning: {note}")  # now, not after an hour
@@ -125,10 +134,12 @@ def report_on(
 
 
 def official_split_notes(weights: Path | None, data: str | Path, names: Sequence[str]) -> list[str]:
-    """A warning if weights that are not to be evaluated on LEVIR-CC's official val or test split just are.
+    """A warning if weights that are not to be evaluated on LEVIR-CC's official val or test split
+    just are.
 
-    Such weights say so in their card, README.md: "never evaluate them on LEVIR-CC's official …". The pairs are
-    known by their names, unless the data set calls itself another one, as synthetic ones do.
+    Such weights say so in their card, README.md: "never evaluate them on LEVIR-CC's official …".
+    The pairs are known by their names, unless the data set calls itself another one, as synthetic
+    ones do.
     """
     card = None if weights is None else weights / "README.md"
     if card is None or not card.is_file():
@@ -138,14 +149,16 @@ def official_split_notes(weights: Path | None, data: str | Path, names: Sequence
     if not official or not forbidden or not _may_be_levir_cc(data):
         return []
     return [
-        f"{len(official)} of the {len(names)} pairs have names of LEVIR-CC's official val or test split (such as "
-        f"{official[0]}), and these weights were trained on pairs of it. Only pairs held out from that training are "
-        f"scored fairly, and no score here is one on the official split: see the README.md of the weights."
+        f"{len(official)} of the {len(names)} pairs have names of LEVIR-CC's official val or "
+        f"test split (such as {official[0]}), and these weights were trained on pairs of it. "
+        "Only pairs held out from that training are scored fairly, and no score here is one on "
+        "the official split: see the README.md of the weights."
     ]
 
 
 def _may_be_levir_cc(data: str | Path) -> bool:
-    """Whether a data set, which was read before, does not say that it is another one than LEVIR-CC."""
+    """Whether a data set, which was read before, does not say that it is another one than
+    LEVIR-CC."""
     (first, *_) = find_caption_files(Path(data))
     content = json.loads(first.read_text(encoding="utf-8-sig"))
     calls_itself = str(content.get("dataset", "LEVIR-CC"))

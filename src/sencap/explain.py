@@ -1,4 +1,5 @@
-"""Why a caption says what it says, as far as a model's own numbers tell: maps over the grid, one per word and part.
+"""Why a caption says what it says, as far as a model's own numbers tell: maps over the grid, one
+per word and part.
 
     from sencap.explain import explain, save
     explanation = explain("before.png", "after.png", load())
@@ -6,17 +7,19 @@
 
 Three kinds of maps and one of numbers, none of which asks what system made them:
 
-- **words**: the decoder's cross attention in the pass that chose each word, mean over heads and layers. Each sums
-  to 1. A decoder that does not attend to the grid has none.
-- **parts**: for every named part of the `Memory`, and for its tokens (``memory``), the mean of the absolute values
-  over the channels of each cell (the activation map of Zagoruyko and Komodakis 2017, with p = 1). A part one
-  channel wide is a map already, and is shown as it is.
-- **attention**: for every `Attention` of the encoder, how much each cell received: mean over heads and over the
-  cells that ask. Each sums to 1. Where a system attends to both dates at once (2·N sources), there is one map per
-  date.
-- **dates**: of a speaker that weighs l_bef, l_diff and l_aft at each word (DUDA's), those three weights.
+- **words**: the decoder's cross attention in the pass that chose each word, mean over heads and
+  layers. Each sums to 1. A decoder that does not attend to the grid has none.
+- **parts**: for every named part of the `Memory`, and for its tokens (``memory``), the mean of the
+  absolute values over the channels of each cell (the activation map of Zagoruyko and Komodakis
+  2017, with p = 1). A part one channel wide is a map already, and is shown as it is.
+- **attention**: for every `Attention` of the encoder, how much each cell received: mean over heads
+  and over the cells that ask. Each sums to 1. Where a system attends to both dates at once (2·N
+  sources), there is one map per date.
+- **dates**: of a speaker that weighs l_bef, l_diff and l_aft at each word (DUDA's), those three
+  weights.
 
-They are what the network computed. They are no explanation in the sense of a cause: docs/explain.md.
+They are what the network computed. They are no explanation in the sense of a cause:
+docs/explain.md.
 """
 
 from __future__ import annotations
@@ -46,11 +49,13 @@ Maps = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Explanation:
-    """A caption and the maps behind it; all maps are (h, w) of one grid, row 0 at the top of the images.
+    """A caption and the maps behind it; all maps are (h, w) of one grid, row 0 at the top of the
+    images.
 
-    ``pair`` is what was given, reduced to at most `LONGEST` pixels a side: the grid covers all of it.
-    ``word_maps`` (words, h, w), each summing to 1, or None; ``parts`` and ``attention`` by name, as the head of this
-    module says; ``dates`` (words, 3), the weights of before, difference and after, each row summing to 1, or None.
+    ``pair`` is what was given, reduced to at most `LONGEST` pixels a side: the grid covers all of
+    it. ``word_maps`` (words, h, w), each summing to 1, or None; ``parts`` and ``attention`` by
+    name, as the head of this module says; ``dates`` (words, 3), the weights of before, difference
+    and after, each row summing to 1, or None.
 
     Raises:
         ShapeError: not one map per word, or maps of different grids.
@@ -68,8 +73,8 @@ class Explanation:
     def __post_init__(self) -> None:
         if self.word_maps is not None and self.word_maps.shape != (len(self.words), *self.grid):
             raise ShapeError(
-                f"{len(self.words)} words on a grid {self.grid} have maps {(len(self.words), *self.grid)}; "
-                f"got {self.word_maps.shape}"
+                f"{len(self.words)} words on a grid {self.grid} have maps "
+                f"{(len(self.words), *self.grid)}; got {self.word_maps.shape}"
             )
         if self.dates is not None and self.dates.shape != (len(self.words), 3):
             raise ShapeError(
@@ -77,21 +82,27 @@ class Explanation:
             )
         for name, values in {**self.parts, **self.attention}.items():
             if values.shape != self.grid:
-                raise ShapeError(f"map {name!r} must be {self.grid} as the grid is; got {values.shape}")
+                raise ShapeError(
+                    f"map {name!r} must be {self.grid} as the grid is; got {values.shape}"
+                )
 
 
-def explain(before: Image, after: Image, predictor: Predictor, *, beam: int | None = None) -> Explanation:
+def explain(
+    before: Image, after: Image, predictor: Predictor, *, beam: int | None = None
+) -> Explanation:
     """The predictor's caption of one pair, with its maps.
 
-    The caption is the one that ``predictor(before, after)`` gives. It is then fed to the decoder once more, which says
-    where it looks: the map of a word is that of the step which chose it.
+    The caption is the one that ``predictor(before, after)`` gives. It is then fed to the decoder
+    once more, which says where it looks: the map of a word is that of the step which chose it.
 
     Raises:
         ImageError, ShapeError, SettingsError: as `Predictor`.
     """
     pair = as_pair(before, after)
     sized = resize(pair, predictor.size)
-    pair = shrink(pair, LONGEST)  # for showing; large images are let go before the model needs memory
+    pair = shrink(
+        pair, LONGEST
+    )  # for showing; large images are let go before the model needs memory
     caption = told_if_one_file(predictor.caption_pairs([sized], beam=beam)[0], before, after)
     words = tuple(caption.text.split())
     memory = predictor.engine.encode(sized.images[None], explain=True)
@@ -125,7 +136,12 @@ def save(explanation: Explanation, path: str | Path) -> Path:
     if e.caption.note:
         note += f"The sentence is a fixed one and not the model's: {e.caption.note}. "
     note += f"Grid of {e.grid[0]} × {e.grid[1]} cells: nothing finer can be told."
-    shown: dict[str, Any] = {"words": e.words, "word_maps": word_maps, "parts": e.parts, "note": note}
+    shown: dict[str, Any] = {
+        "words": e.words,
+        "word_maps": word_maps,
+        "parts": e.parts,
+        "note": note,
+    }
     shown["dates"] = e.dates
     if path.suffix.lower() == PAGE:
         page = explanation_page(e.pair, e.caption.text, attention=e.attention, **shown)
@@ -136,14 +152,16 @@ def save(explanation: Explanation, path: str | Path) -> Path:
 def _of_words(
     decoding: Decoding, memory: PairMemory, vocabulary: Vocabulary, words: Sequence[str]
 ) -> tuple[Maps | None, Maps | None]:
-    """Maps (words, h, w) of where the decoder looked as it chose each word, and weights (words, 3) of the dates.
+    """Maps (words, h, w) of where the decoder looked as it chose each word, and weights (words, 3)
+    of the dates.
 
     Each None where the decoder has nothing of the kind.
     """
     state = decoding.start(memory, explain=True)
     cells: list[Floats] = []
     dates: list[Floats] = []
-    # the step that is fed the word before chooses the word; an empty caption still tells whether there would be maps
+    # the step that is fed the word before chooses the word; an empty caption still tells whether
+    # there would be maps
     for fed in [vocabulary.start, *vocabulary.encode(words)[:-1]]:
         step = decoding.step(state, np.array([[fed]], np.int64))
         state = step.state
@@ -164,14 +182,17 @@ def _activation(part: Floats, grid: tuple[int, int]) -> Maps:
 
 
 def _received(memory: PairMemory) -> dict[str, Maps]:
-    """The mean attention that each cell received, by the name of the attention, and of its date where it has one."""
+    """The mean attention that each cell received, by the name of the attention, and of its date
+    where it has one."""
     cells = memory.grid[0] * memory.grid[1]
     maps: dict[str, Maps] = {}
     for name, received in memory.received.items():
         if received.shape[1] == cells:
             maps[name] = received[0].reshape(memory.grid)
             continue
-        before, after = received[0].reshape(2, *memory.grid)  # both dates' cells, before first as everywhere
+        before, after = received[0].reshape(
+            2, *memory.grid
+        )  # both dates' cells, before first as everywhere
         maps[f"{name}, before"] = before
         maps[f"{name}, after"] = after
     return maps

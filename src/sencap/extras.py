@@ -22,7 +22,8 @@ EXTRAS = {
 
 
 def missing_extra(error: ModuleNotFoundError, wanted: str) -> MissingDependencyError | None:
-    """The error to raise in place of an import that failed for want of an extra; None if it failed for another reason.
+    """The error to raise in place of an import that failed for want of an extra; None if it failed
+    for another reason.
 
     ``wanted`` is what was asked for: a verb or a function.
     """

@@ -1,7 +1,8 @@
-"""Files that sencap writes: whole or not at all, never over an input, never outside the folder they are meant for.
+"""Files that sencap writes: whole or not at all, never over an input, never outside the folder they
+are meant for.
 
-All writing of the package goes through `write_whole` or `whole_file`, and every verb hands its outputs and inputs to
-`check_outputs` before it works.
+All writing of the package goes through `write_whole` or `whole_file`, and every verb hands its
+outputs and inputs to `check_outputs` before it works.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ _ADVICE = {
 
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:
-    """Write a file whole or not at all; one that was there is replaced. Text becomes UTF-8 with Unix line ends,
-    half a letter an escape.
+    """Write a file whole or not at all; one that was there is replaced. Text becomes UTF-8 with
+    Unix line ends, half a letter an escape.
 
     Raises:
         OutputError: the file cannot be written; why, and what to do.
@@ -54,7 +55,8 @@ def write_whole(path: str | Path, content: bytes | str) -> Path:
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A draft to write to, beside ``path`` and with its ending; renamed to it if all goes well, else deleted.
+    """A draft to write to, beside ``path`` and with its ending; renamed to it if all goes well,
+    else deleted.
 
     A device or a pipe, such as /dev/stdout, is written to as it is.
 
@@ -79,7 +81,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _reader_waits(path: Path) -> Iterator[None]:
-    """Refuse a pipe that nobody reads: to open it would take for ever. One that is read stays open meanwhile."""
+    """Refuse a pipe that nobody reads: to open it would take for ever. One that is read stays open
+    meanwhile."""
     if not stat.S_ISFIFO(path.stat().st_mode):
         yield
         return
@@ -98,7 +101,8 @@ def _reader_waits(path: Path) -> Iterator[None]:
 
 
 def delete_drafts(folder: str | Path, pattern: str = f".*{_DRAFT}*") -> None:
-    """Delete the drafts that a killed run left in a folder. Only for a folder that no other process writes to."""
+    """Delete the drafts that a killed run left in a folder. Only for a folder that no other process
+    writes to."""
     for draft in sorted(Path(folder).glob(pattern)):
         if draft.is_file():
             draft.unlink(missing_ok=True)
@@ -121,14 +125,18 @@ def cannot_write(path: str | Path, error: OSError) -> str:
     return f"{path} cannot be written ({error.strerror or error}); {advice}"
 
 
-def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
-    """Refuse, before any work, an output file that cannot be written or that would destroy an input.
+def check_outputs(
+    outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path | None] = ()
+) -> None:
+    """Refuse, before any work, an output file that cannot be written or that would destroy an
+    input.
 
-    ``outputs`` are files by the name of their flag (``json``, ``picture``); None is "not asked for". Files are the
-    same if the system says so, links followed.
+    ``outputs`` are files by the name of their flag (``json``, ``picture``); None is "not asked
+    for". Files are the same if the system says so, links followed.
 
     Raises:
-        SettingsError: an output that is an input, a folder, or another output; a folder that is not there.
+        SettingsError: an output that is an input, a folder, or another output; a folder that is not
+            there.
         OutputError: a folder in which one may not write.
     """
     sources = {identity(path): path for path in inputs if path is not None}
@@ -140,7 +148,9 @@ def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Iterable[str
             _check_place(flag, Path(path))
         key = identity(path)
         if key in sources:
-            raise SettingsError(f"{flag}={path} is the input {sources[key]}; give the output another name")
+            raise SettingsError(
+                f"{flag}={path} is the input {sources[key]}; give the output another name"
+            )
         if key in seen and not _is_stream(Path(path)):
             raise SettingsError(f"{flag}={path} and {seen[key]} are one file; give two names")
         seen[key] = f"{flag}={path}"
@@ -162,10 +172,11 @@ def check_output_folder(flag: str, folder: str | Path) -> None:
 
 
 def check_inputs(inputs: Mapping[str, str | Path | None]) -> None:
-    """Refuse, before anything heavy is loaded, files and folders to read that are not there, or are neither.
+    """Refuse, before anything heavy is loaded, files and folders to read that are not there, or are
+    neither.
 
-    ``inputs`` are paths by the name of their flag; None is "not given", and timm's weights and synthetic places are no
-    files. What files hold is for their readers to check.
+    ``inputs`` are paths by the name of their flag; None is "not given", and timm's weights and
+    synthetic places are no files. What files hold is for their readers to check.
 
     Raises:
         SettingsError: with the flag, the path and the reason.
@@ -178,7 +189,8 @@ def check_inputs(inputs: Mapping[str, str | Path | None]) -> None:
 
 
 def identity(path: str | Path) -> Identity:
-    """What two paths of one file have in common, links followed; a file to come is known by where it will lie."""
+    """What two paths of one file have in common, links followed; a file to come is known by where
+    it will lie."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -187,7 +199,8 @@ def identity(path: str | Path) -> Identity:
 
 
 def not_a_file(path: str | Path) -> str:
-    """Why a path is no regular file, for a message; "" if it is one. Nothing is opened: a pipe would wait for ever.
+    """Why a path is no regular file, for a message; "" if it is one. Nothing is opened: a pipe
+    would wait for ever.
 
     >>> not_a_file("/dev/null")
     'it is a device'
@@ -232,7 +245,8 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether there is a device, a pipe or a socket under this name: nothing to rename a draft to."""
+    """Whether there is a device, a pipe or a socket under this name: nothing to rename a draft
+    to."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -244,7 +258,9 @@ def _check_place(flag: str, path: Path) -> None:
     if path.is_dir():
         raise SettingsError(f"{flag}={path} is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise SettingsError(f"{flag}={path}: the folder {path.parent} does not exist; make it first")
+        raise SettingsError(
+            f"{flag}={path}: the folder {path.parent} does not exist; make it first"
+        )
     if not _is_stream(path):
         _check_writable(flag, path, path.parent)
 

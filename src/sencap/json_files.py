@@ -1,4 +1,5 @@
-"""JSON from strangers: read within bounds of size and depth, and repeated in messages within bounds of length."""
+"""JSON from strangers: read within bounds of size and depth, and repeated in messages within bounds
+of length."""
 
 from __future__ import annotations
 
@@ -25,11 +26,12 @@ def read_json(
     error: type[SencapError] = CheckpointError,
     pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
-    """The content of a JSON file, which must be a regular file of bounded size; ``pairs_hook`` as in `parse_json`.
+    """The content of a JSON file, which must be a regular file of bounded size; ``pairs_hook`` as
+    in `parse_json`.
 
     Raises:
-        SencapError: of the class ``error``: the file cannot be read, is too large, or is no JSON; the message
-            begins with the path.
+        SencapError: of the class ``error``: the file cannot be read, is too large, or is no JSON;
+            the message begins with the path.
     """
     path = Path(path)
     try:
@@ -38,7 +40,9 @@ def read_json(
             raise error(f"{path} is no regular file")
         if found.st_size > most_megabytes * MEGABYTE:
             megabytes = found.st_size / MEGABYTE
-            raise error(f"{path} is of {megabytes:,.0f} MB; such a file has at most {most_megabytes}")
+            raise error(
+                f"{path} is of {megabytes:,.0f} MB; such a file has at most {most_megabytes}"
+            )
         content = path.read_bytes()
     except OSError as problem:
         raise error(f"{path} cannot be read ({problem.strerror or problem})") from problem
@@ -54,9 +58,11 @@ def parse_json(
     pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
     any_text: bool = False,
 ) -> Any:
-    """The value of a JSON text in UTF-8, no deeper than `DEEPEST`; ``pairs_hook`` makes an object of its pairs.
+    """The value of a JSON text in UTF-8, no deeper than `DEEPEST`; ``pairs_hook`` makes an object
+    of its pairs.
 
-    ``any_text`` lets halves of surrogate pairs pass: for a caller who tells them by their entries (`is_text`).
+    ``any_text`` lets halves of surrogate pairs pass: for a caller who tells them by their entries
+    (`is_text`).
 
     Raises:
         NotJsonError: no JSON, too deep, a number without end, or letters that UTF-8 cannot write.
@@ -90,7 +96,8 @@ def _told(problem: json.JSONDecodeError) -> str:
 
 
 def _check_within(value: Any, *, any_text: bool) -> None:
-    """Refuse what is nested too deeply, and, unless allowed, half of a surrogate pair in any text, keys included."""
+    """Refuse what is nested too deeply, and, unless allowed, half of a surrogate pair in any text,
+    keys included."""
     level = [value]
     for _ in range(DEEPEST):
         inner: list[Any] = []
@@ -101,7 +108,9 @@ def _check_within(value: Any, *, any_text: bool) -> None:
             elif isinstance(item, list):
                 inner.extend(item)
             elif isinstance(item, str) and not (any_text or is_text(item)):
-                raise NotJsonError(f"{shown(item)} holds half of a surrogate pair, which is no letter")
+                raise NotJsonError(
+                    f"{shown(item)} holds half of a surrogate pair, which is no letter"
+                )
         if not inner:
             return
         level = inner
@@ -129,7 +138,10 @@ def shown(value: Any, most: int = 60) -> str:
         return f"a {type(value).__name__} of {len(value):,} entries"
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists without end, inside
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a number of thousands of digits, or lists without end, inside
         return f"a {type(value).__name__}"
     return shortened(text, most)
 

@@ -1,6 +1,8 @@
-"""From a verb's signature and docstring to its parser, and from the parser's errors to words of ours.
+"""From a verb's signature and docstring to its parser, and from the parser's errors to words of
+ours.
 
-The command line imports this module when a verb is asked for, not before: jsonargparse takes a while.
+The command line imports this module when a verb is asked for, not before: jsonargparse takes a
+while.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def parser_of(
 
     ``positional`` are the parameters that need no flag; ``short`` gives required flags a letter.
     """
-    # jsonargparse would evaluate annotations that are still texts, and for that import all that the module imports
+    # jsonargparse would evaluate annotations that are still texts, and for that import all that the
+    # module imports
     # for types alone, PyTorch among it
     command.__annotations__ = inspect.get_annotations(command, eval_str=True)
     signature = inspect.signature(command)
@@ -71,13 +74,17 @@ def parser_of(
     helps = {parameter.arg_name: parameter.description or "" for parameter in documentation.params}
     paragraphs = [documentation.short_description, documentation.long_description]
     description = "\n\n".join(text for text in paragraphs if text)
-    parser = Parser(prog=f"sencap {name}", description=description, allow_abbrev=False, parser_mode=LOADER)
+    parser = Parser(
+        prog=f"sencap {name}", description=description, allow_abbrev=False, parser_mode=LOADER
+    )
     done: set[str | int] = set()
     for argument in positional:
         _add_positional(parser, signature.parameters[argument], helps.get(argument))
         done.add(argument)
     for argument, letter in (short or {}).items():
-        parser.add_argument(f"-{letter}", f"--{argument}", type=str, required=True, help=helps.get(argument))
+        parser.add_argument(
+            f"-{letter}", f"--{argument}", type=str, required=True, help=helps.get(argument)
+        )
         done.add(argument)
     for argument, parameter in signature.parameters.items():
         if argument in done:
@@ -107,14 +114,18 @@ def _add_rest(parser: ArgumentParser, command: Callable[..., Any], done: set[str
     if settings is None:
         parser.add_function_arguments(command, skip=done)
         return
-    parser.add_argument("--config", action=_ConfigFile, help="a YAML file with any of these settings")
+    parser.add_argument(
+        "--config", action=_ConfigFile, help="a YAML file with any of these settings"
+    )
     parser.add_class_arguments(settings)
 
 
 class _ConfigFile(ActionConfigFile):
     """The flag ``--config``: its file is looked at before jsonargparse reads it."""
 
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: Any, cfg: Any, values: Any, option_string: str | None = None
+    ) -> None:
         check_settings_file(values, parser.setting_groups)
         super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
@@ -124,12 +135,16 @@ class Parser(ArgumentParser):
 
     @property
     def setting_groups(self) -> list[str]:
-        """What holds settings of its own and is no flag itself: ``optimisation`` of ``--optimisation.epochs``."""
-        flags = [flag.removeprefix("--") for action in self._actions for flag in action.option_strings]
+        """What holds settings of its own and is no flag itself: ``optimisation`` of
+        ``--optimisation.epochs``."""
+        flags = [
+            flag.removeprefix("--") for action in self._actions for flag in action.option_strings
+        ]
         return sorted({flag.partition(".")[0] for flag in flags if "." in flag})
 
     def parse_args(self, args: Sequence[str], **options: Any) -> Any:  # type: ignore[override]
-        """As jsonargparse's, which would also take a file for each group of settings: one way is enough."""
+        """As jsonargparse's, which would also take a file for each group of settings: one way is
+        enough."""
         groups = {f"--{group}" for group in self.setting_groups}
         for word in args:
             name = word.partition("=")[0]
@@ -140,7 +155,8 @@ class Parser(ArgumentParser):
         return super().parse_args(args, **options)
 
     def format_help(self, formatter: Any = None) -> str:
-        """The help, with flags as they are written by hand, and without those that `parse_args` refuses."""
+        """The help, with flags as they are written by hand, and without those that `parse_args`
+        refuses."""
         groups = {f"--{group}" for group in self.setting_groups}
         for action in self._actions:
             if groups.intersection(action.option_strings):
@@ -159,7 +175,8 @@ class Parser(ArgumentParser):
 
 
 def _load_yaml(text: str) -> Any:
-    """YAML as jsonargparse reads it, with keys spelt like their flags (``learning-rate``) taken too."""
+    """YAML as jsonargparse reads it, with keys spelt like their flags (``learning-rate``) taken
+    too."""
     check_yaml(text)
     return _underscored_keys(get_loader("yaml")(text))
 
@@ -179,7 +196,8 @@ set_loader(LOADER, _load_yaml, exceptions=(yaml.YAMLError,))
 
 
 def told(message: str, flags: Iterable[str]) -> str:
-    """An error of jsonargparse in words of ours: the setting, what it was given, what it takes or was meant."""
+    """An error of jsonargparse in words of ours: the setting, what it was given, what it takes or
+    was meant."""
     wrong_type = _wrong_type(message)
     if wrong_type is not None:
         return wrong_type
@@ -191,7 +209,8 @@ def told(message: str, flags: Iterable[str]) -> str:
 
 
 def _unknown_key(message: str) -> str | None:
-    """The flag or the key of a YAML file that no setting has, groups before it: ``optimisation.epochz``."""
+    """The flag or the key of a YAML file that no setting has, groups before it:
+    ``optimisation.epochz``."""
     flag = re.search(r"unrecognized arguments: --([\w.]+)", message)
     if flag:
         return flag[1]
@@ -205,20 +224,25 @@ def _meant(key: str, flags: Sequence[str]) -> str:
     """A setting of that last name in any group, or else the nearest flag."""
     # without the hyphens, which all flags have in common
     names = [flag.removeprefix("--") for flag in flags]
-    groups: dict[str, list[str]] = {}  # --decoder.layers and --difference.layers share their last name
+    groups: dict[
+        str, list[str]
+    ] = {}  # --decoder.layers and --difference.layers share their last name
     for name in names:
         groups.setdefault(name.rpartition(".")[2], []).append(name)
     last = key.rpartition(".")[2]
     meant = groups.get(last) or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not meant:
-        meant = [name for near in difflib.get_close_matches(last, groups, n=1) for name in groups[near]]
+        meant = [
+            name for near in difflib.get_close_matches(last, groups, n=1) for name in groups[near]
+        ]
     if not meant:
         return "--help lists all there are"
     return "did you mean " + " or ".join(repr(_hyphenated(f"--{name}")) for name in meant) + "?"
 
 
 def _wrong_type(message: str) -> str | None:
-    """``limit is 'x'; it must be a whole number``, of an error about one value's type; None for other errors."""
+    """``limit is 'x'; it must be a whole number``, of an error about one value's type; None for
+    other errors."""
     setting = re.search(r'Parser key "([\w.]+)"', message)
     given = re.search(r"(?:Got value|Given value): (.*)", message)
     if setting is None or given is None:

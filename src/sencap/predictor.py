@@ -30,21 +30,24 @@ Decision = Literal["probability", "search"]
 class Predictor:
     """Captions pairs of images with one checkpoint.
 
-    ``predictor("before.png", "after.png").text`` is the sentence. Images are file paths, the bytes of
-    files, open files, Pillow images, or arrays, tensors or nested lists (H, W), (H, W, 3) or (3, H, W) of uint8 or
-    uint16, as `sencap.images` says; both dates of a pair have one size, and are resized to the model's.
+    ``predictor("before.png", "after.png").text`` is the sentence. Images are file paths, the bytes
+    of files, open files, Pillow images, or arrays, tensors or nested lists (H, W), (H, W, 3) or (3,
+    H, W) of uint8 or uint16, as `sencap.images` says; both dates of a pair have one size, and are
+    resized to the model's.
 
-    ``decision`` says what makes a pair changed. ``probability``: the model's probability of change, all five
-    fixed sentences of no change counted together, is at least a half; the caption is then the search's best
-    one that tells a change, and otherwise always the first of the fixed sentences. ``search``: whatever the
-    best caption of the search says, as in the literature. The two differ because the many ways to tell a
-    change share its probability, so that a single sentence of no change can beat each. A model whose vocabulary
-    lacks a word of the fixed sentences has no such probability; its ``decision`` is then ``search``.
+    ``decision`` says what makes a pair changed. ``probability``: the model's probability of change,
+    all five fixed sentences of no change counted together, is at least a half; the caption is then
+    the search's best one that tells a change, and otherwise always the first of the fixed
+    sentences. ``search``: whatever the best caption of the search says, as in the literature. The
+    two differ because the many ways to tell a change share its probability, so that a single
+    sentence of no change can beat each. A model whose vocabulary lacks a word of the fixed
+    sentences has no such probability; its ``decision`` is then ``search``.
 
-    Of two images that are equal at the model's size no model is asked: the caption is the first of the fixed
-    sentences, its ``change_probability`` 0, and its ``note`` says so.
+    Of two images that are equal at the model's size no model is asked: the caption is the first of
+    the fixed sentences, its ``change_probability`` 0, and its ``note`` says so.
 
-    ``change_probability=False`` leaves that probability out, and the time it takes; the decision is then the search's.
+    ``change_probability=False`` leaves that probability out, and the time it takes; the decision is
+    then the search's.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Predictor:
     ) -> None:
         check_numbers(beam=beam)
         if decision not in get_args(Decision):
-            raise SettingsError(f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}")
+            raise SettingsError(
+                f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}"
+            )
         self.engine, self.checkpoint, self.beam = engine, checkpoint, beam
         if decision == "probability" and not change_probability:
             raise SettingsError(
@@ -81,7 +86,9 @@ class Predictor:
         pair = as_pair(before, after, size=self.size)
         return told_if_one_file(self.caption_pairs([pair], beam=beam)[0], before, after)
 
-    def caption_pairs(self, pairs: Sequence[ImagePair], *, beam: int | None = None) -> list[Caption]:
+    def caption_pairs(
+        self, pairs: Sequence[ImagePair], *, beam: int | None = None
+    ) -> list[Caption]:
         """The captions of several pairs, in one batch."""
         check_numbers(beam=beam)
         if not pairs:
@@ -92,9 +99,7 @@ class Predictor:
         equal = [row for row, (before, after) in enumerate(images) if np.array_equal(before, after)]
         if equal:
             log_probs = self._fixed_log_probs(memory.keep(equal)).tolist()
-            note = (
-                f"the two images are equal, pixel by pixel, at the model's {self.size} × {self.size} pixels"
-            )
+            note = f"the two images are equal, pixel by pixel, at the model's {self.size} × {self.size} pixels"
             for row, values in zip(equal, log_probs, strict=True):
                 same = _same_as_before(_as_captions(values), p_change=0.0)
                 captions[row] = dataclasses.replace(same, note=note)
@@ -105,13 +110,18 @@ class Predictor:
     ) -> Iterator[Caption]:
         """The captions of many pairs, batch by batch, in order.
 
-        Pairs are taken one by one, and kept at the model's size only, so that large images need little memory.
+        Pairs are taken one by one, and kept at the model's size only, so that large images need
+        little memory.
         """
         check_numbers(batch_size=batch_size, beam=beam)
         return self._stream(pairs, batch_size, beam)
 
-    def _stream(self, pairs: Iterable[ImagePair], batch_size: int, beam: int | None) -> Iterator[Caption]:
-        sized = map(self._sized, pairs)  # unlike a loop, map keeps no large pair while the next is read
+    def _stream(
+        self, pairs: Iterable[ImagePair], batch_size: int, beam: int | None
+    ) -> Iterator[Caption]:
+        sized = map(
+            self._sized, pairs
+        )  # unlike a loop, map keeps no large pair while the next is read
         while batch := list(islice(sized, batch_size)):
             yield from self.caption_pairs(batch, beam=beam)
 
@@ -124,7 +134,8 @@ class Predictor:
         fixed = self._fixed_sentences(memory) if self.change_probability else []
         if not fixed:
             return [_ranked([self._sentence(h) for h in best]) for best in found]
-        # a pair told changed whose beam holds fixed sentences alone is searched again, wide enough for others
+        # a pair told changed whose beam holds fixed sentences alone is searched again, wide enough
+        # for others
         again = [
             row
             for row, (p_change, _) in enumerate(fixed)
@@ -154,14 +165,16 @@ class Predictor:
         return search(self.engine, memory, self._markers, beam=beam, max_words=max_words)
 
     def _fixed_sentences(self, memory: PairMemory) -> list[tuple[float, list[Caption]]]:
-        """Per pair: the probability of change, and the fixed sentences of no change with their log-probabilities."""
+        """Per pair: the probability of change, and the fixed sentences of no change with their
+        log-probabilities."""
         log_probs = self._fixed_log_probs(memory)
         p_change = 1.0 - np.exp(log_probs).sum(-1).clip(max=1.0)
         captions = [_as_captions(values) for values in log_probs.tolist()]
         return list(zip(p_change.tolist(), captions, strict=True))
 
     def _fixed_log_probs(self, memory: PairMemory) -> Floats:
-        """The log-probability of each fixed sentence of no change, (B, 5); a word not known counts as ``<unk>``."""
+        """The log-probability of each fixed sentence of no change, (B, 5); a word not known counts
+        as ``<unk>``."""
         captions = [self.checkpoint.vocabulary.encode(words) for words in _fixed_words()]
         return score(self.engine, memory, self._markers, captions)
 
@@ -170,7 +183,9 @@ class Predictor:
 
     def _sentence(self, hypothesis: Hypothesis) -> Caption:
         words = self.checkpoint.vocabulary.decode(hypothesis.ids)
-        return Caption(" ".join(words), hypothesis.log_prob, not says_no_change(words), hypothesis.finished)
+        return Caption(
+            " ".join(words), hypothesis.log_prob, not says_no_change(words), hypothesis.finished
+        )
 
     def parameters(self) -> dict[str, int]:
         """Parameter counts by part."""
@@ -203,19 +218,23 @@ def load(
     >>> captioner("before.png", "after.png").text             # doctest: +SKIP
     'many houses are built along the road'
 
-    ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch (PyTorch), or auto: onnx, unless
-    ``device`` is a GPU or the checkpoint has no graphs. ``device`` is cpu, cuda, cuda:1 …, or auto: with PyTorch's
-    engine a GPU if there is one. ``decision`` and ``change_probability`` as in `Predictor`.
+    ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch (PyTorch), or
+    auto: onnx, unless ``device`` is a GPU or the checkpoint has no graphs. ``device`` is cpu, cuda,
+    cuda:1 …, or auto: with PyTorch's engine a GPU if there is one. ``decision`` and
+    ``change_probability`` as in `Predictor`.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint, or has no graphs and the engine needs them.
+        CheckpointError: the folder is not a whole checkpoint, or has no graphs and the engine needs
+            them.
         SettingsError: ``weights`` is an empty text, a number out of its bounds, no such device.
         MissingDependencyError: PyTorch's engine is needed, and PyTorch is not installed.
     """
     folder = checkpoint_folder(weights)
     check_numbers(beam=beam)
     network, model = open_checkpoint(folder, device=device, engine=engine)
-    return Predictor(network, model, beam=beam, decision=decision, change_probability=change_probability)
+    return Predictor(
+        network, model, beam=beam, decision=decision, change_probability=change_probability
+    )
 
 
 def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
@@ -238,7 +257,8 @@ def _as_captions(log_probs: Sequence[float]) -> list[Caption]:
 
 
 def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:
-    """One and the same sentence for no change, whichever of them is likeliest by a hair; the others follow."""
+    """One and the same sentence for no change, whichever of them is likeliest by a hair; the others
+    follow."""
     first, *others = fixed
     return _ranked([first, *sorted(others, key=lambda caption: -caption.log_prob)], p_change)
 

@@ -16,7 +16,8 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class Grid:
-    """Pixels of a common ground: its projection (None: rasters without one), affine transform and size."""
+    """Pixels of a common ground: its projection (None: rasters without one), affine transform and
+    size."""
 
     crs: Any
     transform: Any
@@ -47,27 +48,46 @@ def pixel_box(raster: Any, grid: Grid) -> Box:
     """The ground of a raster in pixels of a grid.
 
     Raises:
-        DataError: only one of them has a projection, they have none and differ in size, or the grid is turned.
+        DataError: only one of them has a projection, they have none and differ in size, or the grid
+            is turned.
     """
     own = grid.transform
     if grid.crs is not None and (own.b or own.d or own.a <= 0 or own.e >= 0):
-        raise DataError(f"{raster.name}: the first raster's grid is turned; warp it to a north-up one first")
+        raise DataError(
+            f"{raster.name}: the first raster's grid is turned; warp it to a north-up one first"
+        )
     if (raster.crs is None) != (grid.crs is None):
-        raise DataError(f"{raster.name} or the first raster has no projection: there is no common ground")
+        raise DataError(
+            f"{raster.name} or the first raster has no projection: there is no common ground"
+        )
     if raster.crs is None:
         if raster.shape != (grid.height, grid.width):
-            raise DataError(f"{raster.name} has no projection and another size than the first raster")
+            raise DataError(
+                f"{raster.name} has no projection and another size than the first raster"
+            )
         return 0, 0, raster.width, raster.height
     left, bottom, right, top = raster.bounds
     if raster.crs != grid.crs:
         warp = import_rasterio(raster.name).warp
-        left, bottom, right, top = warp.transform_bounds(raster.crs, grid.crs, left, bottom, right, top)
-    return (left - own.c) / own.a, (top - own.f) / own.e, (right - own.c) / own.a, (bottom - own.f) / own.e
+        left, bottom, right, top = warp.transform_bounds(
+            raster.crs, grid.crs, left, bottom, right, top
+        )
+    return (
+        (left - own.c) / own.a,
+        (top - own.f) / own.e,
+        (right - own.c) / own.a,
+        (bottom - own.f) / own.e,
+    )
 
 
 def shared_box(one: Box, other: Box) -> Box:
     """What two boxes have in common; if nothing, right is left of left or bottom above top."""
-    return max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+    return (
+        max(one[0], other[0]),
+        max(one[1], other[1]),
+        min(one[2], other[2]),
+        min(one[3], other[3]),
+    )
 
 
 def cut_grid(grid: Grid, box: Box) -> Grid:
@@ -88,7 +108,8 @@ class OnGrid:
     down: int = 0
 
     def read(self, bands: list[int], *, row: int, column: int, size: int) -> NDArray[Any]:
-        """A square of the grid, (bands, size, size); what is not shown is no-data, or 0 without such a value."""
+        """A square of the grid, (bands, size, size); what is not shown is no-data, or 0 without
+        such a value."""
         windows = import_rasterio(self.dataset.name).windows
         window = windows.Window(column + self.right, row + self.down, size, size)
         found: NDArray[Any] = self.dataset.read(bands, window=window)
@@ -96,7 +117,8 @@ class OnGrid:
 
 
 def put_on_grid(raster: Any, grid: Grid) -> OnGrid:
-    """A raster on a grid: as it is if its pixels lie on the grid's, else resampled bilinearly when read."""
+    """A raster on a grid: as it is if its pixels lie on the grid's, else resampled bilinearly when
+    read."""
     if raster.crs is None:
         return OnGrid(raster)
     rasterio, own, wanted = import_rasterio(raster.name), raster.transform, grid.transform

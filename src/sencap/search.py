@@ -1,10 +1,11 @@
-"""Greedy and beam search over any engine, in batches, through its ``start`` and ``step``; on NumPy arrays.
+"""Greedy and beam search over any engine, in batches, through its ``start`` and ``step``; on NumPy
+arrays.
 
-Both sum log-probabilities without length normalisation. A caption that never ends is cut at ``max_words`` words and
-kept, ``finished=False``; every pair yields a caption.
+Both sum log-probabilities without length normalisation. A caption that never ends is cut at
+``max_words`` words and kept, ``finished=False``; every pair yields a caption.
 
-Why by hand: libraries of text generation search over models of their own making, and do not give the probabilities of
-whole captions, on which the decision "changed or not" rests.
+Why by hand: libraries of text generation search over models of their own making, and do not give
+the probabilities of whole captions, on which the decision "changed or not" rests.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def search(
 ) -> list[list[Hypothesis]]:
     """The best captions of each pair, best first.
 
-    ``beam`` 1 is greedy search. ``n_best`` captions per pair are returned (all of the beam if not given); a tiny
-    vocabulary may have fewer.
+    ``beam`` 1 is greedy search. ``n_best`` captions per pair are returned (all of the beam if not
+    given); a tiny vocabulary may have fewer.
 
     Raises:
         SettingsError: a beam or a length below 1, or more captions asked for than the beam is wide.
@@ -60,7 +61,8 @@ def search(
 def score(
     decoding: Decoding, memory: PairMemory, markers: Markers, captions: Sequence[Sequence[int]]
 ) -> Floats:
-    """The log-probability of each of K captions, given as word ids without markers, for each pair: (B, K)."""
+    """The log-probability of each of K captions, given as word ids without markers, for each pair:
+    (B, K)."""
     B, K = len(memory.tokens), len(captions)
     longest = max(len(ids) for ids in captions)
     # <start> w1 … wn <end> <end> …: what follows the first <end> is fed, and not counted
@@ -87,7 +89,8 @@ def score(
 def log_probabilities(logits: Floats, forbidden: Sequence[int] = ()) -> Floats:
     """log softmax(logits) over the last axis, in float32; −∞ for what is forbidden.
 
-    They are the model's own: forbidden words are left out of the choice, not out of the distribution.
+    They are the model's own: forbidden words are left out of the choice, not out of the
+    distribution.
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_p: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -96,7 +99,9 @@ def log_probabilities(logits: Floats, forbidden: Sequence[int] = ()) -> Floats:
     return log_p
 
 
-def _greedy(decoding: Decoding, memory: PairMemory, markers: Markers, max_words: int) -> list[Hypothesis]:
+def _greedy(
+    decoding: Decoding, memory: PairMemory, markers: Markers, max_words: int
+) -> list[Hypothesis]:
     B = len(memory.tokens)
     state = decoding.start(memory)
     words = np.full((B, 1), markers.start, np.int64)
@@ -113,7 +118,8 @@ def _greedy(decoding: Decoding, memory: PairMemory, markers: Markers, max_words:
         ends = chosen == markers.end
         finished[pair[ends]] = True
         log_prob[pair[ends]] += value[ends]
-        # at the length limit a caption that does not end is cut: the word that would come next is not counted
+        # at the length limit a caption that does not end is cut: the word that would come next is
+        # not counted
         goes_on = ~ends if length < max_words else np.zeros_like(ends)
         for row in np.flatnonzero(goes_on):
             said[pair[row]].append(int(chosen[row]))
@@ -124,7 +130,9 @@ def _greedy(decoding: Decoding, memory: PairMemory, markers: Markers, max_words:
         if not goes_on.all():
             rows = np.flatnonzero(goes_on)
             pair, words, state = pair[rows], words[rows], state.keep(rows)
-    return [Hypothesis(tuple(ids), float(log_prob[b]), bool(finished[b])) for b, ids in enumerate(said)]
+    return [
+        Hypothesis(tuple(ids), float(log_prob[b]), bool(finished[b])) for b, ids in enumerate(said)
+    ]
 
 
 @dataclass
@@ -144,10 +152,11 @@ class _Open:
 
 
 class _Beam:
-    """Beam search. A hypothesis ends when <end> is among the ``beam`` best continuations of its pair.
+    """Beam search. A hypothesis ends when <end> is among the ``beam`` best continuations of its
+    pair.
 
-    A pair is done when its ``n_best``-th ended caption is at least as probable as its best open one: log-
-    probabilities only fall, so nothing open can overtake it.
+    A pair is done when its ``n_best``-th ended caption is at least as probable as its best open
+    one: log- probabilities only fall, so nothing open can overtake it.
     """
 
     def __init__(
@@ -182,10 +191,12 @@ class _Beam:
         return [sorted(ended, key=lambda h: -h.log_prob)[: self.n_best] for ended in self.ended]
 
     def _advance(self, now: _Open, log_p: Floats) -> tuple[_Open, Ids]:
-        """End what ends among the best ``beam``; go on with the best others. Returns their parents (B', K') too."""
+        """End what ends among the best ``beam``; go on with the best others. Returns their parents
+        (B', K') too."""
         B, K, V = log_p.shape
         total = (now.scores[..., None] + log_p).reshape(B, K * V)
-        # each hypothesis can end in one way only, so that twice the beam holds a whole beam of open ones
+        # each hypothesis can end in one way only, so that twice the beam holds a whole beam of open
+        # ones
         best = _highest(total, min(2 * self.beam, K * V))  # (B', 2·beam), best first
         values = np.take_along_axis(total, best, 1)
         parents, chosen = best // V, best % V
@@ -214,7 +225,8 @@ class _Beam:
         return np.array(rows, np.int64)
 
     def _cut(self, now: _Open, log_p: Floats) -> None:
-        """At the length limit a hypothesis ends if <end> is its best next word, and is cut otherwise."""
+        """At the length limit a hypothesis ends if <end> is its best next word, and is cut
+        otherwise."""
         best, choice = log_p.max(-1), log_p.argmax(-1)  # (B', K)
         for row, k in np.argwhere(now.scores > -np.inf):
             finished = bool(choice[row, k] == self.markers.end)
@@ -226,7 +238,8 @@ class _Beam:
 
 
 def _highest(values: NDArray[np.float32], count: int) -> Ids:
-    """Indices (B, count) of the highest values of each row (B, L), highest first; of equal ones the first."""
+    """Indices (B, count) of the highest values of each row (B, L), highest first; of equal ones the
+    first."""
     if count < values.shape[1]:
         some = np.argpartition(-values, count - 1, axis=1)[:, :count]
         some.sort(axis=1)

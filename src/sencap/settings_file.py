@@ -1,4 +1,5 @@
-"""A YAML file of settings, looked at before it is used: what is wrong is told with the file and the line."""
+"""A YAML file of settings, looked at before it is used: what is wrong is told with the file and the
+line."""
 
 from __future__ import annotations
 
@@ -18,12 +19,15 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_settings_file(path: str | Path, groups: Iterable[str] = ()) -> None:
-    """Refuse what is no YAML file of settings by name; ``groups`` are the names that hold settings themselves.
+    """Refuse what is no YAML file of settings by name; ``groups`` are the names that hold settings
+    themselves.
 
     Raises:
         SettingsError: what is wrong, in which line, of which file.
     """
-    text = read_text(path, most_bytes=MOST_BYTES, error=SettingsError, advice="name a YAML file of settings")
+    text = read_text(
+        path, most_bytes=MOST_BYTES, error=SettingsError, advice="name a YAML file of settings"
+    )
     try:
         check_yaml(text)
     except yaml.YAMLError as error:
@@ -41,20 +45,23 @@ def check_settings_file(path: str | Path, groups: Iterable[str] = ()) -> None:
             )
         if key.value in groups and not isinstance(value, yaml.MappingNode):
             raise SettingsError(
-                f"{path}, {_line(value.start_mark)}: {key.value} is {_given(text, value)}; it must hold "
-                "settings by name, each in a line of its own below it"
+                f"{path}, {_line(value.start_mark)}: {key.value} is {_given(text, value)}; it "
+                "must hold settings by name, each in a line of its own below it"
             )
 
 
 def check_yaml(text: str) -> None:
-    """Refuse what makes YAML ambiguous or endless: a key that comes twice, a name for another part (an alias).
+    """Refuse what makes YAML ambiguous or endless: a key that comes twice, a name for another part
+    (an alias).
 
     Raises:
         yaml.YAMLError: that, or what else is wrong.
     """
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise _problem(f"*{event.anchor} stands for another part; write its value out", event.start_mark)
+            raise _problem(
+                f"*{event.anchor} stands for another part; write its value out", event.start_mark
+            )
     for mapping in _mappings(yaml.compose(text, Loader=_Loader)):
         seen: set[str] = set()
         for key, _ in mapping.value:

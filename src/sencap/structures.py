@@ -5,7 +5,8 @@
     H, W  pixels                 h, w  cells of the feature grid          N = h·w  tokens of a memory
     C  channels                  D  embedding width
 
-Images are RGB, ``before`` first. Tokens are batch first everywhere. Each class refuses a wrong shape at birth.
+Images are RGB, ``before`` first. Tokens are batch first everywhere. Each class refuses a wrong
+shape at birth.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class ImagePair:
     def __post_init__(self) -> None:
         images: Any = self.images
         is_array = isinstance(images, np.ndarray)
-        found = f"{images.dtype} {images.shape}" if is_array else f"of the type {type(images).__name__}"
+        found = (
+            f"{images.dtype} {images.shape}" if is_array else f"of the type {type(images).__name__}"
+        )
         if (
             not is_array
             or images.ndim != 4
@@ -48,8 +51,9 @@ class ImagePair:
             or not images.size
         ):
             raise ShapeError(
-                f"an image pair is a uint8 array (2, 3, H, W), before first; {self.name or 'this one'} is "
-                f"{found}. Stack two (3, H, W) arrays, or use sencap.images.as_pair."
+                "an image pair is a uint8 array (2, 3, H, W), before first; "
+                f"{self.name or 'this one'} is {found}. Stack two (3, H, W) arrays, or use "
+                "sencap.images.as_pair."
             )
 
 
@@ -72,22 +76,24 @@ class Memory:
         h, w = self.grid
         if self.tokens.ndim != 3 or self.tokens.shape[1] != h * w:
             raise ShapeError(
-                f"a memory has tokens (B, h·w, D) with h·w = {h}·{w}; got {tuple(self.tokens.shape)}"
+                f"a memory has tokens (B, h·w, D) with h·w = {h}·{w}; got "
+                f"{tuple(self.tokens.shape)}"
             )
         for name, part in self.parts.items():
             if part.ndim != 3 or part.shape[:2] != self.tokens.shape[:2]:
                 raise ShapeError(
-                    f"part {name!r} of a memory must be (B, N, D') with B, N = {tuple(self.tokens.shape[:2])}; "
-                    f"got {tuple(part.shape)}"
+                    f"part {name!r} of a memory must be (B, N, D') with B, N = "
+                    f"{tuple(self.tokens.shape[:2])}; got {tuple(part.shape)}"
                 )
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One caption as a search found it: word ids without <start> and <end>, and its log-probability.
+    """One caption as a search found it: word ids without <start> and <end>, and its
+    log-probability.
 
-    ``log_prob`` is the natural logarithm of the probability of the whole caption, its <end> included
-    (for a caption cut at the length limit there is no <end>: ``finished`` is False).
+    ``log_prob`` is the natural logarithm of the probability of the whole caption, its <end>
+    included (for a caption cut at the length limit there is no <end>: ``finished`` is False).
     """
 
     ids: tuple[int, ...]
@@ -99,11 +105,12 @@ class Hypothesis:
 class Caption:
     """A sentence for one pair of images.
 
-    ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a change at all;
-    ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best captions, best first.
-    ``change_probability`` (0–1) is one minus the probability that the model gives to the fixed sentences of no
-    change together; None for a model whose vocabulary lacks them. ``note`` says what a reader has to know beside
-    the sentence: that the two images are equal, which no model was asked about.
+    ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a change at
+    all; ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best captions, best first.
+    ``change_probability`` (0–1) is one minus the probability that the model gives to the fixed
+    sentences of no change together; None for a model whose vocabulary lacks them. ``note`` says
+    what a reader has to know beside the sentence: that the two images are equal, which no model was
+    asked about.
     """
 
     text: str

@@ -10,11 +10,13 @@ from sencap.files import not_a_file
 
 
 def read_text(path: str | Path, *, most_bytes: int, error: type[SencapError], advice: str) -> str:
-    """The text of a regular file in UTF-8, line ends as they are, without the mark that Windows writes before it.
+    """The text of a regular file in UTF-8, line ends as they are, without the mark that Windows
+    writes before it.
 
     Raises:
-        SencapError: of the class ``error``: it is no regular file, too large, no UTF-8, or cannot be read. The
-            message begins with the path; ``advice`` ends it where another file is to be given.
+        SencapError: of the class ``error``: it is no regular file, too large, no UTF-8, or cannot
+            be read. The message begins with the path; ``advice`` ends it where another file is to
+            be given.
     """
     path = Path(path)
     if reason := not_a_file(path):
@@ -29,7 +31,9 @@ def read_text(path: str | Path, *, most_bytes: int, error: type[SencapError], ad
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise error(f"{path} is no text in UTF-8 (byte {problem.start}); save it as UTF-8") from problem
+        raise error(
+            f"{path} is no text in UTF-8 (byte {problem.start}); save it as UTF-8"
+        ) from problem
 
 
 def csv_problem(error: csv.Error) -> str:

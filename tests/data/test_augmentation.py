@@ -53,7 +53,9 @@ def test_the_words_say_where_the_mark_is_after_any_flip_and_turn(where: str) -> 
     seen = set()
     for seed in range(64):
         images, captions = random_geometry(
-            _marked(where), [["a", "house", "at", "the", *where.split()]], np.random.default_rng(seed)
+            _marked(where),
+            [["a", "house", "at", "the", *where.split()]],
+            np.random.default_rng(seed),
         )
         words = " ".join(captions[0][4:])
         assert words in CORNERS + SIDES
@@ -63,8 +65,19 @@ def test_the_words_say_where_the_mark_is_after_any_flip_and_turn(where: str) -> 
 
 
 def test_hyphenated_corners_and_reversed_order_keep_their_style() -> None:
-    assert turn_words(["at", "the", "lower-right", "corner"]) == ["at", "the", "upper-right", "corner"]
-    assert turn_words(["at", "the", "right", "bottom", "corner"]) == ["at", "the", "right", "top", "corner"]
+    assert turn_words(["at", "the", "lower-right", "corner"]) == [
+        "at",
+        "the",
+        "upper-right",
+        "corner",
+    ]
+    assert turn_words(["at", "the", "right", "bottom", "corner"]) == [
+        "at",
+        "the",
+        "right",
+        "top",
+        "corner",
+    ]
     assert flip_words(["lower-left"], FLIP_TOP_BOTTOM) == ["upper-left"]
 
 
@@ -76,12 +89,17 @@ def test_a_turn_is_left_out_where_a_word_cannot_turn() -> None:
             [["above", "the", "vertical", "road"]],
             np.random.default_rng(seed),
         )
-        assert captions[0] in (["above", "the", "vertical", "road"], ["below", "the", "vertical", "road"])
+        assert captions[0] in (
+            ["above", "the", "vertical", "road"],
+            ["below", "the", "vertical", "road"],
+        )
 
 
 def test_images_that_are_not_square_are_not_turned() -> None:
     shapes = {
-        random_geometry(np.zeros((2, 3, 32, 48), np.uint8), [["left"]], np.random.default_rng(s))[0].shape
+        random_geometry(np.zeros((2, 3, 32, 48), np.uint8), [["left"]], np.random.default_rng(s))[
+            0
+        ].shape
         for s in range(32)
     }
     assert shapes == {(2, 3, 32, 48)}

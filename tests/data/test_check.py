@@ -16,7 +16,9 @@ from sencap.data.check import CheckReport, check_dataset
 from sencap.errors import DataError
 
 
-def entry(number: int, split: str = "train", flag: int = 1, text: str = "a road is built") -> dict[str, Any]:
+def entry(
+    number: int, split: str = "train", flag: int = 1, text: str = "a road is built"
+) -> dict[str, Any]:
     sentences = [{"tokens": text.split(), "sentid": number}]
     return {
         "filepath": split,
@@ -77,8 +79,8 @@ def test_a_sound_data_set(tmp_path: Path) -> None:
         (["val", "test"], "evaluation (val, test); not for training: no pairs of split 'train'"),
         (
             ["train", "test"],
-            "evaluation (train, test); not for training: no pairs of split 'val', unless --selection-data names "
-            "another data set for it",
+            "evaluation (train, test); not for training: no pairs of split 'val', unless "
+            "--selection-data names another data set for it",
         ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else "",
@@ -86,7 +88,8 @@ def test_a_sound_data_set(tmp_path: Path) -> None:
 def test_the_last_line_says_what_the_set_can_be_used_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], splits: list[str], use: str
 ) -> None:
-    """As `train` does: it refuses a set without train or val, and `check` is used for test sets too."""
+    """As `train` does: it refuses a set without train or val, and `check` is used for test sets
+    too."""
     make(tmp_path, [entry(number, split) for number, split in enumerate(splits)])
     assert main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"can be used for: {use}"
@@ -95,7 +98,9 @@ def test_the_last_line_says_what_the_set_can_be_used_for(
 def test_a_set_with_errors_can_be_used_for_nothing(tmp_path: Path) -> None:
     images = [entry(0), entry(1, "val")]
     images[1]["sentences"] = []
-    assert str(check(make(tmp_path, images))).endswith("can be used for: nothing yet; mend the errors first")
+    assert str(check(make(tmp_path, images))).endswith(
+        "can be used for: nothing yet; mend the errors first"
+    )
 
 
 def told(report: CheckReport) -> list[str]:
@@ -117,15 +122,28 @@ def test_flags_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
     for image in images:
         del image["changeflag"]
     report = check(make(tmp_path, images))
-    assert any(what.startswith("it is not known which pairs changed (2 of 2)") for what in told(report))
-    assert (report.counts["changed"], report.counts["unchanged"], report.counts["unknown"]) == (0, 0, 2)
+    assert any(
+        what.startswith("it is not known which pairs changed (2 of 2)") for what in told(report)
+    )
+    assert (report.counts["changed"], report.counts["unchanged"], report.counts["unknown"]) == (
+        0,
+        0,
+        2,
+    )
     assert "0 changed, 0 unchanged, 2 not known" in str(report)
     assert report.ok
 
 
 def test_flags_against_other_words_of_no_change_are_not_doubted(tmp_path: Path) -> None:
-    """Its annotators say "no change" in ways of their own, some of them once: that contradicts no flag."""
-    texts = [("ein weg", 1), ("alles gleich", 0), ("alles gleich", 0), ("nichts neues", 0), ("ein see", 1)]
+    """Its annotators say "no change" in ways of their own, some of them once: that contradicts no
+    flag."""
+    texts = [
+        ("ein weg", 1),
+        ("alles gleich", 0),
+        ("alles gleich", 0),
+        ("nichts neues", 0),
+        ("ein see", 1),
+    ]
     images = [entry(number, flag=flag, text=text) for number, (text, flag) in enumerate(texts)]
     report = check(make(tmp_path, images), images=False)
     assert [problem.what for problem in report.problems if problem.entry] == []
@@ -140,8 +158,9 @@ def test_flags_against_other_words_of_no_change_are_not_doubted(tmp_path: Path) 
 def test_long_captions_and_rare_words_are_counted(tmp_path: Path) -> None:
     words = " ".join(f"w{number}" for number in range(51))
     report = check(make(tmp_path, [entry(0, text=words), entry(1, text="a b")]))
-    assert "1 captions are longer than decoder.max_words (50, the default), and training cuts them" in told(
-        report
+    assert (
+        "1 captions are longer than decoder.max_words (50, the default), and training cuts them"
+        in told(report)
     )
     assert any("would know 0 of 53 different words known, 100.0 %" in what for what in told(report))
     assert report.coverage[1].known == 53
@@ -159,12 +178,17 @@ def test_everything_is_found_at_once(tmp_path: Path) -> None:
     images[5]["imgid"] = 3
     images[7]["changeflag"] = 0
     images[8]["filename"] = "7.png"
-    tifffile.imwrite(place(tmp_path, 6, "A"), np.full((32, 32, 3), 500, np.uint16), photometric="rgb")
+    tifffile.imwrite(
+        place(tmp_path, 6, "A"), np.full((32, 32, 3), 500, np.uint16), photometric="rgb"
+    )
     place(tmp_path, 3, "A").write_text("no image")
     (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": images}))
 
     report = check(tmp_path)
-    told = [(problem.entry.removeprefix("LevirCCcaptions.json: "), problem.what) for problem in report.errors]
+    told = [
+        (problem.entry.removeprefix("LevirCCcaptions.json: "), problem.what)
+        for problem in report.errors
+    ]
     wanted = [
         ("images[3] (3.png)", "it has no sentences"),
         ("images[4] (4.png)", "unknown split 'trian': did you mean 'train'?"),
@@ -186,7 +210,10 @@ def test_everything_is_found_at_once(tmp_path: Path) -> None:
         ("8.png", "no entry names it"),
     } <= warned
     text = str(report)
-    assert f"error: {place(tmp_path, 1, 'B')}: LevirCCcaptions.json: images[1] (1.png): it is cut off" in text
+    assert (
+        f"error: {place(tmp_path, 1, 'B')}: LevirCCcaptions.json: images[1] (1.png): it is cut off"
+        in text
+    )
     assert "9 errors, 3 warnings" in text
 
 
@@ -194,7 +221,9 @@ def test_a_sentence_id_twice(tmp_path: Path) -> None:
     images = [entry(0), entry(1)]
     images[1]["sentences"][0]["sentid"] = 0
     report = check(make(tmp_path, images))
-    assert [problem.what for problem in report.errors] == ["sentid 0 is taken already, by images[0] (0.png)"]
+    assert [problem.what for problem in report.errors] == [
+        "sentid 0 is taken already, by images[0] (0.png)"
+    ]
 
 
 def test_images_may_be_left_alone(tmp_path: Path) -> None:

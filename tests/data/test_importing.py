@@ -90,7 +90,10 @@ def tsv_of_a_row_for_each_caption(root: Path) -> Path:
 
 
 def csv_of_windows(root: Path) -> Path:
-    lines = ["t1;t2;text_1;text_2", *(f"A\\{n}.png;B\\{n}.png;{';'.join(CAPTIONS)}" for n in range(12))]
+    lines = [
+        "t1;t2;text_1;text_2",
+        *(f"A\\{n}.png;B\\{n}.png;{';'.join(CAPTIONS)}" for n in range(12)),
+    ]
     (root / "captions.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
     return root / "captions.csv"
 
@@ -111,7 +114,12 @@ def folder_of_json_lines(root: Path) -> Path:
 
 def coco_with_two_keys(root: Path) -> Path:
     images = [
-        {"id": n, "file_name": f"A/{n}.png", "file_name_after": f"B/{n}.png", "date_captured": "2020"}
+        {
+            "id": n,
+            "file_name": f"A/{n}.png",
+            "file_name_after": f"B/{n}.png",
+            "date_captured": "2020",
+        }
         for n in range(12)
     ]
     annotations = [{"id": i, "image_id": i % 12, "caption": CAPTIONS[i // 12]} for i in range(24)]
@@ -122,7 +130,9 @@ def coco_with_two_keys(root: Path) -> Path:
 def coco_with_one_name_in_two_folders(root: Path) -> Path:
     images = [{"id": str(n), "file_name": f"{n}.png", "height": 32} for n in range(12)]
     annotations = [{"image_id": str(i % 12), "caption": CAPTIONS[i // 12]} for i in range(24)]
-    write_json(root / "annotations" / "captions.json", {"images": images, "annotations": annotations})
+    write_json(
+        root / "annotations" / "captions.json", {"images": images, "annotations": annotations}
+    )
     return root
 
 
@@ -157,7 +167,9 @@ def hugging_face_jsonl(root: Path) -> Path:
 
 
 def hugging_face_csv(root: Path) -> Path:
-    rows = [[f"A/{n}.png", f"B/{n}.png", str(list(CAPTIONS))] for n in range(12)]  # as pandas writes lists
+    rows = [
+        [f"A/{n}.png", f"B/{n}.png", str(list(CAPTIONS))] for n in range(12)
+    ]  # as pandas writes lists
     write_csv(root / "metadata.csv", [["before_file_name", "after_file_name", "text"], *rows])
     return root
 
@@ -174,7 +186,8 @@ def test_every_kind_becomes_a_data_set_that_check_passes(
     form: Callable[[Path], Path], root: Path, tmp_path: Path
 ) -> None:
     expected = {
-        ((root / "A" / f"{n}.png").read_bytes(), (root / "B" / f"{n}.png").read_bytes()) for n in range(12)
+        ((root / "A" / f"{n}.png").read_bytes(), (root / "B" / f"{n}.png").read_bytes())
+        for n in range(12)
     }
     pairs = imported(form(root), tmp_path / "out")
     assert pixels_of(pairs) == expected
@@ -195,7 +208,9 @@ def test_splits_flags_and_names_of_the_source_are_kept(root: Path, tmp_path: Pat
     ]
     imported(write_csv(root / "c.csv", [titles, *rows]), tmp_path / "out")
     content = json.loads((tmp_path / "out" / "LevirCCcaptions.json").read_text(encoding="utf-8"))
-    written = [(entry["split"], entry.get("changeflag"), entry["filename"]) for entry in content["images"]]
+    written = [
+        (entry["split"], entry.get("changeflag"), entry["filename"]) for entry in content["images"]
+    ]
     assert written == [
         ("val", 1, "first.png"),
         ("train", 0, "second.png"),
@@ -214,24 +229,31 @@ def test_folders_of_hugging_face_name_the_splits(name: str, above: str, tmp_path
             write_image(folder / "a" / f"{number}.png", number)
             write_image(folder / "b" / f"{number}.png", number)
         records = [
-            {"file_name_1": f"a/{n}.png", "file_name_2": f"b/{n}.png", "text": "x y"} for n in range(count)
+            {"file_name_1": f"a/{n}.png", "file_name_2": f"b/{n}.png", "text": "x y"}
+            for n in range(count)
         ]
         if name.endswith("jsonl"):
             write_lines(folder / name, records)
         else:
-            write_csv(folder / name, [list(records[0]), *(list(record.values()) for record in records)])
+            write_csv(
+                folder / name, [list(records[0]), *(list(record.values()) for record in records)]
+            )
     pairs = imported(tmp_path / "hf", tmp_path / "out")
     assert [pair.split for pair in pairs] == ["test", "train", "train", "train", "val", "val"]
     assert len({pair.name for pair in pairs}) == 6  # equal names of other splits are told apart
 
 
-def test_the_first_folder_of_a_path_names_the_split_in_a_common_metadata_file(tmp_path: Path) -> None:
+def test_the_first_folder_of_a_path_names_the_split_in_a_common_metadata_file(
+    tmp_path: Path,
+) -> None:
     records = []
     for split in ("train", "val"):
         paths = [f"{split}/{date}.png" for date in ("x_before", "x_after")]
         for path in paths:
             write_image(tmp_path / "hf" / path)
-        records.append({"before_file_name": paths[0], "after_file_name": paths[1], "caption": "a house"})
+        records.append(
+            {"before_file_name": paths[0], "after_file_name": paths[1], "caption": "a house"}
+        )
     write_lines(tmp_path / "hf" / "metadata.jsonl", records)
     pairs = imported(tmp_path / "hf", tmp_path / "out")
     assert [(pair.split, pair.name) for pair in pairs] == [("train", "x.png"), ("val", "x-2.png")]
@@ -247,7 +269,11 @@ def test_several_files_are_one_for_each_split(form: str, root: Path, tmp_path: P
             images = [{"id": 1, "before": f"A/{number}.png", "after": f"B/{number}.png"}]
             content = {"images": images, "annotations": [{"image_id": 1, "caption": "x"}]}
             write_json(root / "annotations" / f"captions_{split}.json", content)
-    assert sorted(pair.split for pair in imported(root, tmp_path / "out")) == ["test", "train", "val"]
+    assert sorted(pair.split for pair in imported(root, tmp_path / "out")) == [
+        "test",
+        "train",
+        "val",
+    ]
 
 
 def test_images_keep_their_bytes_and_get_the_ending_of_their_content(tmp_path: Path) -> None:
@@ -258,7 +284,10 @@ def test_images_keep_their_bytes_and_get_the_ending_of_their_content(tmp_path: P
     write_image(source / "d.webp", 4)
     rows = [["a.png", "b.jpg", "x"], ["c.tif", "d.webp", "y"]]
     pairs = imported(
-        write_csv(source / "t.csv", [["before", "after", "caption"], *rows]), tmp_path / "out", val=0, test=0
+        write_csv(source / "t.csv", [["before", "after", "caption"], *rows]),
+        tmp_path / "out",
+        val=0,
+        test=0,
     )
     assert [(pair.before.name, pair.after.name) for pair in pairs] == [
         ("a.jpg", "a.png"),
@@ -279,7 +308,9 @@ def test_drawn_splits_depend_on_seed_and_paths_alone(root: Path, tmp_path: Path)
 
     def drawn(source: Path, **more: Any) -> dict[str, str]:
         out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
-        return {pair.name: pair.split for pair in imported(source, out, val=0.25, test=0.25, **more)}
+        return {
+            pair.name: pair.split for pair in imported(source, out, val=0.25, test=0.25, **more)
+        }
 
     splits = drawn(forward)
     assert drawn(backward) == splits
@@ -318,10 +349,14 @@ HOSTILE = [
 
 
 def files_outside(folder: Path, inside: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(inside)]
+    return [
+        path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(inside)
+    ]
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.text(max_size=20) | st.sampled_from(HOSTILE), min_size=1, max_size=8))
 @example(HOSTILE)
 @example(["x", "x-2", "x", "X", "x.png"])
@@ -342,7 +377,9 @@ def test_any_names_stay_inside_and_apart(tmp_path: Path, names: list[str]) -> No
         return
     write_lines(table, records)
     pairs = imported(table, out, val=0, test=0)
-    assert [pair.after.read_bytes() for pair in pairs] == [Path(r["after"]).read_bytes() for r in records]
+    assert [pair.after.read_bytes() for pair in pairs] == [
+        Path(r["after"]).read_bytes() for r in records
+    ]
     assert len({pair.name.casefold() for pair in pairs}) == len(names)
     assert set(files_outside(tmp_path, out)) == {*before_import, table}
 
@@ -366,7 +403,9 @@ def test_hostile_names_of_files_stay_inside(tmp_path: Path) -> None:
 # -- what is refused, all at once, with nothing written ------------------------------------------------
 
 
-def test_all_problems_are_told_with_their_lines_and_nothing_is_written(root: Path, tmp_path: Path) -> None:
+def test_all_problems_are_told_with_their_lines_and_nothing_is_written(
+    root: Path, tmp_path: Path
+) -> None:
     rows = [
         ["A/0.png", "B/0.png", "a road", "train", "1"],
         ["A/none.png", "B/1.png", "a road", "train", "1"],
@@ -441,17 +480,41 @@ def test_images_that_training_would_refuse_are_told_before_anything_is_written(
             "before,image_before,after,caption\na,b,c,d\n",
             "2 columns for before: before, image_before",
         ),
-        ("c.csv", "before,after,caption\na,b,c,d\n", r"line 2: it has 4 cells, but there are 3 columns"),
-        ("c.csv", 'before,after,caption\na,b,"c\n', "line 2: a quotation mark is opened and never closed"),
-        ("c.csv", 'before,after,caption\na,b,"c"d\n', "line 2: a quotation mark is closed within a cell"),
-        ("c.csv", "before,after,caption\na,b," + "c" * 200_000, "line 2: a cell has more than 131,072"),
+        (
+            "c.csv",
+            "before,after,caption\na,b,c,d\n",
+            r"line 2: it has 4 cells, but there are 3 columns",
+        ),
+        (
+            "c.csv",
+            'before,after,caption\na,b,"c\n',
+            "line 2: a quotation mark is opened and never closed",
+        ),
+        (
+            "c.csv",
+            'before,after,caption\na,b,"c"d\n',
+            "line 2: a quotation mark is closed within a cell",
+        ),
+        (
+            "c.csv",
+            "before,after,caption\na,b," + "c" * 200_000,
+            "line 2: a cell has more than 131,072",
+        ),
         ("c.csv", "before,after,caption\na\x00,b,c\n", "is no file"),
         ("c.jsonl", '{"before": "a"}\n{"before": 1\n', "line 2: it is no JSON"),
-        ("c.jsonl", '{"before": "a"}\n{"before": "b"}\n[]\n', r"line 3: it is \[\], not a JSON object"),
+        (
+            "c.jsonl",
+            '{"before": "a"}\n{"before": "b"}\n[]\n',
+            r"line 3: it is \[\], not a JSON object",
+        ),
         ("c.json", '{"images": [{"id": 1}], "annotations": []}', "its images name no pairs"),
         ("c.json", '{"images": [], "annotations": []}', 'the list "images" is empty'),
         ("c.json", '{"images": [3], "annotations": [4]}', r"images\[0\]: it has no id: 3"),
-        ("c.json", '{"images": {}, "annotations": []}', r"JSON with other keys \('images', 'annotations'\)"),
+        (
+            "c.json",
+            '{"images": {}, "annotations": []}',
+            r"JSON with other keys \('images', 'annotations'\)",
+        ),
         ("c.json", '{"a": 1, "b": 2}', r"JSON with other keys \('a', 'b'\); looked for"),
         ("c.json", '{"a": ', "is no readable JSON"),
         ("c.json", "[1, 2]", "entry 0: it is 1, not a JSON object"),
@@ -498,7 +561,9 @@ def test_wrong_entries_of_coco_are_told(
         import_dataset(root / "c.json", tmp_path / "out", val=0, test=0, progress=False)
 
 
-def test_names_that_end_alike_are_not_taken_for_dates_where_folders_tell_them(tmp_path: Path) -> None:
+def test_names_that_end_alike_are_not_taken_for_dates_where_folders_tell_them(
+    tmp_path: Path,
+) -> None:
     """tile_1 and tile_2 are two pairs here, in folders A and B, and not one pair of tile."""
     for name in ("tile_1.png", "tile_2.png"):
         for number, date in enumerate("AB"):
@@ -567,14 +632,20 @@ def test_numbers_and_kinds_that_cannot_be_are_refused(
 
 
 def test_too_few_pairs_for_three_splits_are_told(root: Path, tmp_path: Path) -> None:
-    rows = [["before", "after", "caption"], ["A/0.png", "B/0.png", "x"], ["A/1.png", "B/1.png", "x"]]
+    rows = [
+        ["before", "after", "caption"],
+        ["A/0.png", "B/0.png", "x"],
+        ["A/1.png", "B/1.png", "x"],
+    ]
     source = write_csv(root / "c.csv", rows)
     with pytest.raises(DataError, match=r"has 2 pairs, too few .* --val 0 --test 0"):
         import_dataset(source, tmp_path / "out", progress=False)
     assert len(imported(source, tmp_path / "out", val=0, test=0)) == 2
 
 
-@pytest.mark.parametrize("form", [csv_of_wide_rows, coco_with_two_keys, hugging_face_jsonl, json_list])
+@pytest.mark.parametrize(
+    "form", [csv_of_wide_rows, coco_with_two_keys, hugging_face_jsonl, json_list]
+)
 @pytest.mark.parametrize("whole_folder", [True, False])
 def test_what_can_be_imported_is_refused_elsewhere_with_that_word_and_in_one_line(
     form: Callable[[Path], Path], whole_folder: bool, root: Path
@@ -606,7 +677,11 @@ def test_only_a_new_or_empty_folder_is_written_to(root: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("was_there", [True, False])
 @pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_what_was_begun_is_deleted_and_the_same_command_can_be_given_again(
-    stop: BaseException, was_there: bool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: BaseException,
+    was_there: bool,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source, out = csv_of_wide_rows(root), tmp_path / "out"
     if was_there:
@@ -638,7 +713,9 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_the_verb_says_what_it_did(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_says_what_it_did(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert main(["import", str(csv_of_wide_rows(root)), str(out), "--quiet"]) == 0
     assert capsys.readouterr().out.splitlines() == [

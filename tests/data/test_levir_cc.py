@@ -20,8 +20,11 @@ CHANGED = "a road is built"
 SAME = "there is no difference"
 
 
-def entry(number: int, split: Any = "train", *, sentence: str = CHANGED, **changes: Any) -> dict[str, Any]:
-    """An entry with two sentences; ``changes`` replace keys, or remove them where they are ``...``."""
+def entry(
+    number: int, split: Any = "train", *, sentence: str = CHANGED, **changes: Any
+) -> dict[str, Any]:
+    """An entry with two sentences; ``changes`` replace keys, or remove them where they are
+    ``...``."""
     ids = [2 * number, 2 * number + 1]
     sentences = [
         {"tokens": sentence.split(), "raw": f" {sentence} .", "imgid": number, "sentid": sentid}
@@ -39,12 +42,16 @@ def entry(number: int, split: Any = "train", *, sentence: str = CHANGED, **chang
     return {key: value for key, value in image.items() if value is not ...}
 
 
-def write(root: Path, images: list[Any], name: str = "LevirCCcaptions.json", suffix: str = "") -> None:
+def write(
+    root: Path, images: list[Any], name: str = "LevirCCcaptions.json", suffix: str = ""
+) -> None:
     """A caption file and, empty, the images that it names."""
     (root / name).write_text(json.dumps({"dataset": "x", "images": images}), encoding="utf-8")
     for image in images:
         for date in "AB":
-            file = root / "images" / image.get("filepath", image["split"]) / date / image["filename"]
+            file = (
+                root / "images" / image.get("filepath", image["split"]) / date / image["filename"]
+            )
             file.parent.mkdir(parents=True, exist_ok=True)
             (file.with_suffix(suffix) if suffix else file).touch()
 
@@ -65,7 +72,9 @@ def test_the_official_layout(tmp_path: Path) -> None:
 def test_splits_are_chosen(tmp_path: Path) -> None:
     write(tmp_path, [entry(0), entry(1, "val"), entry(2)])
     assert [pair.name for pair in read_dataset(tmp_path, splits=["val"])] == ["val_000001.png"]
-    assert [item.name for item in read_captions(tmp_path, splits=("val", "test"))] == ["val_000001.png"]
+    assert [item.name for item in read_captions(tmp_path, splits=("val", "test"))] == [
+        "val_000001.png"
+    ]
     with pytest.raises(DataError, match="has no pair in test; it has pairs in train, val"):
         read_dataset(tmp_path, splits=["test"])
     with pytest.raises(SettingsError, match="unknown split 'vali': did you mean 'val'"):
@@ -93,7 +102,10 @@ def test_images_without_folders_per_split(tmp_path: Path) -> None:
 def test_optional_keys_may_be_absent(tmp_path: Path) -> None:
     bare = [{"tokens": CHANGED.split()}]
     other = entry(1, sentence=SAME, changeflag=...)
-    write(tmp_path, [entry(0, filepath=..., imgid=..., sentids=..., changeflag=..., sentences=bare), other])
+    write(
+        tmp_path,
+        [entry(0, filepath=..., imgid=..., sentids=..., changeflag=..., sentences=bare), other],
+    )
     assert [pair.changed for pair in read_dataset(tmp_path)] == [True, False]
 
 
@@ -144,7 +156,11 @@ def test_dubai_cc_itself() -> None:
             sizes[item.split] += 1
             changed += item.changed is True
             assert len(item.captions) == 5
-            assert all(word == word.lower() and word[-1] != "." for words in item.captions for word in words)
+            assert all(
+                word == word.lower() and word[-1] != "."
+                for words in item.captions
+                for word in words
+            )
     assert sizes == {"train": 300, "val": 50, "test": 150}
     assert changed == 327
 
@@ -176,7 +192,9 @@ def test_the_only_caption_file_of_any_name(tmp_path: Path) -> None:
 def test_several_caption_files_are_ambiguous(tmp_path: Path) -> None:
     write(tmp_path, [entry(0)], "a.json")
     write(tmp_path, [entry(0)], "b.json")
-    with pytest.raises(DataError, match=r"several caption files: give one of \['a\.json', 'b\.json'\]"):
+    with pytest.raises(
+        DataError, match=r"several caption files: give one of \['a\.json', 'b\.json'\]"
+    ):
         read_captions(tmp_path)
     assert len(read_captions(tmp_path / "a.json")) == 1
 
@@ -232,26 +250,42 @@ WRONG: list[tuple[Any, str]] = [
     (entry(1, sentences=...), "key 'sentences' is missing"),
     (entry(1, sentences=[]), "it has no sentences"),
     (entry(1, sentences=None), "it has no sentences"),
-    (entry(1, sentences=[{"raw": "a road"}]), "sentence 0 has no 'tokens' that are a list of strings: None"),
+    (
+        entry(1, sentences=[{"raw": "a road"}]),
+        "sentence 0 has no 'tokens' that are a list of strings: None",
+    ),
     (entry(1, sentences=["a road"]), "sentence 0 has no 'tokens'"),
     (
         entry(1, sentences=[{"tokens": "a road"}]),
         "sentence 0 has no 'tokens' that are a list of strings: 'a road'",
     ),
-    (entry(1, sentences=[{"tokens": [1]}]), "sentence 0 has no 'tokens' that are a list of strings: [1]"),
+    (
+        entry(1, sentences=[{"tokens": [1]}]),
+        "sentence 0 has no 'tokens' that are a list of strings: [1]",
+    ),
     (entry(1, sentences=[{"tokens": ["a"]}, {"tokens": []}]), "sentence 1 has no words"),
     (entry(1, sentences=[{"tokens": ["."]}]), "sentence 0 has no words"),
     (
         entry(1, sentences=[{"tokens": ["a road"]}]),
-        "a token is one word without white space, control characters and halves of surrogate pairs; 'a road' is not",
+        "a token is one word without white space, control characters and halves of surrogate "
+        "pairs; 'a road' is not",
     ),
     (entry(1, changeflag=2), "changeflag must be 0 or 1, not 2"),
     (entry(1, changeflag="1"), "changeflag must be 0 or 1, not '1'"),
     (entry(1, imgid=0), "imgid 0 is taken already, by images[0] (train_000000.png)"),
     (entry(1, imgid=[0]), "imgid [0] is neither a number nor a string"),
-    (entry(1, sentences=[{"tokens": ["a"], "sentid": 1}]), "sentid 1 is taken already, by images[0]"),
-    (entry(1, filename="train_000000.png"), "there is an image train_000000 in train already, at Levir"),
-    (entry(1, filename="train_000000.jpg"), "there is an image train_000000 in train already, at Levir"),
+    (
+        entry(1, sentences=[{"tokens": ["a"], "sentid": 1}]),
+        "sentid 1 is taken already, by images[0]",
+    ),
+    (
+        entry(1, filename="train_000000.png"),
+        "there is an image train_000000 in train already, at Levir",
+    ),
+    (
+        entry(1, filename="train_000000.jpg"),
+        "there is an image train_000000 in train already, at Levir",
+    ),
 ]
 
 
@@ -285,7 +319,10 @@ ODD: list[tuple[Any, str]] = [
     (entry(1, sentences=[{"tokens": ["a", "b\x00c"]}]), r"'b\x00c' is not"),
     (entry(1, sentences=[{"tokens": ["a", "\x1b[31mred"]}]), r"'\x1b[31mred' is not"),
     (entry(1, sentences=[{"tokens": ["a\nb"]}]), r"'a\nb' is not"),
-    (entry(1, sentences=[{"tokens": ["a"] * 100_000}]), "has 100,000 words; a caption has at most 1,000"),
+    (
+        entry(1, sentences=[{"tokens": ["a"] * 100_000}]),
+        "has 100,000 words; a caption has at most 1,000",
+    ),
     (entry(1, sentences=[{"tokens": [HUGE]}]), "has no 'tokens' that are a list of strings: ["),
     (entry(1, sentences=[{"tokens": [float("nan")]}]), "a list of strings: [nan]"),
     (entry(1, sentences=[{"tokens": DEEP}]), "a list of strings: [["),
@@ -300,9 +337,16 @@ ODD: list[tuple[Any, str]] = [
     (entry(1, changeflag=None), "changeflag must be 0 or 1, not None"),
     (entry(1, imgid=float("nan")), "imgid nan is neither a number nor a string"),
     (entry(1, imgid=DEEP), "is neither a number nor a string"),
-    (HUGE, "an entry is an object with filename, split and sentences, not a number of more than 30 digits"),
+    (
+        HUGE,
+        "an entry is an object with filename, split and sentences, not a number of more than 30 "
+        "digits",
+    ),
     (DEEP, "an entry is an object"),
-    (["x"] * 1_000_000, "an entry is an object with filename, split and sentences, not a list of 1,000,000"),
+    (
+        ["x"] * 1_000_000,
+        "an entry is an object with filename, split and sentences, not a list of 1,000,000",
+    ),
 ]
 WRONG += ODD
 
@@ -330,7 +374,9 @@ def test_a_pipe_is_no_caption_file(tmp_path: Path) -> None:
 def test_each_problem_is_told_with_file_and_entry(tmp_path: Path, image: Any, reason: str) -> None:
     (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0), image]}))
     begin = time.perf_counter()
-    with pytest.raises(DataError, match=r"has 1 problem:\n  LevirCCcaptions\.json: images\[1\]") as caught:
+    with pytest.raises(
+        DataError, match=r"has 1 problem:\n  LevirCCcaptions\.json: images\[1\]"
+    ) as caught:
         read_captions(tmp_path)
     assert time.perf_counter() - begin < 5
     assert reason in str(caught.value)

@@ -25,7 +25,9 @@ from sencap.data.vocabulary import (
 )
 from sencap.errors import CheckpointError, DataError, OutputError, SettingsError, ShapeError
 
-ALL_CAPTIONS = Path(__file__).parents[3] / "shared" / "data" / "captions" / "LevirCCcaptions_all.json"
+ALL_CAPTIONS = (
+    Path(__file__).parents[3] / "shared" / "data" / "captions" / "LevirCCcaptions_all.json"
+)
 CAPTIONS = [["a", "road", "is", "built"], ["a", "house", "is", "built"], ["a", "road"]]
 WORDS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=4)
 
@@ -37,10 +39,14 @@ def all_entries() -> list[CaptionEntry]:
 
 @pytest.mark.skipif(not ALL_CAPTIONS.is_file(), reason=f"{ALL_CAPTIONS} is not here")
 @pytest.mark.parametrize(
-    ("splits", "minimum", "size"), [(SPLITS, 6, 468), (SPLITS, 5, 501), (("train",), 6, 404)], ids=str
+    ("splits", "minimum", "size"),
+    [(SPLITS, 6, 468), (SPLITS, 5, 501), (("train",), 6, 404)],
+    ids=str,
 )
 def test_the_counts_of_levir_cc(splits: tuple[str, ...], minimum: int, size: int) -> None:
-    captions = [caption for entry in all_entries() if entry.split in splits for caption in entry.captions]
+    captions = [
+        caption for entry in all_entries() if entry.split in splits for caption in entry.captions
+    ]
     assert len(Vocabulary.build(captions, minimum)) == size
 
 
@@ -76,7 +82,9 @@ def test_what_is_encoded_comes_back(captions: list[list[str]]) -> None:
     vocabulary = Vocabulary.build(captions, 1)
     assert all(vocabulary.decode(vocabulary.encode(caption)) == caption for caption in captions)
     assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
-    assert sorted(vocabulary.words[4:]) == sorted({word for caption in captions for word in caption})
+    assert sorted(vocabulary.words[4:]) == sorted(
+        {word for caption in captions for word in caption}
+    )
 
 
 @pytest.mark.parametrize("number", [-1, 9, 500])
@@ -120,7 +128,9 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert list(table.values()) == list(range(len(vocabulary)))
 
 
-def test_a_failed_save_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_save_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*args: object) -> None:
         raise OSError("disk full")
 
@@ -150,7 +160,10 @@ SPECIAL = '"<pad>": 0, "<unk>": 1, "<start>": 2, "<end>": 3'
         (f'{{{SPECIAL}, "a": 4.0}}', r"the id of 'a' is 4\.0"),
         (f'{{{SPECIAL}, "a": true}}', "the id of 'a' is True"),
         (f'{{{SPECIAL}, "a": 4, "a": 5}}', "it holds 'a' twice"),
-        (f'{{{SPECIAL}, "a b": 4}}', "words without white space and control characters; 'a b' is none"),
+        (
+            f'{{{SPECIAL}, "a b": 4}}',
+            "words without white space and control characters; 'a b' is none",
+        ),
         ('{"<pad>": 1, "<unk>": 0, "<start>": 2, "<end>": 3}', "this one begins with <unk> <pad>"),
         (f'{{{SPECIAL}, "\\ud800": 4}}', r"'\\ud800' holds half of a surrogate pair"),
         (f'{{{SPECIAL}, "\\u001b[2J": 4}}', r"control characters; '\\x1b\[2J' is none"),
@@ -188,7 +201,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.json cannot be read \(No such file"):
         Vocabulary.load(tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"\xe4": 0}')
-    with pytest.raises(CheckpointError, match=r"latin\.json is not readable JSON: byte 2 is no UTF-8"):
+    with pytest.raises(
+        CheckpointError, match=r"latin\.json is not readable JSON: byte 2 is no UTF-8"
+    ):
         Vocabulary.load(tmp_path / "latin.json")
 
 
@@ -250,7 +265,10 @@ def test_sentences_of_no_change_may_be_a_data_sets_own() -> None:
         ([(["gleich", "ein weg"], False), (["Gleich", "ein see"], False)], ("gleich",)),
         ([(["gleich"], False), (["ein weg", "gleich"], True)], ()),  # said of a change too
         ([(["gleich"], None), (["gleich"], None)], ()),  # not known to be unchanged
-        ([(["a", "b"], False), (["b", "a"], False), (["b"], False)], ("b", "a")),  # the most frequent first
+        (
+            [(["a", "b"], False), (["b", "a"], False), (["b"], False)],
+            ("b", "a"),
+        ),  # the most frequent first
         ([([""], False)], ()),
     ],
     ids=range(9),
@@ -273,7 +291,9 @@ def test_coverage_counts_different_words_and_all_that_is_said() -> None:
     assert coverage([["a", "b", "c"]], {"a", "b"}).is_poor
 
 
-@pytest.mark.parametrize("text", ["", "a b", "a\tb", "a\x1b[31m", "\x85", "\ud800", "\N{NO-BREAK SPACE}"])
+@pytest.mark.parametrize(
+    "text", ["", "a b", "a\tb", "a\x1b[31m", "\x85", "\ud800", "\N{NO-BREAK SPACE}"]
+)
 def test_a_word_is_one_and_holds_what_any_file_and_terminal_takes(text: str) -> None:
     assert not is_word(text)
     assert is_word("maison-à-côté")

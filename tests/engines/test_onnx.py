@@ -1,4 +1,5 @@
-"""The ONNX engine is the PyTorch engine, for every system; and a graph from a stranger reaches nothing."""
+"""The ONNX engine is the PyTorch engine, for every system; and a graph from a stranger reaches
+nothing."""
 
 from __future__ import annotations
 
@@ -77,13 +78,16 @@ def test_every_step_gives_the_same_logits_also_after_select_and_keep(
     both: Engines,
 ) -> None:
     states = [
-        engine.start(memory, explain=True) for engine, memory in zip(both, memories(both, 3), strict=True)
+        engine.start(memory, explain=True)
+        for engine, memory in zip(both, memories(both, 3), strict=True)
     ]
     generator = np.random.default_rng(0)
     pairs, hypotheses = 3, 1
     for length in range(6):
         words = generator.integers(4, 30, (pairs, hypotheses))
-        expected, found = (engine.step(state, words) for engine, state in zip(both, states, strict=True))
+        expected, found = (
+            engine.step(state, words) for engine, state in zip(both, states, strict=True)
+        )
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
         for ours, theirs in ((found.cells, expected.cells), (found.dates, expected.dates)):
             assert (ours is None) == (theirs is None)
@@ -258,7 +262,9 @@ def test_a_file_that_is_no_graph_is_refused(shipped: Path, tmp_path: Path, conte
 def test_a_missing_graph_is_told_with_how_to_make_it(shipped: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(shipped, tmp_path / "copy")
     (folder / graphs.START).unlink()
-    with pytest.raises(CheckpointError, match=r"has no start\.onnx; write the graphs with: sencap export"):
+    with pytest.raises(
+        CheckpointError, match=r"has no start\.onnx; write the graphs with: sencap export"
+    ):
         OnnxEngine(folder)
 
 

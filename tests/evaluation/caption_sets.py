@@ -1,4 +1,5 @@
-"""Captions the evaluation tests share: small made-up ones, and LEVIR-CC's where they are at hand."""
+"""Captions the evaluation tests share: small made-up ones, and LEVIR-CC's where they are at
+hand."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 OFFICIAL = DATA / "captions" / "LevirCCcaptions_all.json"
 LOCAL = DATA / "levir_cc" / "LevirCCcaptions.json"
 
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs Java; there is none here")
+needs_java = pytest.mark.skipif(
+    shutil.which("java") is None, reason="METEOR needs Java; there is none here"
+)
 
 SAME = "the scene is the same as before"
 
@@ -39,7 +42,11 @@ def captions_of(entry: dict[str, Any]) -> list[list[str]]:
 def as_pairs(entries: Sequence[dict[str, Any]], hypothesis: str = SAME) -> list[CaptionedPair]:
     return [
         CaptionedPair(
-            entry["filename"], captions_of(entry), hypothesis.split(), -1.0, bool(entry["changeflag"])
+            entry["filename"],
+            captions_of(entry),
+            hypothesis.split(),
+            -1.0,
+            bool(entry["changeflag"]),
         )
         for entry in entries
     ]

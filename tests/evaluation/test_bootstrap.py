@@ -27,7 +27,8 @@ from sencap.evaluation.scoring import METRICS
 from sencap.evaluation.statistics import ACCURACY, SUBSETS, PairStatistics, System, members
 
 CHANGES = [
-    "a road is built", "many houses are built along the road", "some houses appear", "a lake appears",
+    "a road is built", "many houses are built along the road", "some houses appear", "a lake "
+        "appears",
     "many houses are built", "trees are removed", "two houses are built along the road",
 ]  # fmt: skip
 NUMBERS = Numbers.seen([sentence.split() for sentence in [*CHANGES, SAME]], 2)
@@ -40,7 +41,11 @@ def made_up(pairs: int, seed: int, skill: float = 0.7) -> list[CaptionedPair]:
         truth, draw = random.Random(number), random.Random(1000 * seed + number)
         changed = number % 2 == 0
         references = [truth.choice(CHANGES).split() if changed else SAME.split() for _ in range(5)]
-        said = draw.choice(references) if draw.random() < skill else draw.choice([*CHANGES, SAME, ""]).split()
+        said = (
+            draw.choice(references)
+            if draw.random() < skill
+            else draw.choice([*CHANGES, SAME, ""]).split()
+        )
         made.append(CaptionedPair(f"{number}.png", references, said, -0.5, changed))
     return made
 
@@ -66,7 +71,10 @@ def assert_point_estimates(evaluation: Evaluation) -> None:
                 if score is None:
                     assert np.isnan(found[protocol, metric])
                 else:
-                    assert found[protocol, metric] == pytest.approx(score, abs=1e-9), (subset, metric)
+                    assert found[protocol, metric] == pytest.approx(score, abs=1e-9), (
+                        subset,
+                        metric,
+                    )
     accuracy = dict(zip(columns, evaluation.system.scores("all")[0], strict=True))["", ACCURACY]
     if evaluation.change_accuracy is None:
         assert np.isnan(accuracy)
@@ -121,7 +129,9 @@ def test_the_error_of_a_share_is_the_binomial_one(share: float) -> None:
     assert spread is not None
     error = np.sqrt(share * (1 - share) / 400)
     assert spread.error == pytest.approx(error, rel=0.03)
-    assert [spread.low, spread.high] == pytest.approx([share - 1.96 * error, share + 1.96 * error], abs=0.006)
+    assert [spread.low, spread.high] == pytest.approx(
+        [share - 1.96 * error, share + 1.96 * error], abs=0.006
+    )
 
 
 def test_a_95_percent_interval_holds_the_truth_in_95_percent() -> None:
@@ -160,19 +170,26 @@ def test_draws_are_seeded_and_do_not_depend_on_the_block() -> None:
     ],
     ids=range(6),
 )
-def test_resamples_and_seeds_out_of_bounds_are_refused(resamples: int, seed: int, message: str) -> None:
+def test_resamples_and_seeds_out_of_bounds_are_refused(
+    resamples: int, seed: int, message: str
+) -> None:
     with pytest.raises(SettingsError, match=message):
         resample(lambda weights: weights, 5, resamples=resamples, seed=seed)
 
 
 @pytest.mark.usefixtures("no_java")
-def test_intervals_hold_their_scores_and_are_null_where_there_are_none(evaluation: Evaluation) -> None:
+def test_intervals_hold_their_scores_and_are_null_where_there_are_none(
+    evaluation: Evaluation,
+) -> None:
     found = intervals(evaluation.system, resamples=500)
     assert set(found) == {"ids", "words", "change_accuracy", "method"}
     for subset in SUBSETS:
         for metric in METRICS:
             score, bounds = evaluation.scores["ids"][subset][metric], found["ids"][subset][metric]
-            if score is None or (subset, metric) == ("unchanged", "CIDEr"):  # the latter is always 0 here
+            if score is None or (subset, metric) == (
+                "unchanged",
+                "CIDEr",
+            ):  # the latter is always 0 here
                 assert bounds is None
             else:
                 assert bounds[0] - 1e-9 <= score <= bounds[1] + 1e-9
@@ -180,7 +197,9 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(evaluatio
     assert evaluation.change_accuracy is not None
     assert 0 <= low <= evaluation.change_accuracy <= high <= 1
     changed_only = evaluate(made_up(2, seed=1)[:1], NUMBERS, rows=False)
-    assert set(intervals(changed_only.system, resamples=100)["words"]["unchanged"].values()) == {None}
+    assert set(intervals(changed_only.system, resamples=100)["words"]["unchanged"].values()) == {
+        None
+    }
 
 
 @pytest.mark.usefixtures("no_java")
@@ -210,14 +229,20 @@ def test_why_there_is_no_interval(pairs: int, values: list[float], reason: str |
 
 
 @pytest.mark.usefixtures("no_java")
-def test_the_paired_error_of_like_systems_is_smaller_than_the_unpaired_one(evaluation: Evaluation) -> None:
+def test_the_paired_error_of_like_systems_is_smaller_than_the_unpaired_one(
+    evaluation: Evaluation,
+) -> None:
     nearly = [
-        pair if number % 9 else CaptionedPair(pair.filename, pair.references, [], -0.5, pair.changed)
+        pair
+        if number % 9
+        else CaptionedPair(pair.filename, pair.references, [], -0.5, pair.changed)
         for number, pair in enumerate(evaluation.pairs)
     ]
     other = evaluate(nearly, NUMBERS, rows=False).system
     column = other.columns().index(("words", "ROUGE-L"))
-    one, two = (resample_subset(s, "all", resamples=2000)[:, column] for s in (evaluation.system, other))
+    one, two = (
+        resample_subset(s, "all", resamples=2000)[:, column] for s in (evaluation.system, other)
+    )
     unpaired = resample_subset(other, "all", resamples=2000, seed=9)[:, column]
     assert (one - two).std() < 0.8 * (one - unpaired).std()
 

@@ -34,11 +34,17 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     java.chmod(0o755)
 
     def written(
-        name: str, pairs: list[CaptionedPair], numbers: Numbers = NUMBERS, meteor: bool = True, **more: Any
+        name: str,
+        pairs: list[CaptionedPair],
+        numbers: Numbers = NUMBERS,
+        meteor: bool = True,
+        **more: Any,
     ) -> str:
         monkeypatch.setenv("PATH", str(java.parent) if meteor else "")
         monkeypatch.delenv("JAVA_HOME", raising=False)
-        report = as_dict(evaluate(pairs, numbers, rows=False), **{"beam": 3, "resamples": 100, **more})
+        report = as_dict(
+            evaluate(pairs, numbers, rows=False), **{"beam": 3, "resamples": 100, **more}
+        )
         path = tmp_path / f"{name}.json"
         path.write_text(as_json(report))
         return str(path)
@@ -96,7 +102,9 @@ def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
     pairs = made_up(40, 1)
     right, wrong = (
         [
-            CaptionedPair(p.filename, p.references, (CHANGES[0] if flag else SAME).split(), -1.0, p.changed)
+            CaptionedPair(
+                p.filename, p.references, (CHANGES[0] if flag else SAME).split(), -1.0, p.changed
+            )
             for p in pairs
             for flag in [bool(p.changed) == truth]
         ]
@@ -109,7 +117,10 @@ def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
 
 def test_without_flags_all_pairs_alone_are_compared(write: Write) -> None:
     unknown = [
-        [CaptionedPair(p.filename, p.references, p.hypothesis, p.log_prob, None) for p in made_up(40, seed)]
+        [
+            CaptionedPair(p.filename, p.references, p.hypothesis, p.log_prob, None)
+            for p in made_up(40, seed)
+        ]
         for seed in (1, 2)
     ]
     result = found(write("a", unknown[0]), write("b", unknown[1]))
@@ -224,7 +235,9 @@ def test_files_that_are_no_whole_report_are_refused(write: Write, tmp_path: Path
     report = json.loads(path.read_text())
     del report["pairs"][3]["statistics"]["ids"]["bleu"]
     bad.write_text(json.dumps(report))
-    with pytest.raises(DataError, match=r"not a whole report: the statistics of pair 3 have no 'bleu'"):
+    with pytest.raises(
+        DataError, match=r"not a whole report: the statistics of pair 3 have no 'bleu'"
+    ):
         read_report(bad)
     for pair in report["pairs"]:
         del pair["statistics"]
@@ -318,14 +331,19 @@ def test_a_report_with_odd_values_is_compared_or_refused_in_our_words(
         ("null", "is not a report"),
         ('{"pairs": {"a": 1}, "signatures": {}}', "is not a report"),
         ("[" + "1," * 1_000_000 + "1]", "is not a report"),
-        ('{"signatures": {}, "pairs": [' + "1," * 1_000_000 + "1]}", r"pairs\[0\] is 1, and no object"),
+        (
+            '{"signatures": {}, "pairs": [' + "1," * 1_000_000 + "1]}",
+            r"pairs\[0\] is 1, and no object",
+        ),
         ('{"signatures": {}, "pairs": [' + "{}," * 1_000_000 + "{}]}", "hold no statistics"),
         ('{"signatures": {}, "environment": [], "pairs": [{}]}', "sencap of an unknown version"),
         ("\ufeff\0", "is not readable JSON"),
     ],
     ids=range(10),
 )
-def test_files_that_are_anything_else_are_refused_soon(tmp_path: Path, text: str, message: str) -> None:
+def test_files_that_are_anything_else_are_refused_soon(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "bad.json"
     path.write_text(text)
     begin = time.perf_counter()

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from evaluation.caption_sets import OFFICIAL, captions_of, levir, needs_java
 from sencap.errors import MissingDependencyError, SencapError
-from sencap.evaluation.meteor import COLUMNS, add_statistics, meteor_from_statistics, meteor_statistics
+from sencap.evaluation.meteor import (
+    COLUMNS,
+    add_statistics,
+    meteor_from_statistics,
+    meteor_statistics,
+)
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.protocol import ID_BASE
 
@@ -42,23 +47,33 @@ def made_up(pairs: int, seed: int) -> Set:
     """Random captions; every fourth hypothesis is one of its references, every tenth is empty."""
     draw = random.Random(seed)
     references = [
-        [draw.choices(WORDS, k=draw.randint(1, 12)) for _ in range(draw.randint(1, 5))] for _ in range(pairs)
+        [draw.choices(WORDS, k=draw.randint(1, 12)) for _ in range(draw.randint(1, 5))]
+        for _ in range(pairs)
     ]
     said = [
-        captions[0] if index % 4 == 0 else draw.choices(WORDS, k=draw.randint(1, 12)) if index % 10 else []
+        captions[0]
+        if index % 4 == 0
+        else draw.choices(WORDS, k=draw.randint(1, 12))
+        if index % 10
+        else []
         for index, captions in enumerate(references)
     ]
     return said, references
 
 
-def authority(hypotheses: list[list[str]], references: list[list[list[str]]]) -> tuple[float, Floats]:
+def authority(
+    hypotheses: list[list[str]], references: list[list[list[str]]]
+) -> tuple[float, Floats]:
     """Corpus and pair scores by pycocoevalcap's own wrapper, which is then put away whole."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     meteor = Meteor()
     try:
         score, scores = meteor.compute_score(
-            {i: [" ".join(caption) for caption in captions] for i, captions in enumerate(references)},
+            {
+                i: [" ".join(caption) for caption in captions]
+                for i, captions in enumerate(references)
+            },
             {i: [" ".join(caption)] for i, caption in enumerate(hypotheses)},
         )
     finally:
@@ -83,7 +98,9 @@ TRICKY: Set = (
 
 
 IDS = [
-    [str(ID_BASE + draw.randrange(500)) for _ in range(8)] for draw in [random.Random(3)] for _ in range(60)
+    [str(ID_BASE + draw.randrange(500)) for _ in range(8)]
+    for draw in [random.Random(3)]
+    for _ in range(60)
 ]
 MIRRORED = [[str(2 * ID_BASE + 500 - int(number)) for number in caption] for caption in IDS]
 
@@ -107,7 +124,8 @@ def plain() -> Plain:
         said += [one[0] for one in captions]
         references += [one[1:] for one in captions]
     numbered = [
-        (ids[:20], [ids[20 + 2 * row : 22 + 2 * row] for row in range(20)]) for ids in (IDS, MIRRORED)
+        (ids[:20], [ids[20 + 2 * row : 22 + 2 * row] for row in range(20)])
+        for ids in (IDS, MIRRORED)
     ]
     return Plain((said, references), *meteor_statistics([(said, references), TRICKY, *numbered]))
 
@@ -193,7 +211,10 @@ def test_a_java_that_answers_something_else(java: Path) -> None:
 
 def test_a_talkative_java_does_not_block(java: Path) -> None:
     """A megabyte of complaints comes before the first line is read; no pipe holds that."""
-    play(java, "sys.stderr.write('x' * 1_000_000)\nfor line in sys.stdin: print(' '.join(['0.0'] * 23))")
+    play(
+        java,
+        "sys.stderr.write('x' * 1_000_000)\nfor line in sys.stdin: print(' '.join(['0.0'] * 23))",
+    )
     rows = meteor_statistics([([["a"], ["b"], ["a"]], [[["a"]]] * 3)], time_limit=30)[0]
     assert rows.shape == (3, 23)
 
@@ -213,7 +234,9 @@ def test_closed_form() -> None:
     precision, recall = 4 / 6, 4 / 5
     mean = 1 / (0.15 / precision + 0.85 / recall)
     expected = mean * (1 - 0.6 * (2 / 4) ** 0.2)
-    assert meteor_from_statistics(np.array(statistics(6, 5, 4, 2), dtype=float)) == pytest.approx(expected)
+    assert meteor_from_statistics(np.array(statistics(6, 5, 4, 2), dtype=float)) == pytest.approx(
+        expected
+    )
 
 
 def test_a_perfect_corpus_scores_one_and_nothing_scores_zero() -> None:
@@ -227,6 +250,8 @@ def test_a_perfect_corpus_scores_one_and_nothing_scores_zero() -> None:
 def test_bounds(length: int, reference: int, data: st.DataObject) -> None:
     matched = data.draw(st.integers(0, min(length, reference)))
     chunks = data.draw(st.integers(1, matched)) if matched else 0
-    score = meteor_from_statistics(np.array(statistics(length, reference, matched, chunks), dtype=float))
+    score = meteor_from_statistics(
+        np.array(statistics(length, reference, matched, chunks), dtype=float)
+    )
     assert 0 <= score <= 1
     assert (score == 0) == (matched == 0)

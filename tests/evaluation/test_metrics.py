@@ -30,7 +30,9 @@ from sencap.evaluation.metrics import (
 
 Captions = list[list[str]]
 
-WORDS = st.sampled_from(["a", "the", "road", "house", "houses", "tree", "built", "is", "on", "lake"])
+WORDS = st.sampled_from(
+    ["a", "the", "road", "house", "houses", "tree", "built", "is", "on", "lake"]
+)
 CAPTION = st.lists(WORDS, max_size=9)
 PAIR = st.tuples(CAPTION, st.lists(st.lists(WORDS, min_size=1, max_size=9), min_size=1, max_size=5))
 PAIRS = st.lists(PAIR, min_size=1, max_size=6)
@@ -40,7 +42,9 @@ def authority(
     hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
 ) -> dict[str, tuple[Floats, Floats]]:
     """Corpus and pair scores by pycocoevalcap."""
-    truth = {i: [" ".join(caption) for caption in captions] for i, captions in enumerate(references)}
+    truth = {
+        i: [" ".join(caption) for caption in captions] for i, captions in enumerate(references)
+    }
     said = {i: [" ".join(caption)] for i, caption in enumerate(hypotheses)}
     bleu, bleus = Bleu(4).compute_score(truth, said, verbose=0)
     rouge, rouges = Rouge().compute_score(truth, said)
@@ -56,7 +60,9 @@ def assert_agrees(hypotheses: Captions, references: list[Captions]) -> None:
     expected = authority(hypotheses, references)
     bleu = bleu_statistics(hypotheses, references)
     rouge, cider = rouge_l(hypotheses, references), cider_d(hypotheses, references)
-    np.testing.assert_allclose(bleu_from_statistics(bleu.sum(axis=0)), expected["bleu"][0], atol=1e-6, rtol=0)
+    np.testing.assert_allclose(
+        bleu_from_statistics(bleu.sum(axis=0)), expected["bleu"][0], atol=1e-6, rtol=0
+    )
     np.testing.assert_allclose(bleu_from_statistics(bleu), expected["bleu"][1], atol=1e-6, rtol=0)
     np.testing.assert_allclose(rouge.mean(), expected["rouge"][0], atol=1e-6, rtol=0)
     np.testing.assert_allclose(rouge, expected["rouge"][1], atol=1e-6, rtol=0)
@@ -106,14 +112,17 @@ def test_chosen_pairs_score_as_they_do_among_all() -> None:
     truth = [[["a", "road", "is"]], [["lake"], ["a", "lake"]], [["the", "house", "is", "built"]]]
     chosen = [2, 0]
     some = [said[index] for index in chosen]
-    np.testing.assert_array_equal(CiderReferences(truth).score(some, chosen), cider_d(said, truth)[chosen])
+    np.testing.assert_array_equal(
+        CiderReferences(truth).score(some, chosen), cider_d(said, truth)[chosen]
+    )
     np.testing.assert_array_equal(
         BleuReferences(truth).statistics(some, chosen), bleu_statistics(said, truth)[chosen]
     )
 
 
 def test_closed_form_bleu() -> None:
-    """3 of 4 words, 2 of 3 bigrams, 1 of 2 trigrams match; the reference has 5 words, so exp(1 - 5/4)."""
+    """3 of 4 words, 2 of 3 bigrams, 1 of 2 trigrams match; the reference has 5 words, so exp(1 -
+    5/4)."""
     rows = bleu_statistics([["a", "b", "c", "x"]], [[["a", "b", "c", "d", "e"]]])
     assert rows.tolist() == [[4, 5, 3, 2, 1, 0, 4, 3, 2, 1]]
     brevity = math.exp(1 - 5 / 4)
@@ -140,7 +149,8 @@ def test_closed_form_rouge_l() -> None:
 
 
 def test_closed_form_cider_d() -> None:
-    """Two pairs, nothing shared: every n-gram weighs log 2; a caption of 3 words has n = 1, 2, 3 only."""
+    """Two pairs, nothing shared: every n-gram weighs log 2; a caption of 3 words has n = 1, 2, 3
+    only."""
     captions = [["a", "b", "c"], ["d", "e", "f"]]
     scores = cider_d(captions, [[captions[0]], [captions[1]]])
     assert scores == pytest.approx([10 * 3 / 4] * 2)
@@ -155,7 +165,9 @@ def test_common_subsequence_against_the_table(first: list[str], second: list[str
     table = np.zeros((len(first) + 1, len(second) + 1), dtype=int)
     for i, one in enumerate(first, 1):
         for j, two in enumerate(second, 1):
-            table[i, j] = table[i - 1, j - 1] + 1 if one == two else max(table[i - 1, j], table[i, j - 1])
+            table[i, j] = (
+                table[i - 1, j - 1] + 1 if one == two else max(table[i - 1, j], table[i, j - 1])
+            )
     assert common_subsequence(first, second) == table[-1, -1]
 
 

@@ -52,10 +52,15 @@ class Tags(HTMLParser):
 
 def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
     full = picture(
-        references=["a road", "a path"], scores={"CIDEr": 12.34, "METEOR": None}, changed=True, told=False
+        references=["a road", "a path"],
+        scores={"CIDEr": 12.34, "METEOR": None},
+        changed=True,
+        told=False,
     )
     path = write_page(
-        tmp_path / "new" / "page.html", [Section("Best", [full]), Section("", [picture()])], title="Pairs"
+        tmp_path / "new" / "page.html",
+        [Section("Best", [full]), Section("", [picture()])],
+        title="Pairs",
     )
     page = path.read_text(encoding="utf-8")
     tags = Tags(page)
@@ -70,7 +75,11 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 @given(st.text(max_size=40))
 def test_any_text_stays_text(text: str) -> None:
     page = render_page(
-        [Section(text, [picture(title=text, caption=text, references=[text], details=[text])], text)],
+        [
+            Section(
+                text, [picture(title=text, caption=text, references=[text], details=[text])], text
+            )
+        ],
         title=text,
         text=text,
         footer=text,
@@ -79,7 +88,9 @@ def test_any_text_stays_text(text: str) -> None:
 
 
 def test_html_in_a_caption_is_shown_not_run() -> None:
-    page = render_page([Section("", [picture(caption="<script>alert('x')</script>{body}")])], title="{body}")
+    page = render_page(
+        [Section("", [picture(caption="<script>alert('x')</script>{body}")])], title="{body}"
+    )
     assert "<script>" not in page
     assert "<script>alert('x')</script>{body}" in Tags(page).text
 
@@ -106,7 +117,9 @@ def test_pixels_instead_of_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'one.png' is no PNG, JPEG, GIF or WebP file"):
         write_page(tmp_path / "page.html", [Section("", [picture(after=b"\0" * 192)])], title="t")
     assert list(tmp_path.iterdir()) == []
-    assert "data:image/webp" in render_page([Section("", [picture(after=encoded("WEBP"))])], title="t")
+    assert "data:image/webp" in render_page(
+        [Section("", [picture(after=encoded("WEBP"))])], title="t"
+    )
 
 
 @given(st.lists(st.none() | st.floats(0, 200), max_size=30), st.integers(1, 8), st.integers(0, 5))

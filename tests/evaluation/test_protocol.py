@@ -45,7 +45,8 @@ from sencap.evaluation.statistics import SUBSETS, as_flags, members
 
 FIXED = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
 CHANGES = [
-    "a road is built", "many houses are built along the road", "some houses appear", "a lake appears",
+    "a road is built", "many houses are built along the road", "some houses appear", "a lake "
+        "appears",
     "many houses are built", "trees are removed", "two houses are built along the road",
 ]  # fmt: skip
 
@@ -56,7 +57,11 @@ def made_up(pairs: int = 24, references: int = 5) -> list[CaptionedPair]:
     made = []
     for number in range(pairs):
         changed = number % 2 == 0
-        truth = [draw.choice(CHANGES).split() for _ in range(references)] if changed else FIXED[:references]
+        truth = (
+            [draw.choice(CHANGES).split() for _ in range(references)]
+            if changed
+            else FIXED[:references]
+        )
         said = [] if number == 4 else draw.choice(truth) if number % 3 else FIXED[0]
         made.append(CaptionedPair(f"{number}.png", truth, said, -0.5, changed))
     return made
@@ -88,9 +93,13 @@ def test_scores_are_those_of_the_metrics_times_100() -> None:
     assert evaluation.rows == {}
     for protocol in PROTOCOLS:
         for subset in ("all", "changed", "unchanged"):
-            chosen = [pair for pair in pairs if subset == "all" or pair.changed == (subset == "changed")]
+            chosen = [
+                pair for pair in pairs if subset == "all" or pair.changed == (subset == "changed")
+            ]
             said = [texts(pair.hypothesis, protocol, NUMBERS) for pair in chosen]
-            truth = [[texts(words, protocol, NUMBERS) for words in pair.references] for pair in chosen]
+            truth = [
+                [texts(words, protocol, NUMBERS) for words in pair.references] for pair in chosen
+            ]
             scores = evaluation.scores[protocol][subset]
             bleu = bleu_from_statistics(bleu_statistics(said, truth).sum(axis=0))
             assert [scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx(list(100 * bleu))
@@ -98,7 +107,9 @@ def test_scores_are_those_of_the_metrics_times_100() -> None:
             assert scores["CIDEr"] == pytest.approx(100 * cider_d(said, truth).mean())
     assert len(evaluation.pair_scores) == len(pairs)
     each = [scores["words"]["CIDEr"] for scores in evaluation.pair_scores]
-    assert np.mean(np.array(each, dtype=float)) == pytest.approx(evaluation.scores["words"]["all"]["CIDEr"])
+    assert np.mean(np.array(each, dtype=float)) == pytest.approx(
+        evaluation.scores["words"]["all"]["CIDEr"]
+    )
 
 
 @pytest.mark.usefixtures("no_java")
@@ -107,7 +118,10 @@ def test_a_subset_without_pairs_has_no_scores(changed: bool) -> None:
     evaluation = evaluate([pair for pair in made_up() if pair.changed == changed], NUMBERS)
     empty = evaluation.scores["ids"]["unchanged" if changed else "changed"]
     assert empty == dict.fromkeys(METRICS)
-    assert evaluation.rows["perfect_flag"].sentences["ids"]["unchanged" if changed else "changed"] is None
+    assert (
+        evaluation.rows["perfect_flag"].sentences["ids"]["unchanged" if changed else "changed"]
+        is None
+    )
 
 
 @pytest.mark.usefixtures("no_java")
@@ -120,11 +134,17 @@ def test_any_number_of_references(references: int) -> None:
 
 def test_the_two_protocols_of_a_caption() -> None:
     encoder = Numbers(("a", "road"))
-    assert texts(["a", "lake", "road"], "ids", encoder) == tuple(str(ID_BASE + n) for n in (4, 1, 5))
+    assert texts(["a", "lake", "road"], "ids", encoder) == tuple(
+        str(ID_BASE + n) for n in (4, 1, 5)
+    )
     assert texts(["A", "Lake"], "words", encoder) == ("a", "lake")
 
 
-@given(st.lists(st.sampled_from([*NO_CHANGE_SENTENCES, *CHANGES, "", "No change has occurred"]), min_size=1))
+@given(
+    st.lists(
+        st.sampled_from([*NO_CHANGE_SENTENCES, *CHANGES, "", "No change has occurred"]), min_size=1
+    )
+)
 def test_confusion_adds_up(said: list[str]) -> None:
     pairs = [
         CaptionedPair(str(number), [["a"]], sentence.split(), 0.0, number % 2 == 0)
@@ -142,9 +162,15 @@ GLEICH, WEG, SEE = "alles ist gleich", "ein weg wurde gebaut", "ein see ist neu"
 DEUTSCH = Numbers(tuple(" ".join((GLEICH, WEG, SEE)).split()))
 
 
-def german(flags: Sequence[bool | None], said: Sequence[str], same: str = GLEICH) -> list[CaptionedPair]:
+def german(
+    flags: Sequence[bool | None], said: Sequence[str], same: str = GLEICH
+) -> list[CaptionedPair]:
     """Pairs captioned in German: a way or a lake is new, or all is the same."""
-    truth = {True: [WEG.split(), SEE.split()], False: [same.split()] * 2, None: [WEG.split(), GLEICH.split()]}
+    truth = {
+        True: [WEG.split(), SEE.split()],
+        False: [same.split()] * 2,
+        None: [WEG.split(), GLEICH.split()],
+    }
     return [
         CaptionedPair(f"{number}.png", truth[flag], sentence.split(), -1.0, flag)
         for number, (flag, sentence) in enumerate(zip(flags, said, strict=True))
@@ -153,7 +179,8 @@ def german(flags: Sequence[bool | None], said: Sequence[str], same: str = GLEICH
 
 @pytest.mark.usefixtures("no_java")
 def test_sentences_of_no_change_are_learnt_from_the_flags() -> None:
-    """A captioner in German that is always right is told right, and one that sees change everywhere is not."""
+    """A captioner in German that is always right is told right, and one that sees change everywhere
+    is not."""
     flags = [True, False] * 6
     right = evaluate(german(flags, [WEG, GLEICH] * 6), DEUTSCH)
     assert right.told == flags
@@ -172,7 +199,9 @@ def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> Non
     assert rows["constant"].sentences["words"] == {"changed": GLEICH, "unchanged": GLEICH}
     assert rows["constant"].scores["words"]["BLEU-1"] == pytest.approx(100 * 7 / 12, abs=20)
     assert rows["perfect_flag"].sentences["words"] == {"changed": WEG, "unchanged": GLEICH}
-    assert set(rows["perfect_flag_fixed"].scores["words"].values()) == {None}  # two English sentences
+    assert set(rows["perfect_flag_fixed"].scores["words"].values()) == {
+        None
+    }  # two English sentences
 
 
 @pytest.mark.usefixtures("no_java")
@@ -194,7 +223,8 @@ def test_without_flags_nothing_of_them_is_invented(unknown: list[bool | None]) -
 
 @pytest.mark.usefixtures("no_java")
 def test_captions_that_cannot_be_judged_are_not() -> None:
-    """Each unchanged pair has a sentence of its own, so nothing is learnt, and no caption is a known one."""
+    """Each unchanged pair has a sentence of its own, so nothing is learnt, and no caption is a
+    known one."""
     flags = [True, False] * 6
     pairs = german(flags, [WEG, SEE] * 6)
     odd = [
@@ -210,7 +240,9 @@ def test_captions_that_cannot_be_judged_are_not() -> None:
     evaluation = evaluate(odd, DEUTSCH, rows=False)
     assert evaluation.told == [None] * 12
     assert evaluation.change_accuracy is None
-    assert any("Whether a caption tells of a change is not known" in note for note in evaluation.notes)
+    assert any(
+        "Whether a caption tells of a change is not known" in note for note in evaluation.notes
+    )
     assert evaluation.scores["words"]["changed"]["BLEU-1"] is not None  # the flags are known
 
 
@@ -225,12 +257,16 @@ def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:
     [
         ([True] * 12, "There is no unchanged pair"),
         ([False] * 12, "There is no changed pair"),
-        ([True], "CIDEr of all pairs is 0 by construction, whatever the hypotheses: there is one pair"),
+        (
+            [True],
+            "CIDEr of all pairs is 0 by construction, whatever the hypotheses: there is one pair",
+        ),
         ([True], "No interval of all pairs: there are 1, and fewer than 10"),
         ([True, False], "CIDEr of the changed pairs by themselves is 0 by construction"),
         (
             [True] * 12,
-            "CIDEr of all pairs is 0 by construction, whatever the hypotheses: they all have the same",
+            "CIDEr of all pairs is 0 by construction, whatever the hypotheses: they all have the "
+            "same",
         ),
         ([False, False, True], "CIDEr of the unchanged pairs by themselves is 0 by construction"),
         ([True, False] * 6, "METEOR's stems, synonyms and paraphrases are English ones"),
@@ -244,14 +280,20 @@ def test_notes_say_what_a_figure_cannot_show(flags: list[bool | None], wanted: s
 
 @pytest.mark.usefixtures("no_java")
 def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
-    """Under ids all its words are one word, so that all references are alike and a wrong caption is right."""
+    """Under ids all its words are one word, so that all references are alike and a wrong caption is
+    right."""
     notes = evaluate(german([True, False] * 6, [WEG] * 12), Numbers(("a", "the")), rows=False).notes
-    assert any(note.startswith("Scores under ids say little: of the references 0 of") for note in notes)
+    assert any(
+        note.startswith("Scores under ids say little: of the references 0 of") for note in notes
+    )
     same_length = [
-        CaptionedPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True) for n, word in enumerate("abcdefghijkl")
+        CaptionedPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True)
+        for n, word in enumerate("abcdefghijkl")
     ]
     notes = evaluate(same_length, Numbers(("the",)), rows=False).notes
-    assert any(note.startswith("CIDEr of all pairs under ids is 0 by construction") for note in notes)
+    assert any(
+        note.startswith("CIDEr of all pairs under ids is 0 by construction") for note in notes
+    )
 
 
 @pytest.mark.usefixtures("no_java")
@@ -295,7 +337,9 @@ def test_the_perfect_flag_is_the_best_of_all_sentences(monkeypatch: pytest.Monke
     means = [_mean(scoring.total()) for scoring in score_all(sets)[0]]
     assert _mean(row) == pytest.approx(max(means))
     monkeypatch.setattr(reference_rows, "SHORTLIST", 3)  # the shortlist finds it too
-    assert _mean(evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]) == pytest.approx(max(means))
+    assert _mean(evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]) == pytest.approx(
+        max(means)
+    )
 
 
 def _mean(scores: Scores) -> float:
@@ -311,7 +355,12 @@ def test_the_reference_rows_on_the_local_pairs() -> None:
     local = evaluate(as_pairs(levir(LOCAL, "val", "test")), numbers)
     assert len(local.pairs) == 125
     rows = {name: row.scores["ids"]["S*m"] for name, row in local.rows.items()}
-    expected = {"constant": 52.66, "perfect_flag": 73.13, "perfect_flag_fixed": 68.53, "human": 61.26}
+    expected = {
+        "constant": 52.66,
+        "perfect_flag": 73.13,
+        "perfect_flag_fixed": 68.53,
+        "human": 61.26,
+    }
     assert rows == pytest.approx(expected, abs=0.006)
     assert local.scores["ids"]["all"] == local.rows["constant"].scores["ids"]
     assert local.change_accuracy == pytest.approx(54 / 125)
@@ -321,7 +370,8 @@ def test_the_reference_rows_on_the_local_pairs() -> None:
 def test_the_rows_of_the_official_test_captions() -> None:
     """SPEC §5: constant 60.84, perfect flag 74.40 (with the sentence that gives it), human 69.59.
 
-    The last two were measured with small ids, some of which METEOR takes for paraphrases of each other.
+    The last two were measured with small ids, some of which METEOR takes for paraphrases of each
+    other.
     """
     entries = levir(OFFICIAL)
     numbers = Numbers.seen([words for entry in entries for words in captions_of(entry)], 6)
@@ -331,7 +381,8 @@ def test_the_rows_of_the_official_test_captions() -> None:
     flags = as_flags([pair.changed for pair in pairs])
     truth = [[texts(words, "ids", numbers) for words in pair.references] for pair in pairs]
     same, houses = (
-        texts(sentence.split(), "ids", numbers) for sentence in (SAME, "many houses are built along the road")
+        texts(sentence.split(), "ids", numbers)
+        for sentence in (SAME, "many houses are built along the road")
     )
     human = reference_rows.human_set(truth, flags)
     assert human is not None
@@ -347,4 +398,6 @@ def test_the_rows_of_the_official_test_captions() -> None:
     assert found[1] == pytest.approx(74.40, abs=0.05)
     assert found[2] == pytest.approx(69.59, abs=0.05)
     # no id is taken for a paraphrase, synonym or stem of another
-    assert all(scoring.meteor is not None and not scoring.meteor[:, 8:20].any() for scoring in scorings)
+    assert all(
+        scoring.meteor is not None and not scoring.meteor[:, 8:20].any() for scoring in scorings
+    )

@@ -16,7 +16,9 @@ from sencap.evaluation.scoring import METRICS
 NUMBERS = Numbers(("a", "road", "is", "built", "there", "no", "difference"))
 SAME = ["there", "is", "no", "difference"]
 PAIRS = [
-    CaptionedPair("a.png", [["a", "road", "is", "built"], ["a", "road"]], ["a", "road"], -0.7, True),
+    CaptionedPair(
+        "a.png", [["a", "road", "is", "built"], ["a", "road"]], ["a", "road"], -0.7, True
+    ),
     CaptionedPair("b.png", [SAME, SAME], [], float("-inf"), False),
     CaptionedPair("c.png", [SAME, SAME], SAME, -0.1, False),
 ]
@@ -64,7 +66,9 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
         for name in ("constant", "perfect_flag", "human"):
             assert tuple(report["reference_rows"][name][protocol]) == METRICS
     assert report["reference_rows"]["constant"]["sentence"] == "the scene is the same as before"
-    assert report["reference_rows"]["perfect_flag"]["sentences"]["words"]["unchanged"] == " ".join(SAME)
+    assert report["reference_rows"]["perfect_flag"]["sentences"]["words"]["unchanged"] == " ".join(
+        SAME
+    )
     assert report["pairs"][0]["hypothesis"] == "a road"
     assert report["pairs"][1]["log_prob"] is None
     assert set(report["pairs"][0]["scores"]) == {"ids", "words"}

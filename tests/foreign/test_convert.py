@@ -1,4 +1,5 @@
-"""The SEN authors' checkpoints: the same logits after conversion, whatever wraps them, and nothing is run."""
+"""The SEN authors' checkpoints: the same logits after conversion, whatever wraps them, and nothing
+is run."""
 
 from __future__ import annotations
 
@@ -27,13 +28,40 @@ from sencap.models.extractors import FeatureExtractor
 from sencap.verbs.convert import command
 
 # Special words not where ours are, the others in no order of ours
-THEIRS = ["<pad>", "road", "<end>", "a", "<start>", "built", "is", "house", "near", "<unk>", "the", "two"]
-OURS = ("<pad>", "<unk>", "<start>", "<end>", "road", "a", "built", "is", "house", "near", "the", "two")
+THEIRS = [
+    "<pad>",
+    "road",
+    "<end>",
+    "a",
+    "<start>",
+    "built",
+    "is",
+    "house",
+    "near",
+    "<unk>",
+    "the",
+    "two",
+]
+OURS = (
+    "<pad>",
+    "<unk>",
+    "<start>",
+    "<end>",
+    "road",
+    "a",
+    "built",
+    "is",
+    "house",
+    "near",
+    "the",
+    "two",
+)
 Modules = dict[str, nn.Module]
 
 
 def made(**sizes: Any) -> Modules:
-    """Modules with random weights, statistics and biases, whose features are neither tiny nor huge."""
+    """Modules with random weights, statistics and biases, whose features are neither tiny nor
+    huge."""
     torch.manual_seed(0)
     parts = official.modules(**sizes)
     for module in parts["encoder_image"].modules():
@@ -57,7 +85,9 @@ def parts() -> Modules:
 @pytest.fixture
 def word_map(tmp_path: Path) -> Path:
     path = tmp_path / "WORDMAP.json"
-    path.write_text(json.dumps({word: number for number, word in enumerate(THEIRS)}), encoding="utf-8")
+    path.write_text(
+        json.dumps({word: number for number, word in enumerate(THEIRS)}), encoding="utf-8"
+    )
     return path
 
 
@@ -100,7 +130,10 @@ def test_a_converted_model_gives_the_same_logits(
     settings = load_checkpoint(tmp_path / "out").settings
     assert settings.extractor.backbone == f"resnet{sizes.get('depth', 18)}"
     assert settings.extractor.stage == sizes.get("stage", 4)
-    assert (settings.difference.layers, settings.decoder.layers) == (sizes.get("N_e", 2), sizes.get("N_d", 1))
+    assert (settings.difference.layers, settings.decoder.layers) == (
+        sizes.get("N_e", 2),
+        sizes.get("N_d", 1),
+    )
     assert (settings.difference.heads, settings.decoder.heads) == (sizes.get("heads", 8),) * 2
     assert (settings.difference.dropout, settings.decoder.position_dropout) == (0.5, 0.1)
     assert "left: epoch" in message
@@ -153,7 +186,9 @@ def test_the_classes_need_not_exist(parts: Modules, word_map: Path, tmp_path: Pa
     torch.save(parts, tmp_path / "a")
     with zipfile.ZipFile(tmp_path / "a") as old, zipfile.ZipFile(tmp_path / "c", "w") as new:
         for info in old.infolist():
-            new.writestr(info.filename, old.read(info).replace(b"reference.official", b"nowhere_.to_be_fnd"))
+            new.writestr(
+                info.filename, old.read(info).replace(b"reference.official", b"nowhere_.to_be_fnd")
+            )
     with pytest.raises(ModuleNotFoundError, match="nowhere_"):
         torch.load(tmp_path / "c", weights_only=False)
     convert_official(tmp_path / "c", word_map, tmp_path / "out")
@@ -176,7 +211,10 @@ def test_the_words_are_put_in_our_order(parts: Modules, word_map: Path, tmp_path
 
 BROKEN_MAPS: dict[str, tuple[Any, str]] = {
     "a word too few": ({w: n for n, w in enumerate(THEIRS[:-1])}, r"11 words .* 12 rows"),
-    "an id twice": ({w: min(n, 10) for n, w in enumerate(THEIRS)}, r"12 words with ids 0 to 10; .* 12 rows"),
+    "an id twice": (
+        {w: min(n, 10) for n, w in enumerate(THEIRS)},
+        r"12 words with ids 0 to 10; .* 12 rows",
+    ),
     "no <end>": ({w.replace("<end>", "end"): n for n, w in enumerate(THEIRS)}, r"lacks <end>"),
     "text ids": ({w: str(n) for n, w in enumerate(THEIRS)}, r"not a JSON object, word"),
     "a list": (THEIRS, r"not a JSON object, word"),
@@ -317,12 +355,20 @@ def as_tensor(parts: Modules, trap: Trap) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-@pytest.mark.parametrize("where", [beside, within, instead, as_tensor], ids=lambda where: where.__name__)
+@pytest.mark.parametrize(
+    "where", [beside, within, instead, as_tensor], ids=lambda where: where.__name__
+)
 def test_nothing_in_the_file_is_run(
-    where: Callable[..., dict[str, Any]], legacy: bool, parts: Modules, word_map: Path, tmp_path: Path
+    where: Callable[..., dict[str, Any]],
+    legacy: bool,
+    parts: Modules,
+    word_map: Path,
+    tmp_path: Path,
 ) -> None:
     sign, path = tmp_path / "sign", tmp_path / "trapped"
-    torch.save(where(copy.deepcopy(parts), Trap(sign)), path, _use_new_zipfile_serialization=not legacy)
+    torch.save(
+        where(copy.deepcopy(parts), Trap(sign)), path, _use_new_zipfile_serialization=not legacy
+    )
     if where in (beside, within):
         message = convert_official(path, word_map, tmp_path / "out").message
         assert re.search(r"BEWARE: loaded as a pickle, trapped would call \w+\.mkdir$", message)
@@ -346,13 +392,19 @@ def test_a_cut_file_is_refused(parts: Modules, word_map: Path, tmp_path: Path) -
 
 
 def test_the_verb(
-    parts: Modules, word_map: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+    parts: Modules,
+    word_map: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: Any,
 ) -> None:
     verb = Verb("sencap.verbs.convert", "convert a checkpoint of SEN's authors", ("source", "out"))
     monkeypatch.setitem(VERBS, "convert", verb)
     torch.save(parts, tmp_path / "a")
     out = str(tmp_path / "out")
     assert main(["convert", str(tmp_path / "a"), "--vocabulary", str(word_map), out]) == 0
-    assert capsys.readouterr().out.startswith(f"{out}: resnet18 to stage 4, D=32, N_e=2, N_d=1, V=12")
+    assert capsys.readouterr().out.startswith(
+        f"{out}: resnet18 to stage 4, D=32, N_e=2, N_d=1, V=12"
+    )
     assert main(["convert", str(tmp_path / "a"), out, "--vocabulary", str(word_map)]) == 2
     assert "is not an empty folder" in capsys.readouterr().err

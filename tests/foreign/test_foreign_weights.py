@@ -1,4 +1,5 @@
-"""Anybody's weights: every kind recognised by its content, adapted as said, and nothing in a file is run."""
+"""Anybody's weights: every kind recognised by its content, adapted as said, and nothing in a file
+is run."""
 
 from __future__ import annotations
 
@@ -64,8 +65,11 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def assert_same_as(built: FeatureExtractor, network: nn.Module, rgb: tuple[int, ...] = (0, 1, 2)) -> None:
-    """An equal pair gives the network's features of the one image, its other channels being dark."""
+def assert_same_as(
+    built: FeatureExtractor, network: nn.Module, rgb: tuple[int, ...] = (0, 1, 2)
+) -> None:
+    """An equal pair gives the network's features of the one image, its other channels being
+    dark."""
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     first: Any = network.get_submodule("conv1")
     seen = torch.zeros(2, first.in_channels, 64, 64)
@@ -78,7 +82,8 @@ def assert_same_as(built: FeatureExtractor, network: nn.Module, rgb: tuple[int, 
 
 
 def moco(network: nn.Module) -> dict[str, Any]:
-    """A checkpoint as SSL4EO-S12's pre-training writes it: encoders, projection heads, queue, optimiser."""
+    """A checkpoint as SSL4EO-S12's pre-training writes it: encoders, projection heads, queue,
+    optimiser."""
     state: dict[str, Tensor] = {}
     for number, encoder in enumerate(("encoder_q", "encoder_k")):
         for name, tensor in network.state_dict().items():
@@ -86,22 +91,33 @@ def moco(network: nn.Module) -> dict[str, Any]:
                 state[f"module.{encoder}.{name}"] = tensor + number
         state[f"module.{encoder}.fc.0.weight"] = torch.randn(8, 8)
         state[f"module.{encoder}.fc.2.weight"] = torch.randn(4, 8)
-    state |= {"module.queue": torch.randn(4, 16), "module.queue_ptr": torch.zeros(1, dtype=torch.long)}
+    state |= {
+        "module.queue": torch.randn(4, 16),
+        "module.queue_ptr": torch.zeros(1, dtype=torch.long),
+    }
     optimiser = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter) * 0
     optimiser.step()
-    return {"epoch": 100, "arch": "resnet18", "state_dict": state, "optimizer": optimiser.state_dict()}
+    return {
+        "epoch": 100,
+        "arch": "resnet18",
+        "state_dict": state,
+        "optimizer": optimiser.state_dict(),
+    }
 
 
 def seco(network: nn.Module) -> dict[str, Any]:
-    """A Lightning checkpoint: the encoder a Sequential of numbered children, three heads, three queues."""
+    """A Lightning checkpoint: the encoder a Sequential of numbered children, three heads, three
+    queues."""
     state: dict[str, Tensor] = {}
     for encoder in ("encoder_q", "encoder_k"):
         for name, tensor in network.state_dict().items():
             child, _, rest = name.partition(".")
             if child in SEQUENTIAL:
-                state[f"{encoder}.{SEQUENTIAL.index(child)}.{rest}"] = tensor + (encoder == "encoder_k")
+                state[f"{encoder}.{SEQUENTIAL.index(child)}.{rest}"] = tensor + (
+                    encoder == "encoder_k"
+                )
     for head in range(3):
         state[f"heads_q.{head}.0.weight"] = torch.randn(4, 4)
         state[f"heads_k.{head}.0.weight"] = torch.randn(4, 4)
@@ -135,14 +151,20 @@ def test_a_plain_resnet_gives_its_features_for_an_equal_pair(form: str, tmp_path
     message = initialise_backbone(built, path)
     assert_same_as(built, network)
     assert message.startswith(
-        "weights: recognised as a state dict in the names of torchvision, timm and torchgeo, 3 input channels; "
+        "weights: recognised as a state dict in the names of torchvision, timm and torchgeo, 3 "
+        "input channels; "
     )
-    assert "adapted: the first convolution repeated over the two dates and halved; left: fc (2)" in message
+    assert (
+        "adapted: the first convolution repeated over the two dates and halved; left: fc (2)"
+        in message
+    )
     assert ("epoch" in message) == (form == "wrapped")
 
 
 @pytest.mark.parametrize("structure", ["dual", "single-sub"])
-def test_three_channels_enter_a_three_channel_backbone_as_they_are(structure: Any, tmp_path: Path) -> None:
+def test_three_channels_enter_a_three_channel_backbone_as_they_are(
+    structure: Any, tmp_path: Path
+) -> None:
     network = resnet()
     torch.save(network.state_dict(), tmp_path / "a")
     built = extractor(structure=structure)
@@ -151,7 +173,9 @@ def test_three_channels_enter_a_three_channel_backbone_as_they_are(structure: An
         assert torch.equal(tensor, network.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "test_efficientnet", "tf_efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "convnext_atto", "test_efficientnet", "tf_efficientnet_lite0"]
+)
 @pytest.mark.parametrize("stage", [2, 4])
 def test_timms_state_dicts(name: str, stage: int, tmp_path: Path) -> None:
     """convnext's names differ between the whole model and the one that gives feature maps."""
@@ -172,8 +196,16 @@ def test_timms_state_dicts(name: str, stage: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("channels", "rgb", "adapted"),
     [
-        (13, (3, 2, 1), "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution repeated"),
-        (12, (3, 2, 1), "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution repeated"),
+        (
+            13,
+            (3, 2, 1),
+            "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution repeated",
+        ),
+        (
+            12,
+            (3, 2, 1),
+            "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution repeated",
+        ),
         (3, (0, 1, 2), "the first convolution repeated over the two dates and halved"),
     ],
 )
@@ -183,7 +215,10 @@ def test_foreign_checkpoints(
 ) -> None:
     network = resnet(channels)
     if kind == "torchgeo":  # without a classifier, as torchgeo's are
-        torch.save({k: v for k, v in network.state_dict().items() if not k.startswith("fc")}, tmp_path / "a")
+        torch.save(
+            {k: v for k, v in network.state_dict().items() if not k.startswith("fc")},
+            tmp_path / "a",
+        )
     else:
         torch.save({"moco": moco, "seco": seco}[kind](network), tmp_path / "a")
     built = extractor()
@@ -195,7 +230,10 @@ def test_foreign_checkpoints(
         "torchgeo": "a state dict in the names of torchvision, timm and torchgeo",
     }[kind]
     assert f"recognised as {name}, {channels} input channels" in message
-    assert ("Sentinel-2 L1C" in message, "without B10" in message) == (channels == 13, channels == 12)
+    assert ("Sentinel-2 L1C" in message, "without B10" in message) == (
+        channels == 13,
+        channels == 12,
+    )
     assert f"adapted: {adapted}" in message
     left = {
         "moco": [
@@ -207,7 +245,14 @@ def test_foreign_checkpoints(
             "epoch",
             "arch",
         ],
-        "seco": ["encoder_k (100)", "heads_q (3)", "queue (1)", "epoch", "hyper_parameters", "arguments"],
+        "seco": [
+            "encoder_k (100)",
+            "heads_q (3)",
+            "queue (1)",
+            "epoch",
+            "hyper_parameters",
+            "arguments",
+        ],
         "torchgeo": ["nothing"],
     }[kind]
     said = message.partition("left: ")[2]  # BatchNorm's counters are not counted
@@ -221,7 +266,9 @@ def test_six_channels_are_two_dates_and_enter_as_they_are(kind: str, tmp_path: P
     torch.save(moco(network) if kind == "moco" else network.state_dict(), tmp_path / "a")
     built = extractor()
     message = initialise_backbone(built, tmp_path / "a")
-    assert torch.equal(built.backbone.state_dict()["conv1.weight"], network.state_dict()["conv1.weight"])
+    assert torch.equal(
+        built.backbone.state_dict()["conv1.weight"], network.state_dict()["conv1.weight"]
+    )
     assert "6 input channels, taken as the RGB of two dates, the older first" in message
     assert "adapted: nothing" in message
     with pytest.raises(CheckpointError, match="sees two dates at once"):
@@ -229,7 +276,9 @@ def test_six_channels_are_two_dates_and_enter_as_they_are(kind: str, tmp_path: P
 
 
 @pytest.mark.parametrize("channels", [2, 7, 9, 11])
-def test_other_channels_are_taken_as_named_and_refused_without_names(channels: int, tmp_path: Path) -> None:
+def test_other_channels_are_taken_as_named_and_refused_without_names(
+    channels: int, tmp_path: Path
+) -> None:
     network = resnet(channels)
     torch.save(network.state_dict(), tmp_path / "a")
     before = extractor()
@@ -260,13 +309,23 @@ def test_our_backbone_folder(tmp_path: Path) -> None:
     original = randomised(extractor(), seed=4, spread=0.1)
     state = {name: tensor.contiguous() for name, tensor in original.backbone.state_dict().items()}
     save_file(state, tmp_path / "model.safetensors")
-    config = {"format": "sencap-backbone-1", "backbone": "resnet18", "method": "moco-6c", "in_channels": 6}
-    (tmp_path / "config.json").write_text(json.dumps({**config, "mean": [0.1] * 3, "std": [0.2] * 3}))
+    config = {
+        "format": "sencap-backbone-1",
+        "backbone": "resnet18",
+        "method": "moco-6c",
+        "in_channels": 6,
+    }
+    (tmp_path / "config.json").write_text(
+        json.dumps({**config, "mean": [0.1] * 3, "std": [0.2] * 3})
+    )
     built = extractor()
     message = initialise_backbone(built, tmp_path)
     for name, tensor in built.backbone.state_dict().items():
         assert torch.equal(tensor, original.backbone.state_dict()[name]), name
-    assert "recognised as a backbone pre-trained by sencap (resnet18, moco-6c), 6 input channels" in message
+    assert (
+        "recognised as a backbone pre-trained by sencap (resnet18, moco-6c), 6 input channels"
+        in message
+    )
     assert "adapted: nothing; left: nothing" in message
     assert "mean [0.1, 0.1, 0.1] and std [0.2, 0.2, 0.2]" in message
 
@@ -284,12 +343,18 @@ def test_our_captioner(what: str, half: bool, tmp_path: Path) -> None:
     captioner = build(settings, len(vocabulary))
     save_checkpoint(tmp_path / "c", Checkpoint(captioner, vocabulary, settings, {}), half=half)
     built = extractor()
-    message = initialise_backbone(built, tmp_path / "c" / ("model.safetensors" if what == "file" else ""))
+    message = initialise_backbone(
+        built, tmp_path / "c" / ("model.safetensors" if what == "file" else "")
+    )
     for name, tensor in captioner.extractor.get_submodule("backbone").state_dict().items():
         found = built.backbone.state_dict()[name]
         assert found.dtype == tensor.dtype
-        torch.testing.assert_close(found, tensor.half().to(tensor.dtype) if half else tensor, rtol=0, atol=0)
-    assert ("a sencap captioner," if what == "folder" else "the weights of a sencap captioner") in message
+        torch.testing.assert_close(
+            found, tensor.half().to(tensor.dtype) if half else tensor, rtol=0, atol=0
+        )
+    assert (
+        "a sencap captioner," if what == "folder" else "the weights of a sencap captioner"
+    ) in message
     assert "decoder (" in message
     assert "difference (" in message
     assert "extractor (2)" in message
@@ -298,7 +363,9 @@ def test_our_captioner(what: str, half: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", '{"format": "sencap-captioner-9"}', "{"])
 def test_a_folder_that_is_none_of_ours_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"extractor\.init=.*no folder of sencap's.*sencap-backbone-1"):
+    with pytest.raises(
+        CheckpointError, match=r"extractor\.init=.*no folder of sencap's.*sencap-backbone-1"
+    ):
         initialise_backbone(extractor(), tmp_path)
     (tmp_path / "config.json").write_text('{"format": "sencap-backbone-1"}', encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read \(No such file"):
@@ -321,7 +388,9 @@ def test_timms_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [("resnet18.a1_in1k", True)]
     assert message.startswith("timm:resnet18.a1_in1k: recognised as timm's own pretrained weights")
     first = network.state_dict()["conv1.weight"]
-    torch.testing.assert_close(built.backbone.state_dict()["conv1.weight"], torch.cat([first, first], 1) / 2)
+    torch.testing.assert_close(
+        built.backbone.state_dict()["conv1.weight"], torch.cat([first, first], 1) / 2
+    )
 
 
 def test_no_hub_and_no_such_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +402,9 @@ def test_no_hub_and_no_such_model(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("no route to the hub")
 
     monkeypatch.setattr(timm, "create_model", create)
-    with pytest.raises(CheckpointError, match=r"timm:resnet18: .*no route to the hub.*fetch them elsewhere"):
+    with pytest.raises(
+        CheckpointError, match=r"timm:resnet18: .*no route to the hub.*fetch them elsewhere"
+    ):
         initialise_backbone(built, "timm:resnet18")
 
 
@@ -343,14 +414,17 @@ def test_no_hub_and_no_such_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_librarys_port(tmp_path: Path) -> None:
     network = resnet()
     state = {
-        f"_{number}": tensor for number, tensor in enumerate(network.state_dict().values()) if tensor.ndim
+        f"_{number}": tensor
+        for number, tensor in enumerate(network.state_dict().values())
+        if tensor.ndim
     }
     torch.save(state, tmp_path / "a")
     built = extractor()
     message = initialise_backbone(built, tmp_path / "a")
     assert_same_as(built, network)
     assert (
-        "under another library's names, 3 input channels; 100 tensors matched by order and shape" in message
+        "under another library's names, 3 input channels; 100 tensors matched by order and shape"
+        in message
     )
 
 
@@ -378,19 +452,27 @@ def test_another_network_is_refused_with_both_shapes(tmp_path: Path) -> None:
     said = r"layer1\.0\.conv1\.weight is \(64, 64, 1, 1\) here and \(64, 64, 3, 3\) there"
     with pytest.raises(CheckpointError, match=rf"extractor\.init=.*{said}"):
         initialise_backbone(before, tmp_path / "a")
-    assert all(torch.equal(tensor, state[name]) for name, tensor in before.backbone.state_dict().items())
+    assert all(
+        torch.equal(tensor, state[name]) for name, tensor in before.backbone.state_dict().items()
+    )
     with pytest.raises(
         CheckpointError, match=r"conv_stem\.weight is \(32, 6, 3, 3\) here and \(64, 3, 7, 7\)"
     ):
-        initialise_backbone(extractor("tf_efficientnet_lite0"), _saved(resnet().state_dict(), tmp_path / "b"))
+        initialise_backbone(
+            extractor("tf_efficientnet_lite0"), _saved(resnet().state_dict(), tmp_path / "b")
+        )
 
 
 def test_a_deeper_network_whose_names_and_shapes_agree_is_refused(tmp_path: Path) -> None:
     """Every tensor of a ResNet-18 has its namesake of the same shape in a ResNet-34."""
-    with pytest.raises(CheckpointError, match=r"it holds layer1\.2\.conv1\.weight \(64, 64, 3, 3\), which"):
+    with pytest.raises(
+        CheckpointError, match=r"it holds layer1\.2\.conv1\.weight \(64, 64, 3, 3\), which"
+    ):
         initialise_backbone(extractor(), _saved(resnet(depth=34).state_dict(), tmp_path / "a"))
     wide = timm.create_model("wide_resnet50_2").state_dict()
-    with pytest.raises(CheckpointError, match=r"is \(64, 64, 1, 1\) here and \(128, 64, 1, 1\) there"):
+    with pytest.raises(
+        CheckpointError, match=r"is \(64, 64, 1, 1\) here and \(128, 64, 1, 1\) there"
+    ):
         initialise_backbone(extractor("resnet50"), _saved(wide, tmp_path / "b"))
 
 
@@ -417,10 +499,14 @@ def test_of_two_networks_the_one_that_is_meant_or_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"epoch": 3, "args": "x"}, [torch.zeros(2)], torch.zeros(2), "text", None], ids=str
+    "content",
+    [{}, {"epoch": 3, "args": "x"}, [torch.zeros(2)], torch.zeros(2), "text", None],
+    ids=str,
 )
 def test_a_file_without_named_tensors_is_refused(content: Any, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"extractor\.init=.*(holds no tensors|not a dict of tensors)"):
+    with pytest.raises(
+        CheckpointError, match=r"extractor\.init=.*(holds no tensors|not a dict of tensors)"
+    ):
         initialise_backbone(extractor(), _saved(content, tmp_path / "a"))
 
 
@@ -441,7 +527,9 @@ def test_a_dict_that_holds_itself_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", [moco, seco, lambda network: network.state_dict()], ids=["moco", "seco", "plain"]
 )
-def test_a_files_name_plays_no_part(kind: Callable[[nn.Module], Any], name: str, tmp_path: Path) -> None:
+def test_a_files_name_plays_no_part(
+    kind: Callable[[nn.Module], Any], name: str, tmp_path: Path
+) -> None:
     network = resnet(13)
     path = _saved(kind(network), tmp_path / "a")
     first, second = extractor(), extractor()
@@ -473,7 +561,8 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_says_how_to_go_on(
     content = {**moco(resnet()), "trap": Trap(sign)}
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     with pytest.raises(
-        CheckpointError, match=r"it would run \w+\.mkdir\. Nothing of it was run.*weights_only=False"
+        CheckpointError,
+        match=r"it would run \w+\.mkdir\. Nothing of it was run.*weights_only=False",
     ):
         initialise_backbone(extractor(), path)
     assert not sign.exists()
@@ -493,7 +582,9 @@ def test_the_way_to_convert_that_the_refusal_names_works(
         holder = {wrapped: network.state_dict(), "whole": network}
     path = _saved(holder, tmp_path / "whole.pth")
     built = extractor()
-    with pytest.raises(CheckpointError, match=r"it would run torch\.nn\.modules.* and \d more") as refusal:
+    with pytest.raises(
+        CheckpointError, match=r"it would run torch\.nn\.modules.* and \d more"
+    ) as refusal:
         initialise_backbone(built, path)
     code = re.search(r'python -c "(.*?)" and give', str(refusal.value))
     assert code is not None
@@ -505,7 +596,9 @@ def test_the_way_to_convert_that_the_refusal_names_works(
 
 def test_an_authors_checkpoint_is_sent_to_convert(tmp_path: Path) -> None:
     path = _saved(official.modules(), tmp_path / "official.pth.tar")
-    with pytest.raises(CheckpointError, match=r"`sencap convert .*official\.pth\.tar OUT --vocabulary"):
+    with pytest.raises(
+        CheckpointError, match=r"`sencap convert .*official\.pth\.tar OUT --vocabulary"
+    ):
         initialise_backbone(extractor(), path)
 
 
@@ -567,7 +660,9 @@ def test_a_damaged_file_is_refused(zipped: bool, tmp_path: Path) -> None:
     torch.save(resnet().state_dict(), path, _use_new_zipfile_serialization=zipped)
     content = path.read_bytes()
     path.write_bytes(content[:-20_000_000])
-    with pytest.raises(CheckpointError, match=r"extractor\.init=.*(neither a safetensors|cut short)"):
+    with pytest.raises(
+        CheckpointError, match=r"extractor\.init=.*(neither a safetensors|cut short)"
+    ):
         initialise_backbone(extractor(), path)
     if zipped:
         middle = len(content) // 2

@@ -36,7 +36,9 @@ def literal_stretch(images: NDArray[np.uint16]) -> NDArray[np.uint8]:
         counted = values[data] if data.any() else values.ravel()
         share = np.bincount(counted, minlength=levels.size).cumsum()
         low, high = np.searchsorted(share, [0.02 * share[-1], 0.98 * share[-1]])
-        table = np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255).round().astype(np.uint8)
+        table = (
+            np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255).round().astype(np.uint8)
+        )
         result[..., band, :, :] = table[values]
     return result
 
@@ -69,10 +71,15 @@ def test_blocks_cover_all_rows_once(height: int, width: int) -> None:
     blocks = list(row_blocks(height, width))
     rows = [row for block in blocks for row in range(block.start, block.stop)]
     assert rows == list(range(height))
-    assert all(len(range(block.start, block.stop)) * width <= 1 << 20 or width > 1 << 20 for block in blocks)
+    assert all(
+        len(range(block.start, block.stop)) * width <= 1 << 20 or width > 1 << 20
+        for block in blocks
+    )
 
 
-SMOOTH = np.asarray(Image.fromarray(RNG.integers(0, 256, (9, 11, 3), dtype=np.uint8)).resize((110, 90)))
+SMOOTH = np.asarray(
+    Image.fromarray(RNG.integers(0, 256, (9, 11, 3), dtype=np.uint8)).resize((110, 90))
+)
 DEEP = SMOOTH.astype(np.uint16) * 17 + 3
 
 
@@ -89,28 +96,42 @@ WRITERS: dict[str, Callable[[Path, NDArray[np.uint8]], object]] = {
         path, format="JPEG", progressive=True
     ),
     "webp": lambda path, image: Image.fromarray(image).save(path, format="WEBP"),
-    "lossless webp": lambda path, image: Image.fromarray(image).save(path, format="WEBP", lossless=True),
+    "lossless webp": lambda path, image: Image.fromarray(image).save(
+        path, format="WEBP", lossless=True
+    ),
     "grey": lambda path, image: Image.fromarray(image[..., 0]).save(path, format="PNG"),
     "palette": lambda path, image: Image.fromarray(image).quantize(20).save(path, format="PNG"),
-    "alpha": lambda path, image: Image.fromarray(np.dstack([image, image[..., 0]])).save(path, format="PNG"),
+    "alpha": lambda path, image: Image.fromarray(np.dstack([image, image[..., 0]])).save(
+        path, format="PNG"
+    ),
     "webp with alpha": lambda path, image: Image.fromarray(np.dstack([image, image[..., 0]])).save(
         path, "WEBP"
     ),
     "turned": turned,
-    "deep png": lambda path, image: path.write_bytes(imagecodecs.png_encode(image.astype(np.uint16) * 17)),
+    "deep png": lambda path, image: path.write_bytes(
+        imagecodecs.png_encode(image.astype(np.uint16) * 17)
+    ),
     "deep png with alpha": lambda path, image: path.write_bytes(
         imagecodecs.png_encode(np.dstack([image, image[..., 0]]).astype(np.uint16) * 257)
     ),
-    "tiff": lambda path, image: tifffile.imwrite(path, image, photometric="rgb", compression="zlib"),
+    "tiff": lambda path, image: tifffile.imwrite(
+        path, image, photometric="rgb", compression="zlib"
+    ),
     "tiff, bands first": lambda path, image: tifffile.imwrite(
         path, image.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"
     ),
-    "deep tiff": lambda path, image: tifffile.imwrite(path, image.astype(np.uint16) * 17, photometric="rgb"),
-    "signed tiff": lambda path, image: tifffile.imwrite(path, image.astype(np.int16) - 40, photometric="rgb"),
+    "deep tiff": lambda path, image: tifffile.imwrite(
+        path, image.astype(np.uint16) * 17, photometric="rgb"
+    ),
+    "signed tiff": lambda path, image: tifffile.imwrite(
+        path, image.astype(np.int16) - 40, photometric="rgb"
+    ),
     "other byte order": lambda path, image: tifffile.imwrite(
         path, image.astype(">u2") * 17, photometric="rgb", byteorder=">"
     ),
-    "floats": lambda path, image: tifffile.imwrite(path, (image / 255).astype(np.float32), photometric="rgb"),
+    "floats": lambda path, image: tifffile.imwrite(
+        path, (image / 255).astype(np.float32), photometric="rgb"
+    ),
 }
 
 
@@ -125,7 +146,9 @@ def test_a_pair_reduced_as_it_is_read_is_the_pair_resized(
     WRITERS[kind](after, np.ascontiguousarray(SMOOTH[::-1]))
     whole = read_pair(before, after)
     wanted = [
-        np.asarray(Image.fromarray(image.transpose(1, 2, 0)).resize((64, 64), Image.Resampling.BILINEAR))
+        np.asarray(
+            Image.fromarray(image.transpose(1, 2, 0)).resize((64, 64), Image.Resampling.BILINEAR)
+        )
         for image in whole.images
     ]
     monkeypatch.setattr(scale, "_BLOCK", 500)
@@ -175,7 +198,8 @@ def test_what_is_very_slim_is_shown_squeezed() -> None:
 # --- peaks, each in a process of its own
 
 
-# getrusage would tell the peak of pytest itself, which a new process inherits; this line of Linux does not
+# getrusage would tell the peak of pytest itself, which a new process inherits; this line of Linux
+# does not
 PEAK = "int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024"
 needs_linux = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak"
@@ -195,7 +219,8 @@ def peak_of(prepare: str, work: str) -> int:
 @needs_linux
 @pytest.mark.parametrize("kind", ["alpha", "webp", "tiff", "deep tiff"])
 def test_reading_large_pairs_needs_little_more_than_one_image(tmp_path: Path, kind: str) -> None:
-    """One image is 36 MB (72 with 16 bits), and Pillow's form of it 48; two pairs need no more than one."""
+    """One image is 36 MB (72 with 16 bits), and Pillow's form of it 48; two pairs need no more than
+    one."""
     image = np.ascontiguousarray(np.tile(SMOOTH, (34, 37, 1))[:3000, :4000])
     for date in ("before", "after"):
         WRITERS[kind](tmp_path / date, image)

@@ -1,4 +1,5 @@
-"""What is no regular file is refused at once, before anything is opened: a pipe would wait for ever."""
+"""What is no regular file is refused at once, before anything is opened: a pipe would wait for
+ever."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from sencap.places.shards import ShardPlaces
 from sencap.places.ssl4eo import SceneFolderPlaces
 from tiny_data import write_tiny_data
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "mkfifo"), reason="this system has no pipes with names"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +61,14 @@ ODD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "pipe": (os.mkfifo, "it is a pipe"),
     "socket": (make_socket, "it is a socket"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "it is a device"),
-    "broken link": (lambda path: path.symlink_to("nowhere"), "it is a link to nowhere, which does not exist"),
-    "link to itself": (lambda path: path.symlink_to(path), "it is a link that leads back to itself"),
+    "broken link": (
+        lambda path: path.symlink_to("nowhere"),
+        "it is a link to nowhere, which does not exist",
+    ),
+    "link to itself": (
+        lambda path: path.symlink_to(path),
+        "it is a link that leads back to itself",
+    ),
     "link to a pipe": (link_to_pipe, "it is a pipe"),
 }
 
@@ -93,14 +102,18 @@ def test_what_is_no_file_is_no_table_of_pairs(tmp_path: Path, kind: str) -> None
     make, reason = ODD[kind]
     path = tmp_path / "pairs.csv"
     make(path)
-    with pytest.raises(DataError, match=rf"pairs\.csv: {reason}; give a folder of pairs or a CSV file"):
+    with pytest.raises(
+        DataError, match=rf"pairs\.csv: {reason}; give a folder of pairs or a CSV file"
+    ):
         find_pairs(path)
 
 
 def test_a_table_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "pairs.csv").open("wb") as file:
         file.truncate(20 << 30)  # takes no room: nothing is written
-    with pytest.raises(DataError, match=r"pairs\.csv has 21,474,836,480 bytes, more than 268,435,456; give"):
+    with pytest.raises(
+        DataError, match=r"pairs\.csv has 21,474,836,480 bytes, more than 268,435,456; give"
+    ):
         find_pairs(tmp_path / "pairs.csv")
 
 
@@ -117,7 +130,9 @@ def test_an_image_file_of_gigabytes_is_not_read(tmp_path: Path, kind: str) -> No
     with (tmp_path / "x").open("wb") as file:
         file.write(HEADS[kind])
         file.truncate(20 << 30)
-    with pytest.raises(ImageError, match=r"x: it is a file of 21\.5 GB, more than an image may take"):
+    with pytest.raises(
+        ImageError, match=r"x: it is a file of 21\.5 GB, more than an image may take"
+    ):
         read_image(tmp_path / "x")
 
 

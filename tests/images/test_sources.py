@@ -1,4 +1,5 @@
-"""What may be handed over as an image from Python, each kind to the same pixels; and what is refused, in our words."""
+"""What may be handed over as an image from Python, each kind to the same pixels; and what is
+refused, in our words."""
 
 from __future__ import annotations
 
@@ -86,7 +87,9 @@ ONE_BAND = {
 
 @pytest.mark.parametrize("kind", ONE_BAND)
 def test_one_band_is_grey(kind: str) -> None:
-    np.testing.assert_array_equal(as_pair(ONE_BAND[kind], ONE_BAND[kind]).images[0], np.stack([GREY] * 3))
+    np.testing.assert_array_equal(
+        as_pair(ONE_BAND[kind], ONE_BAND[kind]).images[0], np.stack([GREY] * 3)
+    )
 
 
 SIXTEEN: dict[str, Any] = {
@@ -208,7 +211,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
     "texts": (lambda: [["a"] * W] * H, ShapeError, "it is <U1"),
     "objects": (lambda: RGB.astype(object), ShapeError, "it is object"),
     "lists of floats": (FLOATS.tolist, ShapeError, r"it is float64 \(40, 50, 3\)"),
-    "lists beyond 255": (lambda: [[256] * W] * H, ShapeError, "from 256 to 256; in lists they are 0–255"),
+    "lists beyond 255": (
+        lambda: [[256] * W] * H,
+        ShapeError,
+        "from 256 to 256; in lists they are 0–255",
+    ),
     "lists below 0": (lambda: [[-1] * W] * H, ShapeError, "from -1 to -1; in lists they are 0–255"),
     "lists of huge numbers": (lambda: [[10**40] * W] * H, ShapeError, "it is object"),
     "ragged lists": (ragged, ShapeError, "it cannot be made an array .lists of unequal lengths"),
@@ -225,9 +232,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
     ),
     "four bands first": (lambda: np.stack([GREY] * 4), ShapeError, "Of four bands leave out"),
     "two bands": (lambda: RGB[..., :2], ShapeError, r"it is uint8 \(40, 50, 2\)"),
-    "narrow": (lambda: RGB[:31], ImageError, "it is 50×31 pixels, but each side must have at least 32"),
-    "three rows": (lambda: RGB[:3], ImageError, "it is 3×50 pixels, but each side"),  # taken for (3, H, 3)
-    "three columns": (lambda: RGB[:, :3].transpose(2, 0, 1), ImageError, "it is 3×40 pixels, but each side"),
+    "narrow": (
+        lambda: RGB[:31],
+        ImageError,
+        "it is 50×31 pixels, but each side must have at least 32",
+    ),
+    "three rows": (
+        lambda: RGB[:3],
+        ImageError,
+        "it is 3×50 pixels, but each side",
+    ),  # taken for (3, H, 3)
+    "three columns": (
+        lambda: RGB[:, :3].transpose(2, 0, 1),
+        ImageError,
+        "it is 3×40 pixels, but each side",
+    ),
     "too many pixels": (
         lambda: np.broadcast_to(np.uint8(0), (8001, 8000)),
         ImageError,
@@ -253,7 +272,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
     "no bytes": (lambda: b"", ImageError, "the file is empty"),
     "bytes of text": (lambda: b"before.png", ImageError, "by its content it is no PNG, JPEG"),
     "cut bytes": (lambda: PNG[:-8], ImageError, "it is cut off"),
-    "text file": (lambda: io.StringIO("x"), ImageError, "not open in binary mode: open it with mode 'rb'"),
+    "text file": (
+        lambda: io.StringIO("x"),
+        ImageError,
+        "not open in binary mode: open it with mode 'rb'",
+    ),
     "closed file": (closed, ImageError, "this open file cannot be read"),
     "file at its end": (
         at_its_end,
@@ -281,7 +304,9 @@ def test_anything_else_is_refused_in_our_words(kind: str, date: str) -> None:
 
 
 def test_sizes_that_differ_are_told_for_arrays_as_for_files(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"differ in size: before is 50×40, after is 50×35 pixels\. Cut"):
+    with pytest.raises(
+        ImageError, match=r"differ in size: before is 50×40, after is 50×35 pixels\. Cut"
+    ):
         as_pair(RGB, RGB[:35])
     path = saved(tmp_path)
     with pytest.raises(
@@ -291,7 +316,9 @@ def test_sizes_that_differ_are_told_for_arrays_as_for_files(tmp_path: Path) -> N
 
 
 def test_depths_that_differ_are_told_for_arrays_as_for_files() -> None:
-    with pytest.raises(ImageError, match="before is uint8 and after uint16: there is no common scale"):
+    with pytest.raises(
+        ImageError, match="before is uint8 and after uint16: there is no common scale"
+    ):
         as_pair(RGB, DEEP)
 
 

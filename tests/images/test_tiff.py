@@ -1,4 +1,5 @@
-"""TIFFs made by hand whose directories run in circles or claim too much: refused at once and in little memory."""
+"""TIFFs made by hand whose directories run in circles or claim too much: refused at once and in
+little memory."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def hand_made(
     order: str = "<",
     first: int | None = None,
 ) -> bytes:
-    """A TIFF of 8-bit grey: the pixels, then a directory for each page, (its tags, the place of the next)."""
+    """A TIFF of 8-bit grey: the pixels, then a directory for each page, (its tags, the place of the
+    next)."""
     start = place_of(0) if first is None else first
     mark = b"II" if order == "<" else b"MM"
     version = (43, 8, 0, start) if big else (42, start)
@@ -82,7 +84,8 @@ def test_a_sound_one_is_read(tmp_path: Path, big: bool, order: str) -> None:
 
 
 def chain(count: int, last: int, *, big: bool = False) -> bytes:
-    """So many pages, all but the first reduced images, the last of which leads to the page of number ``last``."""
+    """So many pages, all but the first reduced images, the last of which leads to the page of
+    number ``last``."""
     wide = len(GREY) + 1
     following = [place_of(number + 1, tags=wide, big=big) for number in range(count)]
     following[-1] = place_of(last, tags=wide, big=big) if last >= 0 else 0
@@ -109,16 +112,31 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a circle behind a tail": (chain(40, 20), CIRCLE),
     "a long circle": (chain(500, 100), MANY),
     "ten thousand pages": (chain(10_000, -1), MANY),
-    "a billion strips": (with_tag(273, LONG, 1_000_000_000, START), CLAIMS.format(273, "1,000,000,000")),
-    "four billion lengths": (with_tag(279, SHORT, 2**32 - 1, START), CLAIMS.format(279, "4,294,967,295")),
-    "a billion SubIFDs": (with_tag(330, IFD, 1_000_000_000, START), CLAIMS.format(330, "1,000,000,000")),
+    "a billion strips": (
+        with_tag(273, LONG, 1_000_000_000, START),
+        CLAIMS.format(273, "1,000,000,000"),
+    ),
+    "four billion lengths": (
+        with_tag(279, SHORT, 2**32 - 1, START),
+        CLAIMS.format(279, "4,294,967,295"),
+    ),
+    "a billion SubIFDs": (
+        with_tag(330, IFD, 1_000_000_000, START),
+        CLAIMS.format(330, "1,000,000,000"),
+    ),
     "a text of 4 GB": (with_tag(270, 2, 2**32 - 1, START), CLAIMS.format(270, "4,294,967,295")),
-    "strips behind the end": (with_tag(273, LONG, 100_000, START), "it does not say where its data are"),
+    "strips behind the end": (
+        with_tag(273, LONG, 100_000, START),
+        "it does not say where its data are",
+    ),
     "fewer lengths than strips": (
         with_tag(273, LONG, 100, START),
         "it is cut off: it ends before its data do",
     ),
-    "no strips": (hand_made([([tag for tag in GREY if tag[0] != 273], 0)]), "it does not say where its data"),
+    "no strips": (
+        hand_made([([tag for tag in GREY if tag[0] != 273], 0)]),
+        "it does not say where its data",
+    ),
 }
 
 
@@ -185,7 +203,9 @@ TAGS = st.tuples(
     st.sampled_from([0, 1, 2, 3, 1000, 1 << 20, 2**31, 2**32 - 1]),
     st.one_of(st.integers(0, 4000), st.integers(0, 2**32 - 1)),
 )
-PAGES = st.lists(st.tuples(st.lists(TAGS, max_size=12), st.integers(0, 3000)), min_size=1, max_size=5)
+PAGES = st.lists(
+    st.tuples(st.lists(TAGS, max_size=12), st.integers(0, 3000)), min_size=1, max_size=5
+)
 
 
 @settings(max_examples=150, deadline=1000)

@@ -1,4 +1,5 @@
-"""The compared systems' equations against their slow, literal twins, in evaluation mode, on random weights."""
+"""The compared systems' equations against their slow, literal twins, in evaluation mode, on random
+weights."""
 
 from __future__ import annotations
 
@@ -24,7 +25,11 @@ from sencap.models.baselines.recurrent import (
     SingleAttention,
     Speaker,
 )
-from sencap.models.baselines.rsiccformer import MultistageFusion, ResidualBlock, RSICCformerDifference
+from sencap.models.baselines.rsiccformer import (
+    MultistageFusion,
+    ResidualBlock,
+    RSICCformerDifference,
+)
 from sencap.models.baselines.tokens import DateTokens
 from sencap.structures import Memory
 
@@ -96,7 +101,9 @@ def test_mccformer_d(layers: int, heads: int) -> None:
 @pytest.mark.parametrize("fusion", [False, True])
 @pytest.mark.parametrize(("layers", "heads"), [(1, 1), (3, 4)])
 def test_rsiccformer(layers: int, heads: int, fusion: bool) -> None:
-    fast = lively(encoder(RSICCformerDifference, layers=layers, heads=heads, fusion=fusion), seed=34)
+    fast = lively(
+        encoder(RSICCformerDifference, layers=layers, heads=heads, fusion=fusion), seed=34
+    )
     compare(fast, slow.rsiccformer, layers=layers, heads=heads, fusion=fusion)
 
 
@@ -163,7 +170,9 @@ def test_speakers(dynamic: bool) -> None:
     "shape", [(2, 1, C, GRID, GRID), (2, 2, C + 1, GRID, GRID), (2, 2, C, GRID, GRID + 1)]
 )
 def test_features_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=rf"features are \(B, 2, {C}, {GRID}, {GRID}\), a map per date; got"):
+    with pytest.raises(
+        ShapeError, match=rf"features are \(B, 2, {C}, {GRID}, {GRID}\), a map per date; got"
+    ):
         encoder(MCCFormerD, layers=1, heads=1)(torch.zeros(shape), NO_IMAGES)
 
 

@@ -1,4 +1,5 @@
-"""Checkpoint folders: what is saved comes back, what is broken is refused, and nothing in them is run."""
+"""Checkpoint folders: what is saved comes back, what is broken is refused, and nothing in them is
+run."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def original() -> Checkpoint:
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.3, 0.4),
     )
-    vocabulary = Vocabulary.build([["a", "road", "appears"], ["the", "häuser", "vanish"]], minimum_count=1)
+    vocabulary = Vocabulary.build(
+        [["a", "road", "appears"], ["the", "häuser", "vanish"]], minimum_count=1
+    )
     captioner = randomised(build(settings, len(vocabulary)), seed=1, spread=0.05)
     with torch.no_grad():
         captioner.train()(*inputs())  # statistics that are not the initial ones
@@ -47,7 +50,9 @@ def original() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def saved(original: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(tmp_path_factory.mktemp("saved") / "deep" / "er", original, card="# A card\n")
+    return save_checkpoint(
+        tmp_path_factory.mktemp("saved") / "deep" / "er", original, card="# A card\n"
+    )
 
 
 @pytest.fixture
@@ -105,16 +110,23 @@ def test_loading_needs_only_the_path(
     assert torch.equal(logits(load_checkpoint("elsewhere")), logits(original))
 
 
-def test_half_storage_is_close_and_half_as_large(original: Checkpoint, saved: Path, tmp_path: Path) -> None:
+def test_half_storage_is_close_and_half_as_large(
+    original: Checkpoint, saved: Path, tmp_path: Path
+) -> None:
     half = save_checkpoint(tmp_path / "half", original, half=True)
     size, whole = ((path / "model.safetensors").stat().st_size for path in (half, saved))
     assert size < 0.6 * whole
-    assert {t.dtype for t in load_file(half / "model.safetensors").values()} == {torch.float16, torch.int64}
+    assert {t.dtype for t in load_file(half / "model.safetensors").values()} == {
+        torch.float16,
+        torch.int64,
+    }
     loaded = load_checkpoint(half)
     assert {p.dtype for p in loaded.captioner.parameters()} == {torch.float32}
     assert not torch.equal(logits(loaded), logits(original))
     torch.testing.assert_close(logits(loaded), logits(original), rtol=0, atol=0.02)
-    assert {p.dtype for p in original.captioner.parameters()} == {torch.float32}, "saving changes nothing"
+    assert {p.dtype for p in original.captioner.parameters()} == {torch.float32}, (
+        "saving changes nothing"
+    )
 
 
 def test_saving_over_an_old_checkpoint_replaces_it(original: Checkpoint, folder: Path) -> None:
@@ -132,7 +144,9 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 
 def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"config\.json, model\.safetensors, vocabulary\.json missing"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.json, model\.safetensors, vocabulary\.json missing"
+    ):
         load_checkpoint(tmp_path)
 
 
@@ -174,7 +188,9 @@ def test_a_tensor_of_a_wrong_shape_missing_or_unknown(folder: Path, tensor: str)
     state = load_file(folder / "model.safetensors")
     BROKEN_STATES[tensor](state)
     save_file(state, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match=rf"(?s)model\.safetensors does not fit config\.json.*{tensor}"):
+    with pytest.raises(
+        CheckpointError, match=rf"(?s)model\.safetensors does not fit config\.json.*{tensor}"
+    ):
         load_checkpoint(folder)
 
 
@@ -189,7 +205,10 @@ BROKEN_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "wrong value": (lambda c: c["model"]["extractor"].update(stage=7), r"extractor\.stage is 7"),
     "wrong type": (lambda c: c["model"]["difference"].update(layers="two"), r"config\.json"),
-    "conflict": (lambda c: c["model"]["decoder"].update(heads=3), r"dimension=16 .* decoder\.heads=3"),
+    "conflict": (
+        lambda c: c["model"]["decoder"].update(heads=3),
+        r"dimension=16 .* decoder\.heads=3",
+    ),
     "unknown system": (
         lambda c: c["model"].update(system="son"),
         r"system='son' is unknown; did you mean 'sen'",
@@ -292,7 +311,9 @@ def test_the_trap_works_where_pickles_are_loaded(tmp_path: Path, how: str) -> No
 
 @pytest.mark.parametrize("how", TRAPS)
 @pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json", "config.json"])
-def test_a_pickle_in_the_place_of_any_file_is_refused_and_not_run(folder: Path, name: str, how: str) -> None:
+def test_a_pickle_in_the_place_of_any_file_is_refused_and_not_run(
+    folder: Path, name: str, how: str
+) -> None:
     sign = folder / "sign"
     write_trap(folder / name, sign, how)
     with pytest.raises(CheckpointError, match=name):
@@ -308,7 +329,9 @@ def test_a_pickle_beside_the_files_is_not_touched(original: Checkpoint, folder: 
     assert not sign.exists()
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # torch's word on plain pickles
+@pytest.mark.filterwarnings(
+    "ignore:Detected pickle protocol:UserWarning"
+)  # torch's word on plain pickles
 @pytest.mark.parametrize("how", TRAPS)
 def test_a_pickle_as_initial_weights_is_refused_and_not_run(tmp_path: Path, how: str) -> None:
     extractor = FeatureExtractor(backbone="resnet18", stage=1, dimension=4)

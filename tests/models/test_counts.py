@@ -1,4 +1,5 @@
-"""Parameter counts to the unit, in closed form; what each switch adds or takes; backbones and their grids."""
+"""Parameter counts to the unit, in closed form; what each switch adds or takes; backbones and their
+grids."""
 
 from __future__ import annotations
 
@@ -35,8 +36,11 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def resnet(blocks: tuple[int, int, int, int], *, bottleneck: bool, in_channels: int, stage: int = 4) -> int:
-    """Parameters of a ResNet up to a stage (He et al.): convolutions without bias, a BatchNorm after each."""
+def resnet(
+    blocks: tuple[int, int, int, int], *, bottleneck: bool, in_channels: int, stage: int = 4
+) -> int:
+    """Parameters of a ResNet up to a stage (He et al.): convolutions without bias, a BatchNorm
+    after each."""
 
     def conv(n: int, m: int, k: int) -> int:
         return n * m * k * k + 2 * m
@@ -104,7 +108,8 @@ def test_sizes_of_the_paper_to_the_unit(V: int) -> None:
 
 
 def test_the_released_log_counts_the_same_model_plus_an_unused_table() -> None:
-    """SPEC §2: 39,858,900 in the released log at V = 468, of which a 52 × 512 table is never used."""
+    """SPEC §2: 39,858,900 in the released log at V = 468, of which a 52 × 512 table is never
+    used."""
     assert counts(ModelSettings(), 468)["total"] + 52 * 512 == 39_858_900
 
 
@@ -124,13 +129,20 @@ def test_closed_forms_agree_with_spec() -> None:
         ("resnet18", "dual", 2),
     ],
 )
-def test_resnets_of_every_depth_structure_and_stage(backbone: str, structure: Any, stage: int) -> None:
+def test_resnets_of_every_depth_structure_and_stage(
+    backbone: str, structure: Any, stage: int
+) -> None:
     blocks, bottleneck = RESNETS[backbone]
     with torch.device("meta"):
-        extractor = FeatureExtractor(backbone=backbone, structure=structure, stage=stage, dimension=32)
+        extractor = FeatureExtractor(
+            backbone=backbone, structure=structure, stage=stage, dimension=32
+        )
     channels = 64 * 2 ** (stage - 1) * (4 if bottleneck else 1)
     trunk = resnet(
-        blocks, bottleneck=bottleneck, in_channels=6 if structure == "single-cat" else 3, stage=stage
+        blocks,
+        bottleneck=bottleneck,
+        in_channels=6 if structure == "single-cat" else 3,
+        stage=stage,
     )
     assert count(extractor.backbone) == trunk
     assert count(extractor.P) == channels * 32 + 32
@@ -152,7 +164,9 @@ def test_each_number_of_the_difference_encoder(name: Any, value: Any) -> None:
     assert count(SENDifference(64, stride=32, **{name: value})) == difference(64, **{name: value})
 
 
-@pytest.mark.parametrize(("layers", "expansion", "D", "V"), [(1, 4, 64, 30), (2, 4, 64, 30), (3, 2, 32, 468)])
+@pytest.mark.parametrize(
+    ("layers", "expansion", "D", "V"), [(1, 4, 64, 30), (2, 4, 64, 30), (3, 2, 32, 468)]
+)
 def test_each_number_of_the_decoder(layers: int, expansion: int, D: int, V: int) -> None:
     built = TransformerDecoder(D, vocabulary_size=V, layers=layers, expansion=expansion)
     assert count(built) == decoder(D, V, layers=layers, expansion=expansion)
@@ -166,7 +180,9 @@ def test_heads_cost_nothing(heads: int) -> None:
 
 @pytest.mark.parametrize(("n_e", "n_d"), list(itertools.product((1, 2, 3), repeat=2)))
 def test_every_cell_of_table_x(n_e: int, n_d: int) -> None:
-    settings = ModelSettings(difference=DifferenceSettings(layers=n_e), decoder=DecoderSettings(layers=n_d))
+    settings = ModelSettings(
+        difference=DifferenceSettings(layers=n_e), decoder=DecoderSettings(layers=n_d)
+    )
     found = counts(settings, 501)
     assert found["difference"] == difference(512, layers=n_e)
     assert found["decoder"] == decoder(512, 501, layers=n_d)
@@ -203,7 +219,9 @@ def test_a_system_and_a_structure_that_contradict_each_other() -> None:
     settings = ModelSettings(system="sen-dual", extractor=ExtractorSettings(structure="single-sub"))
     with pytest.raises(ValueError, match=r"system=sen-dual and extractor\.structure=single-sub"):
         build(settings, 501)
-    with pytest.raises(ValueError, match=r"system='sen-duall' is unknown; did you mean 'sen-dual'\?"):
+    with pytest.raises(
+        ValueError, match=r"system='sen-duall' is unknown; did you mean 'sen-dual'\?"
+    ):
         build(ModelSettings(system="sen-duall"), 501)
     with pytest.raises(ValueError, match="a vocabulary of 4 entries holds no word"):
         build(ModelSettings(), 4)
@@ -237,7 +255,9 @@ def test_dropout_settings_reach_their_part(part: str) -> None:
     changed = dataclasses.replace(getattr(base, part), dropout=0.0, position_dropout=0.0)
     captioner = build(dataclasses.replace(base, **{part: changed}), 9)
     assert {m.p for m in getattr(captioner, part).modules() if isinstance(m, nn.Dropout)} == {0.0}
-    assert {m.dropout for m in getattr(captioner, part).modules() if isinstance(m, Attention)} == {0.0}
+    assert {m.dropout for m in getattr(captioner, part).modules() if isinstance(m, Attention)} == {
+        0.0
+    }
 
 
 def test_initial_words_are_the_papers() -> None:
@@ -246,7 +266,9 @@ def test_initial_words_are_the_papers() -> None:
     built = TransformerDecoder(64, vocabulary_size=300)
     for weight in (built.embedding.weight, built.output.weight):
         assert weight.abs().max() <= 0.1
-        assert weight.std().item() == pytest.approx(0.2 / 12**0.5, rel=0.02)  # of a uniform distribution
+        assert weight.std().item() == pytest.approx(
+            0.2 / 12**0.5, rel=0.02
+        )  # of a uniform distribution
         assert weight.mean().item() == pytest.approx(0, abs=1e-3)
     assert not built.output.bias.any()
 
@@ -258,9 +280,13 @@ def test_attention_starts_as_torchs_does() -> None:
     ours, torchs = Attention(D, heads=8, dropout=0.0), nn.MultiheadAttention(D, 8)
     for projection in (ours.query, ours.key, ours.value):
         assert projection.weight.abs().max() <= (6 / (4 * D)) ** 0.5
-        assert projection.weight.std().item() == pytest.approx(torchs.in_proj_weight.std().item(), rel=0.03)
+        assert projection.weight.std().item() == pytest.approx(
+            torchs.in_proj_weight.std().item(), rel=0.03
+        )
         assert not projection.bias.any()
-    assert ours.out.weight.std().item() == pytest.approx(torchs.out_proj.weight.std().item(), rel=0.03)
+    assert ours.out.weight.std().item() == pytest.approx(
+        torchs.out_proj.weight.std().item(), rel=0.03
+    )
     assert not ours.out.bias.any()
 
 
@@ -280,7 +306,9 @@ GRIDS = [
 
 @pytest.mark.parametrize(("backbone", "stage", "grid"), GRIDS)
 def test_backbones_give_the_grid_of_a_256_pixel_image(backbone: str, stage: int, grid: int) -> None:
-    settings = ModelSettings(dimension=16, extractor=ExtractorSettings(backbone=backbone, stage=stage))
+    settings = ModelSettings(
+        dimension=16, extractor=ExtractorSettings(backbone=backbone, stage=stage)
+    )
     with torch.device("meta"):
         captioner = build(settings, 9).eval()
         pixels = torch.empty(2, 2, 3, 256, 256)

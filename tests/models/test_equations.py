@@ -1,4 +1,5 @@
-"""Every equation of SPEC §2 against its slow, literal twin, in evaluation mode, on random weights."""
+"""Every equation of SPEC §2 against its slow, literal twin, in evaluation mode, on random
+weights."""
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ def test_feed_forward() -> None:
     agree(fast(x), [slow.feed_forward(weights_of(fast), arrays(row)) for row in x])
 
 
-@pytest.mark.parametrize(("L", "D", "start"), [(1, 2, 0), (5, 6, 0), (7, 16, 3), (70, 10, 0), (3, 10, 200)])
+@pytest.mark.parametrize(
+    ("L", "D", "start"), [(1, 2, 0), (5, 6, 0), (7, 16, 3), (70, 10, 0), (3, 10, 200)]
+)
 def test_sinusoidal_positions_of_any_length(L: int, D: int, start: int) -> None:
     fast = SinusoidalPositions(D, dropout=0.1, length=8).eval()
     x = random(2, L, D, seed=5)
@@ -95,7 +98,8 @@ def test_sinusoidal_positions_of_any_length(L: int, D: int, start: int) -> None:
 
 
 def test_a_table_grown_in_evaluation_serves_training_afterwards() -> None:
-    """DistributedDataParallel writes into every buffer, which tensors made in inference mode forbid."""
+    """DistributedDataParallel writes into every buffer, which tensors made in inference mode
+    forbid."""
     fast = SinusoidalPositions(6, dropout=0.0, length=4)
     with torch.inference_mode():
         fast(random(1, 9, 6))
@@ -103,17 +107,23 @@ def test_a_table_grown_in_evaluation_serves_training_afterwards() -> None:
     fast.table.copy_(fast.table.clone())
 
 
-@pytest.mark.parametrize(("D", "reduction", "h", "w"), [(16, 16, 2, 3), (32, 16, 1, 1), (12, 4, 4, 4)])
+@pytest.mark.parametrize(
+    ("D", "reduction", "h", "w"), [(16, 16, 2, 3), (32, 16, 1, 1), (12, 4, 4, 4)]
+)
 def test_channel_attention(D: int, reduction: int, h: int, w: int) -> None:
     fast = randomised(ChannelAttention(D, reduction=reduction), seed=6)
     x = random(2, D, h, w, seed=6)
-    expected = [slow_difference.channel_attention(weights_of(fast), arrays(one))[:, None, None] for one in x]
+    expected = [
+        slow_difference.channel_attention(weights_of(fast), arrays(one))[:, None, None] for one in x
+    ]
     agree(fast(x), expected)
 
 
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize(("convolution", "attention"), ON_OFF)
-def test_shallow_feature_embedding_and_its_switches(convolution: bool, attention: bool, streams: int) -> None:
+def test_shallow_feature_embedding_and_its_switches(
+    convolution: bool, attention: bool, streams: int
+) -> None:
     fast = ShallowFeatureEmbedding(
         16, stride=4, reduction=4, shared_convolution=convolution, channel_attention=attention
     )
@@ -137,7 +147,9 @@ def test_shallow_feature_embedding_and_its_switches(convolution: bool, attention
         )
 
 
-@pytest.mark.parametrize(("kernel_size", "H"), [(1, 8), (1, 9), (3, 8), (5, 9), (7, 11), (4, 8), EVEN])
+@pytest.mark.parametrize(
+    ("kernel_size", "H"), [(1, 8), (1, 9), (3, 8), (5, 9), (7, 11), (4, 8), EVEN]
+)
 def test_shared_convolution_with_other_kernels_keeps_the_grid(kernel_size: int, H: int) -> None:
     grid = (-(-H // 4), 2)  # as a strided network's: rounded up
     fast = ShallowFeatureEmbedding(8, stride=4, kernel_size=kernel_size, channel_attention=False)
@@ -183,7 +195,9 @@ def test_cagd_layer_and_its_switches(cross: bool, self_: bool) -> None:
     inputs = [random(2, 5, 16, seed=seed) for seed in (13, 14, 15)]
     w = weights_of(fast)
     expected = [
-        slow_difference.cagd_layer(w, *(arrays(x[b]) for x in inputs), heads=4, cross=cross, self_=self_)
+        slow_difference.cagd_layer(
+            w, *(arrays(x[b]) for x in inputs), heads=4, cross=cross, self_=self_
+        )
         for b in range(2)
     ]
     for out, slow_outs in zip(fast(*inputs), zip(*expected, strict=True), strict=True):
@@ -213,7 +227,10 @@ def compare_difference(*, layers: int = 2, streams: int = 1, **switches: bool) -
     D, h, w, stride = 16, 2, 3, 4
     fast = SENDifference(D, stride=stride, layers=layers, heads=4, reduction=4, **switches)
     randomised(fast, seed=layers)
-    features, images = random(2, streams, D, h, w, seed=16), random(2, 2, 3, h * stride, w * stride, seed=17)
+    features, images = (
+        random(2, streams, D, h, w, seed=16),
+        random(2, 2, 3, h * stride, w * stride, seed=17),
+    )
     memory = fast(features, images)
     expected = [
         slow_difference.sen_difference(
@@ -254,7 +271,9 @@ def test_decoder_layer(D: int, heads: int, T: int, N: int) -> None:
 @pytest.mark.parametrize(("layers", "heads", "T", "N"), [(1, 8, 6, 4), (2, 2, 9, 6), (3, 1, 1, 1)])
 def test_decoder_logits(layers: int, heads: int, T: int, N: int) -> None:
     B, K, D, V = 2, 3, 16, 11
-    fast = randomised(TransformerDecoder(D, vocabulary_size=V, layers=layers, heads=heads), seed=layers)
+    fast = randomised(
+        TransformerDecoder(D, vocabulary_size=V, layers=layers, heads=heads), seed=layers
+    )
     tokens = torch.randint(V, (B, K, T), generator=torch.Generator().manual_seed(20))
     memory = random(B, N, D, seed=21)
     logits = fast(Memory(memory, (1, N)), tokens)
@@ -279,16 +298,19 @@ def test_cross_entropy_ignores_padding(smoothing: float) -> None:
     )
     logits = 3 * random(2, 2, 5, V, seed=22)
     expected = slow_decoder.cross_entropy(
-        arrays(logits).reshape(-1, V), tokens[..., 1:].flatten().tolist(), pad=pad, smoothing=smoothing
+        arrays(logits).reshape(-1, V),
+        tokens[..., 1:].flatten().tolist(),
+        pad=pad,
+        smoothing=smoothing,
     )
     assert caption_loss(logits, tokens, pad=pad, label_smoothing=smoothing).item() == pytest.approx(
         expected, abs=1e-5
     )
     changed = logits.clone()
     changed[tokens[..., 1:] == pad] = 100 * random(V, seed=23)
-    assert caption_loss(changed, tokens, pad=pad, label_smoothing=smoothing).item() == pytest.approx(
-        expected, abs=1e-5
-    )
+    assert caption_loss(
+        changed, tokens, pad=pad, label_smoothing=smoothing
+    ).item() == pytest.approx(expected, abs=1e-5)
 
 
 def small(**extractor: object) -> Captioner:
@@ -307,21 +329,28 @@ def small(**extractor: object) -> Captioner:
 
 
 def test_before_is_in_channels_0_to_2_and_p_projects() -> None:
-    """Eq. (2) and (3): the extractor equals its backbone on the twin's concatenation, then the twin's P."""
+    """Eq. (2) and (3): the extractor equals its backbone on the twin's concatenation, then the
+    twin's P."""
     extractor = small().extractor
     assert isinstance(extractor, FeatureExtractor)
     randomised(extractor.P, seed=26)
     images = random(2, 2, 3, 8, 12, seed=26)
-    stacked = np.stack([slow_extractor.concatenated(arrays(pair[0]), arrays(pair[1])) for pair in images])
+    stacked = np.stack(
+        [slow_extractor.concatenated(arrays(pair[0]), arrays(pair[1])) for pair in images]
+    )
     with torch.inference_mode():
         maps = extractor.backbone(torch.from_numpy(stacked).float())[-1]
         features = extractor(images)
     assert features.shape == (2, 1, 16, 2, 3)
-    agree(features[:, 0], [slow_extractor.projection(weights_of(extractor.P), arrays(one)) for one in maps])
+    agree(
+        features[:, 0],
+        [slow_extractor.projection(weights_of(extractor.P), arrays(one)) for one in maps],
+    )
 
 
 def test_the_whole_model_from_pixels_to_logits() -> None:
-    """Normalisation, Eq. (2)–(17) in one: uint8 pixels in, logits out, only the trunk taken as it is."""
+    """Normalisation, Eq. (2)–(17) in one: uint8 pixels in, logits out, only the trunk taken as it
+    is."""
     captioner = small()
     assert isinstance(captioner.extractor, FeatureExtractor)
     pixels = torch.randint(

@@ -1,4 +1,5 @@
-"""The extractor: what is frozen, whose statistics move, the three structures, and what it refuses."""
+"""The extractor: what is frozen, whose statistics move, the three structures, and what it
+refuses."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def test_everything_before_the_start_layer_is_frozen_and_nothing_else(
         assert belongs(name, everything), f"the test's layout has no {name}"
         assert parameter.requires_grad != belongs(name, frozen), name
     assert all(parameter.requires_grad for parameter in built.P.parameters())
-    assert any(parameter.requires_grad for parameter in built.backbone.parameters()) == (start != "none")
+    assert any(parameter.requires_grad for parameter in built.backbone.parameters()) == (
+        start != "none"
+    )
 
 
 @pytest.mark.parametrize(("start", "frozen"), [("conv4_x", 3), ("none", 4)])
@@ -71,7 +74,9 @@ def test_freezing_at_stage_3(backbone: str, start: FineTuneFrom, frozen: int) ->
     with torch.device("meta"):
         built = extractor(backbone=backbone, stage=3, fine_tune_from=start)
     modules = [module for stage in LAYOUTS[backbone][:frozen] for module in stage]
-    later = [name for name, _ in built.backbone.named_parameters() if belongs(name, LAYOUTS[backbone][4])]
+    later = [
+        name for name, _ in built.backbone.named_parameters() if belongs(name, LAYOUTS[backbone][4])
+    ]
     for name, parameter in built.backbone.named_parameters():
         if name in later:
             continue
@@ -81,7 +86,11 @@ def test_freezing_at_stage_3(backbone: str, start: FineTuneFrom, frozen: int) ->
 @pytest.mark.parametrize(
     ("backbone", "stage"),
     [
-        *((backbone, stage) for backbone in ("resnet18", "convnext_atto") for stage in (1, 2, 3, 4)),
+        *(
+            (backbone, stage)
+            for backbone in ("resnet18", "convnext_atto")
+            for stage in (1, 2, 3, 4)
+        ),
         *(("tf_efficientnet_lite0", stage) for stage in (1, 2, 3)),
         ("tf_efficientnet_lite0", 4),
     ],
@@ -95,7 +104,9 @@ def test_every_parameter_is_used(backbone: str, stage: int) -> None:
 
 def test_a_training_step_moves_what_is_trained_and_leaves_what_is_frozen() -> None:
     built = extractor(stage=2, fine_tune_from="conv3_x")
-    randomised(built, seed=1, spread=0.05).train()  # timm starts the last norm of a block at 0: no gradient
+    randomised(
+        built, seed=1, spread=0.05
+    ).train()  # timm starts the last norm of a block at 0: no gradient
     before = {name: p.detach().clone() for name, p in built.named_parameters()}
     optimiser = torch.optim.SGD(built.parameters(), lr=0.1)
     built(pairs()).square().mean().backward()
@@ -108,14 +119,18 @@ def test_a_training_step_moves_what_is_trained_and_leaves_what_is_frozen() -> No
 
 def running_means(built: Extractor) -> dict[str, Tensor]:
     return {
-        n: b.clone() for n, b in built.backbone.named_buffers() if n.endswith(("running_mean", "running_var"))
+        n: b.clone()
+        for n, b in built.backbone.named_buffers()
+        if n.endswith(("running_mean", "running_var"))
     }
 
 
 @pytest.mark.parametrize("statistics", ["moving", "fixed"])
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0"])
 def test_statistics_of_the_frozen_part_in_training(backbone: str, statistics: Any) -> None:
-    built = extractor(backbone=backbone, stage=2, fine_tune_from="conv3_x", frozen_statistics=statistics)
+    built = extractor(
+        backbone=backbone, stage=2, fine_tune_from="conv3_x", frozen_statistics=statistics
+    )
     built.eval().train()
     before = running_means(built)
     built(pairs())
@@ -127,7 +142,8 @@ def test_statistics_of_the_frozen_part_in_training(backbone: str, statistics: An
 
 
 def test_fixed_statistics_are_fixed_from_the_start() -> None:
-    """A module is born in training mode: no call of `train` is needed for the frozen part to be still."""
+    """A module is born in training mode: no call of `train` is needed for the frozen part to be
+    still."""
     built = extractor(stage=2, fine_tune_from="conv3_x", frozen_statistics="fixed")
     before = running_means(built)
     built(pairs())
@@ -228,7 +244,9 @@ def test_stage_3_doubles_the_grid(structure: Any) -> None:
 
 @pytest.mark.parametrize("backbone", ["resnet5", "", "resnet18.nope", "mixer"])
 def test_an_unknown_backbone_is_refused(backbone: str) -> None:
-    with pytest.raises(SettingsError, match=rf"extractor\.backbone={backbone!r} is not a timm model"):
+    with pytest.raises(
+        SettingsError, match=rf"extractor\.backbone={backbone!r} is not a timm model"
+    ):
         extractor(backbone=backbone, stage=4)
 
 
@@ -265,10 +283,16 @@ def test_a_backbone_reaches_neither_the_network_nor_the_disk(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = {"architecture": "resnet18", "num_classes": 10}
-    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")  # what local-dir: would read
-    with pytest.raises(SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"):
+    (tmp_path / "config.json").write_text(
+        json.dumps(config), encoding="utf-8"
+    )  # what local-dir: would read
+    with pytest.raises(
+        SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"
+    ):
         extractor(backbone=backbone, stage=4)
-    with pytest.raises(CheckpointError, match=r"^extractor\.init=timm:.*its name holds letters, digits"):
+    with pytest.raises(
+        CheckpointError, match=r"^extractor\.init=timm:.*its name holds letters, digits"
+    ):
         read(f"timm:{backbone}")
 
 
@@ -287,19 +311,24 @@ def test_an_unknown_backbone_is_met_with_the_nearest_name() -> None:
     ("backbone", "stage", "stride"),
     [("convnext_atto", 0, 2), ("mixer_s16_224", 4, 32), ("vit_tiny_patch16_224", 4, 32)],
 )
-def test_a_backbone_without_that_stage_names_both_settings(backbone: str, stage: int, stride: int) -> None:
+def test_a_backbone_without_that_stage_names_both_settings(
+    backbone: str, stage: int, stride: int
+) -> None:
     said = rf"extractor\.backbone={backbone} has no features of stride {stride} for extractor\.stage={stage}"
     with pytest.raises(SettingsError, match=said):
         extractor(backbone=backbone, stage=stage)
 
 
 @pytest.mark.parametrize(
-    ("backbone", "stage"), [("tresnet_m", 1), ("lamhalobotnet50ts_256", 4), ("efficientformer_l1", 4)]
+    ("backbone", "stage"),
+    [("tresnet_m", 1), ("lamhalobotnet50ts_256", 4), ("efficientformer_l1", 4)],
 )
 def test_a_backbone_that_timm_or_we_cannot_cut_is_refused(backbone: str, stage: int) -> None:
-    """One without a layer at that stride, one with weights of five axes, one whose stages are not told apart."""
+    """One without a layer at that stride, one with weights of five axes, one whose stages are not
+    told apart."""
     with pytest.raises(
-        SettingsError, match=rf"extractor\.backbone='?{backbone}'? (is not a timm model with|does not)"
+        SettingsError,
+        match=rf"extractor\.backbone='?{backbone}'? (is not a timm model with|does not)",
     ):
         extractor(backbone=backbone, stage=stage)
 
@@ -322,7 +351,8 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_memory_layout_does_not_change_the_numbers() -> None:
-    """channels_last is for speed; the features are those of the same weights in the plain layout."""
+    """channels_last is for speed; the features are those of the same weights in the plain
+    layout."""
     built = extractor().eval()
     images = pairs()
     with torch.inference_mode():
@@ -335,7 +365,9 @@ def test_memory_layout_does_not_change_the_numbers() -> None:
 # ---------------------------------------------------------------- of the compared systems
 
 
-@pytest.mark.parametrize(("backbone", "stage"), [("resnet18", 3), ("test_efficientnet", 3), ("test_vit", 3)])
+@pytest.mark.parametrize(
+    ("backbone", "stage"), [("resnet18", 3), ("test_efficientnet", 3), ("test_vit", 3)]
+)
 @pytest.mark.parametrize(("size", "grid"), [(64, 4), (64, 3), (48, 5)])
 def test_pooled_features_have_the_grid_whatever_the_size(
     backbone: str, stage: int, size: int, grid: int
@@ -366,7 +398,9 @@ def test_the_compared_systems_backbone_is_frozen_with_its_statistics(backbone: s
     nn.Sequential(built).train()
     assert not any(p.requires_grad for p in built.parameters())
     assert not any(
-        module.training for module in built.backbone.modules() if list(module.parameters(recurse=False))
+        module.training
+        for module in built.backbone.modules()
+        if list(module.parameters(recurse=False))
     )
     before = running_means(built)
     assert not built(pairs(size=64)).requires_grad
@@ -380,17 +414,23 @@ def test_a_vision_transformer_sees_the_whole_image_and_is_trained_wholly_or_not(
     assert images.grad is not None
     assert images.grad.abs().amax((0, 1, 2)).gt(0).float().mean() > 0.9
     assert [name for name, p in built.named_parameters() if p.grad is None] == []
-    with pytest.raises(SettingsError, match=r"test_vit has no stages, so extractor\.fine_tune_from=conv3_x"):
+    with pytest.raises(
+        SettingsError, match=r"test_vit has no stages, so extractor\.fine_tune_from=conv3_x"
+    ):
         PooledExtractor(backbone="test_vit", stage=3, grid=2, fine_tune_from="conv3_x")
 
 
 def test_a_vision_transformer_needs_its_stride() -> None:
-    with pytest.raises(SettingsError, match=r"test_vit has no features of stride 32 for extractor\.stage=4"):
+    with pytest.raises(
+        SettingsError, match=r"test_vit has no features of stride 32 for extractor\.stage=4"
+    ):
         PooledExtractor(backbone="test_vit", stage=4, grid=2)
 
 
 @pytest.mark.parametrize(("name", "stage", "grid"), [("resnet18", 3, 2), ("test_vit", 3, 10)])
-def test_weights_of_timm_enter_the_compared_systems(name: str, stage: int, grid: int, tmp_path: Path) -> None:
+def test_weights_of_timm_enter_the_compared_systems(
+    name: str, stage: int, grid: int, tmp_path: Path
+) -> None:
     torch.manual_seed(5)
     whole = timm.create_model(name).eval()
     save_file(whole.state_dict(), tmp_path / "weights.safetensors")

@@ -27,10 +27,18 @@ def test_what_fits_has_no_misfit() -> None:
 @pytest.mark.parametrize(
     ("wanted", "found", "said"),
     [
-        (tensors(["a"], 2), tensors(["a"], 3), "1 tensor of another shape (a is (2,) here and (3,) there)"),
+        (
+            tensors(["a"], 2),
+            tensors(["a"], 3),
+            "1 tensor of another shape (a is (2,) here and (3,) there)",
+        ),
         (tensors(["a"], 2), {}, "1 tensor missing (a (2,))"),
         ({}, tensors(["a"], 2, 3), "1 tensor unknown (a (2, 3))"),
-        (tensors(["a"], 2), tensors(["b"], 2), "1 tensor missing (a (2,)), 1 tensor unknown (b (2,))"),
+        (
+            tensors(["a"], 2),
+            tensors(["b"], 2),
+            "1 tensor missing (a (2,)), 1 tensor unknown (b (2,))",
+        ),
         (tensors(list("abcde"), 2), {}, "5 tensors missing (a (2,), b (2,), c (2,), …)"),
     ],
 )

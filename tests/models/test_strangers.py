@@ -1,4 +1,5 @@
-"""Checkpoints from strangers: whatever is in the folder, it is refused in a short message, before a model is made."""
+"""Checkpoints from strangers: whatever is in the folder, it is refused in a short message, before a
+model is made."""
 
 from __future__ import annotations
 
@@ -90,7 +91,9 @@ def text_of(name: str, text: str) -> Callable[[Path], None]:
     return change
 
 
-def tensor_of(name: str, change_of: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
+def tensor_of(
+    name: str, change_of: Callable[[torch.Tensor], torch.Tensor]
+) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         state = load_file(folder / "model.safetensors")
         state[name] = change_of(state[name]).contiguous()
@@ -150,7 +153,12 @@ def large(name: str) -> Callable[[Path], None]:
 
 NAN, INFINITY = float("nan"), float("inf")
 DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
-HUGE = {"dimension": 16_384, "difference__layers": 100, "decoder__layers": 100, "decoder__expansion": 64}
+HUGE = {
+    "dimension": 16_384,
+    "difference__layers": 100,
+    "decoder__layers": 100,
+    "decoder__expansion": 64,
+}
 
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     # backbones that reach the network or the disk
@@ -165,14 +173,26 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         in_model(extractor__backbone="resnet19"),
         "is not a timm model; some .* resnet18",
     ),
-    "a backbone without stages": (in_model(extractor__backbone="efficientformer_l1"), "where its stages end"),
+    "a backbone without stages": (
+        in_model(extractor__backbone="efficientformer_l1"),
+        "where its stages end",
+    ),
     # sizes
     "wide": (in_model(dimension=16_384), "dimension is 16384, and no tensor has such an axis"),
     "wide and deep": (in_model(**HUGE), "dimension is 16384, and no tensor has such an axis"),
-    "deep": (in_model(decoder__layers=100), r"decoder\.layers is 100, and it has \d+ tensors named"),
+    "deep": (
+        in_model(decoder__layers=100),
+        r"decoder\.layers is 100, and it has \d+ tensors named",
+    ),
     "deeper": (in_model(difference__layers=20), r"\d+ tensors missing \(difference\.layers\.1\."),
-    "expansion": (in_model(decoder__expansion=64), r"3 tensors of another shape \(decoder\.layers\.0\.feed_"),
-    "kernel": (in_model(difference__kernel_size=512), r"1 tensor of another shape \(difference\.sfe\.conv\."),
+    "expansion": (
+        in_model(decoder__expansion=64),
+        r"3 tensors of another shape \(decoder\.layers\.0\.feed_",
+    ),
+    "kernel": (
+        in_model(difference__kernel_size=512),
+        r"1 tensor of another shape \(difference\.sfe\.conv\.",
+    ),
     "size": (in_model(size=4096), "size is 4096; a model sees at most 1024"),
     "size and stage": (in_model(size=1024), r"size=1024 is too large for extractor\.stage=1"),
     "grid": (in_model(extractor__grid=256), r"extractor\.grid is 256"),
@@ -181,15 +201,24 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         in_model(extractor__backbone="convnext_xxlarge"),
         r"has [\d,]{11} parameters, and extractor\.stage=1 uses 3,[\d,]{7} of them; choose a later stage",
     ),
-    "heads of another number": (in_model(decoder__heads=3), r"cannot be split into decoder\.heads=3"),
+    "heads of another number": (
+        in_model(decoder__heads=3),
+        r"cannot be split into decoder\.heads=3",
+    ),
     # values of another kind
     "mean of NaN": (in_model(mean=[NAN, 0.5, 0.5]), "mean is .*nan.* each value must be a number"),
-    "std infinite": (in_model(std=[0.5, 0.5, INFINITY]), "std is .*inf.* each value must be a number"),
+    "std infinite": (
+        in_model(std=[0.5, 0.5, INFINITY]),
+        "std is .*inf.* each value must be a number",
+    ),
     "mean of text": (in_model(mean="abc"), "mean is 'abc'; it must hold three values"),
     "mean of texts": (in_model(mean=["a", "b", "c"]), "mean is .* each value must be a number"),
     "std of two": (in_model(std=[0.5, 0.5]), "std is .* three values"),
     "system of a number": (in_model(system=5), "system is 5; it must be a text"),
-    "dropout of text": (in_model(decoder__dropout="x"), r"decoder\.dropout is 'x'; it must be a number"),
+    "dropout of text": (
+        in_model(decoder__dropout="x"),
+        r"decoder\.dropout is 'x'; it must be a number",
+    ),
     "training of text": (in_config(training="long"), "training is 'long'; it must be an object"),
     "training of null": (in_config(training=None), "training is None; it must be an object"),
     "its settings": (
@@ -205,16 +234,25 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "model of a list": (in_config(model=[]), r"the model is \[\]; it must be an object"),
     # JSON
     "deep config": (text_of("config.json", DEEP), "nested deeper than 32 levels"),
-    "deep training": (in_config(training=json.loads('{"a":' * 50 + "1" + "}" * 50)), "nested deeper than 32"),
+    "deep training": (
+        in_config(training=json.loads('{"a":' * 50 + "1" + "}" * 50)),
+        "nested deeper than 32",
+    ),
     "deep vocabulary": (text_of("vocabulary.json", DEEP), "nested deeper than 32 levels"),
     "a list for a vocabulary": (text_of("vocabulary.json", '["a"]'), r"this is \['a'\]"),
     "half a surrogate": (text_of("vocabulary.json", '{"\\ud800": 0}'), "half of a surrogate pair"),
     "a config of 100 GB": (large("config.json"), "such a file has at most 4"),
     "a vocabulary of 100 GB": (large("vocabulary.json"), "such a file has at most 32"),
     # tensors
-    "weights of 100 GB": (large("model.safetensors"), r"its tensors end at byte [\d,]+, and the file at 107"),
+    "weights of 100 GB": (
+        large("model.safetensors"),
+        r"its tensors end at byte [\d,]+, and the file at 107",
+    ),
     "one NaN": (tensor_of(FIRST, one(NAN)), rf"{FIRST} holds numbers that are NaN or infinite"),
-    "one infinity": (tensor_of(FIRST, one(-INFINITY)), rf"{FIRST} holds numbers that are NaN or infinite"),
+    "one infinity": (
+        tensor_of(FIRST, one(-INFINITY)),
+        rf"{FIRST} holds numbers that are NaN or infinite",
+    ),
     "a NaN of 16 bits": (tensor_of(FIRST, one(NAN, torch.float16)), "NaN or infinite"),
     "an infinity of bfloat16": (tensor_of(FIRST, one(INFINITY, torch.bfloat16)), "NaN or infinite"),
     "int8": (
@@ -227,25 +265,46 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "integers for weights": (tensor_of(FIRST, lambda t: t.long()), f"{FIRST} is of type I64"),
     # the header of the tensors
     "deep header": (raw_header(DEEP.encode()), "nested deeper than 32 levels"),
-    "a header longer than the file": (raw_header(b"{}", 2**63), "its header is longer than the file"),
+    "a header longer than the file": (
+        raw_header(b"{}", 2**63),
+        "its header is longer than the file",
+    ),
     "a header of a list": (raw_header(b"[]"), "its header is no object"),
-    "an entry of text": (header_of(lambda h: h.update({FIRST: "x"})), f"no type, shape and place of {FIRST}"),
-    "a shape below zero": (header_of(lambda h: h[FIRST].update(shape=[-1])), "no type, shape and place"),
-    "a shape of halves": (header_of(lambda h: h[FIRST].update(shape=[0.5])), "no type, shape and place"),
+    "an entry of text": (
+        header_of(lambda h: h.update({FIRST: "x"})),
+        f"no type, shape and place of {FIRST}",
+    ),
+    "a shape below zero": (
+        header_of(lambda h: h[FIRST].update(shape=[-1])),
+        "no type, shape and place",
+    ),
+    "a shape of halves": (
+        header_of(lambda h: h[FIRST].update(shape=[0.5])),
+        "no type, shape and place",
+    ),
     "a huge shape": (
         header_of(lambda h: h[FIRST].update(shape=[2**61] * 9)),
         r"needs .* bytes, and has 75,264",
     ),
-    "another length": (header_of(lambda h: h[FIRST].update(shape=[4])), "needs 16 bytes, and has 75,264"),
+    "another length": (
+        header_of(lambda h: h[FIRST].update(shape=[4])),
+        "needs 16 bytes, and has 75,264",
+    ),
     "outside of the file": (
         header_of(lambda h: h[FIRST].update(data_offsets=[2**60, 2**60 + 75_264])),
         "does not begin where the tensor before it ends",
     ),
-    "a name of a megabyte": (header_of(lambda h: h.update({"x" * 2**20: h.pop(FIRST)})), "1 tensor missing"),
+    "a name of a megabyte": (
+        header_of(lambda h: h.update({"x" * 2**20: h.pop(FIRST)})),
+        "1 tensor missing",
+    ),
     "a thousand tensors more": (
         header_of(
             lambda h: h.update(
-                {f"x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(1000)}
+                {
+                    f"x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+                    for i in range(1000)
+                }
             )
         ),
         "1000 tensors unknown",
@@ -301,7 +360,8 @@ def test_160_megabytes_of_weights_are_checked_in_a_second(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
 def test_every_number_that_is_not_finite_is_found_and_no_other(tmp_path: Path, dtype: str) -> None:
-    """All 65,536 numbers of 16 bits (of 32 bits those whose upper half they are), one tensor each by itself."""
+    """All 65,536 numbers of 16 bits (of 32 bits those whose upper half they are), one tensor each
+    by itself."""
     upper = np.arange(2**16, dtype=np.uint16)
     numbers = upper.astype(np.uint32) << 16 if dtype == "F32" else upper
     torch_type = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[dtype]
@@ -345,7 +405,9 @@ def test_no_backbone_starts_from_what_are_no_weights(
     change, said = NO_WEIGHTS[case]
     state = load_file(saved / "model.safetensors")
     state[FIRST] = change(state[FIRST]).contiguous()
-    backbone = {n.removeprefix("extractor.backbone."): t for n, t in state.items() if "backbone" in n}
+    backbone = {
+        n.removeprefix("extractor.backbone."): t for n, t in state.items() if "backbone" in n
+    }
     path = tmp_path / "weights"
     if how == "safetensors":
         save_file(backbone, path)
@@ -366,7 +428,9 @@ def test_weights_of_another_network_are_told_in_one_short_message(tmp_path: Path
     with pytest.raises(
         CheckpointError, match=r"\d+ tensors of another shape .* \d+ tensors missing"
     ) as refused:
-        initialise_backbone(FeatureExtractor(backbone="resnet50", stage=4, dimension=4), tmp_path / "shallow")
+        initialise_backbone(
+            FeatureExtractor(backbone="resnet50", stage=4, dimension=4), tmp_path / "shallow"
+        )
     assert len(str(refused.value)) - len(str(tmp_path)) < 600
 
 
@@ -401,7 +465,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
     assert list((folder.parent / "new").iterdir()) == []
 
 
-def test_a_place_that_is_a_file_or_cannot_be_written_to(original: Checkpoint, tmp_path: Path) -> None:
+def test_a_place_that_is_a_file_or_cannot_be_written_to(
+    original: Checkpoint, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/here")):
         with pytest.raises(OutputError, match=f"{place} cannot be written"):
@@ -429,7 +495,8 @@ def test_numbers_too_large_for_16_bits_stay_in_32(original: Checkpoint, tmp_path
     assert float(load_checkpoint(folder).captioner.state_dict()[FIRST].max()) == 70_000.0
 
 
-# Through the command line: time (of the processor, others may use it too) and memory of a process of its own
+# Through the command line: time (of the processor, others may use it too) and memory of a process
+# of its own
 
 MEASURED = """
 import resource, sys

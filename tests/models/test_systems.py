@@ -1,4 +1,5 @@
-"""Every system by one contract: counts, shapes, training, search, checkpoints, precision, maps; and its own numbers."""
+"""Every system by one contract: counts, shapes, training, search, checkpoints, precision, maps; and
+its own numbers."""
 
 from __future__ import annotations
 
@@ -105,8 +106,12 @@ def own_numbers(system: str) -> dict[str, Any]:
     parts = {"difference": captioner.difference, "decoder": captioner.decoder}
     extractor: Any = captioner.extractor
     return {
-        "heads": {n: {m.heads for m in p.modules() if isinstance(m, Attention)} for n, p in parts.items()},
-        "dropout": {n: {m.p for m in p.modules() if isinstance(m, nn.Dropout)} for n, p in parts.items()},
+        "heads": {
+            n: {m.heads for m in p.modules() if isinstance(m, Attention)} for n, p in parts.items()
+        },
+        "dropout": {
+            n: {m.p for m in p.modules() if isinstance(m, nn.Dropout)} for n, p in parts.items()
+        },
         "trained": any(p.requires_grad for p in extractor.backbone.parameters()),
         "grid": getattr(extractor, "grid", None),
         "stride": extractor.stride,
@@ -148,7 +153,12 @@ def test_what_a_system_is_when_nothing_is_said(system: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("mccformer_d", "mccformer-d"), ("dudda", "duda"), ("rsicc-former", "rsiccformer"), ("psnet2", "psnet")],
+    [
+        ("mccformer_d", "mccformer-d"),
+        ("dudda", "duda"),
+        ("rsicc-former", "rsiccformer"),
+        ("psnet2", "psnet"),
+    ],
 )
 def test_an_unknown_name_is_met_with_the_nearest(
     name: str, meant: str, capsys: pytest.CaptureFixture[str]
@@ -172,11 +182,26 @@ def test_info_counts_by_part(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("system", "part", "values", "said"),
     [
-        ("duda", "difference", DifferenceSettings(self_attention=False), "difference.self_attention=false"),
+        (
+            "duda",
+            "difference",
+            DifferenceSettings(self_attention=False),
+            "difference.self_attention=false",
+        ),
         ("duda", "difference", DifferenceSettings(heads=8), "difference.heads=8"),
         ("capt-att", "decoder", DecoderSettings(layers=1), "decoder.layers=1"),
-        ("mccformer-s", "difference", DifferenceSettings(kernel_size=3), "difference.kernel_size=3"),
-        ("psnet", "extractor", ExtractorSettings(structure="single-cat"), "extractor.structure=single-cat"),
+        (
+            "mccformer-s",
+            "difference",
+            DifferenceSettings(kernel_size=3),
+            "difference.kernel_size=3",
+        ),
+        (
+            "psnet",
+            "extractor",
+            ExtractorSettings(structure="single-cat"),
+            "extractor.structure=single-cat",
+        ),
         ("sen", "extractor", ExtractorSettings(grid=7), "extractor.grid=7"),
         (
             "rsiccformer",
@@ -213,7 +238,9 @@ def test_a_setting_without_use_is_refused_with_both_names(
         ),
     ],
 )
-def test_a_setting_that_does_not_go_with_the_systems_own_numbers(settings: ModelSettings, said: str) -> None:
+def test_a_setting_that_does_not_go_with_the_systems_own_numbers(
+    settings: ModelSettings, said: str
+) -> None:
     with pytest.raises(SettingsError, match=said):
         check(settings)
 
@@ -236,7 +263,9 @@ def test_settings_that_are_one_model_resolve_to_one(system: str) -> None:
     assert None not in (whole.extractor.backbone, whole.extractor.stage, whole.decoder.dropout)
     assert (whole.difference.heads is None) == (system in RECURRENT)
     assert resolved(whole) == whole
-    said = dataclasses.replace(bare, dimension=512, decoder=DecoderSettings(dropout=whole.decoder.dropout))
+    said = dataclasses.replace(
+        bare, dimension=512, decoder=DecoderSettings(dropout=whole.decoder.dropout)
+    )
     assert said != bare
     assert resolved(said) == whole
 
@@ -254,7 +283,8 @@ def test_a_config_that_says_the_defaults_of_other_systems_is_taken() -> None:
     check(model_from_dict(values))
 
 
-# ---------------------------------------------------------------- a number is written once, and used
+# ---------------------------------------------------------------- a number is written once, and
+# used
 
 OTHER_NAMES = {
     "backbone": ("test_efficientnet", "resnet18"),
@@ -295,9 +325,15 @@ def built(system: str, numbers: dict[str, Any], monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patched, torch.device("meta"):
         patched.setattr(variants, "own", lambda settings, **_: own(settings, **numbers))
         captioner = build(ModelSettings(system=system, size=64), V)
-    made: list[Any] = [(n, tuple(p.shape), p.requires_grad) for n, p in captioner.named_parameters()]
+    made: list[Any] = [
+        (n, tuple(p.shape), p.requires_grad) for n, p in captioner.named_parameters()
+    ]
     for module in captioner.modules():
-        plain = {name: value for name, value in vars(module).items() if isinstance(value, int | float | str)}
+        plain = {
+            name: value
+            for name, value in vars(module).items()
+            if isinstance(value, int | float | str)
+        }
         made.append((type(module).__name__, plain))
     return made
 
@@ -312,7 +348,9 @@ def test_any_other_number_in_a_systems_function_makes_another_system(
     usual = built(system, said, monkeypatch)
     assert built(system, {**said, "dimension": 2 * said["dimension"]}, monkeypatch) != usual
     for part in ("extractor", "difference", "decoder"):
-        numbers = {name: getattr(said[part], name) for name in vars(said[part]) if name not in ANY_SYSTEMS}
+        numbers = {
+            name: getattr(said[part], name) for name in vars(said[part]) if name not in ANY_SYSTEMS
+        }
         for name, number in numbers.items():
             if number is None:
                 continue
@@ -338,7 +376,9 @@ def test_shapes_and_company_in_a_batch(system: str) -> None:
     assert logits.shape == (3, 2, 7, V)
     assert logits.std() > 0.01
     torch.testing.assert_close(alone[0, 0], logits[1, 1], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(cut, logits[..., :4, :], rtol=1e-3, atol=1e-3)  # no word sees a later one
+    torch.testing.assert_close(
+        cut, logits[..., :4, :], rtol=1e-3, atol=1e-3
+    )  # no word sees a later one
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
 
 
@@ -369,7 +409,11 @@ def test_bfloat16_is_finite_and_close(system: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             coarse = captioner(pixels(2), tokens)
             found = search(
-                captioner.search_decoder, captioner.encode(pixels(2)), **MARKERS, beam=3, max_words=5
+                captioner.search_decoder,
+                captioner.encode(pixels(2)),
+                **MARKERS,
+                beam=3,
+                max_words=5,
             )
     assert exact.dtype == torch.float32
     assert coarse.isfinite().all()
@@ -402,7 +446,9 @@ def test_stepping_is_teacher_forcing_through_selection_and_departures(system: st
             if length == 5:
                 kept = torch.tensor([2, 0])
                 pairs, tokens, state = pairs[kept], tokens[kept], state.keep(kept)
-            tokens = torch.cat((tokens, torch.randint(V, (*tokens.shape[:2], 1), generator=random)), 2)
+            tokens = torch.cat(
+                (tokens, torch.randint(V, (*tokens.shape[:2], 1), generator=random)), 2
+            )
 
 
 def same(found: list[Hypothesis], expected: list[Hypothesis]) -> None:
@@ -420,7 +466,9 @@ def test_search_is_the_slow_search_in_any_order(system: str) -> None:
     turned = [2, 0, 3, 1]
     for beam in (1, 3):
         found = search(decoder, memory, **MARKERS, beam=beam, max_words=6)
-        again = search(decoder, Memory(memory.tokens[turned], memory.grid), **MARKERS, beam=beam, max_words=6)
+        again = search(
+            decoder, Memory(memory.tokens[turned], memory.grid), **MARKERS, beam=beam, max_words=6
+        )
         for pair in range(4):
             next_word = slow.uncached(decoder, memory, pair, (0, 2))
             if beam == 1:
@@ -436,7 +484,8 @@ def test_search_is_the_slow_search_in_any_order(system: str) -> None:
 
 
 def eight_pairs() -> tuple[Tensor, Tensor]:
-    """Pictures (8, 2, 3, 64, 64) of noise where a square of one of eight colours comes, and its sentence, (8, 1, 7)."""
+    """Pictures (8, 2, 3, 64, 64) of noise where a square of one of eight colours comes, and its
+    sentence, (8, 1, 7)."""
     images = pixels(8, seed=8) // 4
     captions = []
     for i in range(8):
@@ -495,7 +544,14 @@ def trained(
         for field in dataclasses.fields(given):
             if getattr(given, field.name) != field.default:
                 command += [f"--{part}.{field.name}", str(getattr(given, field.name))]
-    command += ["--loading.batch-size", "40", "--loading.one-pass", "true", "--optimisation.epochs", "1"]
+    command += [
+        "--loading.batch-size",
+        "40",
+        "--loading.one-pass",
+        "true",
+        "--optimisation.epochs",
+        "1",
+    ]
     command += [
         "--optimisation.learning-rate",
         "5e-3",
@@ -508,29 +564,39 @@ def trained(
     return Trained(settings, out / "last")
 
 
-def test_one_step_of_the_real_command_lowers_the_loss_of_its_batch(trained: Trained, tiny_data: Path) -> None:
+def test_one_step_of_the_real_command_lowers_the_loss_of_its_batch(
+    trained: Trained, tiny_data: Path
+) -> None:
     checkpoint = load_checkpoint(trained.folder)
     assert checkpoint.settings == trained.settings
     vocabulary = checkpoint.vocabulary
     pairs = read_dataset(tiny_data, splits=["train"])
-    dataset = PairDataset(pairs, vocabulary, settings=LoadingSettings(one_pass=True), size=64, max_words=20)
+    dataset = PairDataset(
+        pairs, vocabulary, settings=LoadingSettings(one_pass=True), size=64, max_words=20
+    )
     batch = collate([dataset[i] for i in range(8)], pad=vocabulary.pad)
     torch.manual_seed(42)  # the run's seed: the weights it started from
     before = build(trained.settings, len(vocabulary)).eval()
     with torch.inference_mode():
         losses = [
-            caption_loss(model(batch.images, batch.tokens[..., :-1]), batch.tokens, pad=vocabulary.pad).item()
+            caption_loss(
+                model(batch.images, batch.tokens[..., :-1]), batch.tokens, pad=vocabulary.pad
+            ).item()
             for model in (before, checkpoint.captioner)
         ]
     assert losses[1] < losses[0] - 0.02
 
 
-def test_a_checkpoint_gives_the_same_logits_captions_and_maps(trained: Trained, tmp_path: Path) -> None:
+def test_a_checkpoint_gives_the_same_logits_captions_and_maps(
+    trained: Trained, tmp_path: Path
+) -> None:
     checkpoint = load_checkpoint(trained.folder)
     again = load_checkpoint(save_checkpoint(tmp_path / "again", checkpoint))
     tokens = torch.tensor([[[2, 4, 5, 6]], [[2, 6, 7, 3]]])
     with torch.inference_mode():
-        assert torch.equal(checkpoint.captioner(pixels(2), tokens), again.captioner(pixels(2), tokens))
+        assert torch.equal(
+            checkpoint.captioner(pixels(2), tokens), again.captioner(pixels(2), tokens)
+        )
     before, after = pixels(1, size=50)[0].numpy()
     predictor = predictor_of(again, beam=2)
     caption = predictor(before, after)

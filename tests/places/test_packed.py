@@ -48,7 +48,10 @@ pack(SyntheticPlaces(40, size=32), sys.argv[1], size=32, places_per_file=3)
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.iterdir())
+    }
 
 
 @pytest.fixture
@@ -88,7 +91,13 @@ def test_packed_places_are_the_places(dated: Path, tmp_path: Path, workers: int)
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(dated: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
-        pack(FolderPlaces(dated), tmp_path / str(workers), size=48, workers=workers, places_per_file=2)
+        pack(
+            FolderPlaces(dated),
+            tmp_path / str(workers),
+            size=48,
+            workers=workers,
+            places_per_file=2,
+        )
     assert hashes(tmp_path / "1") == hashes(tmp_path / "2")
     assert sorted(hashes(tmp_path / "1")) == [
         *(f"images-0000{number}.npy" for number in range(3)), "index.json", "pack.json"
@@ -117,7 +126,10 @@ def test_reading_maps_the_file_and_cannot_change_it(dated: Path, tmp_path: Path)
 def test_other_sizes_are_cut_to_a_square_and_resized(tmp_path: Path) -> None:
     for day in ("2020-01-01", "2020-07-01"):
         picture = np.zeros((64, 160, 3), np.uint8)
-        picture[:, 48:80], picture[:, 80:112] = 50, 200  # the central square: left half 50, right half 200
+        picture[:, 48:80], picture[:, 80:112] = (
+            50,
+            200,
+        )  # the central square: left half 50, right half 200
         (tmp_path / "d" / "x").mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "d" / "x" / f"{day}.png")
     pack(FolderPlaces(tmp_path / "d"), tmp_path / "packed", size=32)
@@ -161,7 +173,12 @@ def rewritten(index: Path, **changes: object) -> None:
     index.write_text(json.dumps(content), encoding="utf-8")
 
 
-FILE = {"file": "images-00000.npy", "names": ["a"], "dates": [["2020-01-01", "2020-06-01"]], "images": 2}
+FILE = {
+    "file": "images-00000.npy",
+    "names": ["a"],
+    "dates": [["2020-01-01", "2020-06-01"]],
+    "images": 2,
+}
 
 
 @pytest.mark.parametrize(
@@ -206,7 +223,9 @@ def write_index(file: Path) -> None:
     assert read_index(file.parent)["places"] == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"format": 3}', "{}", "[" * 100_000, "\x00", "\xe9"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "{", '{"format": 3}', "{}", "[" * 100_000, "\x00", "\xe9"]
+)
 def test_a_damaged_index_is_told_with_what_to_delete(text: str, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=r"index\.json .*(delete the folder|this sencap reads)"):
@@ -228,7 +247,9 @@ def test_a_damaged_note_is_told_with_what_to_do(form: str, text: str, tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"images": 2}', "\x00"])
-def test_a_damaged_list_of_a_part_only_costs_the_part(dated: Path, tmp_path: Path, text: str) -> None:
+def test_a_damaged_list_of_a_part_only_costs_the_part(
+    dated: Path, tmp_path: Path, text: str
+) -> None:
     out = tmp_path / "packed"
     pack(FolderPlaces(dated), out, size=48, places_per_file=2)
     whole = hashes(out)
@@ -346,13 +367,19 @@ def test_a_source_without_any_readable_place_is_refused(dated: Path, tmp_path: P
     assert not (tmp_path / "packed" / "index.json").exists()
 
 
-def test_a_part_without_places_and_what_a_kill_left_behind_leave_no_file(dated: Path, tmp_path: Path) -> None:
+def test_a_part_without_places_and_what_a_kill_left_behind_leave_no_file(
+    dated: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "packed"
     out.mkdir()
     (out / ".images-00000.77.new.npy").write_bytes(b"half")
     pack(FolderPlaces(dated), out, size=48, places_per_file=1)
     numbers = (0, 1, 2, 4, 5)  # p3 cannot be read
-    assert sorted(hashes(out)) == [*(f"images-{n:05d}.npy" for n in numbers), "index.json", "pack.json"]
+    assert sorted(hashes(out)) == [
+        *(f"images-{n:05d}.npy" for n in numbers),
+        "index.json",
+        "pack.json",
+    ]
     assert PackedPlaces(out).name(3) == "p4"
 
 
@@ -370,7 +397,9 @@ def test_packing_from_the_packed_form_to_a_smaller_one(dated: Path, tmp_path: Pa
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> None:
     """The verb as the command line lists it, whether it does so yet or not."""
-    monkeypatch.setitem(VERBS, "pack", Verb("sencap.verbs.pack", "pack dated images", ("source", "out")))
+    monkeypatch.setitem(
+        VERBS, "pack", Verb("sencap.verbs.pack", "pack dated images", ("source", "out"))
+    )
 
 
 @pytest.mark.usefixtures("verb")
@@ -396,13 +425,27 @@ def test_the_verb_packs_checks_and_says_what_it_did(
     assert index["source"]["kind"] == "ssl4eo-v1.0"
     assert packed.read(0).images.mean() > 60
     assert (
-        main(["pack", "synthetic:2", str(tmp_path / "s"), "--size", "32", "--workers", "1", "--quiet"]) == 0
+        main(
+            [
+                "pack",
+                "synthetic:2",
+                str(tmp_path / "s"),
+                "--size",
+                "32",
+                "--workers",
+                "1",
+                "--quiet",
+            ]
+        )
+        == 0
     )
     assert PackedPlaces(tmp_path / "s").read(1).images.shape == (4, 3, 32, 32)
 
 
 @pytest.mark.usefixtures("verb")
-def test_the_verb_refuses_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_refuses_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for extra, reason in (
         (["--dates", "june"], "'june' is no date"),
         (["--bands", "3,x,1"], "'x' is no number"),
@@ -437,7 +480,9 @@ def test_pairs_of_other_folders_with_the_same_names_are_another_source(tmp_path:
         for date, value in (("A", 60), ("B", 120)):
             folder = tmp_path / root / date
             folder.mkdir(parents=True)
-            noise = np.random.default_rng(number).integers(value, value + 20 + 30 * number, (48, 48, 3))
+            noise = np.random.default_rng(number).integers(
+                value, value + 20 + 30 * number, (48, 48, 3)
+            )
             Image.fromarray(noise.astype(np.uint8)).save(folder / "p.png")
     pack(PairPlaces(tmp_path / "one"), tmp_path / "out", size=48, workers=1, progress=False)
     with pytest.raises(DataError, match="other settings"):
@@ -595,7 +640,9 @@ def test_a_full_disk_ends_with_a_word_and_the_same_command_goes_on(
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"sencap: error: \S+ cannot be written \(File too large\); .*\n", done.stderr)
+    assert re.fullmatch(
+        r"sencap: error: \S+ cannot be written \(File too large\); .*\n", done.stderr
+    )
     images = [path for path in out.rglob("*") if path.suffix in (".png", ".npy")]
     assert not [path for path in images if path.name.startswith(".")]
     assert verb == "synth" or not images

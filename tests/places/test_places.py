@@ -1,4 +1,5 @@
-"""Dated images: the contract, dates in names, the scale of 8 bits, folders, pairs, the synthetic world, one door."""
+"""Dated images: the contract, dates in names, the scale of 8 bits, folders, pairs, the synthetic
+world, one door."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def greys(place: SeasonalImages) -> list[int]:
     return [int(image[0, 5, 5]) for image in place.images]
 
 
-# -- what the readers hand out ----------------------------------------------------------------------
+# -- what the readers hand out
+# ----------------------------------------------------------------------
 
 
 def test_seasonal_images_take_what_they_promise() -> None:
@@ -73,7 +75,8 @@ def test_seasonal_images_refuse_all_else(
         SeasonalImages(images, dates, "here")
 
 
-# -- dates and scale ---------------------------------------------------------------------------------
+# -- dates and scale
+# ---------------------------------------------------------------------------------
 
 
 @given(
@@ -88,7 +91,9 @@ def test_a_date_is_found_in_its_usual_forms(date: datetime.date, mark: str, befo
     assert find_date(f"_{text}", at_start=True) is None
 
 
-@pytest.mark.parametrize("text", ["", "summer", "2020-06", "20201399", "2020-0604", "120200604", "4709963"])
+@pytest.mark.parametrize(
+    "text", ["", "summer", "2020-06", "20201399", "2020-0604", "120200604", "4709963"]
+)
 def test_what_is_no_date_is_not_taken_for_one(text: str) -> None:
     assert find_date(text) is None
 
@@ -103,7 +108,9 @@ def test_the_scale_clips_and_never_wraps() -> None:
     expected = [min((value * 255 * 2 + 10_000) // 20_000, 255) for value in range(1 << 16)]
     assert scaled.tolist() == expected
     assert (np.diff(scaled.astype(int)) >= 0).all()
-    assert Scaling(black=1_000, white=4_000).to_uint8(levels)[[0, 1_000, 2_500, 4_000, 65_535]].tolist() == [
+    assert Scaling(black=1_000, white=4_000).to_uint8(levels)[
+        [0, 1_000, 2_500, 4_000, 65_535]
+    ].tolist() == [
         0,
         0,
         128,
@@ -133,7 +140,8 @@ def test_a_scale_that_cannot_be_is_refused(black: int, white: int) -> None:
         Scaling(black=black, white=white)
 
 
-# -- a folder per place ------------------------------------------------------------------------------
+# -- a folder per place
+# ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -199,17 +207,23 @@ def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(folder:
 
 def test_a_place_that_turns_out_to_have_one_image_is_refused_with_the_reasons(folder: Path) -> None:
     (folder / "gaps" / "2020_06_04.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"place gaps: 1 of its images can be used.*2020-06-04: .*empty"):
+    with pytest.raises(
+        DataError, match=r"place gaps: 1 of its images can be used.*2020-06-04: .*empty"
+    ):
         FolderPlaces(folder).read(2)
 
 
-def test_going_through_all_places_leaves_out_what_turns_out_unusable_and_counts_it(folder: Path) -> None:
+def test_going_through_all_places_leaves_out_what_turns_out_unusable_and_counts_it(
+    folder: Path,
+) -> None:
     (folder / "gaps" / "2020_06_04.png").write_bytes(b"")
     places = FolderPlaces(folder)
     for _ in range(2):  # counted once
         assert "gaps" not in [place.name for place in places]
         text = str(places.report)
-        assert text.startswith("3 places with 8 images; left out: 2 places, and 1 images of 1 places")
+        assert text.startswith(
+            "3 places with 8 images; left out: 2 places, and 1 images of 1 places"
+        )
         assert "gaps is left out: 1 of its images can be used" in text
 
 
@@ -241,7 +255,8 @@ def test_dates_may_stand_in_a_file_beside_the_images(tmp_path: Path) -> None:
     assert greys(place) == [100, 200]
 
 
-# -- pairs, the synthetic world, subsets -------------------------------------------------------------
+# -- pairs, the synthetic world, subsets
+# -------------------------------------------------------------
 
 
 def test_pairs_without_dates_keep_their_order(tmp_path: Path) -> None:
@@ -291,7 +306,8 @@ def test_readers_can_be_pickled(folder: Path) -> None:
         assert again.fingerprint() == places.fingerprint()
 
 
-# -- one door ----------------------------------------------------------------------------------------
+# -- one door
+# ----------------------------------------------------------------------------------------
 
 
 def test_the_layout_is_told_by_the_content(folder: Path, tmp_path: Path) -> None:
@@ -304,7 +320,11 @@ def test_the_layout_is_told_by_the_content(folder: Path, tmp_path: Path) -> None
         write_image(tmp_path / "rasters" / f"{day}.png", 9)
     assert recognise(tmp_path / "rasters") == "series"
     places = open_places("synthetic:12:3", size=32)
-    assert (len(places), places.kind, places.read(1).images.shape) == (12, "synthetic", (4, 3, 32, 32))
+    assert (len(places), places.kind, places.read(1).images.shape) == (
+        12,
+        "synthetic",
+        (4, 3, 32, 32),
+    )
 
 
 def test_the_scale_reaches_the_reader(tmp_path: Path) -> None:
@@ -316,10 +336,14 @@ def test_the_scale_reaches_the_reader(tmp_path: Path) -> None:
     assert greys(open_places(tmp_path, scaling=Scaling(white=2_000)).read(0)) == [255] * 3
 
 
-def test_what_is_not_known_is_refused_with_what_was_looked_for(folder: Path, tmp_path: Path) -> None:
+def test_what_is_not_known_is_refused_with_what_was_looked_for(
+    folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("", encoding="utf-8")
-    with pytest.raises(DataError, match=r"looked for(.|\n)*B4.tif(.|\n)*zarr.zip|zarr.zip(.|\n)*B4.tif"):
+    with pytest.raises(
+        DataError, match=r"looked for(.|\n)*B4.tif(.|\n)*zarr.zip|zarr.zip(.|\n)*B4.tif"
+    ):
         open_places(tmp_path / "text")
     with pytest.raises(DataError, match="neither an archive"):
         open_places(tmp_path / "text" / "a.txt")

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from sencap.errors import DataError, MissingDependencyError, SettingsError
 from sencap.places import Scaling, SeriesPlaces, open_places
 
-rasterio = pytest.importorskip("rasterio", reason="rasters of a series need the extra geo (rasterio)")
+rasterio = pytest.importorskip(
+    "rasterio", reason="rasters of a series need the extra geo (rasterio)"
+)
 
 DAYS = ("2019-03-01", "2019-07-01", "2019-11-01")
 UTM = "EPSG:32633"
@@ -26,7 +28,12 @@ def write(path: Path, values: NDArray[Any], left: float = 0, top: float = 0, **m
 
     pixel = more.pop("pixel", 10)
     transform = Affine(pixel, 0, 300_000 + 10 * left, 0, -pixel, 5_000_000 - 10 * top)
-    profile = {"driver": "GTiff", "height": values.shape[1], "width": values.shape[2], "count": len(values)}
+    profile = {
+        "driver": "GTiff",
+        "height": values.shape[1],
+        "width": values.shape[2],
+        "count": len(values),
+    }
     profile |= {"dtype": values.dtype, "crs": UTM, "transform": transform}
     descriptions = more.pop("descriptions", None)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +52,8 @@ def ramp(height: int, width: int, left: int = 0, top: int = 0) -> NDArray[np.uin
 
 @pytest.fixture
 def shifted(tmp_path: Path) -> Path:
-    """Three rasters of one ground with other origins and sizes, on one grid; common: columns 4–83, rows 6–75."""
+    """Three rasters of one ground with other origins and sizes, on one grid; common: columns 4–83,
+    rows 6–75."""
     for day, left, top, height, width in zip(
         DAYS, (0, 4, 2), (0, 3, 6), (80, 75, 70), (90, 80, 88), strict=True
     ):
@@ -80,7 +88,10 @@ def test_a_shift_of_part_of_a_pixel_or_another_pixel_size_is_resampled(tmp_path:
     half[:2] -= 1.5  # its pixels lie 1.5 further left and up
     write(tmp_path / f"{DAYS[1]}.tif", half.clip(0).round().astype(np.uint8), -1.5, -1.5)
     fine = np.stack(
-        [np.tile((np.arange(120) - 0.5) / 2, (120, 1)), np.tile((np.arange(120) - 0.5) / 2, (120, 1)).T]
+        [
+            np.tile((np.arange(120) - 0.5) / 2, (120, 1)),
+            np.tile((np.arange(120) - 0.5) / 2, (120, 1)).T,
+        ]
     )
     fine = np.concatenate([fine, np.full((1, 120, 120), 200)]).clip(0).round().astype(np.uint8)
     write(tmp_path / f"{DAYS[2]}.tif", fine, pixel=5)
@@ -125,7 +136,9 @@ def test_cells_without_data_are_dropped_and_dates_without_data_left_out(tmp_path
     assert list(places.report.left_out) == ["r000000-c000000"]
     assert places.name(0) == "r000000-c000032"
     assert [date.isoformat() for date in places.dates(0)] == [DAYS[0], DAYS[2]]
-    assert places.report.missing["r000000-c000032"] == [f"{DAYS[1]}: 100% of the cell holds no data"]
+    assert places.report.missing["r000000-c000032"] == [
+        f"{DAYS[1]}: 100% of the cell holds no data"
+    ]
     assert len(places.dates(1)) == len(places.dates(2)) == 3
 
 
@@ -142,7 +155,9 @@ def test_a_named_no_data_value_becomes_black_and_a_share_of_it_is_borne(tmp_path
 
 
 def test_bands_are_found_by_their_names_or_given(tmp_path: Path) -> None:
-    values = np.stack([np.full((32, 32), value, np.uint16) for value in (2_000, 4_000, 6_000, 8_000)])
+    values = np.stack(
+        [np.full((32, 32), value, np.uint16) for value in (2_000, 4_000, 6_000, 8_000)]
+    )
     for day in DAYS[:2]:
         write(tmp_path / f"{day}.tif", values, descriptions=("B02", "B03", "B04", "B08"))
     assert SeriesPlaces(tmp_path, size=32).read(0).images[0, :, 0, 0].tolist() == [153, 102, 51]
@@ -228,14 +243,18 @@ def test_dates_that_no_raster_has_are_told(shifted: Path) -> None:
 def test_a_band_that_no_raster_has_is_told_once_and_not_for_each_cell(shifted: Path) -> None:
     with pytest.raises(DataError) as caught:
         SeriesPlaces(shifted, size=32, stride=1, bands=[1, 2, 99])
-    assert str(caught.value).count("it has 3 bands, but R, G and B are to be [1, 2, 99]") == len(DAYS)
+    assert str(caught.value).count("it has 3 bands, but R, G and B are to be [1, 2, 99]") == len(
+        DAYS
+    )
 
 
 def test_more_cells_than_any_source_has_are_refused_before_they_are_read(
     shifted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sencap.places.series._MOST_CELLS", 100)
-    with pytest.raises(SettingsError, match=r"stride=1 cut \S+ into 1,911 cells, .* give a larger stride"):
+    with pytest.raises(
+        SettingsError, match=r"stride=1 cut \S+ into 1,911 cells, .* give a larger stride"
+    ):
         SeriesPlaces(shifted, size=32, stride=1)
 
 

@@ -1,4 +1,5 @@
-"""SSL4EO-S12, both versions: three bands of many, time and not directory order, clipping, only the chunks asked for."""
+"""SSL4EO-S12, both versions: three bands of many, time and not directory order, clipping, only the
+chunks asked for."""
 
 from __future__ import annotations
 
@@ -19,16 +20,22 @@ from sencap.images import read_image
 from sencap.places import Scaling, SceneFolderPlaces, ShardPlaces, open_places
 
 ROOT = Path(__file__).parents[2]
-SCENES, SHARDS = ROOT / "tests" / "samples" / "ssl4eo_v1_0", ROOT / "tests" / "samples" / "ssl4eo_v1_1"
+SCENES, SHARDS = (
+    ROOT / "tests" / "samples" / "ssl4eo_v1_0",
+    ROOT / "tests" / "samples" / "ssl4eo_v1_1",
+)
 NAMES = ["0000000", "0000001", "0000017"]
 DATES = tuple(
-    datetime.date.fromisoformat(day) for day in ("2018-02-10", "2018-05-31", "2018-08-24", "2018-11-12")
+    datetime.date.fromisoformat(day)
+    for day in ("2018-02-10", "2018-05-31", "2018-08-24", "2018-11-12")
 )
 RGB = ("B4", "B3", "B2")
 
 
 def needs_zarr() -> None:
-    pytest.importorskip("zarr", reason="the archives of SSL4EO-S12 v1.1 need the extra seasons (zarr)")
+    pytest.importorskip(
+        "zarr", reason="the archives of SSL4EO-S12 v1.1 need the extra seasons (zarr)"
+    )
 
 
 @pytest.fixture
@@ -36,7 +43,8 @@ def scenes(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SCENES, tmp_path / "v1"))
 
 
-# -- v1.0: a GeoTIFF per band ------------------------------------------------------------------------
+# -- v1.0: a GeoTIFF per band
+# ------------------------------------------------------------------------
 
 
 def test_the_places_of_v1_0_are_its_bands_4_3_2_on_the_scale_of_reflectance() -> None:
@@ -133,7 +141,8 @@ def test_8_bit_copies_are_read_as_they_are(tmp_path: Path) -> None:
         open_places(tmp_path).read(0)
 
 
-# -- v1.1: zarr archives -----------------------------------------------------------------------------
+# -- v1.1: zarr archives
+# -----------------------------------------------------------------------------
 
 
 def test_the_places_of_v1_1_are_those_of_v1_0() -> None:
@@ -183,11 +192,15 @@ def test_only_the_chunks_of_the_wanted_place_are_read(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(ZipStore, "get", noted)
     places.read(1)
-    chunks = [key for key in asked if key.startswith("bands/") and not key.split("/")[1].startswith(".")]
+    chunks = [
+        key for key in asked if key.startswith("bands/") and not key.split("/")[1].startswith(".")
+    ]
     assert sorted(chunks) == [f"bands/1.{time}.0.0.0" for time in range(4)]
 
 
-def write_archive(path: Path, times: np.ndarray[Any, Any], units: str | None, names: list[str]) -> Path:
+def write_archive(
+    path: Path, times: np.ndarray[Any, Any], units: str | None, names: list[str]
+) -> Path:
     """An archive of places whose image at date t is uniformly 10·(t + 1)."""
     import zarr
     from zarr.storage import ZipStore
@@ -195,17 +208,23 @@ def write_archive(path: Path, times: np.ndarray[Any, Any], units: str | None, na
     path.parent.mkdir(parents=True, exist_ok=True)
     store = ZipStore(path, mode="w")
     group = zarr.create_group(store, zarr_format=2)
-    bands = group.create_array("bands", shape=(len(times), 4, 3, 8, 8), chunks=(1, 1, 3, 8, 8), dtype="uint8")
+    bands = group.create_array(
+        "bands", shape=(len(times), 4, 3, 8, 8), chunks=(1, 1, 3, 8, 8), dtype="uint8"
+    )
     bands[:] = np.broadcast_to(10 * np.arange(1, 5)[None, :, None, None, None], bands.shape)
     for name, values in (("sample", np.array(names)), ("band", np.array(["red", "green", "blue"]))):
         group.create_array(name, shape=values.shape, dtype=values.dtype)[:] = values
     attributes: dict[str, Any] = {"units": units} if units else {}
-    group.create_array("time_", shape=times.shape, dtype=times.dtype, attributes=attributes)[:] = times
+    group.create_array("time_", shape=times.shape, dtype=times.dtype, attributes=attributes)[:] = (
+        times
+    )
     store.close()
     return path
 
 
-@pytest.mark.parametrize("units", ["hours since 2020-01-01 12:00:00", "days since 2020-01-01", None])
+@pytest.mark.parametrize(
+    "units", ["hours since 2020-01-01 12:00:00", "days since 2020-01-01", None]
+)
 def test_the_dates_of_an_archive_decide_the_order_and_one_without_is_left_out(
     tmp_path: Path, units: str | None
 ) -> None:
@@ -214,7 +233,9 @@ def test_the_dates_of_an_archive_decide_the_order_and_one_without_is_left_out(
     step = {"h": 24, "d": 1, None: 86_400 * 10**9}[units[0] if units else None]
     start = 0 if units else 18_262  # days from 1970 to 2020
     times = np.where(days < 0, days, (days + start) * step)
-    file = write_archive(tmp_path / "ssl4eos12_val_seasonal_data_000001.zarr.zip", times, units, ["0000005"])
+    file = write_archive(
+        tmp_path / "ssl4eos12_val_seasonal_data_000001.zarr.zip", times, units, ["0000005"]
+    )
     places = open_places(file)
     place = places.read(0)
     first = datetime.date(2020, 1, 1)
@@ -273,13 +294,16 @@ def test_without_zarr_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
         open_places(SHARDS)
 
 
-# -- the samples themselves --------------------------------------------------------------------------
+# -- the samples themselves
+# --------------------------------------------------------------------------
 
 
 def test_the_samples_are_what_the_script_cuts(shared: Path) -> None:
     needs_zarr()
     pytest.importorskip("rasterio", reason="the script needs the extra geo (rasterio)")
-    spec = importlib.util.spec_from_file_location("make", ROOT / "scripts" / "make_season_samples.py")
+    spec = importlib.util.spec_from_file_location(
+        "make", ROOT / "scripts" / "make_season_samples.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)

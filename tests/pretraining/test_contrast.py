@@ -53,7 +53,9 @@ def contrast(
 ) -> MomentumContrast:
     torch.manual_seed(0)
     backbone = (Normed if normed else Plain)(3 * n)
-    encoder = Encoder(backbone, 6, dimension=4, spaces=spaces, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2))
+    encoder = Encoder(
+        backbone, 6, dimension=4, spaces=spaces, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2)
+    )
     values = {"queue": queue, "dimension": 4, "momentum": 0.9, "groups": 1, **settings}
     return MomentumContrast(encoder, ContrastSettings(**values))  # type: ignore[arg-type]
 
@@ -78,7 +80,8 @@ def test_the_queue_keeps_every_key_once_whatever_the_batches(batches: list[int])
         pushed += size
         allowed = queue.allowed(torch.zeros(1, dtype=torch.long), mask_own=False)[0]
         held = sorted(
-            (float(k[0]), int(p)) for k, p in zip(queue.keys[allowed], queue.places[allowed], strict=True)
+            (float(k[0]), int(p))
+            for k, p in zip(queue.keys[allowed], queue.places[allowed], strict=True)
         )
         assert held == sorted((float(k[0]), p) for k, p in slow.items)
         assert [number for number, _ in held] == list(range(max(0, pushed - 7), pushed)), (
@@ -146,12 +149,17 @@ def test_at_the_first_step_there_are_no_negatives_and_later_never_the_positive()
     step = moco(views, places, seeded())
     assert step.loss.item() == 0
     step.loss.backward()
-    assert all(float(p.grad.abs().max()) == 0 for p in moco.query.parameters() if p.grad is not None)
-    # at the second step the same keys come again: were they enqueued before the loss, 6 negatives would count
+    assert all(
+        float(p.grad.abs().max()) == 0 for p in moco.query.parameters() if p.grad is not None
+    )
+    # at the second step the same keys come again: were they enqueued before the loss, 6 negatives
+    # would count
     positives = moco.key(views[1])[0]
     queries = moco.query(views[0])[0]
     expected = [
-        slow_info_nce(numbers(queries[b]), numbers(positives[b]), [numbers(z) for z in positives], 0.2)
+        slow_info_nce(
+            numbers(queries[b]), numbers(positives[b]), [numbers(z) for z in positives], 0.2
+        )
         for b in range(3)
     ]
     assert moco(views, places, seeded()).loss.item() == pytest.approx(sum(expected) / 3, rel=1e-5)
@@ -161,7 +169,9 @@ def test_at_the_first_step_there_are_no_negatives_and_later_never_the_positive()
 
 
 @pytest.mark.parametrize("mask_own", [False, True])
-@pytest.mark.parametrize(("spaces", "n"), [(1, 2), (1, 1), (3, 1)], ids=["moco-6c", "moco-3c", "seco"])
+@pytest.mark.parametrize(
+    ("spaces", "n"), [(1, 2), (1, 1), (3, 1)], ids=["moco-6c", "moco-3c", "seco"]
+)
 def test_steps_are_those_of_the_loops(spaces: int, n: int, mask_own: bool) -> None:
     moco = contrast(spaces=spaces, n=n, mask_own=mask_own).double()
     slow_queues = [SlowQueue(7) for _ in range(spaces)]
@@ -172,7 +182,9 @@ def test_steps_are_those_of_the_loops(spaces: int, n: int, mask_own: bool) -> No
         views, places = batch(number, views=1 + spaces, n=n)
         views = [view.double() for view in views]
         z_q = [np.stack(_project(moco.query, views[0], s)) for s in range(spaces)]
-        slow_key = [0.9 * k + 0.1 * q for k, q in zip(slow_key, moco.query.parameters(), strict=True)]
+        slow_key = [
+            0.9 * k + 0.1 * q for k, q in zip(slow_key, moco.query.parameters(), strict=True)
+        ]
         before = [p.detach().clone() for p in moco.query.parameters()]
         step = moco(views, places, seeded())
         for found, expected in zip(moco.key.parameters(), slow_key, strict=True):
@@ -185,8 +197,12 @@ def test_steps_are_those_of_the_loops(spaces: int, n: int, mask_own: bool) -> No
         step.loss.backward()
         assert all(p.grad is None and not p.requires_grad for p in moco.key.parameters())
         optimiser.step()
-        moved = [not torch.equal(a, b) for a, b in zip(before, moco.query.parameters(), strict=True)]
-        assert any(moved) == (number > 0 or spaces > 1)  # at step 0 SeCo's sub-spaces 1 and 2 have negatives
+        moved = [
+            not torch.equal(a, b) for a, b in zip(before, moco.query.parameters(), strict=True)
+        ]
+        assert any(moved) == (
+            number > 0 or spaces > 1
+        )  # at step 0 SeCo's sub-spaces 1 and 2 have negatives
         assert all(moved) == (number > 0)
     assert max(losses) > 0.5
     for queue, slow in zip(moco.queues, slow_queues, strict=True):
@@ -220,15 +236,20 @@ def test_keys_are_normalised_in_groups_of_other_partners_and_come_back_in_order(
     order = [int((flat.flatten(1, 2) - row).flatten(1).abs().sum(1).argmin()) for row in dealt]
     assert sorted(order) == list(range(8))
     assert order != list(range(8))
-    assert {*order[:4]} not in ({0, 1, 2, 3}, {4, 5, 6, 7}), "the partners are others than the queries'"
-    # the i-th key is still that of the i-th place: the queue holds, per place, the embedding of its own image
+    assert {*order[:4]} not in ({0, 1, 2, 3}, {4, 5, 6, 7}), (
+        "the partners are others than the queries'"
+    )
+    # the i-th key is still that of the i-th place: the queue holds, per place, the embedding of its
+    # own image
     plain = contrast(groups=2, queue=8)
     plain(views, places, seeded(3))
     own = plain.key(views[1])[0]
     torch.testing.assert_close(plain.queues[0].keys, own.detach())
 
 
-def test_several_processes_gather_keys_and_have_one_queue_and_the_gradients_of_one(tmp_path: Path) -> None:
+def test_several_processes_gather_keys_and_have_one_queue_and_the_gradients_of_one(
+    tmp_path: Path,
+) -> None:
     start_processes(_process, args=(2, str(tmp_path)), nprocs=2, start_method="spawn")  # type: ignore[no-untyped-call]
     whole = contrast()
     losses = []
@@ -244,7 +265,9 @@ def test_several_processes_gather_keys_and_have_one_queue_and_the_gradients_of_o
         torch.testing.assert_close(found[0][name], getattr(whole.queues[0], name))
     assert losses[-1] > 0
     for number, loss in enumerate(losses):
-        assert (found[0]["losses"][number] + found[1]["losses"][number]) / 2 == pytest.approx(loss, abs=1e-6)
+        assert (found[0]["losses"][number] + found[1]["losses"][number]) / 2 == pytest.approx(
+            loss, abs=1e-6
+        )
     for mine, ours, expected in zip(
         found[0]["gradients"], found[1]["gradients"], whole.query.parameters(), strict=True
     ):
@@ -254,7 +277,9 @@ def test_several_processes_gather_keys_and_have_one_queue_and_the_gradients_of_o
 
 def _process(rank: int, size: int, folder: str) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size
+    )
     moco = contrast()
     parallel = nn.parallel.DistributedDataParallel(moco)
     losses = []

@@ -15,10 +15,17 @@ TEN = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (
 
 
 def drawn(
-    method: Method, dates: int, order: Order = "ordered", season: Season = "augment", times: int = 4000
+    method: Method,
+    dates: int,
+    order: Order = "ordered",
+    season: Season = "augment",
+    times: int = 4000,
 ) -> list[tuple[View, ...]]:
     generator = np.random.default_rng(0)
-    return [draw_views(method, dates, order=order, season=season, generator=generator) for _ in range(times)]
+    return [
+        draw_views(method, dates, order=order, season=season, generator=generator)
+        for _ in range(times)
+    ]
 
 
 def test_four_seasons_have_ten_ordered_and_sixteen_unordered_combinations() -> None:

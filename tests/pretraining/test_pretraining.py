@@ -1,4 +1,5 @@
-"""Whole runs: what they write, resume after a kill, what the captioner takes, the watching figures."""
+"""Whole runs: what they write, resume after a kill, what the captioner takes, the watching
+figures."""
 
 from __future__ import annotations
 
@@ -55,13 +56,17 @@ def test_views_depend_on_seed_epoch_and_number_alone(tiny_pretraining: Pretraini
     assert any(not np.array_equal(first, dataset[16 * epoch + 5][0]) for epoch in range(3))
     images = TinyPlaces().read(9).images
     dates = [
-        next(d for d in range(4) if np.array_equal(images[d], image)) for view in first for image in view
+        next(d for d in range(4) if np.array_equal(images[d], image))
+        for view in first
+        for image in view
     ]
     assert dates[0] <= dates[1]
     assert dates[2] <= dates[3]
 
 
-def test_places_of_two_and_of_more_dates_share_a_batch(tiny_pretraining: PretrainingSettings) -> None:
+def test_places_of_two_and_of_more_dates_share_a_batch(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     for method, shape in (("moco-6c", (8, 2, 2)), ("moco-3c", (8, 2, 1)), ("seco", (8, 4, 1))):
         settings = dataclasses.replace(tiny_pretraining, method=cast(Method, method))
         dataset = ViewDataset(TinyPlaces(dates=(2, 5, 3)), list(range(8)), settings)
@@ -73,13 +78,17 @@ def test_places_of_two_and_of_more_dates_share_a_batch(tiny_pretraining: Pretrai
 def test_every_process_takes_its_share_of_an_epoch(tiny_pretraining: PretrainingSettings) -> None:
     dataset = ViewDataset(TinyPlaces(), list(range(24)), tiny_pretraining)
     shares = [
-        [int(p) for _, places in view_loader(dataset, replicas=2, rank=r) for p in places] for r in (0, 1)
+        [int(p) for _, places in view_loader(dataset, replicas=2, rank=r) for p in places]
+        for r in (0, 1)
     ]
     assert sorted(shares[0] + shares[1]) == list(range(24))
     few = ViewDataset(TinyPlaces(), [3, 5, 6], tiny_pretraining)
     assert [len(places) for _, places in view_loader(few, replicas=1, rank=0)] == [3]
     odd = ViewDataset(TinyPlaces(), list(range(15)), tiny_pretraining)
-    shares = [[int(p) for _, places in view_loader(odd, replicas=2, rank=r) for p in places] for r in (0, 1)]
+    shares = [
+        [int(p) for _, places in view_loader(odd, replicas=2, rank=r) for p in places]
+        for r in (0, 1)
+    ]
     assert len(shares[0] + shares[1]) == len(set(shares[0] + shares[1])) == 8  # no place twice
     odd = ViewDataset(TinyPlaces(), list(range(19)), tiny_pretraining)
     assert [len(places) for _, places in view_loader(odd, replicas=1, rank=0)] == [8, 8]
@@ -90,7 +99,13 @@ def test_the_split_is_the_seeds_and_refuses_too_few_places() -> None:
     assert sorted(training + held_out) == list(range(50))
     assert (training, held_out) == split(50, 10, seed=1)
     assert held_out != split(50, 10, seed=2)[1]
-    assert [len(split(count, None, 0)[1]) for count in (5, 19, 20, 500, 50_000)] == [0, 0, 2, 50, 1000]
+    assert [len(split(count, None, 0)[1]) for count in (5, 19, 20, 500, 50_000)] == [
+        0,
+        0,
+        2,
+        50,
+        1000,
+    ]
     with pytest.raises(DataError, match=r"10 places with watch\.held_out=9 leave 1 to train on"):
         split(10, 9, seed=0)
 
@@ -112,7 +127,9 @@ def test_places_that_cannot_be_read_are_replaced_by_the_next(
     dataset = ViewDataset(Broken(), list(range(8)), tiny_pretraining)
     assert [dataset[i][1] for i in range(8)] == [0, 1, 2, 5, 5, 5, 6, 7]
     assert said == ["left out: place 3 is broken", "left out: place 4 is broken"]
-    with pytest.raises(DataError, match=r"10 places in a row cannot be read; the last: place single"):
+    with pytest.raises(
+        DataError, match=r"10 places in a row cannot be read; the last: place single"
+    ):
         ViewDataset(Broken(), list(range(8, 24)), tiny_pretraining)[0]
     small, large = (TinyPlaces(size=size).read(0).images[:2][None] for size in (48, 60))
     with pytest.raises(DataError, match="48×48 and of 60×60 pixels cannot share a batch"):
@@ -186,7 +203,9 @@ def test_what_is_left_out_is_said_and_counted_and_random_weights_stand_beside(
 
 def test_a_run_goes_on_with_its_own_places_only(tiny_pretraining: PretrainingSettings) -> None:
     pretrain(tiny_pretraining, TinyPlaces())
-    with pytest.raises(SettingsError, match=r"other places \(training: 18 there, 24 now; held_out: 6 there"):
+    with pytest.raises(
+        SettingsError, match=r"other places \(training: 18 there, 24 now; held_out: 6 there"
+    ):
         pretrain(tiny_pretraining, TinyPlaces(30))
 
 
@@ -201,7 +220,9 @@ def test_a_run_writes_a_backbone_that_the_captioner_takes_and_its_record(
     assert [epoch["epoch"] for epoch in run["epochs"]] == [0, 1, 2, 3]
     assert [epoch["epoch"] for epoch in run["epochs"] if "recall" in epoch] == [0, 2, 3]
     assert run["places"] == {"training": 18, "held_out": 6, "unreadable": 0}
-    assert run["random"] == {key: value for key, value in run["epochs"][0].items() if key != "epoch"}
+    assert run["random"] == {
+        key: value for key, value in run["epochs"][0].items() if key != "epoch"
+    }
     assert all(0 <= run["epochs"][-1][name] <= 1.01 for name in ("recall", "spread", "nearest"))
     with Image.open(out / "watch.png") as picture:
         assert picture.size[0] > 600
@@ -222,11 +243,15 @@ def test_a_run_writes_a_backbone_that_the_captioner_takes_and_its_record(
     assert different == ([] if channels == 6 else ["conv_stem.weight"])
 
 
-def test_training_moves_the_weights_and_fills_the_queue(tiny_pretraining: PretrainingSettings) -> None:
+def test_training_moves_the_weights_and_fills_the_queue(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     out = Path(tiny_pretraining.out)
     weights = load_file(pretrain(tiny_pretraining, TinyPlaces()) / "model.safetensors")
     start = build_encoder(tiny_pretraining).backbone.state_dict()
-    assert all(not torch.equal(weights[name], start[name]) for name in start if name.endswith(".weight"))
+    assert all(
+        not torch.equal(weights[name], start[name]) for name in start if name.endswith(".weight")
+    )
     state = torch.load(out / "resume.ckpt", weights_only=False)["state_dict"]
     assert int(state["contrast.queues.0.filled"]) == 13
     assert int(state["contrast.queues.0.next"]) == 3 * 2 * 8 % 13
@@ -259,9 +284,14 @@ def test_a_run_killed_after_its_first_epoch_ends_with_the_weights_of_an_uninterr
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not (tmp_path / "killed" / "backbone").exists(), "it was killed too late to prove anything"
+    assert not (tmp_path / "killed" / "backbone").exists(), (
+        "it was killed too late to prove anything"
+    )
     pretrain(killed, TinyPlaces())
-    states = [torch.load(tmp_path / name / "resume.ckpt", weights_only=False) for name in ("whole", "killed")]
+    states = [
+        torch.load(tmp_path / name / "resume.ckpt", weights_only=False)
+        for name in ("whole", "killed")
+    ]
     assert states[0]["state_dict"].keys() == states[1]["state_dict"].keys()
     for name, expected in states[0]["state_dict"].items():
         assert torch.equal(expected, states[1]["state_dict"][name]), name
@@ -269,7 +299,9 @@ def test_a_run_killed_after_its_first_epoch_ends_with_the_weights_of_an_uninterr
     assert runs[0]["epochs"] == runs[1]["epochs"]
 
 
-def test_a_run_is_not_mixed_with_one_of_other_settings(tiny_pretraining: PretrainingSettings) -> None:
+def test_a_run_is_not_mixed_with_one_of_other_settings(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     short = dataclasses.replace(
         tiny_pretraining,
         optimisation=SgdSettings(epochs=1, batch_size=8),
@@ -307,7 +339,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_pretraining: PretrainingSet
         tiny_pretraining, optimisation=SgdSettings(epochs=3, batch_size=8, learning_rate=1e30)
     )
     with pytest.raises(
-        SettingsError, match=r"the loss is no finite number in epoch .* lower optimisation\.learning_rate"
+        SettingsError,
+        match=r"the loss is no finite number in epoch .* lower optimisation\.learning_rate",
     ):
         pretrain(wild, TinyPlaces())
 

@@ -1,4 +1,5 @@
-"""What stops or damages a pre-training: hardware, folders, files, signals, disks, numbers that are none."""
+"""What stops or damages a pre-training: hardware, folders, files, signals, disks, numbers that are
+none."""
 
 from __future__ import annotations
 
@@ -64,7 +65,10 @@ def again(short: PretrainingSettings, pretrained: Path) -> PretrainingSettings:
     ],
 )
 def test_hardware_that_is_not_here_is_refused_before_data_are_read(
-    hardware: dict[str, Any], match: str, short: PretrainingSettings, monkeypatch: pytest.MonkeyPatch
+    hardware: dict[str, Any],
+    match: str,
+    short: PretrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -83,7 +87,9 @@ def test_an_out_that_cannot_be_a_folder_is_refused(
     out: str, short: PretrainingSettings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises((SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"):
+    with pytest.raises(
+        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+    ):
         pretrain(dataclasses.replace(short, out=str(tmp_path / out)), NoPlaces())
 
 
@@ -91,7 +97,9 @@ def test_the_weights_a_run_starts_from_are_not_written_over(short: PretrainingSe
     start = Path(short.out) / "backbone" / "model.safetensors"
     start.parent.mkdir(parents=True)
     start.write_bytes(b"mine")
-    with pytest.raises(SettingsError, match=r"would write over .*model\.safetensors, which it starts from"):
+    with pytest.raises(
+        SettingsError, match=r"would write over .*model\.safetensors, which it starts from"
+    ):
         pretrain(dataclasses.replace(short, init=str(start)), NoPlaces())
     with pytest.raises(SettingsError, match=r"holds backbone/ of another run"):
         pretrain(short, NoPlaces())
@@ -123,7 +131,9 @@ def test_a_damaged_resume_file_is_named_with_what_to_delete(
     assert pretrain(again, TinyPlaces()).is_dir()
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"settings": {}, "epochs": [3]}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"settings": {}, "epochs": [3]}', b"\xff"]
+)
 def test_a_damaged_record_is_written_anew_while_the_resume_file_is_whole(
     content: bytes, again: PretrainingSettings
 ) -> None:
@@ -145,9 +155,13 @@ def test_a_backbone_that_is_gone_is_told(again: PretrainingSettings) -> None:
         pretrain(again, NoPlaces())
 
 
-def test_a_run_is_not_made_longer_since_its_learning_rate_has_fallen(again: PretrainingSettings) -> None:
+def test_a_run_is_not_made_longer_since_its_learning_rate_has_fallen(
+    again: PretrainingSettings,
+) -> None:
     more = dataclasses.replace(again, optimisation=SgdSettings(epochs=4, batch_size=8))
-    with pytest.raises(SettingsError, match=r"epochs: 1 there, 4 now.*cannot be made longer; give another"):
+    with pytest.raises(
+        SettingsError, match=r"epochs: 1 there, 4 now.*cannot be made longer; give another"
+    ):
         pretrain(more, NoPlaces())
 
 
@@ -196,6 +210,8 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\); make room"):
+        with pytest.raises(
+            OutputError, match=r"cannot be written \(No space left on device\); make room"
+        ):
             pretrain(settings, TinyPlaces())
     assert (pretrain(settings, TinyPlaces()) / "config.json").is_file()

@@ -36,7 +36,10 @@ def run(**settings: Any) -> PretrainingSettings:
             lambda: run(method="moco-3c", order="unordered"),
             "order=unordered has no effect with method=moco-3c",
         ),
-        (lambda: run(method="seco", season="random"), "season=random has no effect with method=seco"),
+        (
+            lambda: run(method="seco", season="random"),
+            "season=random has no effect with method=seco",
+        ),
         (
             lambda: run(method="moco-3c", views=ViewSettings(colour="per-date")),
             "views.colour=per-date has no effect",
@@ -44,9 +47,15 @@ def run(**settings: Any) -> PretrainingSettings:
         (lambda: run(std=(0.2, 0.0, 0.2)), "each value must be above 0"),
         (lambda: run(mean=(0.2, 0.2)), "mean is .* three values"),
         (lambda: run(mean=(0.2, 0.2, float("nan"))), "mean is .* must be a number"),
-        (lambda: run(backbone="hf-hub:timm/resnet18.a1_in1k"), "backbone='hf-hub:.*' is not a timm model"),
+        (
+            lambda: run(backbone="hf-hub:timm/resnet18.a1_in1k"),
+            "backbone='hf-hub:.*' is not a timm model",
+        ),
         (lambda: run(workers=-1), "workers is -1"),
-        (lambda: ContrastSettings(queue=100_000_000), "queue is 100000000; it must .* from 1 to 1,000,000"),
+        (
+            lambda: ContrastSettings(queue=100_000_000),
+            "queue is 100000000; it must .* from 1 to 1,000,000",
+        ),
         (
             lambda: run(contrast=ContrastSettings(queue=255)),
             "batch_size=256 does not fit into contrast.queue=255",
@@ -95,7 +104,9 @@ def test_there_is_one_config_per_row() -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_config_is_its_row_and_otherwise_the_recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_config_is_its_row_and_otherwise_the_recipe(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sencap.verbs.pretrain import command
 
     monkeypatch.setitem(cli.VERBS, "pretrain", cli.Verb("sencap.verbs.pretrain", ""))

@@ -1,4 +1,5 @@
-"""Γ: geometry shared by the dates, colour shared or not, ranges, and equality with torchvision's slow way."""
+"""Γ: geometry shared by the dates, colour shared or not, ranges, and equality with torchvision's
+slow way."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ def test_enlarging_and_shrinking_are_those_of_torchvision() -> None:
     for side in (8, 24, 100):
         box = torch.tensor([[5.0, 3.0, 30.0, 36.0]])
         found = resized(image / 255, box, torch.zeros(1, 2, dtype=torch.bool), side)
-        expected = reference.resized_crop(image[0] / 255, 5, 3, 30, 36, [side, side], antialias=True)
+        expected = reference.resized_crop(
+            image[0] / 255, 5, 3, 30, 36, [side, side], antialias=True
+        )
         torch.testing.assert_close(found[0], expected, atol=2e-5, rtol=0)
         expected = reference.resize(image[0] / 255, [side, side], antialias=True)
         torch.testing.assert_close(whole(image, side)[0], expected, atol=2e-5, rtol=0)
@@ -89,14 +92,22 @@ def test_shared_colour_is_one_function_of_the_pixels_and_per_date_colour_two() -
     same = noise(6, n=1).expand(6, 2, 3, 48, 40).contiguous()
     shared = apply(same, draw(6, 2, (48, 40), EVERYTHING, seeded()), 32)
     assert torch.equal(shared[:, 0], shared[:, 1])
-    apart_settings = ViewSettings(crop=32, colour="per-date", colour_probability=1, blur_probability=1)
+    apart_settings = ViewSettings(
+        crop=32, colour="per-date", colour_probability=1, blur_probability=1
+    )
     apart = apply(same, draw(6, 2, (48, 40), apart_settings, seeded()), 32)
     assert all(not torch.allclose(apart[b, 0], apart[b, 1], atol=1e-2) for b in range(6))
-    # dates of different content under shared colour: equal pixels stay equal, though the dates' means differ
+    # dates of different content under shared colour: equal pixels stay equal, though the dates'
+    # means differ
     half = torch.full((1, 2, 3, 32, 32), 100, dtype=torch.uint8)
     half[:, 1, :, :, 16:] = 250
     colour = ViewSettings(
-        crop=32, smallest=1, colour_probability=1, grey_probability=0, blur_probability=0, flip_probability=0
+        crop=32,
+        smallest=1,
+        colour_probability=1,
+        grey_probability=0,
+        blur_probability=0,
+        flip_probability=0,
     )
     view = apply(half, draw(1, 2, (32, 32), colour, seeded(5)), 32)
     torch.testing.assert_close(view[0, 0, :, :, :12], view[0, 1, :, :, :12])
@@ -164,8 +175,14 @@ def test_one_seed_gives_one_view_and_another_seed_another() -> None:
 
 def test_views_that_are_not_augmented_keep_their_colours_and_are_cropped() -> None:
     settings = PretrainingSettings(data="d", out="o", method="seco", views=EVERYTHING)
-    flat = torch.tensor([30, 90, 200], dtype=torch.uint8).reshape(1, 1, 1, 3, 1, 1).expand(8, 4, 1, 3, 48, 40)
-    for view, augmented in zip(make_views(flat, settings, seeded()), AUGMENTED["seco"], strict=True):
+    flat = (
+        torch.tensor([30, 90, 200], dtype=torch.uint8)
+        .reshape(1, 1, 1, 3, 1, 1)
+        .expand(8, 4, 1, 3, 48, 40)
+    )
+    for view, augmented in zip(
+        make_views(flat, settings, seeded()), AUGMENTED["seco"], strict=True
+    ):
         assert torch.allclose(view, flat[:, 0, :, :, :32, :32] / 255) != augmented
     crops = make_views(noise(8)[:, None, :1].expand(8, 4, 1, 3, 48, 40), settings, seeded())
     assert not torch.allclose(crops[0], crops[2]), "query and season key have crops of their own"

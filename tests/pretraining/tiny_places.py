@@ -1,4 +1,5 @@
-"""Places drawn by a seed: each has its own pattern of squares, each date its own light and colour."""
+"""Places drawn by a seed: each has its own pattern of squares, each date its own light and
+colour."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ class TinyPlaces:
 
     def read(self, index: int) -> Drawn:
         rng = np.random.default_rng(index)
-        pattern = rng.random((3, 6, 6)).repeat(self.size // 6, axis=1).repeat(self.size // 6, axis=2)
+        pattern = (
+            rng.random((3, 6, 6)).repeat(self.size // 6, axis=1).repeat(self.size // 6, axis=2)
+        )
         images = []
         for _ in range(self.dates[index % len(self.dates)]):
             light = rng.uniform(0.5, 1, (3, 1, 1))

@@ -1,4 +1,5 @@
-"""Multi-head attention, feed-forward network, layer normalisation and positions, one number at a time."""
+"""Multi-head attention, feed-forward network, layer normalisation and positions, one number at a
+time."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def softmax(scores: list[float]) -> list[float]:
 def multi_head_attention(
     weights: Weights, query: Array, source: Array, *, heads: int, causal: bool = False
 ) -> Array:
-    """MHA(query (L_q, D), source (L_s, D)) = Concat(head_1 … head_h)·W_o, head = softmax(q·k / √d)·v."""
+    """MHA(query (L_q, D), source (L_s, D)) = Concat(head_1 … head_h)·W_o, head = softmax(q·k /
+    √d)·v."""
     Q, K, V = (
         linear(weights, "query", query),
         linear(weights, "key", source),
@@ -41,7 +43,9 @@ def multi_head_attention(
         columns = slice(head * d, (head + 1) * d)
         for i in range(len(query)):
             visible = [j for j in range(len(source)) if not causal or j <= i]
-            share = softmax([float(np.dot(Q[i, columns], K[j, columns])) / math.sqrt(d) for j in visible])
+            share = softmax(
+                [float(np.dot(Q[i, columns], K[j, columns])) / math.sqrt(d) for j in visible]
+            )
             for p, j in zip(share, visible, strict=True):
                 concatenated[i, columns] += p * V[j, columns]
     return linear(weights, "out", concatenated)

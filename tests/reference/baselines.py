@@ -1,4 +1,5 @@
-"""The compared systems, one number at a time: tokens, MCCFormer, RSICCformer, PSNet, and the LSTMs of Park et al."""
+"""The compared systems, one number at a time: tokens, MCCFormer, RSICCformer, PSNet, and the LSTMs
+of Park et al."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def mccformer_d(weights: Weights, features: Array, *, layers: int, heads: int) -
     return side_by_side(x_bef, x_aft)
 
 
-def rsiccformer(weights: Weights, features: Array, *, layers: int, heads: int, fusion: bool) -> Array:
+def rsiccformer(
+    weights: Weights, features: Array, *, layers: int, heads: int, fusion: bool
+) -> Array:
     x_bef, x_aft = date_tokens(part(weights, "tokens"), features)
     z = np.zeros((len(x_bef), 2 * x_bef.shape[1]))
     for number in range(layers):
@@ -142,7 +145,9 @@ def pooled(a: Array, X: Array) -> Array:
     return np.array([sum((a * channel).flat) for channel in X])
 
 
-def vectors(weights: Weights, features: Array, *, kind: str) -> tuple[list[Array], dict[str, Array]]:
+def vectors(
+    weights: Weights, features: Array, *, kind: str
+) -> tuple[list[Array], dict[str, Array]]:
     """What a speaker sees of one pair, [l_bef, l_diff, l_aft] or [l_diff], and the maps (h, w)."""
     X_bef, X_aft = features
     if kind == "difference":
@@ -162,13 +167,20 @@ def vectors(weights: Weights, features: Array, *, kind: str) -> tuple[list[Array
 def lstm(weights: Weights, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
     """One step of an LSTM: input, forget, candidate and output gates, in this order of the rows."""
     D = len(h)
-    gates = weights["weight_ih"] @ x + weights["bias_ih"] + weights["weight_hh"] @ h + weights["bias_hh"]
+    gates = (
+        weights["weight_ih"] @ x
+        + weights["bias_ih"]
+        + weights["weight_hh"] @ h
+        + weights["bias_hh"]
+    )
     i, f, g, o = (gates[k * D : (k + 1) * D] for k in range(4))
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c
 
 
-def speaker_logits(weights: Weights, tokens: Sequence[int], seen: list[Array], *, dynamic: bool) -> Array:
+def speaker_logits(
+    weights: Weights, tokens: Sequence[int], seen: list[Array], *, dynamic: bool
+) -> Array:
     """Words (T,) → logits (T, V) of the word after each."""
     v = relu(linear(weights, "embed", np.concatenate(seen)[None])[0])
     D = len(v)

@@ -1,7 +1,8 @@
-"""Momentum contrast in loops: the queue a list, the loss term by term, one view pushed after the other.
+"""Momentum contrast in loops: the queue a list, the loss term by term, one view pushed after the
+other.
 
-Sources: Eq. (1) of SPEC §6; MoCo's algorithm 1 (the queue first in, first out); for SeCo's sub-spaces, section 3.2
-of its paper: what a sub-space does not ignore is a negative in it.
+Sources: Eq. (1) of SPEC §6; MoCo's algorithm 1 (the queue first in, first out); for SeCo's
+sub-spaces, section 3.2 of its paper: what a sub-space does not ignore is a negative in it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def slow_step(
     z_q: list[Array], z_k: list[list[Array]], places: list[int], queues: list[SlowQueue], temperature: float,
     *, mask_own: bool,
 ) -> float:  # fmt: skip
-    """z_q[s] (B, d); z_k[v][s] (B, d): the embedding of key view v in sub-space s. Pushes the keys; the loss."""
+    """z_q[s] (B, d); z_k[v][s] (B, d): the embedding of key view v in sub-space s. Pushes the keys;
+    the loss."""
     S, B = len(queues), len(places)
     total = 0.0
     for s in range(S):

@@ -30,14 +30,19 @@ def decoder_layer(weights: Weights, x: Array, memory: Array, *, heads: int) -> A
 def decoder_logits(
     weights: Weights, tokens: Sequence[int], memory: Array, *, layers: int, heads: int
 ) -> Array:
-    """Words (T,) and memory (N, D) → logits (T, V) of the word after each; Eq. (17) before its softmax."""
-    x = with_positions(np.stack([weights["embedding.weight"][token] for token in tokens]))  # Eq. (15)
+    """Words (T,) and memory (N, D) → logits (T, V) of the word after each; Eq. (17) before its
+    softmax."""
+    x = with_positions(
+        np.stack([weights["embedding.weight"][token] for token in tokens])
+    )  # Eq. (15)
     for number in range(layers):
         x = decoder_layer(part(weights, f"layers.{number}"), x, memory, heads=heads)
     return linear(weights, "output", x)
 
 
-def cross_entropy(logits: Array, targets: Sequence[int], *, pad: int, smoothing: float = 0.0) -> float:
+def cross_entropy(
+    logits: Array, targets: Sequence[int], *, pad: int, smoothing: float = 0.0
+) -> float:
     """Mean of −log p(word) over the words that are not padding: logits (L, V), targets (L,).
 
     With ``smoothing`` ε the wanted distribution is (1 − ε) at the word plus ε / V everywhere.

@@ -11,7 +11,8 @@ from reference.weights import Array, Weights, part
 
 
 def embedded_image(weights: Weights, image: Array, grid: tuple[int, int], *, stride: int) -> Array:
-    """Eq. (4): I_c = conv(I), (3, H, W) → (D, h, w); a cell looks at the k×k pixels around its first one."""
+    """Eq. (4): I_c = conv(I), (3, H, W) → (D, h, w); a cell looks at the k×k pixels around its
+    first one."""
     kernel, bias = weights["weight"], weights["bias"]
     D, _, k, _ = kernel.shape
     _, H, W = image.shape
@@ -25,13 +26,16 @@ def embedded_image(weights: Weights, image: Array, grid: tuple[int, int], *, str
                     for j in range(k):
                         row, column = y * stride + i - border, x * stride + j - border
                         if 0 <= row < H and 0 <= column < W:
-                            total += sum(kernel[d, c, i, j] * image[c, row, column] for c in range(3))
+                            total += sum(
+                                kernel[d, c, i, j] * image[c, row, column] for c in range(3)
+                            )
                 out[d, y, x] = total
     return out
 
 
 def channel_attention(weights: Weights, x: Array) -> Array:
-    """Eq. (5): sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), (D, h, w) → (D,); one MLP for both pools."""
+    """Eq. (5): sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), (D, h, w) → (D,); one MLP for both
+    pools."""
     down, up = weights["mlp.0.weight"][:, :, 0, 0], weights["mlp.2.weight"][:, :, 0, 0]
     assert set(weights) == {"mlp.0.weight", "mlp.2.weight"}, "the MLP has no biases"
 
@@ -57,7 +61,11 @@ def shallow_feature_embedding(
 ) -> Array:
     """F_m of one date: F (D, h, w) and its image (3, H, W) → (D, h, w)."""
     grid = (F.shape[1], F.shape[2])
-    seen = embedded_image(part(weights, "conv"), image, grid, stride=stride) if shared_convolution else F
+    seen = (
+        embedded_image(part(weights, "conv"), image, grid, stride=stride)
+        if shared_convolution
+        else F
+    )
     if channel_attention_on:
         weight = channel_attention(part(weights, f"attention.{date}"), seen)
         return np.stack([weight[d] * F[d] for d in range(len(F))])
@@ -65,14 +73,22 @@ def shallow_feature_embedding(
 
 
 def cross_att(weights: Weights, F_m: Array, F_diff: Array, *, heads: int) -> Array:
-    """CrossAtt_m, Eq. (7)–(10): query is the date's feature, key and value the bi-temporal one; post-norm."""
+    """CrossAtt_m, Eq. (7)–(10): query is the date's feature, key and value the bi-temporal one;
+    post-norm."""
     attended = multi_head_attention(part(weights, "attention"), F_m, F_diff, heads=heads)
     x = layer_norm(weights, "norm1", F_m + attended)
     return layer_norm(weights, "norm2", x + feed_forward(part(weights, "feed_forward"), x))
 
 
 def cagd_layer(
-    weights: Weights, F_bef: Array, F_aft: Array, F_diff: Array, *, heads: int, cross: bool, self_: bool
+    weights: Weights,
+    F_bef: Array,
+    F_aft: Array,
+    F_diff: Array,
+    *,
+    heads: int,
+    cross: bool,
+    self_: bool,
 ) -> tuple[Array, Array, Array]:
     """One layer: F̂_bef, F̂_aft and the next F_diff."""
     if cross:
@@ -82,7 +98,9 @@ def cagd_layer(
         F_bef_hat, F_aft_hat = F_bef, F_aft
     F_diff_hat = F_aft_hat - F_bef_hat
     if self_:
-        attended = multi_head_attention(part(weights, "attention"), F_diff_hat, F_diff_hat, heads=heads)
+        attended = multi_head_attention(
+            part(weights, "attention"), F_diff_hat, F_diff_hat, heads=heads
+        )
         F_diff_hat = layer_norm(weights, "norm", attended + F_diff_hat)
     return F_bef_hat, F_aft_hat, F_diff_hat + F_diff
 
@@ -106,7 +124,8 @@ def sen_difference(
     cross: bool = True,
     self_: bool = True,
 ) -> dict[str, Array]:
-    """The whole encoder for one pair: features (S, D, h, w), images (2, 3, H, W) → memory and its parts."""
+    """The whole encoder for one pair: features (S, D, h, w), images (2, 3, H, W) → memory and its
+    parts."""
     streams = [features[0], features[-1]]  # of two streams each date has its own
     dates = {}
     for i, m in enumerate(("bef", "aft")):
@@ -122,10 +141,14 @@ def sen_difference(
             )
         )
     F_bef, F_aft = with_positions(dates["bef"]), with_positions(dates["aft"])
-    F_diff = with_positions(sequence(features[0] if len(features) == 1 else features[1] - features[0]))
+    F_diff = with_positions(
+        sequence(features[0] if len(features) == 1 else features[1] - features[0])
+    )
     for number in range(layers):
         layer = part(weights, f"layers.{number}") if cross or self_ else {}
-        F_bef, F_aft, F_diff = cagd_layer(layer, F_bef, F_aft, F_diff, heads=heads, cross=cross, self_=self_)
+        F_bef, F_aft, F_diff = cagd_layer(
+            layer, F_bef, F_aft, F_diff, heads=heads, cross=cross, self_=self_
+        )
     return {
         "tokens": F_diff,
         "sfe_bef": dates["bef"],

@@ -1,6 +1,8 @@
-"""SEN as modules of the SEN authors' names, written from SPEC's equations with nn.MultiheadAttention.
+"""SEN as modules of the SEN authors' names, written from SPEC's equations with
+nn.MultiheadAttention.
 
-Only names and equations are theirs. A test pickles these modules whole, as the authors' checkpoints are.
+Only names and equations are theirs. A test pickles these modules whole, as the authors' checkpoints
+are.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from torch.nn import functional as F
 
 
 def extractor(D: int, *, depth: int = 18, stage: int = 4, named: bool = False) -> nn.Sequential:
-    """Sequential(resnet on 6 channels, projection); ``named``: the resnet's children keep their names."""
+    """Sequential(resnet on 6 channels, projection); ``named``: the resnet's children keep their
+    names."""
     resnet = getattr(torchvision.models, f"resnet{depth}")(weights=None)
     resnet.conv1 = nn.Conv2d(6, 64, 7, stride=2, padding=3, bias=False)
     children = dict(list(resnet.named_children())[: 4 + stage])
@@ -32,7 +35,9 @@ class Positions(nn.Module):
         self.dropout = nn.Dropout(dropout)
         position = torch.arange(length)[:, None]
         rate = 1.0 / 10_000 ** (torch.arange(0, D, 2) / D)
-        table = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], 2).reshape(length, 1, D)
+        table = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], 2).reshape(
+            length, 1, D
+        )
         self.register_buffer("pe", table)
         if unused:
             self.embedding_1D = nn.Embedding(52, D)
@@ -74,7 +79,10 @@ class CrossAttention(nn.Module):
 class Block(nn.Module):
     def __init__(self, D: int, heads: int) -> None:
         super().__init__()
-        self.cross_attn_bef, self.cross_attn_aft = CrossAttention(D, heads), CrossAttention(D, heads)
+        self.cross_attn_bef, self.cross_attn_aft = (
+            CrossAttention(D, heads),
+            CrossAttention(D, heads),
+        )
         self.attn = nn.MultiheadAttention(D, heads, dropout=0.5)
         self.norm = nn.LayerNorm(D)
 
@@ -86,7 +94,9 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, D: int, *, heads: int = 8, layers: int = 2, stride: int = 32, kernel: int = 1) -> None:
+    def __init__(
+        self, D: int, *, heads: int = 8, layers: int = 2, stride: int = 32, kernel: int = 1
+    ) -> None:
         super().__init__()
         self.embed_img = nn.Conv2d(3, D, kernel, stride=stride, padding=kernel // 2)
         self.channel_attn_bef, self.channel_attn_aft = ChannelAttention(D), ChannelAttention(D)
@@ -160,10 +170,15 @@ class Wrapped(nn.Module):
 def modules(
     D: int = 32, V: int = 12, *, depth: int = 18, stage: int = 4, named: bool = False, **sizes: int
 ) -> dict[str, nn.Module]:
-    """The three modules under the keys of the authors' files. ``sizes``: N_e, N_d, heads, kernel."""
+    """The three modules under the keys of the authors' files. ``sizes``: N_e, N_d, heads,
+    kernel."""
     heads = sizes.get("heads", 8)
     encoder = Encoder(
-        D, heads=heads, layers=sizes.get("N_e", 2), stride=2 ** (stage + 1), kernel=sizes.get("kernel", 1)
+        D,
+        heads=heads,
+        layers=sizes.get("N_e", 2),
+        stride=2 ** (stage + 1),
+        kernel=sizes.get("kernel", 1),
     )
     return {
         "encoder_image": extractor(D, depth=depth, stage=stage, named=named),

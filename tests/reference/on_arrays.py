@@ -1,4 +1,5 @@
-"""PyTorch decoders and memories seen by the search of the package, which works on arrays; for the tests of both."""
+"""PyTorch decoders and memories seen by the search of the package, which works on arrays; for the
+tests of both."""
 
 from __future__ import annotations
 
@@ -19,14 +20,26 @@ def as_arrays(memory: Memory) -> PairMemory:
 
 
 def search(
-    decoder: Any, memory: Memory, *, start: int, end: int, forbidden: Sequence[int] = (), **settings: Any
+    decoder: Any,
+    memory: Memory,
+    *,
+    start: int,
+    end: int,
+    forbidden: Sequence[int] = (),
+    **settings: Any,
 ) -> list[list[Hypothesis]]:
     markers = package.Markers(start, end, tuple(forbidden))
     return package.search(TorchDecoding(decoder), as_arrays(memory), markers, **settings)
 
 
 def beam_of_one(
-    decoder: Any, memory: Memory, *, start: int, end: int, forbidden: Sequence[int] = (), max_words: int
+    decoder: Any,
+    memory: Memory,
+    *,
+    start: int,
+    end: int,
+    forbidden: Sequence[int] = (),
+    max_words: int,
 ) -> list[list[Hypothesis]]:
     """What the beam search finds with a beam of one, where `search` would take the greedy one."""
     markers = package.Markers(start, end, tuple(forbidden))

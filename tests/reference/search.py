@@ -1,4 +1,5 @@
-"""Search the slow way: one pair at a time, the whole sequence through the decoder for every word, no cache.
+"""Search the slow way: one pair at a time, the whole sequence through the decoder for every word,
+no cache.
 
 The ending rules are those written in `sencap.models.search`; nothing is stopped early.
 """
@@ -22,8 +23,11 @@ NextWord = Callable[[tuple[int, ...]], Float32]
 """Log-probabilities (V,) of the word after a prefix that begins with <start>."""
 
 
-def uncached(decoder: Decoder, memory: Memory, pair: int, forbidden: Sequence[int] = ()) -> NextWord:
-    """The next word by ``decoder``'s forward pass over the whole prefix, for one pair of a batch."""
+def uncached(
+    decoder: Decoder, memory: Memory, pair: int, forbidden: Sequence[int] = ()
+) -> NextWord:
+    """The next word by ``decoder``'s forward pass over the whole prefix, for one pair of a
+    batch."""
     alone = Memory(memory.tokens[pair : pair + 1], memory.grid)
 
     def next_word(prefix: tuple[int, ...]) -> Float32:
@@ -68,8 +72,11 @@ def greedy(next_word: NextWord, *, start: int, end: int, max_words: int) -> Hypo
     return _at_the_limit(words, score, next_word((start, *words)), end)
 
 
-def beam_search(next_word: NextWord, *, start: int, end: int, max_words: int, beam: int) -> list[Hypothesis]:
-    """All that ended or was cut, best first: at each length the ``beam`` best continuations may end."""
+def beam_search(
+    next_word: NextWord, *, start: int, end: int, max_words: int, beam: int
+) -> list[Hypothesis]:
+    """All that ended or was cut, best first: at each length the ``beam`` best continuations may
+    end."""
     ended: list[Hypothesis] = []
     still_open: list[tuple[tuple[int, ...], np.float32]] = [((), np.float32(0))]
     for _ in range(max_words):
@@ -83,13 +90,17 @@ def beam_search(next_word: NextWord, *, start: int, end: int, max_words: int, be
         for words, word, score in continuations[:beam]:
             if word == end:
                 ended.append(Hypothesis(words, float(score), finished=True))
-        still_open = [((*words, word), score) for words, word, score in continuations if word != end][:beam]
+        still_open = [
+            ((*words, word), score) for words, word, score in continuations if word != end
+        ][:beam]
     for words, score in still_open:
         ended.append(_at_the_limit(words, score, next_word((start, *words)), end))
     return sorted(ended, key=lambda h: -h.log_prob)
 
 
-def _at_the_limit(words: tuple[int, ...], score: np.float32, log_p: Float32, end: int) -> Hypothesis:
+def _at_the_limit(
+    words: tuple[int, ...], score: np.float32, log_p: Float32, end: int
+) -> Hypothesis:
     if int(log_p.argmax()) == end:
         return Hypothesis(words, float(score + log_p[end]), finished=True)
     return Hypothesis(words, float(score), finished=False)
@@ -103,7 +114,9 @@ class ToyState:
     prefixes: Tensor
 
     def select(self, parents: Tensor) -> ToyState:
-        chosen = [[self.prefixes[b, int(parent)] for parent in row] for b, row in enumerate(parents)]
+        chosen = [
+            [self.prefixes[b, int(parent)] for parent in row] for b, row in enumerate(parents)
+        ]
         return ToyState(self.keys, torch.stack([torch.stack(row) for row in chosen]))
 
     def keep(self, pairs: Tensor) -> ToyState:
@@ -113,10 +126,13 @@ class ToyState:
 class ToyDecoder:
     """Logits of the next word are random numbers drawn anew for each (pair, prefix).
 
-    A pair's key is the first number of its memory. ``offsets`` are added to the logits of some words.
+    A pair's key is the first number of its memory. ``offsets`` are added to the logits of some
+    words.
     """
 
-    def __init__(self, vocabulary_size: int, seed: int, offsets: dict[int, float] | None = None) -> None:
+    def __init__(
+        self, vocabulary_size: int, seed: int, offsets: dict[int, float] | None = None
+    ) -> None:
         self.V, self.seed, self.offsets = vocabulary_size, seed, offsets or {}
         self.steps: list[tuple[int, ...]] = []
         """The shape of the tokens of each step."""
@@ -150,7 +166,9 @@ class ToyDecoder:
         for b in range(B):
             for k in range(K):
                 for t in range(T):
-                    out[b, k, t] = self.logits(int(memory.tokens[b, 0, 0]), tokens[b, k, : t + 1].tolist())
+                    out[b, k, t] = self.logits(
+                        int(memory.tokens[b, 0, 0]), tokens[b, k, : t + 1].tolist()
+                    )
         return out
 
 

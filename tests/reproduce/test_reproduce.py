@@ -1,4 +1,5 @@
-"""The paper's tables as commands: every one runs at smoke scale, shares runs, resumes, and refuses to mix."""
+"""The paper's tables as commands: every one runs at smoke scale, shares runs, resumes, and refuses
+to mix."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ from sencap.reproduce.scales import SCALES, changed
 from sencap.reproduce.starts import find_weights, fingerprint
 from sencap.training.fit import fit as train
 
-SWEPT = [name for name, e in EXPERIMENTS.items() if e.picture == "sweeps"]  # plots S*m, so it needs METEOR
+SWEPT = [
+    name for name, e in EXPERIMENTS.items() if e.picture == "sweeps"
+]  # plots S*m, so it needs METEOR
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +55,13 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in SWEPT])
-def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smoke: Options) -> None:
+def test_every_table_runs_and_shows_our_figures_beside_the_papers(
+    name: str, smoke: Options
+) -> None:
     text = reproduce(name, smoke).read_text(encoding="utf-8")
-    lines = [line for line in text.split("The paper's figures:")[0].splitlines() if line.startswith("| ")]
+    lines = [
+        line for line in text.split("The paper's figures:")[0].splitlines() if line.startswith("| ")
+    ]
     rows = [row for row in EXPERIMENTS[name].rows if row.init != SECO]
     assert len(lines) == 1 + len(rows) + 2
     assert lines[-2].startswith("| *constant sentence* | ")
@@ -62,7 +69,10 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(name: str, smo
     assert ("The paper's figures:" in text) == any(len(row.paper) > 1 for row in rows)
     for row in rows:
         if len(row.paper) > 1:
-            assert f"| {row.name} | " + " | ".join(f"{row.paper[m]:.2f}" for m in METRICS) + " | " in text
+            assert (
+                f"| {row.name} | " + " | ".join(f"{row.paper[m]:.2f}" for m in METRICS) + " | "
+                in text
+            )
     assert name != "table1" or text.count("| 39.9 | 23.7 |") == 1
     for row, line in zip(rows, lines[1:-1], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -93,7 +103,10 @@ def test_figure_6_plots_three_sweeps_that_meet_in_sen(smoke: Options, tmp_path: 
     assert widths == sorted(set(widths))
     assert "![Fig. 6: width, beam size and depth](fig6.png)" in text
     # beam sizes are searches of one trained network
-    assert len({t.settings.out for t in plan(EXPERIMENTS["fig6"], options) if "beam" in t.row.name}) == 1
+    assert (
+        len({t.settings.out for t in plan(EXPERIMENTS["fig6"], options) if "beam" in t.row.name})
+        == 1
+    )
 
 
 def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(tiny_data: Path) -> None:
@@ -164,7 +177,12 @@ def test_several_processes_share_the_runs_out_and_wait_for_the_last(
 
 def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> None:
     options = Options(
-        data=str(tiny_data), out="o", scale="small", places="synthetic:4", imagenet="timm", seco="timm:seco"
+        data=str(tiny_data),
+        out="o",
+        scale="small",
+        places="synthetic:4",
+        imagenet="timm",
+        seco="timm:seco",
     )
     folders = {
         name: [t.settings.out for t in plan(experiment, options) if t.seed == 1]
@@ -174,13 +192,24 @@ def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> Non
     assert folders["fig3"] == [folders["table1"][i] for i in (3, 5, 6, 7, 8)]
     assert folders["fig4"] == folders["table2"] == folders["starts"][:4]
     assert set(folders["fig5"]) <= set(folders["fig6"]) & set(folders["table1"])
-    assert folders["table5"][-1] == folders["table6"][-1] == folders["table4"][-1] == folders["table10"][3]
-    assert folders["table2"][3] == folders["table7"][3] == folders["table8"][2] == folders["table3"][3]
-    assert folders["table2"][1] == folders["table5"][-1]  # at this scale ImageNet is the default start
+    assert (
+        folders["table5"][-1]
+        == folders["table6"][-1]
+        == folders["table4"][-1]
+        == folders["table10"][3]
+    )
+    assert (
+        folders["table2"][3] == folders["table7"][3] == folders["table8"][2] == folders["table3"][3]
+    )
+    assert (
+        folders["table2"][1] == folders["table5"][-1]
+    )  # at this scale ImageNet is the default start
 
 
 def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> None:
-    options = Options(data=str(tiny_data), out="o", scale="paper", places="synthetic:4", imagenet="timm")
+    options = Options(
+        data=str(tiny_data), out="o", scale="paper", places="synthetic:4", imagenet="timm"
+    )
     sen = plan(EXPERIMENTS["table2"], options)[-1]
     recipe = TrainingSettings(data=str(tiny_data), out=sen.settings.out, seed=44)
     extractor = dataclasses.replace(recipe.extractor, init=sen.settings.extractor.init)
@@ -207,7 +236,9 @@ def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> 
 
 
 @pytest.mark.usefixtures("no_java")
-def test_what_cannot_be_run_says_what_is_missing(tiny_data: Path, tmp_path: Path, smoke: Options) -> None:
+def test_what_cannot_be_run_says_what_is_missing(
+    tiny_data: Path, tmp_path: Path, smoke: Options
+) -> None:
     bare = Options(data=str(tiny_data), out=str(tmp_path), scale="small")
     with pytest.raises(SettingsError, match="weights of tf_efficientnet_lite0 with --imagenet"):
         plan(EXPERIMENTS["table2"], bare)
@@ -263,7 +294,9 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
     assert summary([1.0, 3.0]) == pytest.approx((2.0, 2**0.5))
 
     def seeds(*scores: float) -> dict[str, dict[str, Any]]:
-        return {str(seed): {"S*m": score, "change_accuracy": 0.5} for seed, score in enumerate(scores)}
+        return {
+            str(seed): {"S*m": score, "change_accuracy": 0.5} for seed, score in enumerate(scores)
+        }
 
     row = {"parameters": 10, "pairs_per_second": None, "pretrained": False}
     rows: dict[str, dict[str, Any]] = {
@@ -278,7 +311,9 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
         "split": "test",
         "signature": "s",
         "left_out": ["d (give it)"],
-        "reference_rows": {key: {"ids": {"S*m": 52.661}} for key in ("constant", "perfect_flag_fixed")},
+        "reference_rows": {
+            key: {"ids": {"S*m": 52.661}} for key in ("constant", "perfect_flag_fixed")
+        },
         "rows": rows,
         "environment": {},
     }
@@ -295,7 +330,8 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
         in (as_markdown(result))
     )
     assert (
-        "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c." in text
+        "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c."
+        in text
     )
 
 
@@ -305,7 +341,12 @@ def test_each_system_of_the_papers_scale_starts_from_weights_of_its_own_backbone
     for name in ("resnet50", "resnet101", "vit_base_patch32_224"):
         (tmp_path / f"{name}.pth").write_bytes(name.encode())
     options = Options(
-        data=str(tiny_data), out="o", scale="paper", places="synthetic:4", imagenet=str(tmp_path), seeds=(42,)
+        data=str(tiny_data),
+        out="o",
+        scale="paper",
+        places="synthetic:4",
+        imagenet=str(tmp_path),
+        seeds=(42,),
     )
     for name, experiment in EXPERIMENTS.items():
         for training in plan(experiment, options):
@@ -331,7 +372,9 @@ def test_each_system_of_the_papers_scale_starts_from_weights_of_its_own_backbone
         assert resolved(training.settings.model).extractor.fine_tune_from == "none"
 
 
-def test_weights_are_found_by_the_backbones_name_and_told_apart_by_their_content(tmp_path: Path) -> None:
+def test_weights_are_found_by_the_backbones_name_and_told_apart_by_their_content(
+    tmp_path: Path,
+) -> None:
     one, other = tmp_path / "resnet50.pth", tmp_path / "b" / "resnet50.pth"
     other.parent.mkdir()
     one.write_bytes(b"1")
@@ -356,7 +399,10 @@ def test_weights_are_found_by_the_backbones_name_and_told_apart_by_their_content
 
 def test_only_what_decides_a_result_names_its_folder(smoke: Options, tmp_path: Path) -> None:
     def folders(**changes: Any) -> set[str]:
-        return {t.settings.out for t in plan(EXPERIMENTS["table5"], dataclasses.replace(smoke, **changes))}
+        return {
+            t.settings.out
+            for t in plan(EXPERIMENTS["table5"], dataclasses.replace(smoke, **changes))
+        }
 
     weights = [tmp_path / name / "backbone" / "model.safetensors" for name in ("a", "b")]
     for number, file in enumerate(weights):
@@ -369,11 +415,15 @@ def test_only_what_decides_a_result_names_its_folder(smoke: Options, tmp_path: P
     assert not folders(init=a) & folders()
 
 
-def test_weights_that_do_not_fit_are_refused_before_the_first_run(smoke: Options, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused_before_the_first_run(
+    smoke: Options, tmp_path: Path
+) -> None:
     weights = tmp_path / "w.safetensors"
     save_file({"conv1.weight": torch.zeros(8, 3, 7, 7)}, weights)
     with pytest.raises(SettingsError, match=r"row 'Capt-Rep-Diff' cannot start: .*w\.safetensors"):
-        reproduce("table1", dataclasses.replace(smoke, imagenet=str(weights), out=str(tmp_path / "o")))
+        reproduce(
+            "table1", dataclasses.replace(smoke, imagenet=str(weights), out=str(tmp_path / "o"))
+        )
     assert not (tmp_path / "o" / "training").exists()
 
 
@@ -410,7 +460,9 @@ def test_one_run_has_one_device(smoke: Options) -> None:
 
 
 @pytest.mark.usefixtures("no_java")
-def test_figure_6_without_java_is_refused_before_the_first_run(smoke: Options, tmp_path: Path) -> None:
+def test_figure_6_without_java_is_refused_before_the_first_run(
+    smoke: Options, tmp_path: Path
+) -> None:
     with pytest.raises(MissingDependencyError, match="Java"):
         reproduce("fig6", dataclasses.replace(smoke, out=str(tmp_path)))
     assert not (tmp_path / "training").exists()
@@ -445,7 +497,9 @@ def test_rows_take_turns_when_they_are_timed_and_the_first_round_warms_up(tiny_d
     pairs = read_dataset(tiny_data)[:2]
     speeds = running.measure_speeds({"a": Fake("a"), "b": Fake("b")}, pairs)  # type: ignore[dict-item]
     assert turns == ["a", "b"] * (running.TIMED_ROUNDS + 1)
-    assert {name: len(values) for name, values in speeds.items()} == dict.fromkeys("ab", running.TIMED_ROUNDS)
+    assert {name: len(values) for name, values in speeds.items()} == dict.fromkeys(
+        "ab", running.TIMED_ROUNDS
+    )
 
 
 SPEC = Path(__file__).parents[3] / "shared" / "SPEC.md"
@@ -465,15 +519,23 @@ def test_the_papers_figures_are_the_papers() -> None:
             *figures,
         ]
         assert not any(size) or line.strip("| ").endswith(" | ".join(size))
-    told = text[text.index("Its ablations (S*_m): ") + len("Its ablations (S*_m): ") :].split("\nFigures:")[0]
-    ablations = dict(part.strip("\n .").split(" ", 1) for part in re.split(r"[·:]\s+(?=[IVX]+ )|·\n", told))
+    told = text[text.index("Its ablations (S*_m): ") + len("Its ablations (S*_m): ") :].split(
+        "\nFigures:"
+    )[0]
+    ablations = dict(
+        part.strip("\n .").split(" ", 1) for part in re.split(r"[·:]\s+(?=[IVX]+ )|·\n", told)
+    )
     numerals = ("II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
     for number, numeral in enumerate(numerals, start=2):
         scores = [row.paper["S*m"] for row in EXPERIMENTS[f"table{number}"].rows]
-        assert [float(score) for score in re.findall(r"\d\d\.\d\d", ablations[numeral])] == scores, numeral
+        assert [
+            float(score) for score in re.findall(r"\d\d\.\d\d", ablations[numeral])
+        ] == scores, numeral
 
 
-def test_figure_6_says_which_points_start_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_figure_6_says_which_points_start_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     notes: list[str] = []
     monkeypatch.setattr(pictures, "sweep_plots", lambda *_, note: notes.append(note))
 
@@ -496,7 +558,9 @@ def test_figure_6_says_which_points_start_elsewhere(monkeypatch: pytest.MonkeyPa
     assert note_of({row.name: "random" for row in EXPERIMENTS["fig6"].rows}) == "scale small, cpu"
 
 
-def test_maps_are_shown_as_they_are_and_normalised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_maps_are_shown_as_they_are_and_normalised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     shown: list[object] = []
     for drawer in ("attention_by_initialisation", "attention_by_stage"):
         monkeypatch.setattr(pictures, drawer, lambda *_, scales: shown.append(scales))

@@ -1,4 +1,5 @@
-"""What `sencap reproduce` refuses before hours of work, and the files of a folder of runs that are damaged."""
+"""What `sencap reproduce` refuses before hours of work, and the files of a folder of runs that are
+damaged."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def test_seeds_that_are_none_are_refused(seeds: str, match: str, tmp_path: Path)
 
 @pytest.mark.parametrize("seeds", [(-1,), (1, 1), (2**32,), (True,), (1.0,)])
 def test_python_may_not_give_such_seeds_either(seeds: tuple[int, ...]) -> None:
-    with pytest.raises(SettingsError, match=r"seeds is .*; it must be a whole number|one comes twice"):
+    with pytest.raises(
+        SettingsError, match=r"seeds is .*; it must be a whole number|one comes twice"
+    ):
         Options(data="d", out="o", seeds=seeds)
 
 
@@ -69,9 +72,13 @@ def test_an_out_that_cannot_be_a_folder_is_refused_at_once(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     given = str(tmp_path / out)
-    with pytest.raises((SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"):
+    with pytest.raises(
+        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+    ):
         command("table2", data="nowhere", out=given)
-    with pytest.raises((SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"):
+    with pytest.raises(
+        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+    ):
         reproduce("table2", dataclasses.replace(options, out=given))
 
 
@@ -138,7 +145,9 @@ def test_a_damaged_record_costs_an_estimate_or_a_duration_only(options: Options)
     record.write_text("{")
     assert _epochs_done(training.settings.out) == 0
     assert running._seconds(training) is None
-    record.write_text('{"settings": {}, "epochs": [{"loss": 1, "seconds": 2.5}, {"loss": 1, "seconds": 1}]}')
+    record.write_text(
+        '{"settings": {}, "epochs": [{"loss": 1, "seconds": 2.5}, {"loss": 1, "seconds": 1}]}'
+    )
     assert _epochs_done(training.settings.out) == 2
     assert running._seconds(training) == 3.5
 

@@ -1,4 +1,5 @@
-"""The folder of a run, whatever lies in it: a resume file is read as plain data, or refused in our words."""
+"""The folder of a run, whatever lies in it: a resume file is read as plain data, or refused in our
+words."""
 
 from __future__ import annotations
 
@@ -26,11 +27,15 @@ from sencap.runs.trainer import _told as told
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("resume") / "whole.ckpt"
     history = [{"epoch": 0, "loss": 1.5}]
-    torch.save({"callbacks": {"Exporter": {"history": history}}, "weight": torch.arange(50.0)}, path)
+    torch.save(
+        {"callbacks": {"Exporter": {"history": history}}, "weight": torch.arange(50.0)}, path
+    )
     return path.read_bytes()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_whatever_happened_to_a_resume_file_it_is_read_or_named(
     data: st.DataObject, whole: bytes, tmp_path: Path
@@ -84,7 +89,9 @@ def test_settings_are_named_with_dots() -> None:
 # --- hardware
 
 
-def _machine(monkeypatch: pytest.MonkeyPatch, *, cores: int = 4, cuda: int = 0, mps: bool = False) -> None:
+def _machine(
+    monkeypatch: pytest.MonkeyPatch, *, cores: int = 4, cuda: int = 0, mps: bool = False
+) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
@@ -109,11 +116,19 @@ def test_an_accelerator_is_a_device_of_this_machine(
 @pytest.mark.parametrize(
     ("machine", "hardware", "match"),
     [
-        ({"cuda": 1}, {"devices": 2}, "devices is 2 .*; here is a CPU with 4 cores and 1 GPU; the most is 1"),
+        (
+            {"cuda": 1},
+            {"devices": 2},
+            "devices is 2 .*; here is a CPU with 4 cores and 1 GPU; the most is 1",
+        ),
         ({"cuda": 2}, {"devices": 99}, "here is a CPU with 4 cores and 2 GPUs; the most is 2"),
         ({"cores": 1}, {"devices": 2}, "here is a CPU with 1 core and no GPU; the most is 1"),
         ({"mps": True}, {"accelerator": "gpu", "devices": 2}, "and 1 GPU; the most is 1"),
-        ({"mps": True}, {"accelerator": "cuda"}, "is cuda, which is not here; here is a CPU with .* 1 GPU"),
+        (
+            {"mps": True},
+            {"accelerator": "cuda"},
+            "is cuda, which is not here; here is a CPU with .* 1 GPU",
+        ),
     ],
 )
 def test_more_devices_than_there_are_are_refused(
@@ -135,15 +150,22 @@ def test_hardware_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
 # --- memory
 
 
-def test_more_memory_than_there_is_is_refused_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 1000}.get)
     environment.check_memory(4_000_000_000, "a system")
-    with pytest.raises(SettingsError, match="a system takes at least 9 GB of memory, and here are 4 GB"):
+    with pytest.raises(
+        SettingsError, match="a system takes at least 9 GB of memory, and here are 4 GB"
+    ):
         environment.check_memory(9_000_000_000, "a system")
 
 
 def test_memory_that_runs_out_in_a_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="memory of this machine does not suffice"), told(tmp_path):
+    with (
+        pytest.raises(SettingsError, match="memory of this machine does not suffice"),
+        told(tmp_path),
+    ):
         torch.empty(2**50, dtype=torch.uint8)
 
 
@@ -179,7 +201,9 @@ def test_a_failure_of_what_got_the_signal_too_is_no_error_of_the_run() -> None:
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a job in the background
+    before = signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # as a shell does for a job in the background
     try:
         with StopAtBatch().listening():
             os.kill(os.getpid(), signal.SIGINT)

@@ -37,7 +37,8 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def under_one_light(scene: Scene, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both dates under the same light with the same cars: whatever differs is a change of the world."""
+    """Both dates under the same light with the same cars: whatever differs is a change of the
+    world."""
     look: Look = make_look(np.random.default_rng(seed), 0)
     trees = canopies(scene.trees)
     first, second = (radiance(scene, date, look, trees[date]) for date in (0, 1))
@@ -49,7 +50,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("synthetic") / "one", workers=1, **TINY)  # type: ignore[arg-type]
 
 
-# -- one pair ---------------------------------------------------------------------------------------
+# -- one pair
+# ---------------------------------------------------------------------------------------
 
 
 def test_a_pair_depends_on_its_arguments_alone() -> None:
@@ -87,7 +89,8 @@ def test_every_kind_renders_and_says_five_different_things(kind: str) -> None:
         assert 2 < len(caption.split()) <= 39
         assert not re.search(r"\b(\w+ \w+ \w+) \1\b", caption), f"says it twice: {caption}"
         assert not re.match(
-            r"an? ((?!and )[\w-]+ )*?(road|building|house|lot|lake) (are|appear|have|show)\b", caption
+            r"an? ((?!and )[\w-]+ )*?(road|building|house|lot|lake) (are|appear|have|show)\b",
+            caption,
         )
         assert not re.match(r"\w+ (roads|buildings|houses|trees) (is|appears|has|shows)\b", caption)
 
@@ -109,10 +112,13 @@ def test_changes_are_visible_and_where_the_region_is(kind: str) -> None:
     first, second = under_one_light(scene)
     differs = np.abs(first - second).max(axis=2) > 12
     assert differs[facts.region].mean() > 0.4
-    # Outside: cast shadows, gardens and trees that gave way, near the region; never far away from it.
+    # Outside: cast shadows, gardens and trees that gave way, near the region; never far away from
+    # it.
     rows, columns = np.nonzero(facts.region)
     box = np.zeros_like(facts.region)
-    box[max(rows.min() - 50, 0) : rows.max() + 51, max(columns.min() - 50, 0) : columns.max() + 51] = True
+    box[
+        max(rows.min() - 50, 0) : rows.max() + 51, max(columns.min() - 50, 0) : columns.max() + 51
+    ] = True
     assert not differs[~box].any()
 
 
@@ -120,10 +126,13 @@ def test_changed_pairs_differ_in_season_or_light_too() -> None:
     pair = render_pair(6, 1, changed=True, kind="pool_built")
     _, facts = compose(6, 1, "pool_built")
     away = ~facts.region
-    assert np.abs(pair.before.astype(float) - pair.after.astype(float)).mean(axis=2)[away].mean() > 4
+    assert (
+        np.abs(pair.before.astype(float) - pair.after.astype(float)).mean(axis=2)[away].mean() > 4
+    )
 
 
-# -- captions are true ------------------------------------------------------------------------------
+# -- captions are true
+# ------------------------------------------------------------------------------
 
 SIDES = {
     "top": (r"\b(top|upper)\b", 0, False),
@@ -155,12 +164,18 @@ def check_caption(caption: str, facts: Facts, scene: Scene, differs: NDArray[np.
         assert any(all(house.dates) for house in scene.houses), caption
     if re.search(r"\bin the (woods|forest)\b", text):
         assert facts.cover > 0.3, caption
-    if re.search(r"\b(trees|woods|plants|forest) \w* ?\w* ?(removed|replaced|disappear\w*|cut)\b", text):
+    if re.search(
+        r"\b(trees|woods|plants|forest) \w* ?\w* ?(removed|replaced|disappear\w*|cut)\b", text
+    ):
         assert facts.cover > 0.3, caption
     for word, number in (("two", 2), ("three", 3), ("four", 4), ("five", 5)):
         if re.search(rf"\b{word} (new |more |detached )?(houses|villas|buildings)\b", text):
             assert number in (facts.houses, facts.gone), caption
-    for thing, there in (("pool", facts.pools), ("parking lot", facts.parkings), ("a row of", facts.one_row)):
+    for thing, there in (
+        ("pool", facts.pools),
+        ("parking lot", facts.parkings),
+        ("a row of", facts.one_row),
+    ):
         assert there or thing not in text, caption
 
 
@@ -191,7 +206,9 @@ def test_captions_are_true_of_the_rendered_change(kind: str) -> None:
         ((120, 136), (0, 256), None),
     ],
 )
-def test_place_of_known_regions(rows: tuple[int, int], columns: tuple[int, int], place: str | None) -> None:
+def test_place_of_known_regions(
+    rows: tuple[int, int], columns: tuple[int, int], place: str | None
+) -> None:
     region = np.zeros((256, 256), np.bool_)
     region[slice(*rows), slice(*columns)] = True
     assert place_of(region) == place
@@ -204,14 +221,17 @@ def test_place_of_nothing_is_none() -> None:
 def test_shadow_falls_away_from_the_sun_as_far_as_its_height_says() -> None:
     surface = np.zeros((60, 60), np.float32)
     surface[28:32, 28:32] = 9.0
-    shadow = cast_shadow(surface, (0.0, 1.0), 1.0, 30.0)  # sun below, at 45 degrees: 9 pixels upwards
+    shadow = cast_shadow(
+        surface, (0.0, 1.0), 1.0, 30.0
+    )  # sun below, at 45 degrees: 9 pixels upwards
     assert shadow[20:28, 29].min() > 0.4
     assert shadow[:17].max() == 0
     assert shadow[33:].max() == 0
     assert shadow[28:32, 28:32].max() == 0
 
 
-# -- seasons ----------------------------------------------------------------------------------------
+# -- seasons
+# ----------------------------------------------------------------------------------------
 
 
 def test_seasons_are_dated_in_order_and_differ() -> None:
@@ -224,7 +244,10 @@ def test_seasons_are_dated_in_order_and_differ() -> None:
     for first in range(4):
         for second in range(first):
             assert np.abs(means[first] - means[second]).max() > 1
-    assert all(np.array_equal(one, two) for (_, one), (_, two) in zip(images, render_seasons(4), strict=True))
+    assert all(
+        np.array_equal(one, two)
+        for (_, one), (_, two) in zip(images, render_seasons(4), strict=True)
+    )
 
 
 def test_autumn_turns_deciduous_trees() -> None:
@@ -240,7 +263,8 @@ def test_autumn_turns_deciduous_trees() -> None:
     assert redness[1] > redness[0] + 5
 
 
-# -- the data set -----------------------------------------------------------------------------------
+# -- the data set
+# -----------------------------------------------------------------------------------
 
 
 def test_layout_and_schema(dataset: Path) -> None:
@@ -262,7 +286,9 @@ def test_layout_and_schema(dataset: Path) -> None:
         assert entry["changeflag"] == (entry["kind"] != "unchanged")
     assert counts == {"train": 8, "val": 2, "test": 2}
     assert len(list(dataset.rglob("*.png"))) == 24
-    assert "--pairs 12 --seed 3 --val 0.2 --test 0.2" in (dataset / "README.md").read_text(encoding="utf-8")
+    assert "--pairs 12 --seed 3 --val 0.2 --test 0.2" in (dataset / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_half_and_half_in_every_split(dataset: Path) -> None:

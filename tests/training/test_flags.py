@@ -1,4 +1,5 @@
-"""Training on pairs of which nobody knows whether they changed: it needs no flag, and says that there is none."""
+"""Training on pairs of which nobody knows whether they changed: it needs no flag, and says that
+there is none."""
 
 from __future__ import annotations
 
@@ -19,8 +20,12 @@ def test_pairs_without_a_change_flag_are_counted(
 ) -> None:
     pairs = read_dataset(tiny_data)
     unknown = [dataclasses.replace(pair, changed=None) for pair in pairs[:3]]
-    vocabulary = Vocabulary.build([words for pair in pairs for words in pair.captions], minimum_count=1)
+    vocabulary = Vocabulary.build(
+        [words for pair in pairs for words in pair.captions], minimum_count=1
+    )
     with caplog.at_level(logging.INFO, logger="sencap"):
         tell_words(unknown, pairs, vocabulary, tiny_training)
     told = [message for message in caplog.messages if "not known whether they changed" in message]
-    assert told == ["training: of 3 pairs it is not known whether they changed; training does without"]
+    assert told == [
+        "training: of 3 pairs it is not known whether they changed; training does without"
+    ]

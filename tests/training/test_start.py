@@ -36,7 +36,9 @@ def test_a_start_that_does_not_fit_is_told_in_one_short_message(tmp_path: Path) 
     wide = TrainingSettings(
         data="nowhere", out=str(tmp_path / "out"), start=str(start), dimension=32, **PARTS
     )
-    with pytest.raises(SettingsError, match=r"\d+ tensors of another shape \(\S+ is \(.*") as refused:
+    with pytest.raises(
+        SettingsError, match=r"\d+ tensors of another shape \(\S+ is \(.*"
+    ) as refused:
         _starting_point(wide)
     message = str(refused.value)
     assert message.startswith(f"start={start} holds another model than the settings describe: ")

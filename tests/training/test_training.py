@@ -1,4 +1,5 @@
-"""Training: losses, gradients, resume after a kill, the decay rule, the settings that a run refuses."""
+"""Training: losses, gradients, resume after a kill, the decay rule, the settings that a run
+refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +17,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sencap.config import LoadingSettings, ModelSettings, OptimisationSettings, TrainingSettings, as_dict
+from sencap.config import (
+    LoadingSettings,
+    ModelSettings,
+    OptimisationSettings,
+    TrainingSettings,
+    as_dict,
+)
 from sencap.data.levir_cc import read_dataset
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import DataError, SettingsError
@@ -33,7 +40,9 @@ from sencap.training.task import CaptioningTask, caption_loss
 def _dataset(tiny_data: Path, *, one_pass: bool) -> PairDataset:
     pairs = read_dataset(tiny_data, splits=["train"])
     vocabulary = Vocabulary.build([c for p in pairs for c in p.captions], minimum_count=1)
-    return PairDataset(pairs, vocabulary, settings=LoadingSettings(one_pass=one_pass), size=64, max_words=20)
+    return PairDataset(
+        pairs, vocabulary, settings=LoadingSettings(one_pass=one_pass), size=64, max_words=20
+    )
 
 
 def _gradients(captioner: Captioner, dataset: PairDataset) -> dict[str, torch.Tensor]:
@@ -51,7 +60,9 @@ def test_one_pass_per_pair_has_the_gradients_of_its_five_samples(
     assert (len(shared), len(apart)) == (8, 40)
     torch.manual_seed(0)
     captioner = build(tiny_model, len(shared.vocabulary)).train().double()
-    for module in captioner.modules():  # dropout off, BatchNorm on: its statistics are the same for both
+    for (
+        module
+    ) in captioner.modules():  # dropout off, BatchNorm on: its statistics are the same for both
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if hasattr(module, "dropout") and isinstance(module.dropout, float):
@@ -89,7 +100,9 @@ def test_gradient_values_of_extractor_and_decoder_are_clamped_and_others_not(
         parameter.grad = torch.full_like(parameter, -9.0)
     task.configure_gradient_clipping()
     values = {
-        part: {float(p.grad.min()) for p in getattr(captioner, part).parameters() if p.grad is not None}
+        part: {
+            float(p.grad.min()) for p in getattr(captioner, part).parameters() if p.grad is not None
+        }
         for part in ("extractor", "difference", "decoder")
     }
     assert values == {"extractor": {-5.0}, "difference": {-9.0}, "decoder": {-5.0}}
@@ -114,7 +127,9 @@ def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrup
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
     optimisation = dataclasses.replace(tiny_training.optimisation, epochs=4, average=0.9)
-    whole = dataclasses.replace(tiny_training, out=str(tmp_path / "whole"), optimisation=optimisation)
+    whole = dataclasses.replace(
+        tiny_training, out=str(tmp_path / "whole"), optimisation=optimisation
+    )
     fit(whole)
     killed = dataclasses.replace(whole, out=str(tmp_path / "killed"))
     config = tmp_path / "run.yaml"
@@ -135,7 +150,9 @@ def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrup
         expected = load_file(tmp_path / "whole" / name / "model.safetensors")
         found = load_file(tmp_path / "killed" / name / "model.safetensors")
         assert all(torch.equal(expected[key], found[key]) for key in expected), name
-    epochs = [json.loads((tmp_path / n / "run.json").read_text())["epochs"] for n in ("whole", "killed")]
+    epochs = [
+        json.loads((tmp_path / n / "run.json").read_text())["epochs"] for n in ("whole", "killed")
+    ]
     assert all(epoch.pop("seconds") > 0 for run in epochs for epoch in run)
     assert epochs[0] == epochs[1]
 
@@ -164,7 +181,10 @@ def test_training_starts_from_a_checkpoint_with_its_vocabulary(
     assert started.vocabulary == before.vocabulary
     weight = "decoder.output.weight"
     torch.testing.assert_close(
-        started.captioner.state_dict()[weight], before.captioner.state_dict()[weight], atol=1e-6, rtol=0
+        started.captioner.state_dict()[weight],
+        before.captioner.state_dict()[weight],
+        atol=1e-6,
+        rtol=0,
     )
     wider = dataclasses.replace(second, dimension=64, out=str(tmp_path / "third"))
     with pytest.raises(SettingsError, match="holds another model than the settings describe"):
@@ -203,7 +223,9 @@ def test_the_extractor_starts_from_the_weights_that_init_names_and_the_log_says_
     with caplog.at_level("INFO", logger="sencap"):
         trained = load_checkpoint(fit(settings)).captioner.extractor
     kept = trained.get_submodule("backbone").state_dict()
-    assert all(torch.equal(kept[name], tensor) for name, tensor in given.backbone.state_dict().items())
+    assert all(
+        torch.equal(kept[name], tensor) for name, tensor in given.backbone.state_dict().items()
+    )
     assert "recognised as" in caplog.text
 
 
@@ -211,14 +233,20 @@ def test_the_running_average_of_the_weights_is_what_is_kept(
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
     one_epoch = OptimisationSettings(epochs=1, learning_rate=1e-3)
-    plain = load_file(fit(dataclasses.replace(tiny_training, optimisation=one_epoch)) / "model.safetensors")
+    plain = load_file(
+        fit(dataclasses.replace(tiny_training, optimisation=one_epoch)) / "model.safetensors"
+    )
     averaging = dataclasses.replace(one_epoch, average=0.75)
-    other = dataclasses.replace(tiny_training, optimisation=averaging, out=str(tmp_path / "averaged"))
+    other = dataclasses.replace(
+        tiny_training, optimisation=averaging, out=str(tmp_path / "averaged")
+    )
     kept = load_file(fit(other) / "model.safetensors")
     weight = "decoder.output.weight"
     assert not torch.equal(plain[weight], kept[weight])
     resume = torch.load(tmp_path / "averaged" / "resume.ckpt", weights_only=False)["state_dict"]
-    torch.testing.assert_close(resume[f"captioner.{weight}"], plain[weight])  # training itself is the same
+    torch.testing.assert_close(
+        resume[f"captioner.{weight}"], plain[weight]
+    )  # training itself is the same
     torch.testing.assert_close(resume[f"average.module.{weight}"], kept[weight])
 
 
@@ -239,4 +267,6 @@ def test_two_processes_train_one_model_and_validate_every_pair(
     assert len(run["epochs"]) == 1
     state = torch.load(out / "resume.ckpt", weights_only=False)
     assert state["global_step"] == 2, "eight pairs, two processes of two pairs each: two steps"
-    assert all(t.isfinite().all() for t in load_checkpoint(out / "best").captioner.state_dict().values())
+    assert all(
+        t.isfinite().all() for t in load_checkpoint(out / "best").captioner.state_dict().values()
+    )

@@ -1,4 +1,5 @@
-"""What a training run refuses before data are read, what damage it survives, and what it says at its start."""
+"""What a training run refuses before data are read, what damage it survives, and what it says at
+its start."""
 
 from __future__ import annotations
 
@@ -74,13 +75,19 @@ def again(finished: Path, tiny_data: Path, tmp_path: Path) -> TrainingSettings:
         ),
         ({"accelerator": "cuda"}, "accelerator is cuda, which is not here"),
         ({"accelerator": "mps"}, "accelerator is mps, which is not here"),
-        ({"accelerator": "tpu"}, "accelerator is 'tpu'; it must be auto, cpu or gpu; here is a CPU"),
+        (
+            {"accelerator": "tpu"},
+            "accelerator is 'tpu'; it must be auto, cpu or gpu; here is a CPU",
+        ),
         ({"accelerator": "meta"}, "accelerator is 'meta'; it must be"),
         ({"accelerator": "nonsense"}, "accelerator is 'nonsense'; it must be"),
         ({"accelerator": ""}, "accelerator is ''; it must be"),
         ({"accelerator": "cpu", "devices": 999}, "hardware.devices is 999 .*; the most is"),
         ({"devices": 999}, "hardware.devices is 999 .*; the most is"),
-        ({"accelerator": "cpu", "nodes": 2}, "hardware.nodes is 2, and nothing says where the machines meet"),
+        (
+            {"accelerator": "cpu", "nodes": 2},
+            "hardware.nodes is 2, and nothing says where the machines meet",
+        ),
     ],
 )
 def test_hardware_that_is_not_here_is_refused_before_data_are_read(
@@ -99,9 +106,13 @@ def test_hardware_that_is_not_here_is_refused_before_data_are_read(
 
 
 @pytest.mark.parametrize("out", ["file", "file/run", "/dev/null", "/proc/run"])
-def test_an_out_that_cannot_be_a_folder_is_refused_before_data_are_read(out: str, tmp_path: Path) -> None:
+def test_an_out_that_cannot_be_a_folder_is_refused_before_data_are_read(
+    out: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises((SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"):
+    with pytest.raises(
+        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+    ):
         fit(_settings(tmp_path / "nowhere", tmp_path / out))
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -109,7 +120,9 @@ def test_an_out_that_cannot_be_a_folder_is_refused_before_data_are_read(out: str
 @pytest.mark.parametrize("name", ["best", "last", "logs"])
 def test_a_file_where_the_run_writes_a_folder_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
-    with pytest.raises(SettingsError, match=f"{name} is a file, and a run writes a folder there; rename it"):
+    with pytest.raises(
+        SettingsError, match=f"{name} is a file, and a run writes a folder there; rename it"
+    ):
         fit(_settings(tmp_path / "nowhere", tmp_path))
 
 
@@ -119,9 +132,13 @@ def test_results_of_someone_else_are_not_written_over(
     out = tmp_path / "run"
     shutil.copytree(finished / "best", out / "best")
     settings = _settings(tiny_data, out)
-    with pytest.raises(SettingsError, match=r"holds best/ of another run, which would be written over"):
+    with pytest.raises(
+        SettingsError, match=r"holds best/ of another run, which would be written over"
+    ):
         fit(settings)
-    with pytest.raises(SettingsError, match=r"the run would write over .*best, which it starts from"):
+    with pytest.raises(
+        SettingsError, match=r"the run would write over .*best, which it starts from"
+    ):
         fit(dataclasses.replace(settings, start=str(out / "best")))
 
 
@@ -211,7 +228,9 @@ def test_a_damaged_record_is_written_anew_while_the_resume_file_is_whole(
 
 
 @pytest.mark.parametrize("content", RUN_DAMAGES)
-def test_a_damaged_record_without_a_resume_file_is_named(content: bytes, again: TrainingSettings) -> None:
+def test_a_damaged_record_without_a_resume_file_is_named(
+    content: bytes, again: TrainingSettings
+) -> None:
     (Path(again.out) / "resume.ckpt").unlink()
     (Path(again.out) / "run.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"run\.json is .*; delete it, or choose another out"):
@@ -252,8 +271,12 @@ def test_changed_settings_are_named_in_full_and_at_most_five(again: TrainingSett
     match = r"optimisation\.learning_rate: 0\.001 there, 0\.5 now; optimisation\.patience: 3 there, 9 now\);"
     with pytest.raises(SettingsError, match=match):
         fit(dataclasses.replace(again, optimisation=fewer))
-    other = dataclasses.replace(again, seed=1, size=96, mean=(0.1, 0.2, 0.3), dimension=64, system="sen-dual")
-    with pytest.raises(SettingsError, match=r"other settings \((?:[^;]*there[^;]*; ){5}and 2 more\)"):
+    other = dataclasses.replace(
+        again, seed=1, size=96, mean=(0.1, 0.2, 0.3), dimension=64, system="sen-dual"
+    )
+    with pytest.raises(
+        SettingsError, match=r"other settings \((?:[^;]*there[^;]*; ){5}and 2 more\)"
+    ):
         fit(
             dataclasses.replace(
                 other, decoder=DecoderSettings(heads=4), optimisation=OptimisationSettings(epochs=1)
@@ -261,7 +284,9 @@ def test_changed_settings_are_named_in_full_and_at_most_five(again: TrainingSett
         )
 
 
-def test_a_run_of_before_whose_record_holds_former_defaults_goes_on(again: TrainingSettings) -> None:
+def test_a_run_of_before_whose_record_holds_former_defaults_goes_on(
+    again: TrainingSettings,
+) -> None:
     run = Path(again.out) / "run.json"
     record = json.loads(run.read_text(encoding="utf-8"))
     record["settings"]["difference"] |= FORMER_DEFAULTS
@@ -346,7 +371,9 @@ def test_an_error_of_a_loading_process_is_told_without_its_traceback(
     for image in (broken / "images" / "train" / "A").iterdir():
         image.write_bytes(b"no image")
     loading = dataclasses.replace(again.loading, workers=1)
-    settings = dataclasses.replace(again, out=str(tmp_path / "out"), data=str(broken), loading=loading)
+    settings = dataclasses.replace(
+        again, out=str(tmp_path / "out"), data=str(broken), loading=loading
+    )
     with pytest.raises(SencapError, match=r"train_00000\d\.png") as caught:
         fit(settings)
     assert "Traceback" not in str(caught.value)

@@ -1,4 +1,5 @@
-"""A training run that is stopped: by Ctrl-C and SIGTERM, by a full disk, by a loss that is no number."""
+"""A training run that is stopped: by Ctrl-C and SIGTERM, by a full disk, by a loss that is no
+number."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def _last_words(told: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def log_to_this_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line adds a handler of the log for the standard error it finds, which here is each test's own."""
+    """The command line adds a handler of the log for the standard error it finds, which here is
+    each test's own."""
     monkeypatch.setattr(logging.getLogger("sencap"), "handlers", [])
 
 
@@ -186,7 +188,10 @@ def test_a_second_signal_does_not_wait_for_the_batch_to_end(
 def test_python_is_told_of_sigterm_too(
     tiny_training: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _signal_at(CaptioningTask, "training_step", signal.SIGTERM, monkeypatch), pytest.raises(Terminated):
+    with (
+        _signal_at(CaptioningTask, "training_step", signal.SIGTERM, monkeypatch),
+        pytest.raises(Terminated),
+    ):
         fit(tiny_training)
 
 
@@ -246,7 +251,9 @@ def test_logs_that_cannot_be_written_are_told(
 def test_a_loss_that_is_no_number_stops_the_run_with_a_hint_and_no_checkpoint(
     tiny_training: TrainingSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wild = dataclasses.replace(tiny_training, optimisation=OptimisationSettings(epochs=3, learning_rate=1e30))
+    wild = dataclasses.replace(
+        tiny_training, optimisation=OptimisationSettings(epochs=3, learning_rate=1e30)
+    )
     assert main(_command(wild)) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -281,7 +288,9 @@ def test_weights_that_are_no_numbers_are_never_kept(
 ) -> None:
     def broken(task: CaptioningTask, *_: object, **__: object) -> None:
         for parameter in task.captioner.parameters():
-            if parameter.grad is not None and task.global_step == 1:  # the last step of the first epoch
+            if (
+                parameter.grad is not None and task.global_step == 1
+            ):  # the last step of the first epoch
                 parameter.grad.fill_(float("nan"))
 
     monkeypatch.setattr(CaptioningTask, "configure_gradient_clipping", broken)

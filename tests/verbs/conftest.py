@@ -1,4 +1,5 @@
-"""What the tests of the verbs share: tiny weights, and own copies of pairs, which a wrong output would destroy."""
+"""What the tests of the verbs share: tiny weights, and own copies of pairs, which a wrong output
+would destroy."""
 
 from __future__ import annotations
 

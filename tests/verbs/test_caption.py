@@ -1,4 +1,5 @@
-"""`sencap caption`: each pair its own picture, equal images told, and no number that does nothing."""
+"""`sencap caption`: each pair its own picture, equal images told, and no number that does
+nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ HOSTILE = [
     "",
     "\udc80",
 ]
-names = st.sampled_from(HOSTILE) | st.text(max_size=12) | st.sampled_from(["a", "A", "a-2", "a/", "a."])
+names = (
+    st.sampled_from(HOSTILE) | st.text(max_size=12) | st.sampled_from(["a", "A", "a-2", "a/", "a."])
+)
 
 
 @given(st.lists(names, max_size=12))
@@ -69,7 +72,10 @@ def test_three_pairs_give_three_pictures_whatever_their_names(
         (inputs / place).mkdir(parents=True)
         for date, path in zip(("before", "after"), pair, strict=True):
             (inputs / place / f"{date}.png").write_bytes(Path(path).read_bytes())
-    rows = [(f"t{i}/before.png", f"t{i}/after.png", name) for i, name in ((1, ""), (2, ""), (2, "../evil"))]
+    rows = [
+        (f"t{i}/before.png", f"t{i}/after.png", name)
+        for i, name in ((1, ""), (2, ""), (2, "../evil"))
+    ]
     table = _table(inputs, rows)
     before = set(tmp_path.rglob("*"))
     pictures = tmp_path / "pictures"
@@ -98,7 +104,9 @@ def test_pictures_beside_their_inputs_overwrite_none(
     assert Path(pair[0]).read_bytes() == content
 
 
-def test_a_folder_with_a_point_in_its_name_takes_pictures(weights: Path, own: Path, tmp_path: Path) -> None:
+def test_a_folder_with_a_point_in_its_name_takes_pictures(
+    weights: Path, own: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "pictures" / "v1.2"
     flags = ["--weights", str(weights), "--picture", str(folder)]
     assert main(["caption", str(own / "images" / "test"), *flags]) == 0
@@ -120,7 +128,10 @@ def test_a_name_stays_on_its_line_and_in_its_column(
     ("files", "note"),
     [
         (("{a}", "{a}"), "before and after are one file"),
-        (("{a}", "{copy}"), "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"),
+        (
+            ("{a}", "{copy}"),
+            "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels",
+        ),
         (("{a}", "{link}"), "before and after are one file"),
     ],
 )
@@ -143,7 +154,11 @@ def test_equal_images_are_said_to_be_equal(
     assert main(["caption", *given, "--weights", str(weights), "--json"]) == 0
     shown = capsys.readouterr()
     details = json.loads(shown.out)
-    assert (details["note"], details["changed"], details["change_probability"]) == (note, False, 0.0)
+    assert (details["note"], details["changed"], details["change_probability"]) == (
+        note,
+        False,
+        0.0,
+    )
     assert shown.err == ""
 
 
@@ -158,7 +173,11 @@ def test_a_pair_that_differs_has_no_note(
 
 
 @pytest.mark.parametrize("batch_size", [-1, 0, True, 2.0])
-def test_a_batch_size_that_captions_nothing_is_refused(batch_size: int, weights: Path, own: Path) -> None:
+def test_a_batch_size_that_captions_nothing_is_refused(
+    batch_size: int, weights: Path, own: Path
+) -> None:
     pairs = find_pairs(own / "images" / "test")
-    with pytest.raises(SettingsError, match=f"batch_size is {batch_size}; it must be a whole number from 1"):
+    with pytest.raises(
+        SettingsError, match=f"batch_size is {batch_size}; it must be a whole number from 1"
+    ):
         caption_files(load(weights), pairs, [], batch_size=batch_size)

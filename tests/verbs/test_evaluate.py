@@ -1,4 +1,5 @@
-"""`sencap evaluate` and its like from Python: numbers within bounds, and warnings that a reader needs."""
+"""`sencap evaluate` and its like from Python: numbers within bounds, and warnings that a reader
+needs."""
 
 from __future__ import annotations
 
@@ -98,7 +99,12 @@ def test_weights_evaluated_on_the_official_split_they_saw_draw_a_warning(
     ],
 )
 def test_the_warning_depends_on_card_data_set_and_names(
-    card: str | Path | None, dataset: str | None, names: list[str], warned: bool, own: Path, tmp_path: Path
+    card: str | Path | None,
+    dataset: str | None,
+    names: list[str],
+    warned: bool,
+    own: Path,
+    tmp_path: Path,
 ) -> None:
     _call_it(own, dataset)
     weights = tmp_path / "checkpoint"
@@ -124,7 +130,9 @@ def test_held_out_pairs_of_the_data_at_hand_draw_the_warning(shared: Path) -> No
 
 def test_pairs_of_equal_images_are_counted_in_the_notes(weights: Path, own: Path) -> None:
     report = evaluate(own, weights=weights)  # two of the four have equal images
-    assert any(note.startswith("2 of the 4 pairs are of two equal images") for note in report["notes"])
+    assert any(
+        note.startswith("2 of the 4 pairs are of two equal images") for note in report["notes"]
+    )
     said = {pair["filename"]: pair["hypothesis"] for pair in report["pairs"]}
     assert said["test_000001.png"] == said["test_000003.png"] == "the scene is the same as before"
 
@@ -147,7 +155,9 @@ def test_the_report_says_how_it_was_decided_and_not_what_was_asked_for(
     assert "decision:search" in report["signatures"]["ids"]
 
 
-def test_the_page_says_what_its_figures_cannot_show(weights: Path, own: Path, tmp_path: Path) -> None:
+def test_the_page_says_what_its_figures_cannot_show(
+    weights: Path, own: Path, tmp_path: Path
+) -> None:
     """CIDEr of one pair is 0 by construction: said wherever it is printed."""
     page = tmp_path / "page.html"
     report = evaluate(own, weights=weights, limit=1, page=page)

@@ -1,4 +1,5 @@
-"""What a verb of the workshop is to read and is not there: told at once, before PyTorch is loaded."""
+"""What a verb of the workshop is to read and is not there: told at once, before PyTorch is
+loaded."""
 
 from __future__ import annotations
 
@@ -35,11 +36,16 @@ CPU = "--hardware.accelerator cpu"
 def test_inputs_that_are_not_there_are_refused_without_pytorch(
     verb: str, flags: list[str], tmp_path: Path
 ) -> None:
-    commands = [f"{verb} --{flag} nowhere" + (" --data ." if flag != "data" else "") for flag in flags]
+    commands = [
+        f"{verb} --{flag} nowhere" + (" --data ." if flag != "data" else "") for flag in flags
+    ]
     command = [sys.executable, "-c", CODE, "|".join(commands)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = [f"{flag.replace('-', '_')}=nowhere: No such file or directory; name a file" for flag in flags]
+    told = [
+        f"{flag.replace('-', '_')}=nowhere: No such file or directory; name a file"
+        for flag in flags
+    ]
     for line, expected in zip(done.stderr.splitlines(), told, strict=True):
         assert expected in line
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,5 @@
-"""What verbs write: never over an input, refused before any work, and nothing is lost where a disk is full."""
+"""What verbs write: never over an input, refused before any work, and nothing is lost where a disk
+is full."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ import pytest
 from sencap.cli import main
 from verbs.conftest import everything_below
 
-# Each writes over an input. {a}, {b}: two images. {own}: a data set. {weights}: a checkpoint. {link}: a link to {b}.
+# Each writes over an input. {a}, {b}: two images. {own}: a data set. {weights}: a checkpoint.
+# {link}: a link to {b}.
 OVER_INPUTS = [
     "caption {b} {a} --picture {b}",
     "caption {b} {a} --picture {a}",
@@ -76,7 +78,15 @@ def places(
     os.link(b, hard)
     page = tmp_path / "page.html"  # an image is told by its content, not by its name
     page.write_bytes(Path(b).read_bytes())
-    places = {"a": a, "b": b, "own": own, "weights": weights, "link": link, "hard": hard, "page": page}
+    places = {
+        "a": a,
+        "b": b,
+        "own": own,
+        "weights": weights,
+        "link": link,
+        "hard": hard,
+        "page": page,
+    }
     places |= {"one": report("one.json"), "two": report("two.json"), "new": tmp_path / "new"}
     return {name: str(path) for name, path in places.items()}
 
@@ -108,7 +118,11 @@ def test_an_output_that_is_an_input_is_refused_before_any_work(
 @pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize(("command", "message"), NO_PLACE)
 def test_an_output_that_cannot_be_is_refused_before_any_work(
-    command: str, message: str, places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    message: str,
+    places: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = everything_below(tmp_path)
     assert main([word.format(**places) for word in command.split()]) == 2
@@ -216,7 +230,9 @@ def test_evaluate_writes_and_prints_all_that_it_can(
     shown = capsys.readouterr()
     assert shown.out.startswith("# Evaluation")
     assert f"{files[failing]} cannot be written (No space left on device)" in shown.err
-    written = [kind for kind, path in files.items() if not path.is_symlink() and path.stat().st_size]
+    written = [
+        kind for kind, path in files.items() if not path.is_symlink() and path.stat().st_size
+    ]
     assert {*written, failing} == {"json", "markdown", "page"}
 
 

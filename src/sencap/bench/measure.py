@@ -190,8 +190,8 @@ def _check_length(name: str, settings: ModelSettings) -> None:
     """Refuse a model that may not say as many words as all captions here have."""
     if settings.decoder.max_words < WORDS:
         raise SettingsError(
-            f"{name} has decoder.max_words={settings.decoder.max_words}; captions here have {WORDS} "
-            "words, so measure one that may say as many"
+            f"{name} has decoder.max_words={settings.decoder.max_words}; captions here have "
+            f"{WORDS} words, so measure one that may say as many"
         )
 
 

@@ -63,7 +63,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was measured; ``products`` are the matrix product's operations a second, by round."""
+    """All that was measured; ``products`` are the matrix product's operations a second, by
+    round."""
 
     ways: list[Measured]
     products: list[float]
@@ -138,8 +139,9 @@ class Report:
         rounds = len(self.products)
         load = "not known" if self.load is None else f"{self.load:.1f}"
         lines = [
-            f"{self.pairs} pairs a turn, {rounds} rounds of turns, {self.threads} threads, captions of "
-            f"{WORDS} words; load of the machine before: {load}. Times are milliseconds a pair.",
+            f"{self.pairs} pairs a turn, {rounds} rounds of turns, {self.threads} threads, "
+            f"captions of {WORDS} words; load of the machine before: {load}. Times are "
+            "milliseconds a pair.",
             "",
             "| system | way | pairs/s | reading | resizing | encoder | search | search's share "
             "| encoder, GFLOP/s | of a matrix product | peak memory, MB |",
@@ -148,8 +150,8 @@ class Report:
         lines += [self._row(way) for way in self.ways]
         lines += [
             "",
-            f"A plain matrix product in float32 reached {product:.0f} GFLOP/s in the same rounds. Peak "
-            "memory is that of a fresh process that captions one batch.",
+            f"A plain matrix product in float32 reached {product:.0f} GFLOP/s in the same "
+            "rounds. Peak memory is that of a fresh process that captions one batch.",
             *self._counted(),
             "",
             "| ratio of speeds | median | lowest – highest |",

@@ -1,7 +1,7 @@
 """Random changes of a pair that keep its captions true.
 
-Colour changes are drawn per date. Flips and quarter turns move both dates alike, and the position words of the
-captions (left, top, upper, …) move with them.
+Colour changes are drawn per date. Flips and quarter turns move both dates alike, and the position
+words of the captions (left, top, upper, …) move with them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_MIRROR = {"left": "right", "leftmost": "rightmost", "left-hand": "right-hand", "leftward": "rightward"}
-_VERTICAL = {"top": "bottom", "upper": "lower", "above": "below", "topmost": "bottommost", "north": "south"}
+_MIRROR = {
+    "left": "right",
+    "leftmost": "rightmost",
+    "left-hand": "right-hand",
+    "leftward": "rightward",
+}
+_VERTICAL = {
+    "top": "bottom",
+    "upper": "lower",
+    "above": "below",
+    "topmost": "bottommost",
+    "north": "south",
+}
 _VERTICAL |= {"northern": "southern", "northeast": "southeast", "northwest": "southwest"}
-_HORIZONTAL = {"east": "west", "eastern": "western", "northeast": "northwest", "southeast": "southwest"}
+_HORIZONTAL = {
+    "east": "west",
+    "eastern": "western",
+    "northeast": "northwest",
+    "southeast": "southwest",
+}
 _QUARTER = {  # counter-clockwise, as numpy.rot90 turns: what was on the right is now at the top
     "right": "top", "top": "left", "left": "bottom", "bottom": "right",
     "upper": "left", "lower": "right", "rightmost": "topmost", "topmost": "leftmost",
@@ -27,7 +43,12 @@ _QUARTER = {  # counter-clockwise, as numpy.rot90 turns: what was on the right i
 }  # fmt: skip
 _AS_UPPER = {"top": "upper", "bottom": "lower"}
 _SIDES, _HEIGHTS = {"left", "right"}, {"upper", "lower", "top", "bottom"}
-_FIXED_ON_TURN = {"above", "below", "left-hand", "right-hand"}  # these have no word for the turned direction
+_FIXED_ON_TURN = {
+    "above",
+    "below",
+    "left-hand",
+    "right-hand",
+}  # these have no word for the turned direction
 
 
 def _both_ways(table: Mapping[str, str]) -> dict[str, str]:
@@ -85,7 +106,8 @@ def _is_corner(pair: Sequence[str]) -> bool:
 
 
 def _turn_corner(pair: Sequence[str]) -> list[str]:
-    """(height, side) in either order → the corner a quarter turn on, in the same style and order."""
+    """(height, side) in either order → the corner a quarter turn on, in the same style and
+    order."""
     height, side = pair if pair[0] in _HEIGHTS else (pair[1], pair[0])
     new_side, new_height = _QUARTER[height], _QUARTER[side]
     if height in ("upper", "lower"):
@@ -96,19 +118,29 @@ def _turn_corner(pair: Sequence[str]) -> list[str]:
 def random_geometry(
     images: NDArray[np.uint8], captions: Sequence[Sequence[str]], generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """One of the eight flips and quarter turns, for both dates alike (2, 3, H, W), and its captions.
+    """One of the eight flips and quarter turns, for both dates alike (2, 3, H, W), and its
+    captions.
 
-    A quarter turn is left out if one of the captions has a position word that cannot turn (`can_turn`) or the
-    images are not square.
+    A quarter turn is left out if one of the captions has a position word that cannot turn
+    (`can_turn`) or the images are not square.
     """
     mirror, upside_down, turn = generator.random(3) < 0.5
     words_of = [list(words) for words in captions]
     if mirror:
-        images, words_of = images[..., ::-1], [flip_words(words, FLIP_LEFT_RIGHT) for words in words_of]
+        images, words_of = (
+            images[..., ::-1],
+            [flip_words(words, FLIP_LEFT_RIGHT) for words in words_of],
+        )
     if upside_down:
-        images, words_of = images[..., ::-1, :], [flip_words(words, FLIP_TOP_BOTTOM) for words in words_of]
+        images, words_of = (
+            images[..., ::-1, :],
+            [flip_words(words, FLIP_TOP_BOTTOM) for words in words_of],
+        )
     if turn and images.shape[-1] == images.shape[-2] and all(map(can_turn, words_of)):
-        images, words_of = np.rot90(images, axes=(-2, -1)), [turn_words(words) for words in words_of]
+        images, words_of = (
+            np.rot90(images, axes=(-2, -1)),
+            [turn_words(words) for words in words_of],
+        )
     return np.ascontiguousarray(images), words_of
 
 

@@ -1,4 +1,5 @@
-"""Checks a data set as a whole: all that is wrong with it is found at once, before anything trains on it."""
+"""Checks a data set as a whole: all that is wrong with it is found at once, before anything trains
+on it."""
 
 from __future__ import annotations
 
@@ -33,10 +34,11 @@ _KINDS = {True: "changed", False: "unchanged", None: "unknown"}
 class CheckReport:
     """What `check_dataset` found.
 
-    ``counts`` are of the entries that name their images: pairs per split (``train``, ``val``, ``test``), and
-    in all ``pairs``, ``captions``, ``changed``, ``unchanged``, ``unknown`` (not known whether changed). ``coverage``
-    is what vocabularies of these captions would know, by ``minimum_count``. ``str(report)`` is the text for people:
-    a line for each problem, and at last what the data set can be used for.
+    ``counts`` are of the entries that name their images: pairs per split (``train``, ``val``,
+    ``test``), and in all ``pairs``, ``captions``, ``changed``, ``unchanged``, ``unknown`` (not
+    known whether changed). ``coverage`` is what vocabularies of these captions would know, by
+    ``minimum_count``. ``str(report)`` is the text for people: a line for each problem, and at last
+    what the data set can be used for.
     """
 
     root: Path
@@ -61,7 +63,8 @@ class CheckReport:
 
     @property
     def uses(self) -> str:
-        """What the data set can be used for, in one line: evaluation, by its splits, and training, or why not."""
+        """What the data set can be used for, in one line: evaluation, by its splits, and training,
+        or why not."""
         if not self.ok:
             return "can be used for: nothing yet; mend the errors first"
         held = [split for split in SPLITS if self.counts[split]]
@@ -69,7 +72,9 @@ class CheckReport:
         missing = [split for split in ("train", "val") if not self.counts[split]]
         if not missing:
             return f"can be used for: training and {evaluation}"
-        hint = ", unless --selection-data names another data set for it" if missing == ["val"] else ""
+        hint = (
+            ", unless --selection-data names another data set for it" if missing == ["val"] else ""
+        )
         splits = " and ".join(repr(split) for split in missing)
         return f"can be used for: {evaluation}; not for training: no pairs of split {splits}{hint}"
 
@@ -91,14 +96,14 @@ class CheckReport:
 def check_dataset(root: str | Path, *, images: bool = True, progress: bool = True) -> CheckReport:
     """Everything that is wrong with the data set at ``root`` (its folder, or its caption file).
 
-    Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without sentences, a
-    sentence without words, an id or image named twice, a missing or unreadable image, two dates of different
-    sizes or depths. Warnings: a change flag that its captions contradict, images that no entry names, no changed or
-    no unchanged pair, change flags that are not known, captions longer than training takes, a vocabulary that would
-    leave out much.
+    Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without
+    sentences, a sentence without words, an id or image named twice, a missing or unreadable image,
+    two dates of different sizes or depths. Warnings: a change flag that its captions contradict,
+    images that no entry names, no changed or no unchanged pair, change flags that are not known,
+    captions longer than training takes, a vocabulary that would leave out much.
 
-    ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded, with a
-    progress bar on stderr unless ``progress`` is False.
+    ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded,
+    with a progress bar on stderr unless ``progress`` is False.
 
     Raises:
         DataError: there is no caption file, or it is not clear which one is meant.
@@ -117,7 +122,8 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
 
 
 def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
-    """What the vocabulary of all captions would know of them, by minimum_count: the default, and 1."""
+    """What the vocabulary of all captions would know of them, by minimum_count: the default, and
+    1."""
     captions = [words for entry in entries for words in entry.captions]
     counts = Counter(word for words in captions for word in words)
     minimum_counts = (VocabularySettings().minimum_count, 1)
@@ -128,29 +134,35 @@ def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
     return found
 
 
-def _warnings(name: str, entries: Sequence[CaptionEntry], known: Mapping[int, Coverage]) -> list[Problem]:
+def _warnings(
+    name: str, entries: Sequence[CaptionEntry], known: Mapping[int, Coverage]
+) -> list[Problem]:
     """What is worth a look in the data set as a whole."""
     counts = _count(entries)
     said = []
     if counts["unknown"]:
         said.append(
-            f"it is not known which pairs changed ({counts['unknown']} of {counts['pairs']}): they have no "
-            "changeflag, and no sentence is one of LEVIR-CC's or Dubai-CC's of no change. Training does without; "
-            "evaluation then has no change accuracy. Add changeflag (0 or 1) to each entry"
+            f"it is not known which pairs changed ({counts['unknown']} of {counts['pairs']}): "
+            "they have no changeflag, and no sentence is one of LEVIR-CC's or Dubai-CC's of no "
+            "change. Training does without; evaluation then has no change accuracy. Add "
+            "changeflag (0 or 1) to each entry"
         )
     elif entries:
-        said += [f"there is no {kind} pair" for kind in ("changed", "unchanged") if not counts[kind]]
+        said += [
+            f"there is no {kind} pair" for kind in ("changed", "unchanged") if not counts[kind]
+        ]
     most = DecoderSettings().max_words
     longer = sum(len(words) > most for entry in entries for words in entry.captions)
     if longer:
         said.append(
-            f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and training cuts them"
+            f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and "
+            "training cuts them"
         )
     for minimum_count, share in known.items():
         if share.is_poor:
             said.append(
-                f"with vocabulary.minimum_count {minimum_count}, the default, a captioner would know {share}; "
-                "train with a smaller one"
+                f"with vocabulary.minimum_count {minimum_count}, the default, a captioner would "
+                f"know {share}; train with a smaller one"
             )
     return [Problem(name, "", what, "warning") for what in said]
 
@@ -172,9 +184,13 @@ def _check_images(folders: ImageFolders, entry: CaptionEntry) -> Iterator[Proble
     (before, first), (after, second) = read
     if first.shape != second.shape:
         sizes = [f"{image.shape[2]}×{image.shape[1]}" for image in (first, second)]
-        yield Problem(str(after), entry.source, f"it is {sizes[1]} pixels, but {before} is {sizes[0]}")
+        yield Problem(
+            str(after), entry.source, f"it is {sizes[1]} pixels, but {before} is {sizes[0]}"
+        )
     if first.dtype != second.dtype:
-        yield Problem(str(after), entry.source, f"it is {second.dtype}, but {before} is {first.dtype}")
+        yield Problem(
+            str(after), entry.source, f"it is {second.dtype}, but {before} is {first.dtype}"
+        )
 
 
 def _unnamed_images(folders: ImageFolders, entries: Iterable[CaptionEntry]) -> list[Problem]:
@@ -182,8 +198,14 @@ def _unnamed_images(folders: ImageFolders, entries: Iterable[CaptionEntry]) -> l
     used = {folders.find(entry, date) for entry in entries for date in DATES}
     places = ["", *SPLITS, *sorted({entry.folder for entry in entries} - {"", *SPLITS})]
     searched = [folders.root / "images" / place / date for place in places for date in DATES]
-    listed = dict.fromkeys(file for folder in searched for file in folders.list_images(folder).values())
-    return [Problem(str(file), "", "no entry names it", "warning") for file in listed if file not in used]
+    listed = dict.fromkeys(
+        file for folder in searched for file in folders.list_images(folder).values()
+    )
+    return [
+        Problem(str(file), "", "no entry names it", "warning")
+        for file in listed
+        if file not in used
+    ]
 
 
 def _count(entries: Iterable[CaptionEntry]) -> Mapping[str, int]:

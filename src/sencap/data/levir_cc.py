@@ -4,15 +4,16 @@
     DATA/images/{train,val,test}/{A,B}/   A before, B after; the folder is "filepath", or else the split
     DATA/images/{A,B}/                    or one folder for all splits
 
-The captions may also come as ``{Train,Validation,Test}_Dubai_CC.json``, or as the only JSON file of the
-folder that has a list "images". "filepath", "imgid" and "sentid" (or "image_id", "sentence_id") may be
-absent. An image named ``x.png`` may lie there as ``x.jpg``, or the other way round, or as TIFF or WebP.
+The captions may also come as ``{Train,Validation,Test}_Dubai_CC.json``, or as the only JSON file of
+the folder that has a list "images". "filepath", "imgid" and "sentid" (or "image_id", "sentence_id")
+may be absent. An image named ``x.png`` may lie there as ``x.jpg``, or the other way round, or as
+TIFF or WebP.
 
-Words are put in lower case and lose the punctuation around them (`sencap.data.vocabulary.normalise`), which
-leaves LEVIR-CC's own as they are. Where "changeflag" is absent, a pair counts as unchanged if more than half
-of its sentences say so: LEVIR-CC's and Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`), and those
-learnt from the pairs that have a flag. If the data set uses none of these at all, it is not known which pairs
-changed.
+Words are put in lower case and lose the punctuation around them
+(`sencap.data.vocabulary.normalise`), which leaves LEVIR-CC's own as they are. Where "changeflag" is
+absent, a pair counts as unchanged if more than half of its sentences say so: LEVIR-CC's and
+Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`), and those learnt from the pairs
+that have a flag. If the data set uses none of these at all, it is not known which pairs changed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ DATES = ("A", "B")
 CAPTION_FILE = "LevirCCcaptions.json"
 MOST_WORDS = BOUNDS["max_words"].most
 LONGEST_NAME = 255
-"""Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer name."""
+"""Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer
+name."""
 _SHOWN = 20
 _IMPORT = "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap import SOURCE OUT`"
 _NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
@@ -44,7 +46,8 @@ _NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a data set: in which file, at which entry ("" for the whole file), and what.
+    """One thing wrong with a data set: in which file, at which entry ("" for the whole file), and
+    what.
 
     An "error" keeps the data set from being used; a "warning" does not.
     """
@@ -62,9 +65,9 @@ class Problem:
 class CaptionEntry:
     """The captions of one pair as a caption file lists them, its images unseen.
 
-    ``name`` is the file name of both images, ``folder`` their "filepath" below ``images`` ("" if not given),
-    ``changed`` its change flag, None where that is not known, ``source`` the caption file and the entry's place in
-    it.
+    ``name`` is the file name of both images, ``folder`` their "filepath" below ``images`` ("" if
+    not given), ``changed`` its change flag, None where that is not known, ``source`` the caption
+    file and the entry's place in it.
     """
 
     name: str
@@ -79,7 +82,8 @@ class CaptionEntry:
 class CaptionedPair:
     """Two images of one place on disk, and the sentences (tuples of words) that say what changed.
 
-    ``name``, ``changed`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files that exist.
+    ``name``, ``changed`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files
+    that exist.
     """
 
     name: str
@@ -92,12 +96,14 @@ class CaptionedPair:
 
 
 def read_captions(path: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionEntry]:
-    """The entries of a caption file, or of those of a folder, in their order; no image need be there.
+    """The entries of a caption file, or of those of a folder, in their order; no image need be
+    there.
 
     ``splits`` keeps those splits only (all by default).
 
     Raises:
-        DataError: no caption file, several, problems in them (all at once), or no entry in these splits.
+        DataError: no caption file, several, problems in them (all at once), or no entry in these
+            splits.
         SettingsError: an unknown split.
     """
     path = Path(path)
@@ -107,15 +113,17 @@ def read_captions(path: str | Path, *, splits: Collection[str] | None = None) ->
     entries = [entry for entry in listed if entry.split in wanted]
     if not entries:
         held = ", ".join(sorted({entry.split for entry in listed}))
-        raise DataError(f"{path} has no pair in {', '.join(sorted(wanted))}; it has pairs in {held}")
+        raise DataError(
+            f"{path} has no pair in {', '.join(sorted(wanted))}; it has pairs in {held}"
+        )
     return entries
 
 
 def read_dataset(root: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionedPair]:
     """The captioned pairs of a data set, in the order of its caption file.
 
-    ``root`` is the folder (or the caption file in it), ``splits`` the splits to read (all by default). Images
-    are looked for, not opened: ``sencap check`` does that.
+    ``root`` is the folder (or the caption file in it), ``splits`` the splits to read (all by
+    default). Images are looked for, not opened: ``sencap check`` does that.
 
     Raises:
         DataError: as `read_captions`, and images that are missing in these splits, all at once.
@@ -136,7 +144,8 @@ def read_dataset(root: str | Path, *, splits: Collection[str] | None = None) -> 
 
 
 class ImageFolders:
-    """Finds the images of entries below ``root``; each folder is listed once, so that it is quick."""
+    """Finds the images of entries below ``root``; each folder is listed once, so that it is
+    quick."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -146,7 +155,11 @@ class ImageFolders:
         """The image of ``entry`` at ``date`` ("A" before, "B" after), None if there is none."""
         stem = PurePosixPath(entry.name).stem
         names = [entry.name, *(stem + suffix for suffix in IMAGE_SUFFIXES)]
-        found = (self.list_images(folder).get(name) for folder in self.folders(entry, date) for name in names)
+        found = (
+            self.list_images(folder).get(name)
+            for folder in self.folders(entry, date)
+            for name in names
+        )
         return next((image for image in found if image is not None), None)
 
     def folders(self, entry: CaptionEntry, date: str) -> list[Path]:
@@ -155,7 +168,8 @@ class ImageFolders:
         return [self.root / "images" / folder / date for folder in below]
 
     def list_images(self, folder: Path) -> dict[str, Path]:
-        """The images of a folder by name, and by name with the suffix in lower case; {} without a folder."""
+        """The images of a folder by name, and by name with the suffix in lower case; {} without a
+        folder."""
         if folder not in self._listed:
             files = sorted(folder.iterdir()) if folder.is_dir() else []
             images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -175,7 +189,8 @@ class ImageFolders:
 
 
 def find_caption_files(path: Path) -> list[Path]:
-    """The caption files that ``path`` means: itself, or those of the folder (see the head of this module).
+    """The caption files that ``path`` means: itself, or those of the folder (see the head of this
+    module).
 
     Raises:
         DataError: there is none, or several that do not belong together.
@@ -192,17 +207,22 @@ def find_caption_files(path: Path) -> list[Path]:
         files = [file for file in files if _lists_images(file)]
     if not files:
         wanted = f'{CAPTION_FILE}, or a JSON file with a list "images"'
-        raise DataError(f"{path} has no caption file ({wanted}). Give the folder that holds it. {_IMPORT}")
+        raise DataError(
+            f"{path} has no caption file ({wanted}). Give the folder that holds it. {_IMPORT}"
+        )
     if len(files) > 1 and not all(file.stem.endswith("_Dubai_CC") for file in files):
-        raise DataError(f"{path} has several caption files: give one of {[file.name for file in files]}")
+        raise DataError(
+            f"{path} has several caption files: give one of {[file.name for file in files]}"
+        )
     return files
 
 
 def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Problem]]:
-    """The entries of caption files that name their images, whatever else is wrong, and all that is wrong.
+    """The entries of caption files that name their images, whatever else is wrong, and all that is
+    wrong.
 
-    Ids must be unique in a file, images in a folder over all files. Change flags that are missing are told from the
-    sentences, where the data set has known ones of no change.
+    Ids must be unique in a file, images in a folder over all files. Change flags that are missing
+    are told from the sentences, where the data set has known ones of no change.
     """
     entries: list[CaptionEntry] = []
     problems: list[Problem] = []
@@ -229,11 +249,14 @@ def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Probl
 
 
 def _with_flags(entries: list[CaptionEntry]) -> tuple[list[CaptionEntry], list[Problem]]:
-    """The entries with missing change flags told from their sentences, and a warning for each flag against these.
+    """The entries with missing change flags told from their sentences, and a warning for each flag
+    against these.
 
     A flag stays missing (None) if no sentence of the data set is known to be one of no change.
     """
-    own = learn_no_change([entry.captions for entry in entries], [entry.changed for entry in entries])
+    own = learn_no_change(
+        [entry.captions for entry in entries], [entry.changed for entry in entries]
+    )
     counts = [sum(says_no_change(words, own) for words in entry.captions) for entry in entries]
     known = any(counts)
     flagged = []
@@ -245,11 +268,14 @@ def _with_flags(entries: list[CaptionEntry]) -> tuple[list[CaptionEntry], list[P
     return flagged, _flags_against_sentences(entries, counts)
 
 
-def _flags_against_sentences(entries: Sequence[CaptionEntry], counts: Sequence[int]) -> list[Problem]:
-    """A warning for each flag that most sentences contradict; counts: each entry's sentences of no change.
+def _flags_against_sentences(
+    entries: Sequence[CaptionEntry], counts: Sequence[int]
+) -> list[Problem]:
+    """A warning for each flag that most sentences contradict; counts: each entry's sentences of no
+    change.
 
-    Where the unchanged pairs have ways of their own to say so, a sentence tells of a change only if it is said of
-    changed pairs too.
+    Where the unchanged pairs have ways of their own to say so, a sentence tells of a change only if
+    it is said of changed pairs too.
     """
     unchanged = [words for entry in entries if entry.changed is False for words in entry.captions]
     usual = any(says_no_change(words) for words in unchanged)
@@ -258,7 +284,9 @@ def _flags_against_sentences(entries: Sequence[CaptionEntry], counts: Sequence[i
     for entry, count in zip(entries, counts, strict=True):
         half = len(entry.captions) / 2
         change = (
-            len(entry.captions) - count if usual else sum(words in of_changed for words in entry.captions)
+            len(entry.captions) - count
+            if usual
+            else sum(words in of_changed for words in entry.captions)
         )
         if entry.changed and count > half:
             says = "no change"
@@ -283,9 +311,12 @@ class _EntryReader:
         self.problems.append(Problem(self.file, self.place, what, severity))
 
     def read(self, image: object, ids: dict[tuple[str, int | str], str]) -> CaptionEntry | None:
-        """The entry, None if its images have no place (an error is noted); adds its ids to ``ids``."""
+        """The entry, None if its images have no place (an error is noted); adds its ids to
+        ``ids``."""
         if not isinstance(image, dict):
-            self.note(f"an entry is an object with filename, split and sentences, not {shown(image)}")
+            self.note(
+                f"an entry is an object with filename, split and sentences, not {shown(image)}"
+            )
             return None
         name, folder = self._name(image), image.get("filepath", "")
         if folder != "" and not _is_below(folder):
@@ -315,7 +346,9 @@ class _EntryReader:
     def _captions(self, image: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
         sentences = image.get("sentences")
         if not isinstance(sentences, list) or not sentences:
-            self.note("it has no sentences" if "sentences" in image else "key 'sentences' is missing")
+            self.note(
+                "it has no sentences" if "sentences" in image else "key 'sentences' is missing"
+            )
             return ()
         return tuple(self._words(number, sentence) for number, sentence in enumerate(sentences))
 
@@ -333,8 +366,8 @@ class _EntryReader:
         odd = next((word for word in words if not is_word(word)), None)
         if odd is not None:
             self.note(
-                f"{where}: a token is one word without white space, control characters and halves of surrogate "
-                f"pairs; {shown(odd)} is not"
+                f"{where}: a token is one word without white space, control characters and "
+                f"halves of surrogate pairs; {shown(odd)} is not"
             )
         return words
 
@@ -347,12 +380,17 @@ class _EntryReader:
             return None
         return bool(flag)
 
-    def _find_double_ids(self, image: dict[str, Any], seen: dict[tuple[str, int | str], str]) -> None:
-        """Note ids of the entry and its sentences that ``seen`` (id → place) has already; add the others."""
+    def _find_double_ids(
+        self, image: dict[str, Any], seen: dict[tuple[str, int | str], str]
+    ) -> None:
+        """Note ids of the entry and its sentences that ``seen`` (id → place) has already; add the
+        others."""
         found = [("imgid", image[key]) for key in ("imgid", "image_id") if key in image]
         sentences = image["sentences"] if isinstance(image.get("sentences"), list) else ()
         for sentence in (sentence for sentence in sentences if isinstance(sentence, dict)):
-            found += [("sentid", sentence[key]) for key in ("sentid", "sentence_id") if key in sentence]
+            found += [
+                ("sentid", sentence[key]) for key in ("sentid", "sentence_id") if key in sentence
+            ]
         for kind, number in found:
             if not isinstance(number, int | str):
                 self.note(f"{kind} {shown(number)} is neither a number nor a string")

@@ -1,4 +1,5 @@
-"""A folder that a stopped run goes on with: a note in it has the settings that the run was begun with."""
+"""A folder that a stopped run goes on with: a note in it has the settings that the run was begun
+with."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ _DRAFTS = ".*.new*"  # what a killed run of `sencap.files` leaves behind
 
 
 def claim(out: Path, note: str, settings: Mapping[str, Any], folders: Iterable[str] = ()) -> None:
-    """Make a folder ours: new or empty, or begun with the same settings, which are kept in its file ``note``.
+    """Make a folder ours: new or empty, or begun with the same settings, which are kept in its file
+    ``note``.
 
     ``folders`` are made in it. Drafts that a killed run left in it and in them are deleted.
 
     Raises:
-        DataError: the folder holds something else, or was begun with other settings, or its note is damaged.
+        DataError: the folder holds something else, or was begun with other settings, or its note is
+            damaged.
         SettingsError: it, or a folder above it, is a file. OutputError: one may not write there.
     """
     check_output_folder("out", out)
@@ -50,5 +53,7 @@ def _compare(file: Path, wanted: Mapping[str, Any]) -> None:
     names = {**found, **wanted}
     differ = [name for name in names if found.get(name) != wanted.get(name)]
     if differ:
-        told = "; ".join(f"{name} {found.get(name)!s:.60} ≠ {wanted.get(name)!s:.60}" for name in differ)
+        told = "; ".join(
+            f"{name} {found.get(name)!s:.60} ≠ {wanted.get(name)!s:.60}" for name in differ
+        )
         raise DataError(f"{folder} was begun with other settings ({told}); give another folder")

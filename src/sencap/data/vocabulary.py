@@ -1,8 +1,9 @@
-"""The words of captions: how they are written, which ones a captioner knows, and the number of each.
+"""The words of captions: how they are written, which ones a captioner knows, and the number of
+each.
 
-Ids 0–3 are ``<pad>``, ``<unk>``, ``<start>`` and ``<end>``; the words follow by falling count, equal counts
-in alphabetical order, so that the same captions always give the same ids. On disk a vocabulary is one JSON
-object, word → id.
+Ids 0–3 are ``<pad>``, ``<unk>``, ``<start>`` and ``<end>``; the words follow by falling count,
+equal counts in alphabetical order, so that the same captions always give the same ids. On disk a
+vocabulary is one JSON object, word → id.
 """
 
 from __future__ import annotations
@@ -39,23 +40,28 @@ _NO_CHANGE = re.compile(
     r"|(everything|all|the (area|scene)) (is|remains|remained|appears|looks|stays|stayed) (all )?the same\b"
 )
 CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
-"""Control characters and halves of surrogate pairs, for a class of a pattern: no file and no terminal takes them."""
+"""Control characters and halves of surrogate pairs, for a class of a pattern: no file and no
+terminal takes them."""
 _NOT_OF_WORDS = re.compile(rf"[\s{CONTROL}]")
-_MUCH_UNKNOWN = 0.2  # share of all words said; of LEVIR-CC's the paper's vocabulary leaves out 0.003
+_MUCH_UNKNOWN = (
+    0.2  # share of all words said; of LEVIR-CC's the paper's vocabulary leaves out 0.003
+)
 _PUNCTUATION = '.,;:!?"()'
 
 
 def is_word(text: str) -> bool:
-    """Whether a text is one word: not empty, without white space, control characters, halves of surrogate pairs."""
+    """Whether a text is one word: not empty, without white space, control characters, halves of
+    surrogate pairs."""
     return bool(text) and not _NOT_OF_WORDS.search(text)
 
 
 def says_no_change(words: Sequence[str], sentences: Collection[str] = ()) -> bool:
     """Whether a sentence says that nothing changed.
 
-    True for LEVIR-CC's five fixed sentences, for Dubai-CC's phrases ("(there is) no change / changes /
-    difference …", "nothing (has) changed …", "everything / all / the area remains / is / appears the same …"),
-    and for ``sentences``: others, in lower case, such as those that `learn_no_change` finds in a data set.
+    True for LEVIR-CC's five fixed sentences, for Dubai-CC's phrases ("(there is) no change /
+    changes / difference …", "nothing (has) changed …", "everything / all / the area remains / is /
+    appears the same …"), and for ``sentences``: others, in lower case, such as those that
+    `learn_no_change` finds in a data set.
 
     >>> says_no_change("no change was made in this area".split())
     True
@@ -72,9 +78,9 @@ def learn_no_change(
 ) -> tuple[str, ...]:
     """A data set's own sentences of no change, in lower case, the most frequent first.
 
-    captions: the sentences of each pair. changed: the pairs' change flags, None where it is not known. A
-    sentence is one of no change if no changed pair has it, and two unchanged pairs have it or an unchanged
-    pair has no other. Without a flag 0 there is none.
+    captions: the sentences of each pair. changed: the pairs' change flags, None where it is not
+    known. A sentence is one of no change if no changed pair has it, and two unchanged pairs have it
+    or an unchanged pair has no other. Without a flag 0 there is none.
     """
     said_of_changed: set[str] = set()
     unchanged_pairs: Counter[str] = Counter()
@@ -108,8 +114,8 @@ class Vocabulary:
     ``words[i]`` is the word of id i, the four special ones included; ``len(vocabulary)`` is V.
 
     Raises:
-        CheckpointError: the special words do not come first, a word comes twice, is empty, or holds a space or a
-            control character; more than a million words.
+        CheckpointError: the special words do not come first, a word comes twice, is empty, or holds
+            a space or a control character; more than a million words.
 
     >>> vocabulary = Vocabulary.build([["a", "road", "appears"], ["a", "house"]], minimum_count=1)
     >>> vocabulary.encode(["a", "lake", "appears"])
@@ -134,21 +140,26 @@ class Vocabulary:
             )
         most = BOUNDS["vocabulary_size"].most
         if len(self.words) > most:
-            raise CheckpointError(f"a vocabulary of {len(self.words):,} words is too large; at most {most:,}")
+            raise CheckpointError(
+                f"a vocabulary of {len(self.words):,} words is too large; at most {most:,}"
+            )
         for word in self.words:
             if not isinstance(word, str) or not is_word(word):
                 raise CheckpointError(
-                    f"a vocabulary holds words without white space and control characters; {shown(word)} is none"
+                    "a vocabulary holds words without white space and control characters; "
+                    f"{shown(word)} is none"
                 )
         twice = [word for word, count in Counter(self.words).items() if count > 1]
         if twice:
             raise CheckpointError(
-                f"a vocabulary holds each word once; more than once: {shortened(', '.join(twice[:5]), 200)}"
+                "a vocabulary holds each word once; more than once: "
+                f"{shortened(', '.join(twice[:5]), 200)}"
             )
 
     @classmethod
     def build(cls, captions: Iterable[Sequence[str]], minimum_count: int) -> Vocabulary:
-        """The vocabulary of the words that occur at least ``minimum_count`` (≥ 1) times in ``captions``.
+        """The vocabulary of the words that occur at least ``minimum_count`` (≥ 1) times in
+        ``captions``.
 
         A caption is a sequence of words. Special words inside a caption are not counted.
 
@@ -162,7 +173,9 @@ class Vocabulary:
         counts: Counter[str] = Counter()
         for caption in captions:
             if isinstance(caption, str):
-                raise ShapeError(f"a caption is a sequence of words, not one string: split {caption!r} first")
+                raise ShapeError(
+                    f"a caption is a sequence of words, not one string: split {caption!r} first"
+                )
             counts.update(caption)
         for special in SPECIAL_WORDS:
             counts.pop(special, None)
@@ -170,12 +183,15 @@ class Vocabulary:
             raise DataError("no vocabulary can be built: there is no word in the captions given")
         spaced = [word for word in counts if word.split() != [word]]
         if spaced:
-            raise DataError(f"a word may not be empty or hold white space; {spaced[0]!r} is or does")
+            raise DataError(
+                f"a word may not be empty or hold white space; {spaced[0]!r} is or does"
+            )
         kept = [word for word, count in counts.items() if count >= minimum_count]
         if not kept:
             word, most = counts.most_common(1)[0]
             raise SettingsError(
-                f"minimum_count {minimum_count} leaves no word: the most frequent, {word!r}, occurs {most}×"
+                f"minimum_count {minimum_count} leaves no word: the most frequent, {word!r}, "
+                f"occurs {most}×"
             )
         return cls(SPECIAL_WORDS + tuple(sorted(kept, key=lambda word: (-counts[word], word))))
 
@@ -188,11 +204,14 @@ class Vocabulary:
             ShapeError: one string instead of a sequence of words.
         """
         if isinstance(words, str):
-            raise ShapeError(f"encode takes a sequence of words, not one string: split {words!r} first")
+            raise ShapeError(
+                f"encode takes a sequence of words, not one string: split {words!r} first"
+            )
         return [self._ids.get(word, self.unk) for word in words]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The words of ``ids`` (ints, or anything ``int`` takes), less ``<pad>``, ``<start>`` and ``<end>``.
+        """The words of ``ids`` (ints, or anything ``int`` takes), less ``<pad>``, ``<start>`` and
+        ``<end>``.
 
         ``<unk>`` stays.
 
@@ -228,7 +247,8 @@ class Vocabulary:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """A JSON object, word → id in the order of the ids; the same bytes for the same vocabulary."""
+        """A JSON object, word → id in the order of the ids; the same bytes for the same
+        vocabulary."""
         return json.dumps(
             {word: number for number, word in enumerate(self.words)}, ensure_ascii=False, indent=0
         )
@@ -238,7 +258,8 @@ class Vocabulary:
         """The vocabulary that ``to_json`` wrote.
 
         Raises:
-            CheckpointError: not a JSON object word → id, an id twice or left out, special words amiss.
+            CheckpointError: not a JSON object word → id, an id twice or left out, special words
+                amiss.
         """
         try:
             table = parse_json(text, pairs_hook=_without_double_keys)
@@ -249,10 +270,14 @@ class Vocabulary:
     @classmethod
     def _from_table(cls, table: Any) -> Vocabulary:
         if not isinstance(table, dict):
-            raise CheckpointError(f"a vocabulary is a JSON object, word → id; this is {shown(table)}")
+            raise CheckpointError(
+                f"a vocabulary is a JSON object, word → id; this is {shown(table)}"
+            )
         missing = [word for word in SPECIAL_WORDS if word not in table]
         if missing:
-            raise CheckpointError(f"the vocabulary has no {', '.join(missing)}: is it one of sencap's?")
+            raise CheckpointError(
+                f"the vocabulary has no {', '.join(missing)}: is it one of sencap's?"
+            )
         words: dict[int, str] = {}
         for word, number in table.items():
             if type(number) is not int:
@@ -267,7 +292,8 @@ class Vocabulary:
         gaps = [number for number in range(len(words)) if number not in words]
         if gaps:
             raise CheckpointError(
-                f"the ids of {len(words)} words are 0 to {len(words) - 1}, without gaps; missing: {gaps[:5]}"
+                f"the ids of {len(words)} words are 0 to {len(words) - 1}, without gaps; "
+                f"missing: {gaps[:5]}"
             )
         return cls(tuple(words[number] for number in range(len(words))))
 
@@ -284,7 +310,8 @@ class Vocabulary:
         """The vocabulary that ``save`` wrote.
 
         Raises:
-            CheckpointError: no such file, not readable, or broken as in `from_json`; names the file.
+            CheckpointError: no such file, not readable, or broken as in `from_json`; names the
+                file.
         """
         table = read_json(path, most_megabytes=MOST_MEGABYTES, pairs_hook=_without_double_keys)
         try:
@@ -297,8 +324,9 @@ class Vocabulary:
 class Coverage:
     """How much of some captions a vocabulary knows.
 
-    ``words`` are the different words of the captions, ``known`` those of them that the vocabulary holds;
-    ``unknown_share`` (0..1) is the share of all that is said, repetitions counted, that becomes ``<unk>``.
+    ``words`` are the different words of the captions, ``known`` those of them that the vocabulary
+    holds; ``unknown_share`` (0..1) is the share of all that is said, repetitions counted, that
+    becomes ``<unk>``.
     """
 
     words: int

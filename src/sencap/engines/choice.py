@@ -1,4 +1,5 @@
-"""Which engine runs a checkpoint: the one module of the core that knows of PyTorch's, which it imports when asked."""
+"""Which engine runs a checkpoint: the one module of the core that knows of PyTorch's, which it
+imports when asked."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ EngineName = Literal["auto", "onnx", "torch"]
 
 
 class Model(Protocol):
-    """What a predictor knows of its network beside the engine: a checkpoint, opened by either engine's side."""
+    """What a predictor knows of its network beside the engine: a checkpoint, opened by either
+    engine's side."""
 
     @property
     def settings(self) -> ModelSettings:
@@ -53,20 +55,25 @@ def open_checkpoint(folder: Path, *, device: str, engine: EngineName) -> tuple[E
 def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
     """The engine that runs a checkpoint on a device."""
     if engine not in get_args(EngineName):
-        raise SettingsError(f"engine={engine!r} is unknown; {nearest(engine, get_args(EngineName))}")
+        raise SettingsError(
+            f"engine={engine!r} is unknown; {nearest(engine, get_args(EngineName))}"
+        )
     has_torch = importlib.util.find_spec("torch") is not None
     has_graphs = (folder / "encoder.onnx").is_file()
     on_cpu = device in ("auto", "cpu")
     if engine == "onnx" and not on_cpu:
-        raise SettingsError(f"engine=onnx runs on the CPU, not on device={device}; say engine=torch for it")
+        raise SettingsError(
+            f"engine=onnx runs on the CPU, not on device={device}; say engine=torch for it"
+        )
     if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs):
         return "onnx"
     if has_torch:
         return "torch"
     if on_cpu and engine == "auto" and folder.is_dir():
         raise CheckpointError(
-            f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; write them where it is, with "
-            f"sencap export {folder}, or install it: pip install 'sencap[train]'"
+            f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; write them "
+            f"where it is, with sencap export {folder}, or install it: pip install "
+            "'sencap[train]'"
         )
     raise MissingDependencyError(
         f"device={device}, engine={engine} need PyTorch: pip install 'sencap[train]'"

@@ -1,4 +1,5 @@
-"""What search, predictor and explain ask of an engine. Shapes by the legend in `sencap.structures`."""
+"""What search, predictor and explain ask of an engine. Shapes by the legend in
+`sencap.structures`."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ Ids = NDArray[np.int64]
 class PairMemory:
     """What a decoder looks at, for a batch of pairs, as arrays.
 
-    ``tokens`` (B, N, D), N = h·w in row-major order of ``grid`` = (h, w). For those who explain, by name: ``parts``
-    (B, N, D'), intermediate results; ``received``, how much attention each cell got inside the encoder, (B, N), or
-    (B, 2·N) where both dates' cells were asked, before first. They are empty unless they were asked for.
+    ``tokens`` (B, N, D), N = h·w in row-major order of ``grid`` = (h, w). For those who explain, by
+    name: ``parts`` (B, N, D'), intermediate results; ``received``, how much attention each cell got
+    inside the encoder, (B, N), or (B, 2·N) where both dates' cells were asked, before first. They
+    are empty unless they were asked for.
 
     Raises:
         ShapeError: tokens that do not fill the grid.
@@ -57,9 +59,10 @@ class State(Protocol):
 class Step(NamedTuple):
     """One more word: logits (B, K, V) of the next, and the new state.
 
-    ``cells`` (B, K, N): how much the decoder attended to each cell as it chose the next word, mean over heads and
-    layers, each row summing to 1; None of a decoder that does not attend to the grid. ``dates`` (B, K, 3): the
-    weights of before, difference and after, of a speaker that has them (DUDA's).
+    ``cells`` (B, K, N): how much the decoder attended to each cell as it chose the next word, mean
+    over heads and layers, each row summing to 1; None of a decoder that does not attend to the
+    grid. ``dates`` (B, K, 3): the weights of before, difference and after, of a speaker that has
+    them (DUDA's).
     """
 
     logits: Floats
@@ -72,7 +75,8 @@ class Decoding(Protocol):
     """The decoder's side of an engine: all that a search needs."""
 
     def start(self, memory: PairMemory, *, explain: bool = False) -> Any:
-        """The `State` before the first word, with K = 1; with ``explain`` its steps tell where they looked."""
+        """The `State` before the first word, with K = 1; with ``explain`` its steps tell where they
+        looked."""
         ...
 
     def step(self, state: Any, words: Ids) -> Step:

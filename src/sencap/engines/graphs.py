@@ -1,12 +1,14 @@
-"""The graphs of a captioner on disk: their files, the names of what goes in and out, and what a graph may not do.
+"""The graphs of a captioner on disk: their files, the names of what goes in and out, and what a
+graph may not do.
 
     encoder.onnx   images (B, 2, 3, S, S) uint8 ▶ tokens (B, N, D) · part/NAME · attention/NAME
     start.onnx     tokens (B, N, D) ▶ pair.*
     step.onnx      words (B, K) · pair.* (B, …) · hypothesis.* (B, K, …) ▶ logits (B, K, V) · hypothesis.* ·
                    cells (B, K, N) or dates (B, K, 3)
 
-The weights lie once, in ``model.safetensors``: the graphs name that file, an offset and a length, as ONNX's external
-data. Any ONNX runtime can open them so. sencap itself hands the weights over, and lets a graph open no file at all.
+The weights lie once, in ``model.safetensors``: the graphs name that file, an offset and a length,
+as ONNX's external data. Any ONNX runtime can open them so. sencap itself hands the weights over,
+and lets a graph open no file at all.
 """
 
 from __future__ import annotations
@@ -22,13 +24,26 @@ ENCODER, START, STEP = "encoder.onnx", "start.onnx", "step.onnx"
 GRAPHS = (ENCODER, START, STEP)
 WEIGHTS = "model.safetensors"
 
-IMAGES, TOKENS, WORDS, LOGITS, CELLS, DATES = "images", "tokens", "words", "logits", "cells", "dates"
+IMAGES, TOKENS, WORDS, LOGITS, CELLS, DATES = (
+    "images",
+    "tokens",
+    "words",
+    "logits",
+    "cells",
+    "dates",
+)
 PART, ATTENTION = "part/", "attention/"
 PAIR, HYPOTHESIS = "pair.", "hypothesis."
 NEW = ".new"  # after the names of a step's new state: a graph's inputs and outputs may not share names
-GRID, FORMAT_KEY, FORMAT = "grid", "sencap", "sencap-graph-1"  # keys of a graph's metadata, and their format
+GRID, FORMAT_KEY, FORMAT = (
+    "grid",
+    "sencap",
+    "sencap-graph-1",
+)  # keys of a graph's metadata, and their format
 
-_MOST_BYTES = 64_000_000  # of a graph without its weights; the largest of the twelve systems has 2 MB
+_MOST_BYTES = (
+    64_000_000  # of a graph without its weights; the largest of the twelve systems has 2 MB
+)
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
@@ -36,8 +51,8 @@ def read_graph(path: Path) -> onnx.ModelProto:
     """A graph whose weights are still outside, after a look at what it would do.
 
     Raises:
-        CheckpointError: it is no graph of sencap; it asks for another file than ``model.safetensors`` beside it; it
-            needs operators that are not ONNX's own.
+        CheckpointError: it is no graph of sencap; it asks for another file than
+            ``model.safetensors`` beside it; it needs operators that are not ONNX's own.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise CheckpointError(
@@ -68,7 +83,11 @@ def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
 def external_range(tensor: onnx.TensorProto) -> tuple[str, int, int]:
     """File, offset and length of a tensor that lies outside of its graph."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    return entries.get("location", ""), int(entries.get("offset", 0)), int(entries.get("length", -1))
+    return (
+        entries.get("location", ""),
+        int(entries.get("offset", 0)),
+        int(entries.get("length", -1)),
+    )
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -117,8 +136,8 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
     for node in all_nodes(model):
         if node.domain not in _STANDARD_DOMAINS:
             raise CheckpointError(
-                f"{path} needs the operator {node.domain}.{node.op_type}, which is not one of ONNX's own; sencap "
-                "loads no operators from elsewhere"
+                f"{path} needs the operator {node.domain}.{node.op_type}, which is not one of "
+                "ONNX's own; sencap loads no operators from elsewhere"
             )
 
 
@@ -128,10 +147,13 @@ def _check_location(path: Path, tensor: onnx.TensorProto) -> None:
     try:
         location, offset, length = external_range(tensor)
     except ValueError as error:
-        raise CheckpointError(f"{path} is damaged: the tensor {tensor.name!r} lies nowhere") from error
+        raise CheckpointError(
+            f"{path} is damaged: the tensor {tensor.name!r} lies nowhere"
+        ) from error
     if location != WEIGHTS:
         raise CheckpointError(
-            f"{path} asks for the file {location!r}; a graph of sencap reads {WEIGHTS} beside it, and nothing else"
+            f"{path} asks for the file {location!r}; a graph of sencap reads {WEIGHTS} beside "
+            "it, and nothing else"
         )
     if offset < 0 or length < 0:
         raise CheckpointError(f"{path} is damaged: the tensor {tensor.name!r} lies nowhere")

@@ -71,7 +71,8 @@ class OnnxEngine:
         missing = [name for name in graphs.GRAPHS if not (self.folder / name).is_file()]
         if missing:
             raise CheckpointError(
-                f"{self.folder} has no {', '.join(missing)}; write the graphs with: sencap export {self.folder}"
+                f"{self.folder} has no {', '.join(missing)}; write the graphs with: sencap "
+                f"export {self.folder}"
             )
         self._weights = np.memmap(self.folder / graphs.WEIGHTS, np.uint8, "r")
         self._encoder, metadata = self._open(graphs.ENCODER, threads)
@@ -80,9 +81,13 @@ class OnnxEngine:
         height, _, width = metadata[graphs.GRID].partition(",")
         self.grid = int(height), int(width)
         self._first_state = {
-            entry.name: entry for entry in self._step.get_inputs() if entry.name.startswith(graphs.HYPOTHESIS)
+            entry.name: entry
+            for entry in self._step.get_inputs()
+            if entry.name.startswith(graphs.HYPOTHESIS)
         }
-        self._state_inputs = [entry.name for entry in self._step.get_inputs() if entry.name != graphs.WORDS]
+        self._state_inputs = [
+            entry.name for entry in self._step.get_inputs() if entry.name != graphs.WORDS
+        ]
 
     def encode(self, images: NDArray[np.uint8], *, explain: bool = False) -> PairMemory:
         """See `Engine.encode`."""
@@ -90,9 +95,13 @@ class OnnxEngine:
         wanted = names if explain else [graphs.TOKENS]
         values = self._encoder.run(wanted, {graphs.IMAGES: np.ascontiguousarray(images)})
         found = dict(zip(wanted, values, strict=True))
-        parts = {n.removeprefix(graphs.PART): v for n, v in found.items() if n.startswith(graphs.PART)}
+        parts = {
+            n.removeprefix(graphs.PART): v for n, v in found.items() if n.startswith(graphs.PART)
+        }
         received = {
-            n.removeprefix(graphs.ATTENTION): v for n, v in found.items() if n.startswith(graphs.ATTENTION)
+            n.removeprefix(graphs.ATTENTION): v
+            for n, v in found.items()
+            if n.startswith(graphs.ATTENTION)
         }
         return PairMemory(found[graphs.TOKENS], self.grid, parts, received)
 
@@ -100,7 +109,9 @@ class OnnxEngine:
         """See `Decoding.start`."""
         names = [output.name for output in self._start.get_outputs()]
         values = self._start.run(names, {graphs.TOKENS: np.ascontiguousarray(memory.tokens)})
-        first = {name: _zeros(entry, len(memory.tokens)) for name, entry in self._first_state.items()}
+        first = {
+            name: _zeros(entry, len(memory.tokens)) for name, entry in self._first_state.items()
+        }
         return ArrayState(dict(zip(names, values, strict=True)), first, explain)
 
     def step(self, state: ArrayState, words: Ids) -> Step:
@@ -121,7 +132,8 @@ class OnnxEngine:
         )
 
     def parameters(self) -> dict[str, int]:
-        """See `Engine.parameters`: what the file of weights holds, without the statistics of BatchNorms."""
+        """See `Engine.parameters`: what the file of weights holds, without the statistics of
+        BatchNorms."""
         return count_parameters(read_header(self.folder / graphs.WEIGHTS))
 
     def _open(self, name: str, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
@@ -135,22 +147,32 @@ class OnnxEngine:
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
         options.add_external_initializers(list(weights), values)
         try:
-            session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+            session = ort.InferenceSession(
+                model.SerializeToString(), options, ["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime raises errors of many kinds
             raise CheckpointError(
-                f"{path} cannot be run ({str(error).splitlines()[0]}); write it again: sencap export {self.folder}"
+                f"{path} cannot be run ({str(error).splitlines()[0]}); write it again: sencap "
+                f"export {self.folder}"
             ) from error
         return session, graphs.metadata_of(model)
 
     def _hand_over(self, path: Path, model: onnx.ModelProto) -> dict[str, Array]:
         """The weights that the graph has outside, by name, all in float32.
 
-        Where they lie in half precision the graph widens them itself; here that is done once, before the session
-        begins, since ONNX Runtime would do it again in every run, and would not fuse what follows.
+        Where they lie in half precision the graph widens them itself; here that is done once,
+        before the session begins, since ONNX Runtime would do it again in every run, and would not
+        fuse what follows.
         """
-        outside = {t.name: t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
+        outside = {
+            t.name: t
+            for t in model.graph.initializer
+            if t.data_location == onnx.TensorProto.EXTERNAL
+        }
         arrays = {name: self._array(path, tensor) for name, tensor in outside.items()}
-        casts = [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in outside]
+        casts = [
+            node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in outside
+        ]
         for cast in casts:
             narrow, wide = outside[cast.input[0]], cast.output[0]
             arrays[wide] = arrays.pop(narrow.name).astype(np.float32)
@@ -184,6 +206,7 @@ def open_checkpoint(folder: Path, *, threads: int = 0) -> tuple[OnnxEngine, Chec
 
 
 def _zeros(entry: Any, pairs: int) -> Array:
-    """A decoder's state before the first word: zeros, (B, 1, …); an axis that grows with the words has length 0."""
+    """A decoder's state before the first word: zeros, (B, 1, …); an axis that grows with the words
+    has length 0."""
     fixed = [size if isinstance(size, int) else 0 for size in entry.shape[2:]]
     return np.zeros((pairs, 1, *fixed), np.float32)

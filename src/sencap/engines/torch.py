@@ -1,4 +1,5 @@
-"""The PyTorch engine: any captioner, on any device; for validation in training, and for what has no graph yet."""
+"""The PyTorch engine: any captioner, on any device; for validation in training, and for what has no
+graph yet."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from sencap.structures import Memory
 
 @dataclass(frozen=True)
 class TorchState:
-    """A decoder's own state, which stays on its device; ``explain``: its steps tell where they looked."""
+    """A decoder's own state, which stays on its device; ``explain``: its steps tell where they
+    looked."""
 
     inner: Any
     device: torch.device
@@ -46,12 +48,15 @@ class TorchDecoding:
     @property
     def device(self) -> torch.device:
         """Where the decoder is; a decoder without parameters, as tests have it, is on the CPU."""
-        parameter = next(iter(self.decoder.parameters()), None) if _is_module(self.decoder) else None
+        parameter = (
+            next(iter(self.decoder.parameters()), None) if _is_module(self.decoder) else None
+        )
         return torch.device("cpu") if parameter is None else parameter.device
 
     @torch.inference_mode()
     def start(self, memory: PairMemory, *, explain: bool = False) -> TorchState:
-        """See `Decoding.start`; with ``explain`` attention is computed a second time, beside the fused one."""
+        """See `Decoding.start`; with ``explain`` attention is computed a second time, beside the
+        fused one."""
         tokens = torch.from_numpy(np.ascontiguousarray(memory.tokens)).to(self.device)
         return TorchState(self.decoder.start(Memory(tokens, memory.grid)), self.device, explain)
 
@@ -92,7 +97,9 @@ class TorchEngine(TorchDecoding):
             memory = self.captioner.encode(pixels)
         parts = {name: _array(part) for name, part in memory.parts.items()}
         cells = memory.tokens.shape[1]
-        received = {name: _array(values) for name, values in attention_received(seen, cells).items()}
+        received = {
+            name: _array(values) for name, values in attention_received(seen, cells).items()
+        }
         return PairMemory(_array(memory.tokens), memory.grid, parts, received)
 
     def parameters(self) -> dict[str, int]:
@@ -120,8 +127,9 @@ def open_checkpoint(folder: Path, *, device: str = "auto") -> tuple[TorchEngine,
 def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
     """How much attention each cell got in a recorded pass, mean over heads and over those who ask.
 
-    By the name of the `Attention`, with the number of the call where there are several: (B, N) where the N ``cells``
-    were asked, (B, 2·N) where both dates' were. Attention to something else is left out.
+    By the name of the `Attention`, with the number of the call where there are several: (B, N)
+    where the N ``cells`` were asked, (B, 2·N) where both dates' were. Attention to something else
+    is left out.
     """
     received = {}
     for name, calls in seen.items():
@@ -134,12 +142,20 @@ def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
 
 
 def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
-    """What a recorded decoder's step looked at: cells (B, K, N) and weights of the dates (B, K, 3), or None.
+    """What a recorded decoder's step looked at: cells (B, K, N) and weights of the dates (B, K, 3),
+    or None.
 
     Cross attention is told by its name, as every decoder here names it.
     """
-    cross = [weights for name, calls in seen.items() if name.endswith("cross_attention") for weights in calls]
-    cells = torch.stack(cross).mean((0, 2)) if cross else None  # (layers, B, heads, K, N) → (B, K, N)
+    cross = [
+        weights
+        for name, calls in seen.items()
+        if name.endswith("cross_attention")
+        for weights in calls
+    ]
+    cells = (
+        torch.stack(cross).mean((0, 2)) if cross else None
+    )  # (layers, B, heads, K, N) → (B, K, N)
     others = [calls[0] for name, calls in seen.items() if not name.endswith("attention")]
     return cells, others[0] if others else None
 

@@ -37,7 +37,8 @@ LARGEST = 100
 class Report:
     """A report of ``sencap evaluate`` as comparing needs it.
 
-    signatures: protocol → field → value, as in ``report.signatures``. filenames: of the pairs, in their order.
+    signatures: protocol → field → value, as in ``report.signatures``. filenames: of the pairs, in
+    their order.
     """
 
     path: str
@@ -49,7 +50,8 @@ class Report:
 def read_report(path: str | Path) -> Report:
     """Read a report that ``sencap evaluate --json`` wrote.
 
-    Raises DataError when the file cannot be read, is no report, or was written before reports kept statistics.
+    Raises DataError when the file cannot be read, is no report, or was written before reports kept
+    statistics.
     """
     try:
         content = read_json(path, most_megabytes=LARGEST, error=DataError)
@@ -60,8 +62,9 @@ def read_report(path: str | Path) -> Report:
         raise DataError(f"{path}: is not a report; give files that sencap evaluate --json wrote")
     if isinstance(pairs[0], dict) and "statistics" not in pairs[0]:
         raise DataError(
-            f"{path}: was written by a version of sencap whose reports hold no statistics of the pairs "
-            f"({_version(content)}); run sencap evaluate --json again, with the same weights and options"
+            f"{path}: was written by a version of sencap whose reports hold no statistics of the "
+            f"pairs ({_version(content)}); run sencap evaluate --json again, with the same "
+            "weights and options"
         )
     try:
         return _report(str(path), content)
@@ -107,7 +110,8 @@ def _report(path: str, content: Mapping[str, Any]) -> Report:
 
 
 def _entry(container: Any, key: str, place: str, *kinds: type) -> Any:
-    """The value under a key; DataError, with the place, if there is none or it is of another kind."""
+    """The value under a key; DataError, with the place, if there is none or it is of another
+    kind."""
     if not isinstance(container, dict):
         raise DataError(f"{place} is {shown(container)}, and no object")
     if key not in container:
@@ -133,11 +137,12 @@ def _fields(signature: str) -> dict[str, str]:
 
 
 def check_comparable(reports: Sequence[Report], protocols: Sequence[str]) -> list[str]:
-    """What a reader has to know of reports that may be compared under some protocols: in what they differ.
+    """What a reader has to know of reports that may be compared under some protocols: in what they
+    differ.
 
-    Raises DataError, with the reason, when they may not: other pairs or references, another vocabulary under
-    ``ids``, metrics of other versions. A beam, a decision or a version of sencap that differs is only noted,
-    and so is a METEOR that is missing.
+    Raises DataError, with the reason, when they may not: other pairs or references, another
+    vocabulary under ``ids``, metrics of other versions. A beam, a decision or a version of sencap
+    that differs is only noted, and so is a METEOR that is missing.
     """
     for protocol in protocols:
         for field, reason in _EQUAL.items():
@@ -150,8 +155,9 @@ def check_comparable(reports: Sequence[Report], protocols: Sequence[str]) -> lis
         same_flags = np.array_equal(other.system.changed, first.system.changed, equal_nan=True)
         if other.filenames != first.filenames or not same_flags:
             raise DataError(
-                f"{first.path} and {other.path}: their pairs are not the same in the same order, although "
-                "their signatures say so; was a file edited? run sencap evaluate --json again"
+                f"{first.path} and {other.path}: their pairs are not the same in the same order, "
+                "although their signatures say so; was a file edited? run sencap evaluate --json "
+                "again"
             )
     return _notes(reports, protocols[0])
 
@@ -177,7 +183,9 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
             by_value.setdefault(report.signatures[protocol][field], []).append(report.path)
         if len(by_value) > 1:
             said = "; ".join(f"{value} in {', '.join(paths)}" for value, paths in by_value.items())
-            notes.append(f"{field} differs: {said}. If it is not what is compared, make it the same.")
+            notes.append(
+                f"{field} differs: {said}. If it is not what is compared, make it the same."
+            )
     without = [one.path for one in reports if one.signatures[protocol]["meteor"] == _NO_METEOR]
     if without:
         notes.append(

@@ -32,7 +32,8 @@ Row: TypeAlias = dict[str, float | str | None]
 
 
 def metric_named(name: str) -> str:
-    """A metric by its name, written with or without its punctuation, in any case: "rouge_l" is "ROUGE-L".
+    """A metric by its name, written with or without its punctuation, in any case: "rouge_l" is
+    "ROUGE-L".
 
     Raises SettingsError for an unknown one, with the nearest known name.
     """
@@ -55,23 +56,28 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compare system B with system A on the pairs that their reports share; positive differences favour B.
+    """Compare system B with system A on the pairs that their reports share; positive differences
+    favour B.
 
-    a, b: a report of ``sencap evaluate --json``, or one per seed of a system: scores are then means over them.
-    metrics: names such as "S*m" (default: all). See docs/statistics.md.
+    a, b: a report of ``sencap evaluate --json``, or one per seed of a system: scores are then means
+    over them. metrics: names such as "S*m" (default: all). See docs/statistics.md.
 
-    Pairs are drawn with replacement, the same ones for all reports; with several seeds these are drawn too
-    (see ``bootstrap.seed_weights``), for A and B independently, so that the interval covers both.
+    Pairs are drawn with replacement, the same ones for all reports; with several seeds these are
+    drawn too (see ``bootstrap.seed_weights``), for A and B independently, so that the interval
+    covers both.
 
-    Returns plain dictionaries: protocol → subset → metric → a, b, difference, low, high, error (the standard
-    error of the difference), share (of resamples with a difference of 0 or less), p (two-sided), a_seed_sd,
-    b_seed_sd (standard deviation between seeds), all × 100 but share and p, None for what cannot be had; and a
-    note, which says why there is no interval and no p where there are scores (None elsewhere): too few pairs, or
-    no difference. The change accuracy likewise under ``change_accuracy``, without a protocol; and how it was done.
+    Returns plain dictionaries: protocol → subset → metric → a, b, difference, low, high, error (the
+    standard error of the difference), share (of resamples with a difference of 0 or less), p
+    (two-sided), a_seed_sd, b_seed_sd (standard deviation between seeds), all × 100 but share and p,
+    None for what cannot be had; and a note, which says why there is no interval and no p where
+    there are scores (None elsewhere): too few pairs, or no difference. The change accuracy likewise
+    under ``change_accuracy``, without a protocol; and how it was done.
 
     Raises:
-        DataError: a file is no report, holds no statistics, or the reports may not be compared; and why.
-        SettingsError: an unknown metric or none at all, numbers out of bounds, a report given twice for one system.
+        DataError: a file is no report, holds no statistics, or the reports may not be compared; and
+            why.
+        SettingsError: an unknown metric or none at all, numbers out of bounds, a report given twice
+            for one system.
     """
     check_numbers(resamples=resamples, seed=seed)
     metrics = _known_metrics(metrics)
@@ -82,7 +88,9 @@ def compare(
     counts = [len(side) for side in sides]
     if min(counts) == 1:
         notes.append(_one_seed(*counts))
-    result: dict[str, Any] = {protocol: {subset: {} for subset in SUBSETS} for protocol in protocols}
+    result: dict[str, Any] = {
+        protocol: {subset: {} for subset in SUBSETS} for protocol in protocols
+    }
     result["change_accuracy"] = {}
     weights = [seed_weights(count, resamples, seed, which) for which, count in enumerate(counts)]
     changed = reports[0].system.changed
@@ -90,7 +98,10 @@ def compare(
     for subset in SUBSETS:
         exact = np.stack([report.system.scores(subset)[0] for report in reports])
         values = np.stack(
-            [resample_subset(report.system, subset, resamples=resamples, seed=seed) for report in reports],
+            [
+                resample_subset(report.system, subset, resamples=resamples, seed=seed)
+                for report in reports
+            ],
             axis=1,
         )
         for column, (scored, metric) in enumerate(reports[0].system.columns()):
@@ -133,18 +144,23 @@ def _read_side(paths: str | Path | Sequence[str | Path]) -> list[Report]:
     names = [report.path for report in reports]
     for name in names:
         if names.count(name) > 1:
-            raise SettingsError(f"{name} is given twice for one system; give each seed's report once")
+            raise SettingsError(
+                f"{name} is given twice for one system; give each seed's report once"
+            )
     return reports
 
 
 def _one_seed(a: int, b: int) -> str:
     single = "A" if a == 1 else "B"
     which, whose = (
-        ("A and B are one report each", "") if a == b else (f"{single} is one report", f" of {single}")
+        ("A and B are one report each", "")
+        if a == b
+        else (f"{single} is one report", f" of {single}")
     )
     return (
-        f"{which}: the interval says how far the difference would move on other pairs, and not how far it "
-        f"would move with another training seed{whose}. Give several seeds of each system to have both."
+        f"{which}: the interval says how far the difference would move on other pairs, and not "
+        f"how far it would move with another training seed{whose}. Give several seeds of each "
+        "system to have both."
     )
 
 
@@ -154,12 +170,14 @@ def _notes(result: dict[str, Any], pairs: dict[str, int], *, flags_known: bool) 
     if not flags_known:
         notes.append(f"{FLAGS_UNKNOWN}, so there are all pairs only, and no change accuracy.")
     for subset in SUBSETS:
-        rows = [result[protocol][subset].get("CIDEr") for protocol in PROTOCOLS if protocol in result]
+        rows = [
+            result[protocol][subset].get("CIDEr") for protocol in PROTOCOLS if protocol in result
+        ]
         if pairs[subset] and any(row and row["a"] == row["b"] == 0 for row in rows):
             whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
             notes.append(
-                f"CIDEr of {whose} is 0 for A and B: so it is by construction, whatever the captions, where there "
-                "is one pair, or where all pairs have the same references."
+                f"CIDEr of {whose} is 0 for A and B: so it is by construction, whatever the "
+                "captions, where there is one pair, or where all pairs have the same references."
             )
     return notes
 
@@ -197,13 +215,15 @@ def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -
         "b_seed_sd": float(sides[1].std(ddof=1)) if len(sides[1]) > 1 else None,
     }
     row: Row = {
-        name: value if value is not None and np.isfinite(value) else None for name, value in numbers.items()
+        name: value if value is not None and np.isfinite(value) else None
+        for name, value in numbers.items()
     }
     return row | {"note": note}
 
 
 def as_markdown(comparison: dict[str, Any]) -> str:
-    """The comparison for reading: who is compared, a table per protocol, the change accuracy, notes."""
+    """The comparison for reading: who is compared, a table per protocol, the change accuracy,
+    notes."""
     method = comparison["method"]
     lines = [
         "# Comparison",
@@ -213,7 +233,11 @@ def as_markdown(comparison: dict[str, Any]) -> str:
         f"Scores × 100. B − A with its {100 * method['level']:.0f} % interval ({method['name']}, "
         f"{method['resamples']:,} resamples). ≤ 0: share of resamples in which B is not better. "
         "p: two-sided p-value of no difference."
-        + (" ±: standard deviation between seeds." if len(comparison["a"] + comparison["b"]) > 2 else ""),
+        + (
+            " ±: standard deviation between seeds."
+            if len(comparison["a"] + comparison["b"]) > 2
+            else ""
+        ),
         "",
     ]
     protocols = [protocol for protocol in PROTOCOLS if any(comparison.get(protocol, {}).values())]

@@ -1,13 +1,13 @@
 """METEOR 1.5 (Denkowski and Lavie 2014): the jar aligns, the arithmetic is done here.
 
-The jar that ships inside ``pycocoevalcap`` is asked once, for the matches of every pair (its ``SCORE``
-lines); from these 23 numbers a pair, scores of pairs, of subsets and of bootstrap samples follow in numpy.
-That saves a Java start of several seconds per score, and it is also why a decimal comma cannot hurt: only
-the jar's other command, ``EVAL``, reads numbers the way the locale writes them. The results equal those of
-pycocoevalcap's own wrapper (a test).
+The jar that ships inside ``pycocoevalcap`` is asked once, for the matches of every pair (its
+``SCORE`` lines); from these 23 numbers a pair, scores of pairs, of subsets and of bootstrap samples
+follow in numpy. That saves a Java start of several seconds per score, and it is also why a decimal
+comma cannot hurt: only the jar's other command, ``EVAL``, reads numbers the way the locale writes
+them. The results equal those of pycocoevalcap's own wrapper (a test).
 
-The jar is handed all it is to read at once, both its outputs are drained, and it has a time limit, so it
-cannot hang a run. Options are those of the captioning literature: ``-l en -norm``.
+The jar is handed all it is to read at once, both its outputs are drained, and it has a time limit,
+so it cannot hang a run. Options are those of the captioning literature: ``-l en -norm``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ from sencap.errors import MissingDependencyError, SencapError
 from sencap.evaluation.metrics import Caption, Floats, References, check
 
 COLUMNS = 23
-"""Numbers per pair: hypothesis and reference length, function words in each; then for exact, stem, synonym
-and paraphrase matches the words matched (content words in hypothesis and in reference, function words in
-each); then the number of chunks, and of matched words in hypothesis and reference."""
+"""Numbers per pair: hypothesis and reference length, function words in each; then for exact, stem,
+synonym and paraphrase matches the words matched (content words in hypothesis and in reference,
+function words in each); then the number of chunks, and of matched words in hypothesis and
+reference."""
 
 # The jar's parameters for English (-l en): Denkowski and Lavie 2014, table 2.
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _MATCHERS = np.array([1.0, 0.6, 0.8, 0.6])
 
-_INSTALL = "install Java 8 or later (Debian, Ubuntu: apt-get install default-jre-headless; conda: openjdk)"
+_INSTALL = (
+    "install Java 8 or later (Debian, Ubuntu: apt-get install default-jre-headless; conda: openjdk)"
+)
 
 
 def meteor_statistics(
@@ -42,18 +45,21 @@ def meteor_statistics(
 ) -> list[Floats]:
     """Match the hypotheses of several lists with their references in one run of the jar.
 
-    sets: lists of hypotheses, each with the references of its pairs; pairs that occur twice are aligned once.
-    time_limit: seconds the jar may take in all; it starts in about 7 s, then aligns 1,000 pairs and more a
-    second.
+    sets: lists of hypotheses, each with the references of its pairs; pairs that occur twice are
+    aligned once. time_limit: seconds the jar may take in all; it starts in about 7 s, then aligns
+    1,000 pairs and more a second.
     Returns per list an array (pairs, COLUMNS); see ``meteor_from_statistics``.
-    Raises MissingDependencyError when Java or the jar is missing or does not start, SencapError when the jar
-    runs out of time or answers something else than expected, ShapeError and DataError as ``metrics.check``
-    does.
+    Raises MissingDependencyError when Java or the jar is missing or does not start, SencapError
+    when the jar runs out of time or answers something else than expected, ShapeError and DataError
+    as ``metrics.check`` does.
     """
     for hypotheses, references in sets:
         check(hypotheses, references)
     lines = [
-        [_line(hypothesis, captions) for hypothesis, captions in zip(hypotheses, references, strict=True)]
+        [
+            _line(hypothesis, captions)
+            for hypothesis, captions in zip(hypotheses, references, strict=True)
+        ]
         for hypotheses, references in sets
     ]
     unique = list(dict.fromkeys(line for group in lines for line in group))
@@ -64,7 +70,8 @@ def meteor_statistics(
 
 
 def meteor_from_statistics(statistics: Floats) -> Floats:
-    """METEOR in 0..1 of rows of statistics: (..., COLUMNS) → (...). For a corpus ``add_statistics`` first."""
+    """METEOR in 0..1 of rows of statistics: (..., COLUMNS) → (...). For a corpus ``add_statistics``
+    first."""
     lengths, function = statistics[..., 0:2], statistics[..., 2:4]
     # (…, matcher, content or function words, hypothesis or reference)
     matches = statistics[..., 4:20].reshape(*statistics.shape[:-1], 4, 2, 2)
@@ -91,7 +98,8 @@ def add_statistics(rows: Floats) -> Floats:
 
 
 def summable(rows: Floats) -> Floats:
-    """The rows of pairs as they enter a sum, weighted or not: (pairs, COLUMNS) → the same shape, a copy."""
+    """The rows of pairs as they enter a sum, weighted or not: (pairs, COLUMNS) → the same shape, a
+    copy."""
     rows = rows.copy()
     rows[_whole(rows), 20] = 0.0
     return rows
@@ -105,8 +113,12 @@ def _whole(statistics: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _line(hypothesis: Caption, captions: Sequence[Caption]) -> str:
-    """One request. The separator and line ends cannot occur inside a caption: they become spaces."""
-    texts = (" ".join(" ".join(caption).replace("|||", " ").split()) for caption in (*captions, hypothesis))
+    """One request. The separator and line ends cannot occur inside a caption: they become
+    spaces."""
+    texts = (
+        " ".join(" ".join(caption).replace("|||", " ").split())
+        for caption in (*captions, hypothesis)
+    )
     return " ||| ".join(("SCORE", *texts))
 
 
@@ -118,28 +130,34 @@ def _align(lines: Sequence[str], time_limit: float) -> Floats:
     ]
     request = "".join(line + "\n" for line in lines).encode()
     try:
-        done = subprocess.run(command, input=request, capture_output=True, timeout=time_limit, check=False)
+        done = subprocess.run(
+            command, input=request, capture_output=True, timeout=time_limit, check=False
+        )
     except subprocess.TimeoutExpired:
         raise SencapError(
             f"METEOR did not finish {len(lines)} pairs within {time_limit:g} s and was stopped; "
             "give it more time, or look for a Java that hangs (does 'java -version' answer?)"
         ) from None
     except OSError as error:
-        raise MissingDependencyError(f"METEOR: {command[0]} does not start ({error}); {_INSTALL}") from error
+        raise MissingDependencyError(
+            f"METEOR: {command[0]} does not start ({error}); {_INSTALL}"
+        ) from error
     complaint = " ".join(done.stderr.decode(errors="replace").split())[-300:]
     if done.returncode:
         raise MissingDependencyError(
-            f"METEOR: {command[0]} ended with exit code {done.returncode}: {complaint or 'no message'}; "
-            f"{_INSTALL}"
+            f"METEOR: {command[0]} ended with exit code {done.returncode}: "
+            f"{complaint or 'no message'}; {_INSTALL}"
         )
     try:
-        rows = np.array([line.split() for line in done.stdout.decode().splitlines()], dtype=np.float64)
+        rows = np.array(
+            [line.split() for line in done.stdout.decode().splitlines()], dtype=np.float64
+        )
     except ValueError:
         rows = np.empty((0, 0))
     if rows.shape != (len(lines), COLUMNS):
         raise SencapError(
-            f"METEOR answered {rows.shape} numbers to {len(lines)} pairs, not {(len(lines), COLUMNS)}; "
-            f"its last words: {complaint or done.stdout[-200:]!r}"
+            f"METEOR answered {rows.shape} numbers to {len(lines)} pairs, not "
+            f"{(len(lines), COLUMNS)}; its last words: {complaint or done.stdout[-200:]!r}"
         )
     return rows
 
@@ -156,7 +174,9 @@ def check_meteor() -> None:
 
 def _java() -> str:
     home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java") or (shutil.which("java", path=str(Path(home) / "bin")) if home else None)
+    java = shutil.which("java") or (
+        shutil.which("java", path=str(Path(home) / "bin")) if home else None
+    )
     if java is None:
         raise MissingDependencyError(
             f"METEOR needs Java, and there is no 'java' on PATH nor under JAVA_HOME; {_INSTALL}. "
@@ -173,5 +193,6 @@ def _jar() -> Path:
         if jar.is_file():
             return jar
     raise MissingDependencyError(
-        "METEOR's jar comes with the package pycocoevalcap, and that is not here; pip install pycocoevalcap"
+        "METEOR's jar comes with the package pycocoevalcap, and that is not here; pip install "
+        "pycocoevalcap"
     )

@@ -58,7 +58,9 @@ def check(hypotheses: Sequence[Caption], references: References) -> None:
 
 def _check_lengths(hypotheses: int, pairs: int) -> None:
     if hypotheses != pairs:
-        raise ShapeError(f"{hypotheses} hypotheses for {pairs} pairs with references; give one per pair")
+        raise ShapeError(
+            f"{hypotheses} hypotheses for {pairs} pairs with references; give one per pair"
+        )
 
 
 def ngrams(caption: Caption) -> _Counts:
@@ -91,7 +93,9 @@ class BleuReferences:
                 known[key] = _most_counts(key)
             self._limits.append(known[key])
 
-    def statistics(self, hypotheses: Sequence[Caption], chosen: Sequence[int] | None = None) -> Floats:
+    def statistics(
+        self, hypotheses: Sequence[Caption], chosen: Sequence[int] | None = None
+    ) -> Floats:
         """Per pair what BLEU adds up: (pairs, 2 + 2·ORDERS).
 
         Columns: hypothesis length, length of the reference closest to it (the shorter one of two equally
@@ -102,14 +106,21 @@ class BleuReferences:
         pairs = range(len(self._lengths)) if chosen is None else chosen
         _check_lengths(len(hypotheses), len(pairs))
         rows = np.zeros((len(hypotheses), 2 + 2 * ORDERS))
-        counts = {caption: ngrams(caption) for caption in {tuple(hypothesis) for hypothesis in hypotheses}}
+        counts = {
+            caption: ngrams(caption) for caption in {tuple(hypothesis) for hypothesis in hypotheses}
+        }
         for row, hypothesis, pair in zip(rows, hypotheses, pairs, strict=True):
             limit, length = self._limits[pair], len(hypothesis)
             matched = [0] * ORDERS
             for ngram, count in counts[tuple(hypothesis)].items():
                 matched[len(ngram) - 1] += min(count, limit.get(ngram, 0))
             closest = min((abs(other - length), other) for other in self._lengths[pair])[1]
-            row[:] = [length, closest, *matched, *(max(0, length - order) for order in range(ORDERS))]
+            row[:] = [
+                length,
+                closest,
+                *matched,
+                *(max(0, length - order) for order in range(ORDERS)),
+            ]
         return rows
 
 
@@ -137,7 +148,9 @@ def bleu_from_statistics(statistics: Floats) -> Floats:
     guessed = statistics[..., 2 + ORDERS :] + _NO_GUESS
     ratio = (statistics[..., 0:1] + _NO_MATCH) / (statistics[..., 1:2] + _NO_GUESS)
     brevity = np.exp(np.minimum(0.0, 1.0 - 1.0 / ratio))
-    result: Floats = np.cumprod(matched / guessed, axis=-1) ** (1.0 / np.arange(1, ORDERS + 1)) * brevity
+    result: Floats = (
+        np.cumprod(matched / guessed, axis=-1) ** (1.0 / np.arange(1, ORDERS + 1)) * brevity
+    )
     return result
 
 
@@ -192,7 +205,9 @@ def rouge_l(hypotheses: Sequence[Caption], references: References) -> Floats:
         precision = max(common) / len(words)
         recall = max(count / len(other) for count, other in zip(common, others, strict=True))
         if precision and recall:
-            scores[index] = (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
+            scores[index] = (
+                (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
+            )
     return scores
 
 
@@ -223,7 +238,9 @@ class CiderReferences:
         for captions in self._references:
             used.update(set().union(*(counts[caption] for caption in captions)))
         self._log_pairs = math.log(len(references))
-        self._weights = {ngram: self._log_pairs - math.log(number) for ngram, number in used.items()}
+        self._weights = {
+            ngram: self._log_pairs - math.log(number) for ngram, number in used.items()
+        }
         self._vectors = {caption: self._vector(count) for caption, count in counts.items()}
 
     def vector(self, caption: Caption) -> Weighed:
@@ -232,7 +249,10 @@ class CiderReferences:
         return self._vectors.get(words) or self._vector(ngrams(words))
 
     def _vector(self, counts: _Counts) -> Weighed:
-        vector = {ngram: count * self._weights.get(ngram, self._log_pairs) for ngram, count in counts.items()}
+        vector = {
+            ngram: count * self._weights.get(ngram, self._log_pairs)
+            for ngram, count in counts.items()
+        }
         squares = [0.0] * ORDERS
         for ngram, value in vector.items():
             squares[len(ngram) - 1] += value * value
@@ -245,7 +265,9 @@ class CiderReferences:
         the weights remain those of all.
         Raises ShapeError when there is not one hypothesis per pair.
         """
-        references = self._references if chosen is None else [self._references[index] for index in chosen]
+        references = (
+            self._references if chosen is None else [self._references[index] for index in chosen]
+        )
         _check_lengths(len(hypotheses), len(references))
         known: dict[_Words, Weighed] = {}
         scores = np.zeros(len(hypotheses))
@@ -261,11 +283,16 @@ class CiderReferences:
         """Mean over n of the clipped cosine of the two vectors, times the penalty for unlike lengths."""
         (vector, norms), (other, other_norms) = weighed, self._vectors[caption]
         products = [0.0] * ORDERS
-        for ngram, mine in vector.items():  # in the caption's order: a set's order would change the last bits
+        for (
+            ngram,
+            mine,
+        ) in vector.items():  # in the caption's order: a set's order would change the last bits
             value = other.get(ngram, 0.0)
             products[len(ngram) - 1] += min(mine, value) * value
         sizes = (one * two for one, two in zip(norms, other_norms, strict=True))
-        cosines = (product / size for product, size in zip(products, sizes, strict=True) if size > 0)
+        cosines = (
+            product / size for product, size in zip(products, sizes, strict=True) if size > 0
+        )
         return sum(cosines) / ORDERS * length_penalty(len(words), len(caption))
 
 

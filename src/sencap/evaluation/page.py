@@ -89,7 +89,9 @@ def write_page(
     return write_whole(path, content)
 
 
-def render_page(sections: Sequence[Section], *, title: str, text: str = "", footer: str = "") -> str:
+def render_page(
+    sections: Sequence[Section], *, title: str, text: str = "", footer: str = ""
+) -> str:
     """The HTML that ``write_page`` writes."""
     body = [f"<h1>{escape(title)}</h1>"]
     if text:

@@ -1,14 +1,15 @@
-"""From captioned pairs to scores: the two protocols, the change split, change accuracy, and ``evaluate``.
+"""From captioned pairs to scores: the two protocols, the change split, change accuracy, and
+``evaluate``.
 
-Two protocols, never mixed: ``ids`` (what the literature of this task reports) encodes hypotheses and
-references with the vocabulary, rare words becoming the unknown id on both sides, and scores the ids as if
-they were words; ``words`` scores the lower-case words themselves. Every pair counts, one with an empty
-hypothesis too.
+Two protocols, never mixed: ``ids`` (what the literature of this task reports) encodes hypotheses
+and references with the vocabulary, rare words becoming the unknown id on both sides, and scores the
+ids as if they were words; ``words`` scores the lower-case words themselves. Every pair counts, one
+with an empty hypothesis too.
 
-METEOR must see nothing but names in the ids, yet its table of paraphrases knows numbers ("102" passes for
-"103"). With plain ids the score would depend on which word got which number: S*m of the constant row moves
-by up to 0.4 with the order of the vocabulary. So ids are written from ID_BASE upwards, where the table has
-nothing, and no order of the words changes any score.
+METEOR must see nothing but names in the ids, yet its table of paraphrases knows numbers ("102"
+passes for "103"). With plain ids the score would depend on which word got which number: S*m of the
+constant row moves by up to 0.4 with the order of the vocabulary. So ids are written from ID_BASE
+upwards, where the table has nothing, and no order of the words changes any score.
 """
 
 from __future__ import annotations
@@ -27,19 +28,26 @@ from sencap.evaluation.bootstrap import FEWEST_PAIRS
 from sencap.evaluation.metrics import References, check
 from sencap.evaluation.reference_rows import Plan, ReferenceRow
 from sencap.evaluation.scoring import Scores, score_all
-from sencap.evaluation.statistics import SUBSETS, Flags, PairStatistics, System, agree, as_flags, members
+from sencap.evaluation.statistics import (
+    SUBSETS,
+    Flags,
+    PairStatistics,
+    System,
+    agree,
+    as_flags,
+    members,
+)
 
 PROTOCOLS = ("ids", "words")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 _SHOWN = 5
-FLAGS_UNKNOWN = (
-    "Which pairs changed is not known: the data set has neither changeflag nor a known sentence of no change"
-)
+FLAGS_UNKNOWN = "Which pairs changed is not known: the data set has neither changeflag nor a known sentence of no change"
 
 
 class Encoder(Protocol):
-    """What evaluation asks of a vocabulary: ids for words, its size, and a hash that tells it from others."""
+    """What evaluation asks of a vocabulary: ids for words, its size, and a hash that tells it from
+    others."""
 
     def encode(self, words: Sequence[str], /) -> list[int]:
         """Ids of the words, without start or end; a word it does not know gets the unknown id."""
@@ -56,10 +64,11 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class CaptionedPair:
-    """One pair as it is evaluated: words of its references and of the hypothesis, without start and end.
+    """One pair as it is evaluated: words of its references and of the hypothesis, without start and
+    end.
 
-    log_prob: of the hypothesis, natural logarithm. changed: the pair's change flag, not what the hypothesis
-    says; None where it is not known.
+    log_prob: of the hypothesis, natural logarithm. changed: the pair's change flag, not what the
+    hypothesis says; None where it is not known.
     """
 
     filename: str
@@ -73,11 +82,12 @@ class CaptionedPair:
 class Evaluation:
     """What ``evaluate`` found; ``report`` turns it into a dictionary, Markdown and signatures.
 
-    scores: protocol → subset → scores. pair_scores: per pair, protocol → scores. system: what the scores were
-    added up from, pair by pair. rows: the reference rows by name. told: per pair whether the hypothesis says that
-    something changed, None where that cannot be told. change_accuracy, and confusion: truth → what the hypothesis
-    says → number of pairs; None where the flags are not known or it cannot be told what the hypotheses say.
-    notes: what a reader has to know, such as why METEOR is missing.
+    scores: protocol → subset → scores. pair_scores: per pair, protocol → scores. system: what the
+    scores were added up from, pair by pair. rows: the reference rows by name. told: per pair
+    whether the hypothesis says that something changed, None where that cannot be told.
+    change_accuracy, and confusion: truth → what the hypothesis says → number of pairs; None where
+    the flags are not known or it cannot be told what the hypotheses say. notes: what a reader has
+    to know, such as why METEOR is missing.
     """
 
     pairs: Sequence[CaptionedPair]
@@ -99,7 +109,8 @@ class Evaluation:
 
 
 def texts(words: Sequence[str], protocol: str, encoder: Encoder) -> tuple[str, ...]:
-    """A caption's tokens under a protocol of PROTOCOLS: its ids as strings, or its lower-case words."""
+    """A caption's tokens under a protocol of PROTOCOLS: its ids as strings, or its lower-case
+    words."""
     if protocol == "ids":
         return tuple(str(ID_BASE + number) for number in encoder.encode(words))
     return tuple(" ".join(words).lower().split())
@@ -110,8 +121,9 @@ def told_changed(
 ) -> list[bool | None]:
     """Whether each hypothesis says that something changed: it is no sentence of no change.
 
-    Such are the known ones (`says_no_change`) and ``sentences``, the data set's own. All are None if it cannot be
-    told: no hypothesis is one, and the vocabulary has the words of none that the unchanged pairs' references use.
+    Such are the known ones (`says_no_change`) and ``sentences``, the data set's own. All are None
+    if it cannot be told: no hypothesis is one, and the vocabulary has the words of none that the
+    unchanged pairs' references use.
     """
     told: list[bool | None] = [not says_no_change(pair.hypothesis, sentences) for pair in pairs]
     if False in told:
@@ -137,22 +149,28 @@ def _name(changed: bool) -> str:
 
 
 def data_digest(pairs: Sequence[CaptionedPair]) -> str:
-    """SHA-256 of what is evaluated against: file names, references and change flags, in their order."""
+    """SHA-256 of what is evaluated against: file names, references and change flags, in their
+    order."""
     content = [
-        [pair.filename, pair.changed, [" ".join(caption) for caption in pair.references]] for pair in pairs
+        [pair.filename, pair.changed, [" ".join(caption) for caption in pair.references]]
+        for pair in pairs
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def evaluate(
-    pairs: Sequence[CaptionedPair], encoder: Encoder, *, rows: bool = True, time_limit: float = 600.0
+    pairs: Sequence[CaptionedPair],
+    encoder: Encoder,
+    *,
+    rows: bool = True,
+    time_limit: float = 600.0,
 ) -> Evaluation:
     """Score captioned pairs under both protocols, on all, the changed and the unchanged pairs.
 
-    pairs: at least one, each with one or more references. rows: compute the reference rows too, most of the
-    work (the search for the best constant sentence). time_limit: seconds METEOR may take. Without Java the
-    other metrics still come: METEOR and S*m are None then, and ``notes`` says why.
-    Raises DataError when there is no pair, or a pair has no reference.
+    pairs: at least one, each with one or more references. rows: compute the reference rows too,
+    most of the work (the search for the best constant sentence). time_limit: seconds METEOR may
+    take. Without Java the other metrics still come: METEOR and S*m are None then, and ``notes``
+    says why. Raises DataError when there is no pair, or a pair has no reference.
     """
     check([pair.hypothesis for pair in pairs], [pair.references for pair in pairs])
     captions = [pair.references for pair in pairs]
@@ -183,14 +201,19 @@ def evaluate(
         },
         pair_scores=[dict(zip(PROTOCOLS, both, strict=True)) for both in zip(*each, strict=True)],
         system=System(
-            {p: PairStatistics.of(scoring, flags) for p, scoring in zip(PROTOCOLS, own, strict=True)},
+            {
+                p: PairStatistics.of(scoring, flags)
+                for p, scoring in zip(PROTOCOLS, own, strict=True)
+            },
             changed=flags,
             right=right,
         ),
         rows={
             name: ReferenceRow(
                 scores={p: rows_of[name][0] for p, rows_of in zip(PROTOCOLS, found, strict=True)},
-                sentences={p: rows_of[name][1] for p, rows_of in zip(PROTOCOLS, found, strict=True)},
+                sentences={
+                    p: rows_of[name][1] for p, rows_of in zip(PROTOCOLS, found, strict=True)
+                },
             )
             for name in names
         },
@@ -222,13 +245,14 @@ def _notes(
     references = [words for pair in pairs for words in pair.references]
     if not any(says_no_change(words) for words in references):
         notes.append(
-            "METEOR's stems, synonyms and paraphrases are English ones: for captions in another language it counts "
-            "equal words only, and some by mistake."
+            "METEOR's stems, synonyms and paraphrases are English ones: for captions in another "
+            "language it counts equal words only, and some by mistake."
         )
     covered = coverage(references, encoder)
     if covered.is_poor:
         notes.append(
-            f"Scores under ids say little: of the references {covered}, and unknown words match each other."
+            f"Scores under ids say little: of the references {covered}, and unknown words match "
+            "each other."
         )
     return notes
 
@@ -237,46 +261,55 @@ def _notes_on_change(flags: Flags, *, judged: bool, own_sentences: Sequence[str]
     """What is known of the change flags, and of the ways to say that nothing changed."""
     if np.isnan(flags).any():
         return [
-            f"{FLAGS_UNKNOWN}. So there are no scores of changed and unchanged pairs, no change accuracy, and no "
-            "rows of a perfect flag. Add changeflag (0 or 1) to each pair; see docs/data.md."
+            f"{FLAGS_UNKNOWN}. So there are no scores of changed and unchanged pairs, no change "
+            "accuracy, and no rows of a perfect flag. Add changeflag (0 or 1) to each pair; see "
+            "docs/data.md."
         ]
     notes = []
     for subset in ("changed", "unchanged"):
         if not members(flags, subset).size:
             notes.append(
-                f"There is no {subset} pair: nothing here shows whether the captions tell change from no change."
+                f"There is no {subset} pair: nothing here shows whether the captions tell change "
+                "from no change."
             )
     new = [sentence for sentence in own_sentences if not says_no_change(sentence.split())]
     if new:
-        shown = "; ".join(new[:_SHOWN]) + (f"; and {len(new) - _SHOWN} more" if len(new) > _SHOWN else "")
+        shown = "; ".join(new[:_SHOWN]) + (
+            f"; and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
+        )
         notes.append(
-            f"Sentences of no change learnt from the change flags, since no changed pair has them: {shown}."
+            "Sentences of no change learnt from the change flags, since no changed pair has "
+            f"them: {shown}."
         )
     if not judged:
         notes.append(
-            "Whether a caption tells of a change is not known, so there is no change accuracy: no caption is a known "
-            "sentence of no change, and the vocabulary has the words of none that the unchanged pairs use."
+            "Whether a caption tells of a change is not known, so there is no change accuracy: "
+            "no caption is a known sentence of no change, and the vocabulary has the words of "
+            "none that the unchanged pairs use."
         )
     return notes
 
 
 def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> list[str]:
-    """Why some pairs, scored by themselves, have no interval or no CIDEr; captions: the references of each."""
+    """Why some pairs, scored by themselves, have no interval or no CIDEr; captions: the references
+    of each."""
     if not captions:
         return []
     whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
     notes = []
     if len(captions) < FEWEST_PAIRS:
         notes.append(
-            f"No interval of {whose}: there are {len(captions)}, and fewer than {FEWEST_PAIRS} say nothing of others."
+            f"No interval of {whose}: there are {len(captions)}, and fewer than {FEWEST_PAIRS} "
+            "say nothing of others."
         )
     alike = [protocol for protocol in PROTOCOLS if _all_alike(captions, protocol, encoder)]
     if alike:
         where = "" if len(alike) == len(PROTOCOLS) else f" under {alike[0]}"
         reason = "they all have the same references" if len(captions) > 1 else "there is one pair"
         notes.append(
-            f"CIDEr of {whose}{where} is 0 by construction, whatever the hypotheses: {reason}, and CIDEr gives no "
-            "weight to what is said of every pair. Their S*m can reach 75 at most."
+            f"CIDEr of {whose}{where} is 0 by construction, whatever the hypotheses: {reason}, "
+            "and CIDEr gives no weight to what is said of every pair. Their S*m can reach 75 at "
+            "most."
         )
     return notes
 
@@ -284,4 +317,6 @@ def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> lis
 def _all_alike(captions: References, protocol: str, encoder: Encoder) -> bool:
     """Whether all pairs have the same references under a protocol."""
     first = sorted(texts(words, protocol, encoder) for words in captions[0])
-    return all(sorted(texts(words, protocol, encoder) for words in one) == first for one in captions)
+    return all(
+        sorted(texts(words, protocol, encoder) for words in one) == first for one in captions
+    )

@@ -1,18 +1,21 @@
 """Rows that put a score in its place, computed on the very data that is evaluated.
 
-- ``constant``: one sentence of no change for every pair: the first of the five fixed ones, or the most frequent
-  of the data set's own where its unchanged pairs use none of the five.
-- ``perfect_flag``: told which pairs changed, and saying one sentence for the changed and one for the
-  others: the best two. The one for unchanged pairs is a sentence of no change, the one for changed
-  pairs a reference caption of some changed pair. Best by S*m, or without METEOR by the mean of the three
-  others, under each protocol by itself.
-- ``perfect_flag_fixed``: told which pairs changed, and saying ``TYPICAL_CHANGE`` for those: two sentences
-  that no data chose, so that the row is the same one on every data set (74.4 under ``ids`` on LEVIR-CC's test).
-  Only where the five are in use: elsewhere the two are of another language or wording.
-- ``human``: one of a pair's captions, drawn at random (seeded), against its others. For an unchanged pair,
-  whose captions are all fixed sentences, against all of them: every one of them is right.
+- ``constant``: one sentence of no change for every pair: the first of the five fixed ones, or the
+  most frequent of the data set's own where its unchanged pairs use none of the five.
+- ``perfect_flag``: told which pairs changed, and saying one sentence for the changed and one for
+  the others: the best two. The one for unchanged pairs is a sentence of no change, the one for
+  changed pairs a reference caption of some changed pair. Best by S*m, or without METEOR by the mean
+  of the three others, under each protocol by itself.
+- ``perfect_flag_fixed``: told which pairs changed, and saying ``TYPICAL_CHANGE`` for those: two
+  sentences that no data chose, so that the row is the same one on every data set (74.4 under
+  ``ids`` on LEVIR-CC's test). Only where the five are in use: elsewhere the two are of another
+  language or wording.
+- ``human``: one of a pair's captions, drawn at random (seeded), against its others. For an
+  unchanged pair, whose captions are all fixed sentences, against all of them: every one of them is
+  right.
 
-A row that cannot be had has no scores (each is None) and no sentences: without change flags there is only ``human``.
+A row that cannot be had has no scores (each is None) and no sentences: without change flags there
+is only ``human``.
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ _Set: TypeAlias = tuple[list[Caption], References]
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """A reference row: protocol → scores, and protocol → what is said of "changed" and "unchanged" pairs."""
+    """A reference row: protocol → scores, and protocol → what is said of "changed" and "unchanged"
+    pairs."""
 
     scores: dict[str, Scores]
     sentences: dict[str, Sentences]
@@ -83,15 +87,18 @@ class _Part:
 def _value(result: Scores) -> float:
     """What "best" means: S*m, or the mean of its terms that there are."""
     terms = [result[name] for name in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr")]
-    return math.fsum(term for term in terms if term is not None) / sum(term is not None for term in terms)
+    return math.fsum(term for term in terms if term is not None) / sum(
+        term is not None for term in terms
+    )
 
 
 class Plan:
-    """The reference rows of one protocol: what has to be scored, ``sets``, and what follows, ``finish``.
+    """The reference rows of one protocol: what has to be scored, ``sets``, and what follows,
+    ``finish``.
 
-    captions: the words of each pair's references. references: their tokens under the protocol. changed: (P,), the
-    pairs' change flags. encode: makes the tokens of a caption. own: the data set's own sentences of no change, the
-    most frequent first.
+    captions: the words of each pair's references. references: their tokens under the protocol.
+    changed: (P,), the pairs' change flags. encode: makes the tokens of a caption. own: the data
+    set's own sentences of no change, the most frequent first.
     """
 
     def __init__(
@@ -137,7 +144,8 @@ class Plan:
         captions: References,
         fixed: dict[str, tuple[str, ...]],
     ) -> dict[str, tuple[str, ...]]:
-        """The candidates for the changed pairs that are best without METEOR, as sentence → tokens."""
+        """The candidates for the changed pairs that are best without METEOR, as sentence →
+        tokens."""
         candidates: dict[tuple[str, ...], str] = {}
         for index in self._where[True]:
             for words, tokens in zip(captions[index], self._references[index], strict=True):
@@ -145,14 +153,17 @@ class Plan:
         central = self._most_central(list(candidates))[:SHORTLIST]
         other = self._part(next(iter(fixed.values())), False)
         pairs = len(self._references)
-        ranked = sorted(central, key=lambda tokens: -_value(self._part(tokens, True).with_(other, pairs)))
+        ranked = sorted(
+            central, key=lambda tokens: -_value(self._part(tokens, True).with_(other, pairs))
+        )
         return {candidates[tokens]: tokens for tokens in ranked[:FINALISTS]}
 
     def _most_central(self, candidates: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-        """Candidates by their mean likeness to all references of changed pairs, the likeliest first.
+        """Candidates by their mean likeness to all references of changed pairs, the likeliest
+        first.
 
-        The likeness is CIDEr-D's without clipping, so that the references of one length can be added up
-        beforehand.
+        The likeness is CIDEr-D's without clipping, so that the references of one length can be
+        added up beforehand.
         """
         sums: dict[int, dict[tuple[str, ...], float]] = {}
         for index in self._where[True]:
@@ -166,7 +177,9 @@ class Plan:
         likeness = {}
         for tokens in candidates:
             vector, norms = self._cider.vector(tokens)
-            unit = {ngram: value / norms[len(ngram) - 1] for ngram, value in vector.items() if value}
+            unit = {
+                ngram: value / norms[len(ngram) - 1] for ngram, value in vector.items() if value
+            }
             likeness[tokens] = math.fsum(
                 length_penalty(len(tokens), length)
                 * sum(value * total.get(ngram, 0.0) for ngram, value in unit.items())
@@ -175,7 +188,8 @@ class Plan:
         return sorted(candidates, key=lambda tokens: -likeness[tokens])
 
     def _part(self, tokens: tuple[str, ...], flag: bool, scoring: Scoring | None = None) -> _Part:
-        """What saying this of the pairs with this flag collects; without a scoring, all but METEOR."""
+        """What saying this of the pairs with this flag collects; without a scoring, all but
+        METEOR."""
         where = self._where[flag]
         said = [tokens] * len(where)
         if not where:
@@ -184,13 +198,17 @@ class Plan:
         if scoring is None:
             bleu = self._bleu.statistics(said, where).sum(axis=0)
             return _Part(
-                bleu, float(rouge_l(said, [self._references[row] for row in where]).sum()), cider, None
+                bleu,
+                float(rouge_l(said, [self._references[row] for row in where]).sum()),
+                cider,
+                None,
             )
         meteor = None if scoring.meteor is None else add_statistics(scoring.meteor)
         return _Part(scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), cider, meteor)
 
     def finish(self, scorings: Sequence[Scoring]) -> dict[str, tuple[Scores, Sentences]]:
-        """The rows by name, from the scorings of ``sets`` in their order; what cannot be had is all None."""
+        """The rows by name, from the scorings of ``sets`` in their order; what cannot be had is all
+        None."""
         rows: dict[str, tuple[Scores, Sentences]] = {
             name: (dict.fromkeys(METRICS), {"changed": None, "unchanged": None})
             for name in ("constant", "perfect_flag", "perfect_flag_fixed", "human")
@@ -216,7 +234,8 @@ class Plan:
                 best[flag] = [(None, self._part((), flag))]
                 continue
             best[flag] = [
-                (sentence, self._part(tokens, flag, next(rest))) for sentence, tokens in options.items()
+                (sentence, self._part(tokens, flag, next(rest)))
+                for sentence, tokens in options.items()
             ]
         _, row, said = max(
             (
@@ -231,7 +250,8 @@ class Plan:
 
 
 def _five_in_use(unchanged: References) -> Sequence[str]:
-    """The five fixed sentences, or none of them where the references of the unchanged pairs hold none."""
+    """The five fixed sentences, or none of them where the references of the unchanged pairs hold
+    none."""
     said = {" ".join(words).lower() for captions in unchanged for words in captions}
     if unchanged and said.isdisjoint(NO_CHANGE_SENTENCES):
         return ()
@@ -239,13 +259,16 @@ def _five_in_use(unchanged: References) -> Sequence[str]:
 
 
 def human_set(references: References, changed: Flags) -> _Set | None:
-    """The human row's hypotheses and what each is scored against; None if a changed pair has one caption only.
+    """The human row's hypotheses and what each is scored against; None if a changed pair has one
+    caption only.
 
-    Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a protocol. A pair that is not known
-    to be unchanged counts as changed.
+    Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a protocol. A pair
+    that is not known to be unchanged counts as changed.
     """
     unchanged = changed == 0
-    if any(not flag and len(captions) < 2 for captions, flag in zip(references, unchanged, strict=True)):
+    if any(
+        not flag and len(captions) < 2 for captions, flag in zip(references, unchanged, strict=True)
+    ):
         return None
     draw = random.Random(HUMAN_SEED)
     said, against = [], []

@@ -1,7 +1,8 @@
 """An evaluation as a dictionary for JSON, as Markdown, and as one-line signatures.
 
-A signature, after SacreBLEU's (Post 2018), names all that a score depends on besides the captions: two scores
-may be compared if their signatures differ in nothing, or only in what is being compared (the beam, say).
+A signature, after SacreBLEU's (Post 2018), names all that a score depends on besides the captions:
+two scores may be compared if their signatures differ in nothing, or only in what is being compared
+(the beam, say).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _ROW_TITLES = {
 def signatures(evaluation: Evaluation, beam: int, decision: str = "search") -> dict[str, str]:
     """The one-line signature of each protocol.
 
-    beam: hypotheses kept in the search, 1 for greedy. decision: what made a pair changed, not what was asked for:
-    the search's best caption (``search``) or the model's probability of change (``probability``). Under ``words`` the
-    vocabulary takes no part in the scoring, and is ``none``.
+    beam: hypotheses kept in the search, 1 for greedy. decision: what made a pair changed, not what
+    was asked for: the search's best caption (``search``) or the model's probability of change
+    (``probability``). Under ``words`` the vocabulary takes no part in the scoring, and is ``none``.
     """
     counts = sorted({len(pair.references) for pair in evaluation.pairs})
     references = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
@@ -80,12 +81,13 @@ def as_dict(
 ) -> dict[str, Any]:
     """The report as plain lists and dictionaries that JSON can hold; what there is not is None.
 
-    environment: versions and hardware, as the caller found them. parameters: the model's, in all or by part.
-    pairs_per_second: captioning speed. Scores are times 100, change_accuracy is 0..1, log_prob is a natural
-    logarithm. ``json.dumps(…, allow_nan=False)`` takes the result: a number that is not finite becomes None.
-    resamples, seed: of the bootstrap that gives the intervals. The ``statistics`` of each pair are what
-    comparing two reports needs; see ``statistics.PairStatistics``.
-    Raises SettingsError for a number of resamples or a seed out of its bounds.
+    environment: versions and hardware, as the caller found them. parameters: the model's, in all or
+    by part. pairs_per_second: captioning speed. Scores are times 100, change_accuracy is 0..1,
+    log_prob is a natural logarithm. ``json.dumps(…, allow_nan=False)`` takes the result: a number
+    that is not finite becomes None. resamples, seed: of the bootstrap that gives the intervals. The
+    ``statistics`` of each pair are what comparing two reports needs; see
+    ``statistics.PairStatistics``. Raises SettingsError for a number of resamples or a seed out of
+    its bounds.
     """
     report: dict[str, Any] = {protocol: evaluation.scores[protocol] for protocol in PROTOCOLS}
     report["reference_rows"] = {
@@ -120,7 +122,8 @@ def as_dict(
 
 
 def _plain(value: Any) -> Any:
-    """The same in dict, list, str, bool, int, finite float and None only; numpy's numbers become Python's."""
+    """The same in dict, list, str, bool, int, finite float and None only; numpy's numbers become
+    Python's."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -133,24 +136,30 @@ def _plain(value: Any) -> Any:
 
 
 def as_json(report: Mapping[str, Any]) -> str:
-    """The report of ``as_dict`` as JSON: one key to a line, and a list of numbers on a line of its own.
+    """The report of ``as_dict`` as JSON: one key to a line, and a list of numbers on a line of its
+    own.
 
-    A bracket before an end of line cannot be inside a string, where JSON writes an end of line as ``\\n``.
+    A bracket before an end of line cannot be inside a string, where JSON writes an end of line as
+    ``\\n``.
     """
     text = json.dumps(report, indent=1, allow_nan=False)
-    return re.sub(r"\[\n([^][{}\"]*)\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
+    return (
+        re.sub(r"\[\n([^][{}\"]*)\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text)
+        + "\n"
+    )
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """The report of ``as_dict`` for reading: scores under both protocols, reference rows, change, run."""
+    """The report of ``as_dict`` for reading: scores under both protocols, reference rows, change,
+    run."""
     method = report["intervals"]["method"]
     lines = [
         "# Evaluation",
         "",
         f"Scores × 100, with {100 * method['level']:.0f} % intervals ({method['name']}, "
-        f"{method['resamples']:,} resamples); a dash: too few pairs, or a score that no resample changes. "
-        "Two systems are compared by `sencap compare`, not by whether "
-        "their intervals overlap.",
+        f"{method['resamples']:,} resamples); a dash: too few pairs, or a score that no resample "
+        "changes. Two systems are compared by `sencap compare`, not by whether their intervals "
+        "overlap.",
         "",
     ]
     for protocol in PROTOCOLS:
@@ -186,7 +195,9 @@ def _sentences(report: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, row in report["reference_rows"].items():
         for protocol, said in row["sentences"].items():
-            parts = [f"“{sentence}” for {subset} pairs" for subset, sentence in said.items() if sentence]
+            parts = [
+                f"“{sentence}” for {subset} pairs" for subset, sentence in said.items() if sentence
+            ]
             if parts:
                 lines.append(f"- {_ROW_TITLES.get(name, name)} (`{protocol}`): {', '.join(parts)}")
     return ["The reference rows say:", "", *lines, ""] if lines else []
@@ -199,9 +210,12 @@ def _confusion(report: Mapping[str, Any]) -> list[str]:
         for truth in ("changed", "unchanged")
     ]
     bounds = report["intervals"]["change_accuracy"]["all"]
-    interval = f"interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}" if bounds else "no interval"
+    interval = (
+        f"interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}" if bounds else "no interval"
+    )
     return [
-        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} pairs ({interval}).",
+        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} "
+        f"pairs ({interval}).",
         "",
         *table(["", "caption says: changed", "caption says: no change"], rows),
     ]

@@ -1,4 +1,5 @@
-"""All metrics of a list of hypotheses at once, for all pairs, for subsets and for single pairs, times 100."""
+"""All metrics of a list of hypotheses at once, for all pairs, for subsets and for single pairs,
+times 100."""
 
 from __future__ import annotations
 
@@ -21,23 +22,28 @@ from sencap.evaluation.metrics import (
 Scores: TypeAlias = dict[str, float | None]
 
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
-"""The names of the scores, in the order in which they are shown. ``S*m`` is the mean of the four before it,
-with BLEU-4 for BLEU."""
+"""The names of the scores, in the order in which they are shown. ``S*m`` is the mean of the four
+before it, with BLEU-4 for BLEU."""
 
 
 def scores(bleu: Floats, meteor: float | None, rouge: float, cider: float) -> Scores:
-    """Name raw figures (bleu: BLEU-1..4 in 0..1) and multiply by 100; without METEOR there is no ``S*m``."""
+    """Name raw figures (bleu: BLEU-1..4 in 0..1) and multiply by 100; without METEOR there is no
+    ``S*m``."""
     mean = None if meteor is None else (float(bleu[3]) + meteor + rouge + cider) / 4
     values = (*(float(value) for value in bleu), meteor, rouge, cider, mean)
-    return {name: None if value is None else 100 * value for name, value in zip(METRICS, values, strict=True)}
+    return {
+        name: None if value is None else 100 * value
+        for name, value in zip(METRICS, values, strict=True)
+    }
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a list of hypotheses scored, pair by pair, kept so that any subset of it costs next to nothing.
+    """What a list of hypotheses scored, pair by pair, kept so that any subset of it costs next to
+    nothing.
 
-    bleu: (pairs, 10), meteor: (pairs, 23) or None where METEOR could not be had, rouge: (pairs,). See
-    ``metrics`` and ``meteor`` for the columns.
+    bleu: (pairs, 10), meteor: (pairs, 23) or None where METEOR could not be had, rouge: (pairs,).
+    See ``metrics`` and ``meteor`` for the columns.
     """
 
     hypotheses: Sequence[Caption]
@@ -47,10 +53,11 @@ class Scoring:
     meteor: Floats | None
 
     def total(self, chosen: Sequence[int] | None = None) -> Scores:
-        """The scores of all pairs, or of the chosen ones by index, as if these were the whole data set.
+        """The scores of all pairs, or of the chosen ones by index, as if these were the whole data
+        set.
 
-        CIDEr weighs by the chosen pairs alone, as the authority does when it is handed a subset. An empty
-        choice has no scores: each is None.
+        CIDEr weighs by the chosen pairs alone, as the authority does when it is handed a subset. An
+        empty choice has no scores: each is None.
         """
         rows = list(range(len(self.hypotheses))) if chosen is None else list(chosen)
         if not rows:
@@ -67,7 +74,8 @@ class Scoring:
         )
 
     def each(self) -> list[Scores]:
-        """The scores of every pair by itself; CIDEr weighs by all pairs. Sentence BLEU-4 is not smoothed."""
+        """The scores of every pair by itself; CIDEr weighs by all pairs. Sentence BLEU-4 is not
+        smoothed."""
         cider = CiderReferences(self.references).score(self.hypotheses)
         bleu = bleu_from_statistics(self.bleu)
         meteor = None if self.meteor is None else meteor_from_statistics(self.meteor)
@@ -87,8 +95,8 @@ def score_all(
 ) -> tuple[list[Scoring], str | None]:
     """Score several lists of hypotheses with one start of Java.
 
-    sets: lists of hypotheses, each with the references of its pairs. time_limit: seconds for METEOR, all in
-    all.
+    sets: lists of hypotheses, each with the references of its pairs. time_limit: seconds for
+    METEOR, all in all.
     Returns a Scoring per list, and None, or why there is no METEOR (Java missing, out of time).
     Raises ShapeError and DataError as ``metrics.check`` does.
     """
@@ -100,5 +108,7 @@ def score_all(
         aligned, note = [None] * len(sets), str(error)
     return [
         Scoring(hypotheses, references, bleu, rouge, meteor)
-        for (hypotheses, references), (bleu, rouge), meteor in zip(sets, counted, aligned, strict=True)
+        for (hypotheses, references), (bleu, rouge), meteor in zip(
+            sets, counted, aligned, strict=True
+        )
     ], note

@@ -1,10 +1,12 @@
-"""What a report keeps of every pair, so that scores of any sample of the pairs can be added up from it.
+"""What a report keeps of every pair, so that scores of any sample of the pairs can be added up from
+it.
 
-Per pair and protocol: BLEU's counts, METEOR's counts, ROUGE-L's value and CIDEr-D's value, once with the
-n-gram weights of all pairs and once with those of the pairs of its own kind (changed or unchanged). From
-these a corpus score is a weighted sum and a formula, for BLEU and METEOR too, whose corpus score is not the
-mean of their pairs' scores. The one approximation is that CIDEr-D's n-gram weights stay those of the set
-evaluated, whatever the sample: counting them anew would need the references.
+Per pair and protocol: BLEU's counts, METEOR's counts, ROUGE-L's value and CIDEr-D's value, once
+with the n-gram weights of all pairs and once with those of the pairs of its own kind (changed or
+unchanged). From these a corpus score is a weighted sum and a formula, for BLEU and METEOR too,
+whose corpus score is not the mean of their pairs' scores. The one approximation is that CIDEr-D's
+n-gram weights stay those of the set evaluated, whatever the sample: counting them anew would need
+the references.
 
 Shapes: P pairs, R resamples.
 """
@@ -52,7 +54,8 @@ def agree(one: Flags, other: Flags) -> Flags:
 
 
 def members(changed: Flags, subset: str) -> Indices:
-    """The indices of the pairs of a subset of SUBSETS, in their order; with flags not known only "all" has any."""
+    """The indices of the pairs of a subset of SUBSETS, in their order; with flags not known only
+    "all" has any."""
     if subset == "all":
         return np.arange(len(changed))
     wanted = 1 if subset == "changed" else 0
@@ -63,9 +66,9 @@ def members(changed: Flags, subset: str) -> Indices:
 class PairStatistics:
     """One protocol's statistics of every pair.
 
-    bleu: (P, 10) and meteor: (P, 23), or None where METEOR could not be had, as in ``metrics`` and ``meteor``.
-    rouge: (P,) in 0..1. cider: (P, 2) in 0..10, weighed by all pairs and by the pairs of its own kind.
-    Raises ShapeError when an array has another shape.
+    bleu: (P, 10) and meteor: (P, 23), or None where METEOR could not be had, as in ``metrics`` and
+    ``meteor``. rouge: (P,) in 0..1. cider: (P, 2) in 0..10, weighed by all pairs and by the pairs
+    of its own kind. Raises ShapeError when an array has another shape.
     """
 
     bleu: Floats
@@ -96,7 +99,8 @@ class PairStatistics:
         return cls(scoring.bleu, scoring.rouge, cider, scoring.meteor)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Per pair what JSON holds: name → number or list of numbers, METEOR's None where it is missing."""
+        """Per pair what JSON holds: name → number or list of numbers, METEOR's None where it is
+        missing."""
         return [
             {
                 "bleu": _short(self.bleu[pair]),
@@ -111,7 +115,8 @@ class PairStatistics:
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> PairStatistics:
         """The inverse of ``rows``.
 
-        Raises DataError or ShapeError on anything else: what is missing, or no number from 0 to a billion.
+        Raises DataError or ShapeError on anything else: what is missing, or no number from 0 to a
+        billion.
         """
         with_meteor = all(row.get("meteor") is not None for row in rows)
         names = ("bleu", "rouge", "cider", "meteor") if with_meteor else ("bleu", "rouge", "cider")
@@ -119,10 +124,11 @@ class PairStatistics:
         return cls(arrays["bleu"], arrays["rouge"], arrays["cider"], arrays.get("meteor"))
 
     def scores(self, chosen: Indices, weights: Floats, *, own_kind: bool) -> Floats:
-        """METRICS × 100 of weighted samples of the chosen pairs: (R, chosen) → (R, METRICS); missing: NaN.
+        """METRICS × 100 of weighted samples of the chosen pairs: (R, chosen) → (R, METRICS);
+        missing: NaN.
 
-        weights: how often each chosen pair is in a sample. own_kind: take CIDEr-D as weighed by the pairs of
-        one kind.
+        weights: how often each chosen pair is in a sample. own_kind: take CIDEr-D as weighed by the
+        pairs of one kind.
         """
         if not chosen.size:
             return np.full((len(weights), len(METRICS)), np.nan)
@@ -139,7 +145,8 @@ class PairStatistics:
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
-    """What each row has under a name, a number or a list of them, as one array; DataError if it is anything else."""
+    """What each row has under a name, a number or a list of them, as one array; DataError if it is
+    anything else."""
     missing = next((index for index, row in enumerate(rows) if name not in row), None)
     if missing is not None:
         raise DataError(f"the statistics of pair {missing} have no {name!r}")
@@ -162,8 +169,8 @@ def _short(numbers: Floats) -> list[float | int]:
 class System:
     """What one report knows of a system, pair by pair.
 
-    protocols: protocol → statistics. changed: (P,), the pairs' change flags. right: (P,), whether the caption
-    tells change from no change rightly. Both are NaN where that is not known.
+    protocols: protocol → statistics. changed: (P,), the pairs' change flags. right: (P,), whether
+    the caption tells change from no change rightly. Both are NaN where that is not known.
     """
 
     protocols: Mapping[str, PairStatistics]
@@ -171,11 +178,16 @@ class System:
     right: Flags
 
     def columns(self) -> list[tuple[str, str]]:
-        """What the columns of ``scores`` are: (protocol, metric); the change accuracy has no protocol, ""."""
-        return [*((protocol, metric) for protocol in self.protocols for metric in METRICS), ("", ACCURACY)]
+        """What the columns of ``scores`` are: (protocol, metric); the change accuracy has no
+        protocol, ""."""
+        return [
+            *((protocol, metric) for protocol in self.protocols for metric in METRICS),
+            ("", ACCURACY),
+        ]
 
     def scores(self, subset: str, weights: Floats | None = None) -> Floats:
-        """All scores × 100 of weighted samples of a subset: (R, pairs of the subset) → (R, columns).
+        """All scores × 100 of weighted samples of a subset: (R, pairs of the subset) → (R,
+        columns).
 
         Without weights those of the subset itself: (1, columns). What cannot be had is NaN.
         """

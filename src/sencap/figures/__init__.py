@@ -8,13 +8,22 @@
 | sweeps (Fig. 6) | `sweep_plot`, `sweep_plots` | PNG, PDF, SVG |
 | one explained caption | `words.draw_words`, `page.explanation_page` | PNG, PDF, SVG; HTML |
 
-PNG, PDF and SVG need matplotlib (the extra ``figures``), HTML does not. No text is smaller than 8 points at
-the width it is drawn for, no meaning hangs on colour alone, and colour maps are perceptually uniform.
+PNG, PDF and SVG need matplotlib (the extra ``figures``), HTML does not. No text is smaller than 8
+points at the width it is drawn for, no meaning hangs on colour alone, and colour maps are
+perceptually uniform.
 """
 
 from sencap.figures.captions import ComparedPair, marked_words, side_by_side
 from sencap.figures.maps import MapRow, attention_by_initialisation, attention_by_stage
-from sencap.figures.sweeps import BY_BEAM, BY_DEPTH, BY_DIMENSION, Sweep, SweepPoint, sweep_plot, sweep_plots
+from sencap.figures.sweeps import (
+    BY_BEAM,
+    BY_DEPTH,
+    BY_DIMENSION,
+    Sweep,
+    SweepPoint,
+    sweep_plot,
+    sweep_plots,
+)
 
 __all__ = [
     "BY_BEAM",

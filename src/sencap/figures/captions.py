@@ -1,4 +1,5 @@
-"""Captions of several systems side by side with the references; words that no reference has are marked (Fig. 3)."""
+"""Captions of several systems side by side with the references; words that no reference has are
+marked (Fig. 3)."""
 
 from __future__ import annotations
 
@@ -15,13 +16,18 @@ from sencap.files import write_whole
 from sencap.structures import ImagePair
 
 NOTE = "Bold and underlined: words that no reference of the pair has."
-_SIDE, _GAP, _EDGE = 1.25, 0.08, 0.1  # inches: width of an image, between things, at the paper's edge
+_SIDE, _GAP, _EDGE = (
+    1.25,
+    0.08,
+    0.1,
+)  # inches: width of an image, between things, at the paper's edge
 _PUNCTUATION = ".,;:!?\"'()"
 
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """One pair, what people say of it, and what each system says: system → caption, in the order shown."""
+    """One pair, what people say of it, and what each system says: system → caption, in the order
+    shown."""
 
     pair: ImagePair
     references: Sequence[str]
@@ -30,7 +36,8 @@ class ComparedPair:
 
 
 def marked_words(caption: str, references: Sequence[str]) -> list[tuple[str, bool]]:
-    """The words of a caption, each with whether no reference has it. Case and punctuation do not count.
+    """The words of a caption, each with whether no reference has it. Case and punctuation do not
+    count.
 
     >>> marked_words("a house appears", ["A house.", "the scene"])
     [('a', False), ('house', False), ('appears', True)]
@@ -42,10 +49,11 @@ def marked_words(caption: str, references: Sequence[str]) -> list[tuple[str, boo
 def side_by_side(
     pairs: Sequence[ComparedPair], path: str | Path, *, title: str = "Captions compared"
 ) -> Path:
-    """Draw the pairs below each other: images, references, each system's caption with its marked words.
+    """Draw the pairs below each other: images, references, each system's caption with its marked
+    words.
 
-    path: a .html page that needs nothing else, or a .png, .pdf or .svg file; ``title`` heads the page. Returns
-    the path.
+    path: a .html page that needs nothing else, or a .png, .pdf or .svg file; ``title`` heads the
+    page. Returns the path.
 
     Raises:
         SettingsError: no pairs, or a path that cannot be.
@@ -78,8 +86,9 @@ def _article(pair: ComparedPair) -> str:
         for system, caption in pair.captions.items()
     )
     return (
-        f"<article class='compared'><div class='two'>{images}</div><div>{name}"
-        f"<p class='small'>References</p><ul class='references'>{references}</ul><dl>{captions}</dl></div></article>"
+        f"<article class='compared'><div class='two'>{images}</div><div>{name}<p "
+        "class='small'>References</p><ul "
+        f"class='references'>{references}</ul><dl>{captions}</dl></div></article>"
     )
 
 
@@ -101,7 +110,10 @@ def _draw(pairs: Sequence[ComparedPair]) -> Sheet:
     width = TWO_COLUMNS - left - label - _EDGE
     blocks = [_lines(pair, width) for pair in pairs]
     heights = [
-        max(_SIDE * ratio(pair.pair.images[0]) + LINE, sum(LINE * len(lines) + 0.05 for _, lines in block))
+        max(
+            _SIDE * ratio(pair.pair.images[0]) + LINE,
+            sum(LINE * len(lines) + 0.05 for _, lines in block),
+        )
         for pair, block in zip(pairs, blocks, strict=True)
     ]
     sheet = Sheet(TWO_COLUMNS, sum(heights) + 0.16 * len(pairs) + LINE + 0.12)
@@ -115,7 +127,11 @@ def _draw(pairs: Sequence[ComparedPair]) -> Sheet:
         for name, lines in block:
             reference = name == "References"
             sheet.text(
-                left, top, name, weight="normal" if reference else "bold", color=PALE if reference else INK
+                left,
+                top,
+                name,
+                weight="normal" if reference else "bold",
+                color=PALE if reference else INK,
             )
             for line in lines:
                 _draw_line(sheet, left + label, top, line, PALE if reference else INK)
@@ -130,10 +146,15 @@ def _draw(pairs: Sequence[ComparedPair]) -> Sheet:
 def _lines(pair: ComparedPair, width: float) -> list[tuple[str, list[list[_Word]]]]:
     """What stands at the right of a pair: a name, and its text in lines."""
     references = [
-        line for text in pair.references for line in _wrapped([(w, False) for w in text.split()], width)
+        line
+        for text in pair.references
+        for line in _wrapped([(w, False) for w in text.split()], width)
     ]
     captions = [
-        (system, _wrapped(marked_words(caption, pair.references) or [("(empty caption)", False)], width))
+        (
+            system,
+            _wrapped(marked_words(caption, pair.references) or [("(empty caption)", False)], width),
+        )
         for system, caption in pair.captions.items()
     ]
     return [("References", references), *captions]
@@ -155,7 +176,9 @@ def _wrapped(words: Sequence[_Word], width: float) -> list[list[_Word]]:
 def _draw_line(sheet: Sheet, x: float, y: float, words: Sequence[_Word], colour: str) -> None:
     for text, new in words:
         wide = text_width(text, bold=new)
-        sheet.text(x, y, text, weight="bold" if new else "normal", color=VERMILION if new else colour)
+        sheet.text(
+            x, y, text, weight="bold" if new else "normal", color=VERMILION if new else colour
+        )
         if new:
             sheet.rule(x, y + LINE * 0.9, wide, colour=VERMILION)
         x += wide + _SPACE

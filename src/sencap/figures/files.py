@@ -20,10 +20,12 @@ def check_path(
     inputs: Iterable[str | Path] = (),
     flag: str = "out",
 ) -> Path:
-    """The path of a picture that can be written, and that is none of ``inputs``; ``flag`` gave it, for messages.
+    """The path of a picture that can be written, and that is none of ``inputs``; ``flag`` gave it,
+    for messages.
 
     Raises:
-        SettingsError: another ending than ``endings``, a folder that is not there, a path that is a folder or an input.
+        SettingsError: another ending than ``endings``, a folder that is not there, a path that is a
+            folder or an input.
         OutputError: a folder in which one may not write.
         MissingDependencyError: a drawn picture without matplotlib.
     """

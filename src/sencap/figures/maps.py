@@ -1,9 +1,13 @@
-"""Maps on the pixels: by initialisation (Fig. 4), by stage (Fig. 5), each on its own scale and on a common one.
+"""Maps on the pixels: by initialisation (Fig. 4), by stage (Fig. 5), each on its own scale and on a
+common one.
 
-**own**: each map's colours run from its least to its greatest value, which stand below it. Shows where within a
+**own**: each map's colours run from its least to its greatest value, which stand below it. Shows
+  where within a
 map, and nothing about how much: a flat map, stretched, looks like a sharp one.
-**common**: each map is divided by its mean, and all maps of the figure share one scale from the least to the
-greatest quotient. 1 is a cell like the others. Networks and stages whose values differ in size can be compared.
+**common**: each map is divided by its mean, and all maps of the figure share one scale from the
+  least to the
+greatest quotient. 1 is a cell like the others. Networks and stages whose values differ in size can
+be compared.
 **values**: the values as they are, all on one scale. For maps of one kind only.
 """
 
@@ -32,7 +36,8 @@ _DATES = {"bef": "before", "aft": "after"}
 class MapRow:
     """One pair and its maps (h, w) by name, not negative, in the order they are drawn.
 
-    A map with ``bef`` or ``before`` in its name is laid over the image before, others over the image after.
+    A map with ``bef`` or ``before`` in its name is laid over the image before, others over the
+    image after.
 
     Raises:
         ShapeError: a map that is not (h, w), or has negative or not finite values.
@@ -44,7 +49,9 @@ class MapRow:
     def __post_init__(self) -> None:
         for name, values in self.maps.items():
             if values.ndim != 2 or not (values >= 0).all() or not (values < float("inf")).all():
-                raise ShapeError(f"map {name!r} must be (h, w), finite and not negative; got {values.shape}")
+                raise ShapeError(
+                    f"map {name!r} must be (h, w), finite and not negative; got {values.shape}"
+                )
 
 
 def attention_by_initialisation(
@@ -56,11 +63,12 @@ def attention_by_initialisation(
 ) -> Path:
     """Fig. 4: for each pair the map of each initialisation, on its own scale and on the common one.
 
-    rows: the pairs; the names of their maps are the initialisations', the same in each row. path: a .png, .pdf
-    or .svg file. Returns the path.
+    rows: the pairs; the names of their maps are the initialisations', the same in each row. path: a
+    .png, .pdf or .svg file. Returns the path.
 
     Raises:
-        SettingsError: no rows or no maps, rows with different maps, an unknown scale, a path that cannot be.
+        SettingsError: no rows or no maps, rows with different maps, an unknown scale, a path that
+            cannot be.
         MissingDependencyError: matplotlib is not installed.
     """
     return _table(rows, path, scales, quantity, {name: name for name in _columns(rows)})
@@ -75,8 +83,8 @@ def attention_by_stage(
 ) -> Path:
     """Fig. 5: for each pair the maps after SFE and after CAGD, or of whatever parts a system has.
 
-    rows: the pairs with their maps by part, as `sencap.explain.Explanation.parts` names them: ``sfe_bef`` becomes
-    "SFE, before". Else as `attention_by_initialisation`.
+    rows: the pairs with their maps by part, as `sencap.explain.Explanation.parts` names them:
+    ``sfe_bef`` becomes "SFE, before". Else as `attention_by_initialisation`.
     """
     return _table(rows, path, scales, quantity, {name: part_title(name) for name in _columns(rows)})
 
@@ -108,12 +116,15 @@ def is_before(name: str) -> bool:
 
 def _columns(rows: Sequence[MapRow]) -> list[str]:
     if not rows or not rows[0].maps:
-        raise SettingsError("there is nothing to draw: give at least one pair with at least one map")
+        raise SettingsError(
+            "there is nothing to draw: give at least one pair with at least one map"
+        )
     names = list(rows[0].maps)
     for row in rows:
         if list(row.maps) != names:
             raise SettingsError(
-                f"the pairs have different maps, {names} and {list(row.maps)}; give all the same, in one order"
+                f"the pairs have different maps, {names} and {list(row.maps)}; give all the "
+                "same, in one order"
             )
     return names
 
@@ -164,7 +175,8 @@ def draw_block(
     scales: Sequence[Scale],
     quantity: str,
 ) -> float:
-    """One pair: a row of maps for each scale, the images at its left; returns where the next thing may begin.
+    """One pair: a row of maps for each scale, the images at its left; returns where the next thing
+    may begin.
 
     ``everything`` is what the common scale spans.
     """
@@ -192,13 +204,26 @@ def draw_block(
             date = number if len(scales) > 1 else 1
             sheet.image(_LEFT, y, cell, row.pair.images[date])
         sheet.text(
-            _LEFT - 0.06, y + side / 2, _LABELS[scale], rotation=90, ha="right", va="center", color=PALE
+            _LEFT - 0.06,
+            y + side / 2,
+            _LABELS[scale],
+            rotation=90,
+            ha="right",
+            va="center",
+            color=PALE,
         )
         for column, (name, values) in enumerate(row.maps.items(), 1):
             x = _LEFT + column * (cell + _GAP)
             shown = relative(values) if scale == "common" else values
             limits = limits_of([values]) if scale == "own" else spans[scale]
-            sheet.map(x, y, cell, row.pair.images[0 if is_before(name) else 1], values=shown, limits=limits)
+            sheet.map(
+                x,
+                y,
+                cell,
+                row.pair.images[0 if is_before(name) else 1],
+                values=shown,
+                limits=limits,
+            )
             if scale == "own":
                 low, high = float(values.min()), float(values.max())
                 sheet.text(x + cell / 2, y + side + 0.02, span(low, high), ha="center", color=PALE)

@@ -154,7 +154,8 @@ def _dates(words: Sequence[str], dates: Map) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(word)}</th>"
         + "".join(
-            f"<td><meter min='0' max='1' value='{share:.2f}'></meter> {share:.2f}</td>" for share in shares
+            f"<td><meter min='0' max='1' value='{share:.2f}'></meter> {share:.2f}</td>"
+            for share in shares
         )
         + "</tr>"
         for word, shares in zip(words, dates, strict=True)
@@ -171,7 +172,9 @@ def _parts(parts: Mapping[str, Map]) -> str:
         low, high = float(values.min()), float(values.max())
         title = f"<b>{escape(part_title(name))}</b>"
         said = f"{part_title(name)}, from {span(low, high)}"
-        own.append(_overlay(date, values, limits_of([values]), f"{title}<br>{span(low, high)}", said))
+        own.append(
+            _overlay(date, values, limits_of([values]), f"{title}<br>{span(low, high)}", said)
+        )
         same.append(_overlay(date, shares[name], common, title, said))
     return (
         "<h2>The parts of the memory</h2><p class='lead'>Mean of the absolute values over the channels of each cell. "

@@ -21,10 +21,13 @@ SHORTEST, LONGEST = (
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
-def draw_pair(pair: ImagePair, text: str, *, labels: tuple[str, str] = ("before", "after")) -> Image.Image:
+def draw_pair(
+    pair: ImagePair, text: str, *, labels: tuple[str, str] = ("before", "after")
+) -> Image.Image:
     """The two images side by side, with labels above and the wrapped text below.
 
-    Small images are enlarged and large ones reduced: the picture shows what is meant, and fits a screen.
+    Small images are enlarged and large ones reduced: the picture shows what is meant, and fits a
+    screen.
     """
     images = [Image.fromarray(np.ascontiguousarray(x.transpose(1, 2, 0))) for x in pair.images]
     enlarged = max(1.0, SHORTEST / min(images[0].size))

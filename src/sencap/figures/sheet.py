@@ -44,14 +44,19 @@ class Sheet:
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes with their upper left corner at (x, y)."""
         bottom = (self.height - y - height) / self.height
-        return self.figure.add_axes((x / self.width, bottom, width / self.width, height / self.height))
+        return self.figure.add_axes(
+            (x / self.width, bottom, width / self.width, height / self.height)
+        )
 
     def text(self, x: float, y: float, text: str, *, size: float = TEXT, **style: Any) -> None:
-        """Text whose upper left corner (or what ``ha`` and ``va`` say) is at (x, y). No formulas."""
+        """Text whose upper left corner (or what ``ha`` and ``va`` say) is at (x, y). No
+        formulas."""
         options = {"color": INK, "va": "top", "parse_math": False, **style}
         self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **options)
 
-    def rule(self, x: float, y: float, length: float, *, colour: str = INK, width: float = 0.8) -> None:
+    def rule(
+        self, x: float, y: float, length: float, *, colour: str = INK, width: float = 0.8
+    ) -> None:
         """A horizontal line, ``width`` points thick."""
         from matplotlib.lines import Line2D  # noqa: PLC0415  (an extra)
 
@@ -63,7 +68,9 @@ class Sheet:
         """An image (3, H, W), ``width`` wide; returns its height."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
-        axes.imshow(shrink(image, LONGEST).transpose(1, 2, 0), interpolation="antialiased", aspect="auto")
+        axes.imshow(
+            shrink(image, LONGEST).transpose(1, 2, 0), interpolation="antialiased", aspect="auto"
+        )
         axes.set_axis_off()
         return height
 
@@ -77,11 +84,14 @@ class Sheet:
         values: Map,
         limits: tuple[float, float],
     ) -> float:
-        """A map (h, w) over an image in pale grey; returns its height. Cells are drawn as the squares they are."""
+        """A map (h, w) over an image in pale grey; returns its height. Cells are drawn as the
+        squares they are."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
         extent = (0.0, 1.0, 1.0, 0.0)
-        axes.imshow(pale(shrink(image, LONGEST)), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+        axes.imshow(
+            pale(shrink(image, LONGEST)), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto"
+        )
         axes.imshow(
             values,
             cmap=MAP,
@@ -105,11 +115,14 @@ class Sheet:
         label: str,
         names: Sequence[str] | None = None,
     ) -> None:
-        """A colour bar, 0.09 inches wide, as the colours look over mid grey; ``names`` replace the ends' values."""
+        """A colour bar, 0.09 inches wide, as the colours look over mid grey; ``names`` replace the
+        ends' values."""
         axes = self.axes(x, y, 0.09, height)
         column = np.linspace(0, 1, 128)[::-1, None]
         extent = (0.0, 1.0, limits[0], limits[1])
-        axes.imshow(np.full((1, 1), 0.65), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+        axes.imshow(
+            np.full((1, 1), 0.65), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto"
+        )
         axes.imshow(column, cmap=MAP, alpha=VEIL, extent=extent, aspect="auto")
         axes.set_xticks([])
         axes.yaxis.tick_right()

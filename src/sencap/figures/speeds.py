@@ -19,7 +19,8 @@ BAR, GAP = 0.19, 0.3  # inches: from bar to bar, and the heading of a group
 
 @dataclass(frozen=True)
 class SpeedBar:
-    """A bar: group, name, the engine for its colour, each round's seconds a pair, a note at its end."""
+    """A bar: group, name, the engine for its colour, each round's seconds a pair, a note at its
+    end."""
 
     group: str
     name: str
@@ -29,7 +30,8 @@ class SpeedBar:
 
 
 def speeds_plot(bars: Sequence[SpeedBar], path: str | Path, *, note: str = "") -> Path:
-    """Bars of pairs per second: the median of the rounds, and a line from the lowest to the highest.
+    """Bars of pairs per second: the median of the rounds, and a line from the lowest to the
+    highest.
 
     ``note`` stands below, for hardware and data. path: a .png, .pdf or .svg file. Returns the path.
 

@@ -11,7 +11,16 @@ import numpy as np
 
 from sencap.errors import SettingsError
 from sencap.figures.files import DRAWN, check_path
-from sencap.figures.sheet import BLUE, GREEN, INK, ONE_COLUMN, TEXT, TWO_COLUMNS, VERMILION, save_figure
+from sencap.figures.sheet import (
+    BLUE,
+    GREEN,
+    INK,
+    ONE_COLUMN,
+    TEXT,
+    TWO_COLUMNS,
+    VERMILION,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +35,8 @@ SCORE, PARAMETERS, SPEED = "$S^*_m$ (× 100)", "parameters\n(millions)", "speed\
 class SweepPoint:
     """What was measured at one value of the setting.
 
-    scores: S*_m × 100, one per seed. parameters: their number, not in millions. speeds: pairs per second, one
-    per run.
+    scores: S*_m × 100, one per seed. parameters: their number, not in millions. speeds: pairs per
+    second, one per run.
     """
 
     setting: float | str
@@ -38,7 +47,8 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One setting: its name with its unit, as `BY_DIMENSION`, `BY_BEAM` or `BY_DEPTH`, and its points in order.
+    """One setting: its name with its unit, as `BY_DIMENSION`, `BY_BEAM` or `BY_DEPTH`, and its
+    points in order.
 
     Raises:
         SettingsError: no points, or one without a score.
@@ -55,17 +65,21 @@ class Sweep:
                 raise SettingsError(f"the sweep of {self.label!r} has no score at {point.setting}")
 
 
-def sweep_plot(points: Sequence[SweepPoint], path: str | Path, *, label: str, note: str = "") -> Path:
-    """One sweep, one column wide; ``label`` names the setting with its unit. Else as `sweep_plots`."""
+def sweep_plot(
+    points: Sequence[SweepPoint], path: str | Path, *, label: str, note: str = ""
+) -> Path:
+    """One sweep, one column wide; ``label`` names the setting with its unit. Else as
+    `sweep_plots`."""
     return sweep_plots([Sweep(label, points)], path, note=note)
 
 
 def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") -> Path:
-    """Sweeps side by side: mean and standard deviation of S*_m above; parameters and speed, where known, below.
+    """Sweeps side by side: mean and standard deviation of S*_m above; parameters and speed, where
+    known, below.
 
-    Settings stand at equal distances. Every seed is a small dot; the bar is the sample's standard deviation,
-    drawn from two seeds on. Columns have one score axis. ``note`` stands below, for hardware and data.
-    path: a .png, .pdf or .svg file. Returns the path.
+    Settings stand at equal distances. Every seed is a small dot; the bar is the sample's standard
+    deviation, drawn from two seeds on. Columns have one score axis. ``note`` stands below, for
+    hardware and data. path: a .png, .pdf or .svg file. Returns the path.
 
     Raises:
         SettingsError: no sweeps, or a path that cannot be.
@@ -95,7 +109,9 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
             _speed(panels[-1], sweep)
         for panel in panels:
             _tidy(panel, last=panel is panels[-1])
-        panels[-1].set_xticks(range(len(sweep.points)), [_name(point.setting) for point in sweep.points])
+        panels[-1].set_xticks(
+            range(len(sweep.points)), [_name(point.setting) for point in sweep.points]
+        )
         panels[-1].set_xlabel(sweep.label, fontsize=TEXT)
         if len(sweeps) > 1:
             top.set_title(f"({chr(97 + column)})", fontsize=TEXT + 1, loc="left", fontweight="bold")
@@ -125,14 +141,29 @@ def _costs(sweep: Sweep) -> int:
 def _scores(axes: Axes, sweep: Sweep) -> None:
     means = [float(np.mean(point.scores)) for point in sweep.points]
     spreads = [
-        float(np.std(point.scores, ddof=1)) if len(point.scores) > 1 else 0.0 for point in sweep.points
+        float(np.std(point.scores, ddof=1)) if len(point.scores) > 1 else 0.0
+        for point in sweep.points
     ]
     axes.errorbar(
-        range(len(means)), means, spreads, color=BLUE, marker="o", markersize=4, linewidth=1.2, capsize=2.5
+        range(len(means)),
+        means,
+        spreads,
+        color=BLUE,
+        marker="o",
+        markersize=4,
+        linewidth=1.2,
+        capsize=2.5,
     )
     for x, point in enumerate(sweep.points):
         if len(point.scores) > 1:
-            axes.plot([x + 0.12] * len(point.scores), point.scores, ".", color=INK, markersize=3, alpha=0.6)
+            axes.plot(
+                [x + 0.12] * len(point.scores),
+                point.scores,
+                ".",
+                color=INK,
+                markersize=3,
+                alpha=0.6,
+            )
     axes.set_ylabel(SCORE, fontsize=TEXT)
 
 

@@ -18,9 +18,11 @@ SERIES = (("", "backbone's features", "C0"), ("_embedding", "embeddings", "C1"))
 
 
 def plot_watch(path: Path, epochs: Sequence[Epoch], random: Epoch, *, chance: float) -> Path:
-    """Draw loss, recall@1 and spread over the epochs as a PNG; dashed: the network of random weights.
+    """Draw loss, recall@1 and spread over the epochs as a PNG; dashed: the network of random
+    weights.
 
-    ``epochs`` are run.json's, ``random`` its figures of random weights, ``chance`` 1 / held-out places.
+    ``epochs`` are run.json's, ``random`` its figures of random weights, ``chance`` 1 / held-out
+    places.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -59,5 +61,7 @@ def _lines(axes: Axes, epochs: Sequence[Epoch], random: Epoch, name: str) -> Non
     measured = [epoch for epoch in epochs if name in epoch]
     for suffix, label, colour in SERIES:
         key = name + suffix
-        axes.plot([e["epoch"] for e in measured], [e[key] for e in measured], f"{colour}.-", label=label)
+        axes.plot(
+            [e["epoch"] for e in measured], [e[key] for e in measured], f"{colour}.-", label=label
+        )
         axes.axhline(random[key], color=colour, linestyle="--", label=f"random weights, {label}")

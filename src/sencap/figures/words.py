@@ -1,4 +1,5 @@
-"""One explained caption as a picture: where the decoder looked at each word, then the maps of the parts."""
+"""One explained caption as a picture: where the decoder looked at each word, then the maps of the
+parts."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from sencap.figures.maps import (
 from sencap.figures.sheet import INK, LINE, MAP, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
 from sencap.structures import ImagePair
 
-NO_WORD_MAPS = "This system's decoder does not attend to the grid word by word; there are no maps of words."
+NO_WORD_MAPS = (
+    "This system's decoder does not attend to the grid word by word; there are no maps of words."
+)
 WORDS = "Where the decoder looked as it chose each word (image after)"
 PARTS = "How strongly each part of the memory responds"
 DATES = "How much the speaker drew on each date's features, and on their difference, as it chose each word"
@@ -41,11 +44,13 @@ def draw_words(
     dates: Map | None = None,
     note: str = "",
 ) -> Path:
-    """Draw before and after, the caption, a map per word on one common scale, and the parts on both scales.
+    """Draw before and after, the caption, a map per word on one common scale, and the parts on both
+    scales.
 
-    word_maps: one (h, w) per word, each summing to 1, or None for a decoder without; parts: name → (h, w). The
-    common scale of the words is in multiples of an even share, 1 / (h·w). dates: (words, 3), shares of before,
-    difference and after at each word. ``note`` is small print below the caption.
+    word_maps: one (h, w) per word, each summing to 1, or None for a decoder without; parts: name →
+    (h, w). The common scale of the words is in multiples of an even share, 1 / (h·w). dates:
+    (words, 3), shares of before, difference and after at each word. ``note`` is small print below
+    the caption.
 
     Raises:
         SettingsError: a path that cannot be, or none of .png, .pdf, .svg.
@@ -131,7 +136,8 @@ def _dates_height(words: int) -> float:
 
 
 def _draw_dates(sheet: Sheet, y: float, words: Sequence[str], dates: Map) -> None:
-    """A table in blocks of words: three rows of shares, each number on the colour of its value from 0 to 1."""
+    """A table in blocks of words: three rows of shares, each number on the colour of its value from
+    0 to 1."""
     sheet.text(_EDGE, y, DATES, weight="bold")
     y += LINE * 1.6
     cell = (TWO_COLUMNS - 2 * _EDGE - _LABEL) / _TABLE_WORDS

@@ -1,8 +1,10 @@
-"""The SEN authors' own checkpoints, whole pickled modules, into a checkpoint of ours; nothing in them is run.
+"""The SEN authors' own checkpoints, whole pickled modules, into a checkpoint of ours; nothing in
+them is run.
 
-Their file is a dict with the modules ``encoder_image`` (extractor), ``encoder_feat`` (difference encoder) and
-``decoder``, each perhaps wrapped by torch.compile. `sencap.foreign.inert` reads it; what is left to do is to
-give each tensor our name, to read the settings off shapes and attributes, and to put the words in our order.
+Their file is a dict with the modules ``encoder_image`` (extractor), ``encoder_feat`` (difference
+encoder) and ``decoder``, each perhaps wrapped by torch.compile. `sencap.foreign.inert` reads it;
+what is left to do is to give each tensor our name, to read the settings off shapes and attributes,
+and to put the words in our order.
 """
 
 from __future__ import annotations
@@ -81,13 +83,15 @@ def convert(source: Path | str, vocabulary: Path | str, out: Path | str) -> Conv
 
 
 def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str) -> Converted:
-    """Write the authors' checkpoint ``source`` with their word map ``vocabulary`` as a checkpoint folder ``out``.
+    """Write the authors' checkpoint ``source`` with their word map ``vocabulary`` as a checkpoint
+    folder ``out``.
 
-    The converted model gives the logits of the original, with the words' ids put in our order (special words
-    first). Dropout, heads, strides and depths are read off the modules.
+    The converted model gives the logits of the original, with the words' ids put in our order
+    (special words first). Dropout, heads, strides and depths are read off the modules.
 
     Raises:
-        CheckpointError: not such a checkpoint, modules that this model is not, or another model's word map.
+        CheckpointError: not such a checkpoint, modules that this model is not, or another model's
+            word map.
         SettingsError: ``out`` holds something already.
     """
     source, out = Path(source), Path(out)
@@ -101,13 +105,15 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
         is_dict = isinstance(content, dict)
         what = shortened(", ".join(map(str, content)), 200) if is_dict else type(content).__name__
         raise CheckpointError(
-            f"{source} is not a checkpoint of the SEN authors': it lacks {', '.join(missing)}; it holds {what}. "
-            "Weights of a backbone alone go to extractor.init"
+            f"{source} is not a checkpoint of the SEN authors': it lacks {', '.join(missing)}; "
+            f"it holds {what}. Weights of a backbone alone go to extractor.init"
         )
     try:
         parts = {ours: read_module(theirs, content[theirs]) for theirs, ours in PARTS.items()}
         parts["extractor"] = parts["extractor"].renamed(_extractor_names(parts["extractor"]))
-        words, order = _words(Path(vocabulary), len(parts["decoder"].tensor("vocab_embedding.weight", 2)))
+        words, order = _words(
+            Path(vocabulary), len(parts["decoder"].tensor("vocab_embedding.weight", 2))
+        )
         captioner, settings = _captioner(parts, order)
     except (CheckpointError, SettingsError) as error:
         raise CheckpointError(f"{source} cannot be converted: {error}") from error
@@ -132,9 +138,27 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
 
 
 def _dangerous(asked: frozenset[str]) -> list[str]:
-    """What no module needs: functions of the system, named for the user's sake (nothing was called)."""
-    rooms = {"os", "posix", "nt", "subprocess", "sys", "shutil", "socket", "runpy", "importlib", "pty"}
-    calls = {"builtins.eval", "builtins.exec", "builtins.open", "builtins.compile", "builtins.__import__"}
+    """What no module needs: functions of the system, named for the user's sake (nothing was
+    called)."""
+    rooms = {
+        "os",
+        "posix",
+        "nt",
+        "subprocess",
+        "sys",
+        "shutil",
+        "socket",
+        "runpy",
+        "importlib",
+        "pty",
+    }
+    calls = {
+        "builtins.eval",
+        "builtins.exec",
+        "builtins.open",
+        "builtins.compile",
+        "builtins.__import__",
+    }
     return sorted(name for name in asked if name.partition(".")[0] in rooms or name in calls)
 
 
@@ -151,15 +175,21 @@ def _words(path: Path, rows: int) -> tuple[Vocabulary, list[int]]:
         raise CheckpointError(f"the word map {path} is not a JSON object, word → id")
     if sorted(table.values()) != list(range(rows)):
         raise CheckpointError(
-            f"the word map {path} has {len(table)} words with ids {min(table.values(), default=0)} to "
-            f"{max(table.values(), default=0)}; the decoder's embedding has {rows} rows, 0 to {rows - 1}, one for "
-            "each word. Is it the word map of this model?"
+            f"the word map {path} has {len(table)} words with ids "
+            f"{min(table.values(), default=0)} to {max(table.values(), default=0)}; the "
+            f"decoder's embedding has {rows} rows, 0 to {rows - 1}, one for each word. Is it the "
+            "word map of this model?"
         )
     ids = {_special(word): number for word, number in table.items()}
     missing = [word for word in SPECIAL_WORDS if word not in ids]
     if missing or len(ids) < len(table):
-        raise CheckpointError(f"the word map {path} lacks {', '.join(missing) or 'one of two like words'}")
-    words = [*SPECIAL_WORDS, *sorted((w for w in ids if w not in SPECIAL_WORDS), key=ids.__getitem__)]
+        raise CheckpointError(
+            f"the word map {path} lacks {', '.join(missing) or 'one of two like words'}"
+        )
+    words = [
+        *SPECIAL_WORDS,
+        *sorted((w for w in ids if w not in SPECIAL_WORDS), key=ids.__getitem__),
+    ]
     return Vocabulary(tuple(words)), [ids[word] for word in words]
 
 
@@ -186,7 +216,9 @@ def _extractor_names(extractor: PickledModule) -> Callable[[str], str]:
     return name
 
 
-def _captioner(parts: Mapping[str, PickledModule], order: list[int]) -> tuple[Captioner, ModelSettings]:
+def _captioner(
+    parts: Mapping[str, PickledModule], order: list[int]
+) -> tuple[Captioner, ModelSettings]:
     settings = _settings(parts)
     captioner = build(settings, len(order))
     for name, tables in POSITIONS.items():
@@ -220,7 +252,9 @@ def _state(parts: Mapping[str, PickledModule], order: list[int]) -> dict[str, Te
                 continue
             by_word = f"{name}.{theirs}" in BY_WORD and tensor.shape[:1] == (len(order),)
             rows = tensor[order] if by_word else tensor
-            state |= {f"{name}.{ours}": t for ours, t in _renamed(part.name, theirs, rows, RENAMED[name])}
+            state |= {
+                f"{name}.{ours}": t for ours, t in _renamed(part.name, theirs, rows, RENAMED[name])
+            }
     return state
 
 
@@ -230,7 +264,9 @@ def _settings(parts: Mapping[str, PickledModule]) -> ModelSettings:
     backbone, stage = _resnet(extractor)
     channels = extractor.tensor("backbone.conv1.weight", 4).shape[1]
     if channels != 6:
-        raise CheckpointError(f"its extractor sees {channels} channels; SEN's sees 6, two RGB dates")
+        raise CheckpointError(
+            f"its extractor sees {channels} channels; SEN's sees 6, two RGB dates"
+        )
     cross, attended = "blocks.0.cross_attn_bef.attn", "transformer.layers.0.self_attn"
     return ModelSettings(
         dimension=D,
@@ -275,12 +311,14 @@ def _renamed(
         if match:
             return _attention(f"{match.expand(ours).rstrip('.')}.", name[match.end() :], tensor)
     raise CheckpointError(
-        f"its {part} has {shortened(name, 60)} {tuple(tensor.shape)}, which SEN as described has not"
+        f"its {part} has {shortened(name, 60)} {tuple(tensor.shape)}, which SEN as described has "
+        "not"
     )
 
 
 def _attention(prefix: str, rest: str, tensor: Tensor) -> list[tuple[str, Tensor]]:
-    """nn.MultiheadAttention keeps query, key and value in one matrix; the others keep their names."""
+    """nn.MultiheadAttention keeps query, key and value in one matrix; the others keep their
+    names."""
     match rest:
         case "in_proj_weight" | "in_proj_bias":
             kind = rest.removeprefix("in_proj_")
@@ -301,14 +339,17 @@ def _check_positions(part: PickledModule, names: tuple[str, ...]) -> None:
     for name in names:
         if name in part.tensors:
             table = part.tensors[name].squeeze()
-            if table.ndim != 2 or not torch.allclose(table.float(), sinusoids(*table.shape), atol=1e-4):
+            if table.ndim != 2 or not torch.allclose(
+                table.float(), sinusoids(*table.shape), atol=1e-4
+            ):
                 raise CheckpointError(
                     f"its {part.name}.{name} is no table of sinusoids, which SEN's positions are"
                 )
 
 
 def _check_geometry(parts: Mapping[str, PickledModule], captioner: Captioner) -> None:
-    """Strides, paddings and epsilons are in no tensor: where the modules tell them, they must be ours."""
+    """Strides, paddings and epsilons are in no tensor: where the modules tell them, they must be
+    ours."""
     extractor, difference = parts["extractor"], parts["difference"]
     backbone: Any = captioner.extractor.get_submodule("backbone")
     for name, module in backbone.named_modules():
@@ -321,12 +362,18 @@ def _check_geometry(parts: Mapping[str, PickledModule], captioner: Captioner) ->
                 )
     embedded: Any = captioner.difference.get_submodule("sfe.conv")
     k = embedded.kernel_size[0]
-    same = {"stride": embedded.stride, "padding": ((k - 1) // 2,) * 2, "dilation": (1, 1), "groups": 1}
+    same = {
+        "stride": embedded.stride,
+        "padding": ((k - 1) // 2,) * 2,
+        "dilation": (1, 1),
+        "groups": 1,
+    }
     for attribute, ours in same.items():
         theirs = difference.attribute("embed_img", attribute, ours)
         if theirs != ours or k % 2 == 0:
             raise CheckpointError(
-                f"its embed_img, of kernel {k}, has {attribute} {theirs}; this model has {ours}, with an odd kernel"
+                f"its embed_img, of kernel {k}, has {attribute} {theirs}; this model has {ours}, "
+                "with an odd kernel"
             )
     for part in parts.values():
         heads = {name: a["num_heads"] for name, a in part.attributes.items() if "num_heads" in a}

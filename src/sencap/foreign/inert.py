@@ -1,8 +1,10 @@
-"""PyTorch files read without running anything: tensors and containers are built, everything else is a placeholder.
+"""PyTorch files read without running anything: tensors and containers are built, everything else is
+a placeholder.
 
-A PyTorch file holds a pickle, and a pickle may ask for any function of any library to be called. This reader looks
-nothing up: a class or function becomes a `Placeholder` that notes what it would have been given. A tensor becomes a
-`StoredTensor`, whose numbers are read from the file only when they are asked for.
+A PyTorch file holds a pickle, and a pickle may ask for any function of any library to be called.
+This reader looks nothing up: a class or function becomes a `Placeholder` that notes what it would
+have been given. A tensor becomes a `StoredTensor`, whose numbers are read from the file only when
+they are asked for.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ DTYPES = {
 
 
 class Reading(NamedTuple):
-    """What a file holds, and every class or function that its pickle asked to be called, by its full name."""
+    """What a file holds, and every class or function that its pickle asked to be called, by its
+    full name."""
 
     content: Any
     asked: frozenset[str]
@@ -58,8 +61,8 @@ class _Sealed(type):
 class Placeholder(metaclass=_Sealed):
     """Stands where a pickle wants an object of a class, or the result of a function; does nothing.
 
-    ``args`` is what the class or function would have been called with, ``state`` what the object's attributes
-    would have been set from.
+    ``args`` is what the class or function would have been called with, ``state`` what the object's
+    attributes would have been set from.
     """
 
     __slots__ = ("args", "state")
@@ -98,7 +101,8 @@ class Table(dict[Any, Any], metaclass=_Sealed):
 
 
 class StoredTensor(metaclass=_Sealed):
-    """A tensor in a file, not yet read. A pickle may give it any arguments: `tensor` checks them."""
+    """A tensor in a file, not yet read. A pickle may give it any arguments: `tensor` checks
+    them."""
 
     __slots__ = ("offset", "size", "storage", "stride")
     storage: Any
@@ -136,22 +140,26 @@ class StoredTensor(metaclass=_Sealed):
             raise CheckpointError("a tensor has no storage")
         shape, place = self.shape, (self.offset, self.stride)
         stride = self.stride if isinstance(self.stride, tuple) else (None,)
-        if not all(isinstance(n, int) and n >= 0 for n in (self.offset, *stride)) or len(stride) != len(
-            shape
-        ):
+        if not all(isinstance(n, int) and n >= 0 for n in (self.offset, *stride)) or len(
+            stride
+        ) != len(shape):
             raise CheckpointError(
                 f"a tensor's offset and stride in its storage make no sense: {shown(place)}"
             )
         count = math.prod(shape)
         last = self.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if count and (last >= storage.numel or count > storage.numel):
-            raise CheckpointError(f"a tensor {shape} does not lie within its storage of {storage.numel}")
+            raise CheckpointError(
+                f"a tensor {shape} does not lie within its storage of {storage.numel}"
+            )
         if storage.dtype is None:
             raise CheckpointError("a tensor is of a type that is not read here")
         if not count:
             return torch.empty(shape, dtype=storage.dtype)
         flat = torch.frombuffer(storage.read(), dtype=storage.dtype)
-        return flat.as_strided(shape, stride, self.offset).clone(memory_format=torch.contiguous_format)
+        return flat.as_strided(shape, stride, self.offset).clone(
+            memory_format=torch.contiguous_format
+        )
 
 
 class _Rewrapped(metaclass=_Sealed):
@@ -165,7 +173,11 @@ class _Retyped(metaclass=_Sealed):
     """Stands for the function that makes a tensor of a subclass: the tensor."""
 
     def __new__(cls, function: Any = None, _: Any = None, args: Any = (), *__: Any) -> Any:
-        return function(*args) if function in (StoredTensor, _Rewrapped) and isinstance(args, tuple) else None
+        return (
+            function(*args)
+            if function in (StoredTensor, _Rewrapped) and isinstance(args, tuple)
+            else None
+        )
 
 
 _KNOWN: Mapping[str, type] = MappingProxyType(
@@ -193,7 +205,8 @@ class _Span(NamedTuple):
 
 
 class _Storage:
-    """A run of numbers in a file; ``spans`` tells where each storage of the file lies, by its key."""
+    """A run of numbers in a file; ``spans`` tells where each storage of the file lies, by its
+    key."""
 
     __slots__ = ("dtype", "key", "numel", "path", "spans")
 
@@ -209,12 +222,18 @@ class _Storage:
         length = self.numel * (self.dtype.itemsize if self.dtype else 0)
         span = self.spans.get(self.key)
         if span is None or span.length < length:
-            raise CheckpointError(f"{self.path} is cut short or damaged: storage {self.key!r} is not whole")
+            raise CheckpointError(
+                f"{self.path} is cut short or damaged: storage {self.key!r} is not whole"
+            )
         with self.path.open("rb") as file:
             file.seek(span.offset)
             content = bytearray(file.read(span.length))
-        if len(content) < span.length or (span.checksum is not None and zlib.crc32(content) != span.checksum):
-            raise CheckpointError(f"{self.path} is cut short or damaged: storage {self.key!r} is not whole")
+        if len(content) < span.length or (
+            span.checksum is not None and zlib.crc32(content) != span.checksum
+        ):
+            raise CheckpointError(
+                f"{self.path} is cut short or damaged: storage {self.key!r} is not whole"
+            )
         return content[:length]
 
 
@@ -255,7 +274,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_torch_file(path: Path) -> Reading:
-    """The content of a PyTorch file, of now (zip) or of before 1.6, with placeholders for all but tensors.
+    """The content of a PyTorch file, of now (zip) or of before 1.6, with placeholders for all but
+    tensors.
 
     Dicts, lists, tuples, sets, numbers and strings are themselves; a tensor is a `StoredTensor`.
 
@@ -268,7 +288,8 @@ def read_torch_file(path: Path) -> Reading:
         raise
     except Exception as error:  # a damaged or hostile pickle may fail in any way
         raise CheckpointError(
-            f"{path} is neither a safetensors file nor a PyTorch file, or it is damaged ({shortened(str(error), 200)})"
+            f"{path} is neither a safetensors file nor a PyTorch file, or it is damaged "
+            f"({shortened(str(error), 200)})"
         ) from error
 
 
@@ -276,7 +297,9 @@ def _read_zip(path: Path) -> Reading:
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(pickles) != 1:
-            raise CheckpointError(f"{path} is a zip file with {len(pickles)} files data.pkl; PyTorch's has 1")
+            raise CheckpointError(
+                f"{path} is a zip file with {len(pickles)} files data.pkl; PyTorch's has 1"
+            )
         folder = pickles[0].removesuffix("data.pkl")
         order = folder + "byteorder"
         if order in archive.namelist() and archive.read(order).decode() != sys.byteorder:
@@ -284,7 +307,8 @@ def _read_zip(path: Path) -> Reading:
         spans = {
             info.filename.removeprefix(f"{folder}data/"): _span(file, info)
             for info in archive.infolist()
-            if info.filename.startswith(f"{folder}data/") and info.compress_type == zipfile.ZIP_STORED
+            if info.filename.startswith(f"{folder}data/")
+            and info.compress_type == zipfile.ZIP_STORED
         }
         with archive.open(pickles[0]) as pickled:
             reader = _Unpickler(pickled, path, spans)
@@ -304,9 +328,13 @@ def _read_legacy(path: Path) -> Reading:
         head = _Unpickler(file, path, spans)
         if head.load() != MAGIC:
             asked = (
-                f" that asks to call {shortened(', '.join(sorted(head.asked)), 200)}" if head.asked else ""
+                f" that asks to call {shortened(', '.join(sorted(head.asked)), 200)}"
+                if head.asked
+                else ""
             )
-            raise CheckpointError(f"{path} is a plain pickle{asked}, no PyTorch file; nothing of it was run")
+            raise CheckpointError(
+                f"{path} is a plain pickle{asked}, no PyTorch file; nothing of it was run"
+            )
         for _ in ("protocol version", "machine"):
             _Unpickler(file, path, spans).load()
         reader = _Unpickler(file, path, spans)

@@ -1,4 +1,5 @@
-"""A whole pickled torch.nn.Module, as `sencap.foreign.inert` reads it: its tensors and its plain attributes by name."""
+"""A whole pickled torch.nn.Module, as `sencap.foreign.inert` reads it: its tensors and its plain
+attributes by name."""
 
 from __future__ import annotations
 
@@ -19,9 +20,11 @@ DEEPEST = 24  # modules within modules; a hostile file may hold one that holds i
 
 @dataclass(frozen=True)
 class PickledModule:
-    """``tensors`` by their names in the module's state dict (buffers outside of it too), without wrappers.
+    """``tensors`` by their names in the module's state dict (buffers outside of it too), without
+    wrappers.
 
-    ``attributes`` holds each submodule's plain attributes ("" is the module itself); nothing for a state dict.
+    ``attributes`` holds each submodule's plain attributes ("" is the module itself); nothing for a
+    state dict.
     """
 
     name: str
@@ -35,10 +38,14 @@ class PickledModule:
             CheckpointError: there is none of that name, or of another shape.
         """
         if name not in self.tensors:
-            raise CheckpointError(f"the module {self.name} has no {name}; is it one of the SEN authors'?")
+            raise CheckpointError(
+                f"the module {self.name} has no {name}; is it one of the SEN authors'?"
+            )
         tensor = self.tensors[name]
         if tensor.ndim != ndim or not tensor.numel():
-            raise CheckpointError(f"{self.name}.{name} is {tuple(tensor.shape)}; it should have {ndim} axes")
+            raise CheckpointError(
+                f"{self.name}.{name} is {tuple(tensor.shape)}; it should have {ndim} axes"
+            )
         return tensor
 
     def attribute(self, module: str, name: str, otherwise: Any) -> Any:
@@ -53,7 +60,9 @@ class PickledModule:
         """
         value = self.attribute(module, name, otherwise)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CheckpointError(f"{self.name}.{module}.{name} is {type(value).__name__}, not a number")
+            raise CheckpointError(
+                f"{self.name}.{module}.{name} is {type(value).__name__}, not a number"
+            )
         return value
 
     def count(self, pattern: str) -> int:
@@ -90,7 +99,9 @@ def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
     elif isinstance(content, Placeholder) and isinstance(content.state, dict):
         state = content.state
         into.attributes[prefix.removesuffix(".")] = {
-            key: value for key, value in state.items() if isinstance(key, str) and not key.startswith("_")
+            key: value
+            for key, value in state.items()
+            if isinstance(key, str) and not key.startswith("_")
         }
         for held in (state, state.get("_parameters"), state.get("_buffers")):
             for name, value in held.items() if isinstance(held, dict) else ():
@@ -98,7 +109,9 @@ def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
         modules = state.get("_modules")
         for name, child in modules.items() if isinstance(modules, dict) else ():
             _walk(child, prefix if name in WRAPPERS else f"{prefix}{name}.", into, depth + 1)
-    elif isinstance(content, Placeholder) and content.args:  # torch.compile pickles the module as an argument
+    elif (
+        isinstance(content, Placeholder) and content.args
+    ):  # torch.compile pickles the module as an argument
         _walk(content.args[0], prefix, into, depth + 1)
 
 
@@ -107,4 +120,6 @@ def _take(into: PickledModule, name: str, value: Any) -> None:
         try:
             into.tensors[name] = value.tensor()
         except CheckpointError as error:
-            raise CheckpointError(f"{into.name}.{shortened(name, 60)} cannot be read: {error}") from error
+            raise CheckpointError(
+                f"{into.name}.{shortened(name, 60)} cannot be read: {error}"
+            ) from error

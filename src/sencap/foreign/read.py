@@ -1,6 +1,8 @@
-"""What ``extractor.init`` names, read into tensors: a file, a folder of ours, or weights of timm's hub.
+"""What ``extractor.init`` names, read into tensors: a file, a folder of ours, or weights of timm's
+hub.
 
-Nothing in a file is run: see `sencap.foreign.inert`. What a file is, is told by its content; its name plays no part.
+Nothing in a file is run: see `sencap.foreign.inert`. What a file is, is told by its content; its
+name plays no part.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ from sencap.json_files import read_json, shortened, shown
 from sencap.models.extractors import check_backbone
 
 HUB = "timm:"
-OURS = {"sencap-backbone-1": "a backbone pre-trained by sencap", "sencap-captioner-1": "a sencap captioner"}
+OURS = {
+    "sencap-backbone-1": "a backbone pre-trained by sencap",
+    "sencap-captioner-1": "a sencap captioner",
+}
 OFFICIAL = {"encoder_image", "encoder_feat", "decoder"}
 DEEPEST = 8  # dicts within dicts; a hostile file may hold one that holds itself
 # What training programs store beside the weights, and what does no more than hold values.
@@ -56,8 +61,8 @@ HARMLESS = frozenset(
 class Source:
     """Tensors by the dict that holds them ("" is the outermost) and their names there.
 
-    ``name`` is the source as it was given; ``others`` names what else the file holds; ``kind`` and ``remark`` are
-    what a folder of ours says of itself.
+    ``name`` is the source as it was given; ``others`` names what else the file holds; ``kind`` and
+    ``remark`` are what a folder of ours says of itself.
     """
 
     name: str
@@ -71,7 +76,8 @@ def read(init: str) -> Source:
     """The tensors that ``init`` names: a path, or ``timm:NAME``.
 
     Raises:
-        CheckpointError: nothing there, nothing that holds tensors, a file that would run code, or no hub.
+        CheckpointError: nothing there, nothing that holds tensors, a file that would run code, or
+            no hub.
     """
     if init.startswith(HUB):
         return _from_hub(init)
@@ -96,33 +102,42 @@ def _read_file(path: Path) -> Source:
     reading = read_torch_file(path)
     if isinstance(reading.content, dict) and set(reading.content) >= OFFICIAL:
         raise CheckpointError(
-            f"{path} holds whole modules ({', '.join(sorted(OFFICIAL))}), as the SEN authors' checkpoints do; "
-            f"`sencap convert {path} OUT --vocabulary WORDMAP.json` reads them without running them, and "
-            "extractor.init takes the folder OUT"
+            f"{path} holds whole modules ({', '.join(sorted(OFFICIAL))}), as the SEN authors' "
+            f"checkpoints do; `sencap convert {path} OUT --vocabulary WORDMAP.json` reads them "
+            "without running them, and extractor.init takes the folder OUT"
         )
     unsafe = sorted(reading.asked - HARMLESS)
     if unsafe:
         raise CheckpointError(
-            f"{path} is no file of tensors only: loaded as a pickle it would run {_first(unsafe)}. Nothing of it "
-            "was run. If you trust whoever made it, take the tensors out once, on a machine that may be lost: "
-            f"python -c \"import torch; m = torch.load('{path.name}', weights_only=False, map_location='cpu'); "
-            "s = m.state_dict() if hasattr(m, 'state_dict') else m.get('state_dict', m.get('model', m)); "
-            "torch.save({k: v for k, v in s.items() if torch.is_tensor(v)}, 'tensors.pth')\" "
-            "and give extractor.init that tensors.pth"
+            f"{path} is no file of tensors only: loaded as a pickle it would run "
+            f"{_first(unsafe)}. Nothing of it was run. If you trust whoever made it, take the "
+            'tensors out once, on a machine that may be lost: python -c "import torch; m = '
+            f"torch.load('{path.name}', weights_only=False, map_location='cpu'); s = "
+            "m.state_dict() if hasattr(m, 'state_dict') else m.get('state_dict', m.get('model', "
+            "m)); torch.save({k: v for k, v in s.items() if torch.is_tensor(v)}, "
+            "'tensors.pth')\" and give extractor.init that tensors.pth"
         )
     if not isinstance(reading.content, dict):
-        raise CheckpointError(f"{path} holds {type(reading.content).__name__}, not a dict of tensors")
+        raise CheckpointError(
+            f"{path} holds {type(reading.content).__name__}, not a dict of tensors"
+        )
     containers = dict(_containers(reading.content))
     if not containers:
-        raise CheckpointError(f"{path} holds no tensors; its keys: {_first(map(str, reading.content))}")
+        raise CheckpointError(
+            f"{path} holds no tensors; its keys: {_first(map(str, reading.content))}"
+        )
     held = {name.partition(".")[0] for name in containers if name} | set(containers.get("", ()))
-    return Source(str(path), containers, tuple(str(key) for key in reading.content if str(key) not in held))
+    return Source(
+        str(path), containers, tuple(str(key) for key in reading.content if str(key) not in held)
+    )
 
 
 def _containers(
     table: Mapping[Any, Any], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, dict[str, Tensor | StoredTensor]]]:
-    tensors = {str(key): value for key, value in table.items() if isinstance(value, Tensor | StoredTensor)}
+    tensors = {
+        str(key): value for key, value in table.items() if isinstance(value, Tensor | StoredTensor)
+    }
     if tensors:
         yield name, tensors
     for key, value in table.items():
@@ -150,12 +165,15 @@ def _read_folder(path: Path) -> Source:
     if "mean" in described and "std" in described:
         mean, std = shown(described["mean"]), shown(described["std"])
         remark = f"it saw images normalised with mean {mean} and std {std}"
-    return Source(str(path), {"": tensors}, (), f"{kind} ({', '.join(known)})" if known else kind, remark)
+    return Source(
+        str(path), {"": tensors}, (), f"{kind} ({', '.join(known)})" if known else kind, remark
+    )
 
 
 def _refuse_folder(path: Path, reason: str) -> NoReturn:
     raise CheckpointError(
-        f"{path} is no folder of sencap's: it needs a {CONFIG} of format {' or '.join(OURS)} ({reason})"
+        f"{path} is no folder of sencap's: it needs a {CONFIG} of format {' or '.join(OURS)} "
+        f"({reason})"
     )
 
 
@@ -165,16 +183,18 @@ def _from_hub(init: str) -> Source:
         check_backbone(name, setting="name")
     except SettingsError as error:
         raise CheckpointError(
-            f"extractor.init={shortened(init, 100)} names no model of timm {timm.__version__} ({error}); say for "
-            f"example {HUB}resnet50 or {HUB}resnet50.a1_in1k (timm.list_pretrained() lists them)"
+            f"extractor.init={shortened(init, 100)} names no model of timm {timm.__version__} "
+            f"({error}); say for example {HUB}resnet50 or {HUB}resnet50.a1_in1k "
+            "(timm.list_pretrained() lists them)"
         ) from error
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # whatever the hub's client raises where there is no net
         raise CheckpointError(
-            f"extractor.init={init}: timm's weights could not be fetched ({shortened(str(error), 200)}). "
-            f"Without a way to the hub, fetch them elsewhere (timm.create_model({name!r}, pretrained=True), "
-            "torch.save its state_dict()) and give that file"
+            f"extractor.init={init}: timm's weights could not be fetched "
+            f"({shortened(str(error), 200)}). Without a way to the hub, fetch them elsewhere "
+            f"(timm.create_model({name!r}, pretrained=True), torch.save its state_dict()) and "
+            "give that file"
         ) from error
     return Source(init, {"": model.state_dict()}, (), f"timm's own pretrained weights of {name}")
 

@@ -1,4 +1,5 @@
-"""Which of a source's tensors are the backbone's, told by their names, or by their order and shapes."""
+"""Which of a source's tensors are the backbone's, told by their names, or by their order and
+shapes."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from sencap.models.misfit import misfit
 
 # torchvision's children in their order, as they are numbered in a Sequential made of them
 NUMBERED = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-# Of several networks in one file the one that is meant to be used: MoCo's query encoder, DINO's teacher, averages
+# Of several networks in one file the one that is meant to be used: MoCo's query encoder, DINO's
+# teacher, averages
 PREFERRED = ("encoder_q", "teacher", "state_dict_ema")
 
 
@@ -71,13 +73,15 @@ LAYOUTS: dict[str, Callable[[str], str]] = {
 
 
 def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
-    """The tensors of ``source`` that the backbone's state ``target`` wants, shapes not yet compared.
+    """The tensors of ``source`` that the backbone's state ``target`` wants, shapes not yet
+    compared.
 
-    By name, under any prefix, in any of `LAYOUTS`; else by order, in one dict, where every shape agrees (the
-    first convolution's input channels apart).
+    By name, under any prefix, in any of `LAYOUTS`; else by order, in one dict, where every shape
+    agrees (the first convolution's input channels apart).
 
     Raises:
-        CheckpointError: no such tensors, or those of a deeper network; the message names a tensor and both shapes.
+        CheckpointError: no such tensors, or those of a deeper network; the message names a tensor
+            and both shapes.
     """
     # files of before 2018 lack the counters, and nothing depends on them
     wanted = [name for name in target if not name.endswith(COUNTER)]
@@ -104,11 +108,16 @@ def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
     for i, name in enumerate(wanted):
         here = tuple(target[name].shape)
         there = tuple(in_order[i][1].shape) if i < len(in_order) else None
-        if there != here and not (name == first and there is not None and _ignoring_inputs(here, there)):
+        if there != here and not (
+            name == first and there is not None and _ignoring_inputs(here, there)
+        ):
             if best is not None:
                 raise _differences(source, target, best[1])
             raise _misfit(
-                source, name, here, f"{there} ({shortened(in_order[i][0], 60)})" if there else "nothing"
+                source,
+                name,
+                here,
+                f"{there} ({shortened(in_order[i][0], 60)})" if there else "nothing",
             )
     taken = dict(zip(wanted, in_order, strict=False))
     left = [key for key, _ in in_order[len(wanted) :]]
@@ -141,7 +150,8 @@ def _choose(source: Source, places: list[_Place]) -> _Place:
     if len(places) > 1:
         raise CheckpointError(
             f"extractor.init={source.name} holds {len(places)} networks of this shape, under "
-            f"{', '.join(repr(place.full) for place in places)}; save the one that is meant in a file of its own"
+            f"{', '.join(repr(place.full) for place in places)}; save the one that is meant in a "
+            "file of its own"
         )
     return places[0]
 
@@ -149,7 +159,9 @@ def _choose(source: Source, places: list[_Place]) -> _Place:
 def _by_name(source: Source, target: Mapping[str, Tensor], place: _Place) -> Recognised:
     alias = LAYOUTS[place.layout]
     held = source.containers[place.container]
-    taken = {name: place.prefix + alias(name) for name in target if place.prefix + alias(name) in held}
+    taken = {
+        name: place.prefix + alias(name) for name in target if place.prefix + alias(name) in held
+    }
     used = set(taken.values())
     left = [key for key in held if key not in used and not key.endswith(COUNTER)]
     stages = {_stage(alias(name)) for name in target}
@@ -157,8 +169,8 @@ def _by_name(source: Source, target: Mapping[str, Tensor], place: _Place) -> Rec
         if key.startswith(place.prefix) and _stage(key.removeprefix(place.prefix)) in stages:
             raise CheckpointError(
                 f"extractor.init={source.name} does not fit the backbone: it holds {key} "
-                f"{tuple(held[key].shape)}, which the backbone lacks. Is extractor.backbone the network these "
-                "weights are of, not a shallower one?"
+                f"{tuple(held[key].shape)}, which the backbone lacks. Is extractor.backbone the "
+                "network these weights are of, not a shallower one?"
             )
     tensors = {name: _tensor(source, key, held[key]) for name, key in taken.items()}
     return Recognised(_kind(source, place), place.layout, tensors, _left(source, place, left))
@@ -178,7 +190,8 @@ def _kind(source: Source, place: _Place) -> str:
 
 
 def _left(source: Source, place: _Place, names: list[str]) -> tuple[str, ...]:
-    """What is not taken, in groups: the parts beside the network, the other dicts, and what is no tensor."""
+    """What is not taken, in groups: the parts beside the network, the other dicts, and what is no
+    tensor."""
     groups: Counter[str] = Counter()
     for name in names:
         rest = name.removeprefix(place.prefix).removeprefix("module.")
@@ -190,13 +203,15 @@ def _left(source: Source, place: _Place, names: list[str]) -> tuple[str, ...]:
 
 
 def _stage(name: str) -> str:
-    """layer3.1.conv1.weight → layer3, blocks.2.0.bn1.weight → blocks.2: the part that is there wholly or not at all."""
+    """layer3.1.conv1.weight → layer3, blocks.2.0.bn1.weight → blocks.2: the part that is there
+    wholly or not at all."""
     first, second, *_ = [*name.split("."), ""]
     return f"{first}.{second}" if second.isdigit() and not first[-1].isdigit() else first
 
 
 def _differences(source: Source, target: Mapping[str, Tensor], place: _Place) -> CheckpointError:
-    """How the tensors in the likeliest place differ from the backbone's, the input channels apart."""
+    """How the tensors in the likeliest place differ from the backbone's, the input channels
+    apart."""
     held, alias = source.containers[place.container], LAYOUTS[place.layout]
     first = first_convolution(target)
     wanted = {name: tensor for name, tensor in target.items() if not name.endswith(COUNTER)}
@@ -215,8 +230,8 @@ def _differences(source: Source, target: Mapping[str, Tensor], place: _Place) ->
 
 def _misfit(source: Source, name: str, here: tuple[int, ...], there: str) -> CheckpointError:
     return CheckpointError(
-        f"extractor.init={source.name} does not fit the backbone: {name} is {here} here and {there} there. "
-        "Is extractor.backbone the network these weights are of?"
+        f"extractor.init={source.name} does not fit the backbone: {name} is {here} here and "
+        f"{there} there. Is extractor.backbone the network these weights are of?"
     )
 
 
@@ -230,4 +245,6 @@ def _tensor(source: Source, key: str, value: Tensor | StoredTensor) -> Tensor:
     try:
         return value.tensor()
     except CheckpointError as error:
-        raise CheckpointError(f"extractor.init={source.name}: {key} cannot be read: {error}") from error
+        raise CheckpointError(
+            f"extractor.init={source.name}: {key} cannot be read: {error}"
+        ) from error

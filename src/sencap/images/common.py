@@ -20,9 +20,13 @@ def check_sides(width: int, height: int) -> None:
         ImageError: it is; the message does not name the file.
     """
     if min(width, height) < MIN_SIDE:
-        raise ImageError(f"it is {width}×{height} pixels, but each side must have at least {MIN_SIDE}")
+        raise ImageError(
+            f"it is {width}×{height} pixels, but each side must have at least {MIN_SIDE}"
+        )
     if width * height > MAX_PIXELS:
-        raise ImageError(f"it is {width}×{height} pixels, above {MAX_PIXELS:,}: cut it into tiles first")
+        raise ImageError(
+            f"it is {width}×{height} pixels, above {MAX_PIXELS:,}: cut it into tiles first"
+        )
 
 
 def turn(image: NDArray[Any], orientation: int) -> NDArray[Any]:

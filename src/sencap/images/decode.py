@@ -1,4 +1,5 @@
-"""The bytes of a PNG, JPEG, WebP or TIFF file as an array; what each becomes stands at the head of `sencap.images`."""
+"""The bytes of a PNG, JPEG, WebP or TIFF file as an array; what each becomes stands at the head of
+`sencap.images`."""
 
 from __future__ import annotations
 
@@ -20,12 +21,15 @@ from sencap.images.common import ORIENTATION, check_sides, turn
 from sencap.images.scale import row_blocks
 from sencap.images.tiff import read_tiff
 
-_MOST_BYTES = 1 << 30  # of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
+_MOST_BYTES = (
+    1 << 30
+)  # of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
 _MOST_BYTES_OF_TIFF = 4 << 30  # twice what one page may take, for its overviews
 
 
 def decode(file: BinaryIO) -> NDArray[Any]:
-    """The image (3, H, W) of an open file, uint8 or uint16, perhaps a view; its first bytes tell its kind.
+    """The image (3, H, W) of an open file, uint8 or uint16, perhaps a view; its first bytes tell
+    its kind.
 
     Raises:
         ImageError: it is refused; the message does not name the file.
@@ -59,7 +63,8 @@ def decode(file: BinaryIO) -> NDArray[Any]:
 
 
 def from_pillow(image: Image.Image) -> NDArray[Any]:
-    """A Pillow image as (3, H, W), laid over black and turned as its EXIF says; uint16 for its modes I;16.
+    """A Pillow image as (3, H, W), laid over black and turned as its EXIF says; uint16 for its
+    modes I;16.
 
     Raises:
         ImageError: its values are 32-bit numbers, or it is too small or too large.
@@ -91,14 +96,18 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     return bands
 
 
-def _read_picture(file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]) -> NDArray[Any]:
-    """An 8-bit PNG, JPEG or WebP by Pillow, past `Image.open` with its warnings about large images."""
+def _read_picture(
+    file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]
+) -> NDArray[Any]:
+    """An 8-bit PNG, JPEG or WebP by Pillow, past `Image.open` with its warnings about large
+    images."""
     with reader(file) as image:
         check_sides(*image.size)
         if getattr(image, "is_animated", False):
             raise ImageError("it is an animation: save the one frame that you mean")
         if reader is WebPImageFile and image.mode == "RGB":
-            # the same library and pixels; but Pillow decodes as if for an animation, with four copies
+            # the same library and pixels; but Pillow decodes as if for an animation, with four
+            # copies
             file.seek(0)
             bands: NDArray[np.uint8] = imagecodecs.webp_decode(file.read()).transpose(2, 0, 1)
             return turn(bands, image.getexif().get(ORIENTATION, 1))

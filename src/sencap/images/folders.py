@@ -20,15 +20,18 @@ _WANTED = "give a folder of pairs or a CSV file"
 
 
 def find_pairs(source: str | Path) -> Pairs:
-    """The pairs (before, after, name) that a folder or a CSV file names, by name or in the CSV's order.
+    """The pairs (before, after, name) that a folder or a CSV file names, by name or in the CSV's
+    order.
 
-    A folder holds two folders ``before`` and ``after`` (or ``A`` and ``B``, ``1`` and ``2``) with files of
-    the same names; or files ``<name>_before.png`` and ``<name>_after.png`` (or ``_A`` and ``_B``, ``_1`` and
-    ``_2``; or with no ``<name>`` at all), suffixes free. A CSV file has the columns ``before`` and ``after``,
-    perhaps ``name``, parted by commas, semicolons or tabs; paths are relative to its folder.
+    A folder holds two folders ``before`` and ``after`` (or ``A`` and ``B``, ``1`` and ``2``) with
+    files of the same names; or files ``<name>_before.png`` and ``<name>_after.png`` (or ``_A`` and
+    ``_B``, ``_1`` and ``_2``; or with no ``<name>`` at all), suffixes free. A CSV file has the
+    columns ``before`` and ``after``, perhaps ``name``, parted by commas, semicolons or tabs; paths
+    are relative to its folder.
 
     Raises:
-        DataError: nothing there, no pair in it, missing columns; files missing or without a partner.
+        DataError: nothing there, no pair in it, missing columns; files missing or without a
+            partner.
     """
     source = Path(source)
     if not source.is_dir():
@@ -42,7 +45,11 @@ def find_pairs(source: str | Path) -> Pairs:
     for marks in _MARKS:
         pattern = re.compile(rf"(?:(.*)[_-])?({'|'.join(marks)})", re.IGNORECASE | re.DOTALL)
         found = [(pattern.fullmatch(file.stem), file) for file in files]
-        listed = [(m[1] or source.resolve().name, marks.index(m[2].lower()), file) for m, file in found if m]
+        listed = [
+            (m[1] or source.resolve().name, marks.index(m[2].lower()), file)
+            for m, file in found
+            if m
+        ]
         if listed:
             return _match(source, listed, [file for match, file in found if not match])
     wanted = "folders A and B, or before and after; or files <name>_before.png and <name>_after.png"
@@ -53,16 +60,22 @@ def _images(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _match(source: Path, listed: Sequence[tuple[str, int, Path]], others: Sequence[Path] = ()) -> Pairs:
+def _match(
+    source: Path, listed: Sequence[tuple[str, int, Path]], others: Sequence[Path] = ()
+) -> Pairs:
     """Pairs of files (name, date 0 or 1, file), all of which must have exactly one partner."""
     dates: tuple[dict[str, Path], dict[str, Path]] = ({}, {})
     problems = [f"{file.relative_to(source)} is of neither date" for file in others]
     for name, date, file in listed:
         if dates[date].setdefault(name, file) is not file:
-            problems.append(f"{file.relative_to(source)} and {dates[date][name].name} have the same name")
+            problems.append(
+                f"{file.relative_to(source)} and {dates[date][name].name} have the same name"
+            )
     for date, missing in enumerate(("after", "before")):
         alone = sorted(set(dates[date]) - set(dates[1 - date]))
-        problems += [f"{dates[date][name].relative_to(source)} has no image {missing}" for name in alone]
+        problems += [
+            f"{dates[date][name].relative_to(source)} has no image {missing}" for name in alone
+        ]
     problems += [] if listed else ["its two folders hold no images"]
     _refuse(source, problems)
     return [(dates[0][name], dates[1][name], name) for name in sorted(dates[0])]
@@ -81,7 +94,9 @@ def _pairs_of_table(source: Path) -> Pairs:
         raise DataError(f"{source}, line {reader.line_num}: {csv_problem(error)}") from error
     columns = [title.strip().lower() for title in rows[0]]
     if missing := [title for title in ("before", "after") if title not in columns]:
-        raise DataError(f"{source} has no column {' and '.join(missing)} in its first line, but {columns}")
+        raise DataError(
+            f"{source} has no column {' and '.join(missing)} in its first line, but {columns}"
+        )
     pairs, problems = Pairs(), []
     for number, row in enumerate(rows[1:], 2):
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))

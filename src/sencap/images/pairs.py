@@ -14,25 +14,32 @@ from sencap.images.scale import LevelCounts, Levels, check_size, resize, stretch
 from sencap.images.sources import ImageSource, read_file, read_source
 from sencap.structures import ImagePair
 
-_LARGE = 64 << 20  # bytes of an image of 16 bits that is rather read twice than kept while the other is read
+_LARGE = (
+    64 << 20
+)  # bytes of an image of 16 bits that is rather read twice than kept while the other is read
 
 
 def read_image(path: str | Path) -> Levels:
-    """One image file as (3, H, W), bands R, G, B: uint8 0–255, or uint16 where the file has more bits.
+    """One image file as (3, H, W), bands R, G, B: uint8 0–255, or uint16 where the file has more
+    bits.
 
     Raises:
-        ImageError: the file is missing, unreadable, damaged, of a kind that the head of `sencap.images` refuses,
-            narrower than `MIN_SIDE`, or above `MAX_PIXELS` (told from its header, before it is decoded).
+        ImageError: the file is missing, unreadable, damaged, of a kind that the head of
+            `sencap.images` refuses, narrower than `MIN_SIDE`, or above `MAX_PIXELS` (told from its
+            header, before it is decoded).
     """
     return np.ascontiguousarray(read_file(Path(path)))
 
 
-def read_pair(before: str | Path, after: str | Path, name: str = "", *, size: int | None = None) -> ImagePair:
-    """Two image files of one size as an `ImagePair`; ``name`` is the file name of ``before`` if not given.
+def read_pair(
+    before: str | Path, after: str | Path, name: str = "", *, size: int | None = None
+) -> ImagePair:
+    """Two image files of one size as an `ImagePair`; ``name`` is the file name of ``before`` if not
+    given.
 
-    Two images of 16 bits are stretched to 8 as `stretch` says, with the same stretch for both. With ``size`` the
-    pair is that of `resize`, ``size`` × ``size`` pixels, pixel for pixel; but each image is reduced as soon as it
-    is read, so that the whole pair is never in memory.
+    Two images of 16 bits are stretched to 8 as `stretch` says, with the same stretch for both. With
+    ``size`` the pair is that of `resize`, ``size`` × ``size`` pixels, pixel for pixel; but each
+    image is reduced as soon as it is read, so that the whole pair is never in memory.
 
     Raises:
         ImageError: one cannot be read, their sizes differ, or one has 8 and the other 16 bits.
@@ -41,13 +48,18 @@ def read_pair(before: str | Path, after: str | Path, name: str = "", *, size: in
     return as_pair(before, after, name=name or Path(before).name, size=size)
 
 
-def as_pair(before: ImageSource, after: ImageSource, *, name: str = "", size: int | None = None) -> ImagePair:
-    """Two images of one size as an `ImagePair`: files or anything that the head of `sencap.images` names.
+def as_pair(
+    before: ImageSource, after: ImageSource, *, name: str = "", size: int | None = None
+) -> ImagePair:
+    """Two images of one size as an `ImagePair`: files or anything that the head of `sencap.images`
+    names.
 
-    ``size`` as in `read_pair`; ``name`` is the file name of ``before``, if it is a path and no other is given.
+    ``size`` as in `read_pair`; ``name`` is the file name of ``before``, if it is a path and no
+    other is given.
 
     Raises:
-        ImageError: one cannot be read or is refused, the sizes differ, or one has 8 and the other 16 bits.
+        ImageError: one cannot be read or is refused, the sizes differ, or one has 8 and the other
+            16 bits.
         ShapeError: something that is no image, or an array of another shape or type.
         SettingsError: a size below 1.
     """
@@ -59,7 +71,9 @@ def as_pair(before: ImageSource, after: ImageSource, *, name: str = "", size: in
     sides = first.shape[1:] if size is None else (size, size)
     result = np.empty((2, 3, *sides), np.uint8)
     counts = LevelCounts()
-    kept: NDArray[Any] | None = None  # of two large images only one at a time is in memory as a whole
+    kept: NDArray[Any] | None = (
+        None  # of two large images only one at a time is in memory as a whole
+    )
     if one.dtype == np.uint8:
         result[0] = _reduced(first, size)
     else:
@@ -101,7 +115,9 @@ def _check_alike(one: _Known, other: _Known) -> None:
         what = f"the two images differ in size: {', '.join(sizes)} pixels"
         raise ImageError(f"{what}. Cut or resample them to the same ground.")
     if one.dtype != other.dtype:
-        what = f"{one.label} is {one.dtype} and {other.label} {other.dtype}: there is no common scale"
+        what = (
+            f"{one.label} is {one.dtype} and {other.label} {other.dtype}: there is no common scale"
+        )
         raise ImageError(f"{what}. Export both with the same number of bits.")
 
 

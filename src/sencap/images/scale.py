@@ -1,4 +1,5 @@
-"""Arrays to arrays: more than 8 bits to 8, and images to other sizes, in blocks and bands that need little memory."""
+"""Arrays to arrays: more than 8 bits to 8, and images to other sizes, in blocks and bands that need
+little memory."""
 
 from __future__ import annotations
 
@@ -23,9 +24,9 @@ _LEVELS = 1 << 16
 def stretch(images: Levels) -> NDArray[np.uint8]:
     """Images (…, 3, H, W) of one place as uint8; uint8 stays as it is.
 
-    uint16 is mapped linearly, band by band, so that the 2nd percentile becomes 0 and the 98th 255. The
-    percentiles are those of all images together, so what is unchanged stays unchanged. Pixels that are 0 in
-    all three bands (no data) do not count.
+    uint16 is mapped linearly, band by band, so that the 2nd percentile becomes 0 and the 98th 255.
+    The percentiles are those of all images together, so what is unchanged stays unchanged. Pixels
+    that are 0 in all three bands (no data) do not count.
 
     Raises:
         ShapeError: another shape or type.
@@ -42,7 +43,8 @@ def stretch(images: Levels) -> NDArray[np.uint8]:
 
 
 class LevelCounts:
-    """How often each of the 65,536 levels occurs in images (3, H, W) of 16 bits, by band: what `stretch` goes by."""
+    """How often each of the 65,536 levels occurs in images (3, H, W) of 16 bits, by band: what
+    `stretch` goes by."""
 
     def __init__(self) -> None:
         self._counts = np.zeros((3, _LEVELS), np.int64)
@@ -70,7 +72,9 @@ def _table(counts: NDArray[np.int64]) -> Table:
     share = counts.cumsum()
     low, high = np.searchsorted(share, [0.02 * share[-1], 0.98 * share[-1]])
     levels = np.arange(_LEVELS)
-    table: Table = np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255).round().astype(np.uint8)
+    table: Table = (
+        np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255).round().astype(np.uint8)
+    )
     return table
 
 
@@ -87,7 +91,8 @@ def resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]: ...
 @overload
 def resize(images: ImagePair, size: int) -> ImagePair: ...
 def resize(images: NDArray[np.uint8] | ImagePair, size: int) -> NDArray[np.uint8] | ImagePair:
-    """Images uint8 (…, 3, H, W), or an `ImagePair`, at ``size`` × ``size`` pixels: bilinear, antialiased.
+    """Images uint8 (…, 3, H, W), or an `ImagePair`, at ``size`` × ``size`` pixels: bilinear,
+    antialiased.
 
     Images of that size already are returned as they are. What is not square is squeezed.
 
@@ -107,9 +112,11 @@ def shrink(images: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]: ...
 @overload
 def shrink(images: ImagePair, longest: int) -> ImagePair: ...
 def shrink(images: NDArray[np.uint8] | ImagePair, longest: int) -> NDArray[np.uint8] | ImagePair:
-    """Images uint8 (…, 3, H, W), or an `ImagePair`, whose longer side has at most ``longest`` pixels; for showing.
+    """Images uint8 (…, 3, H, W), or an `ImagePair`, whose longer side has at most ``longest``
+    pixels; for showing.
 
-    Proportions stay, except that a side has at least one pixel. Small images are returned as they are.
+    Proportions stay, except that a side has at least one pixel. Small images are returned as they
+    are.
 
     Raises:
         SettingsError: ``longest`` below 1.
@@ -124,8 +131,11 @@ def shrink(images: NDArray[np.uint8] | ImagePair, longest: int) -> NDArray[np.ui
     return _resampled(images, max(1, round(height * share)), max(1, round(width * share)))
 
 
-def stretched(image: NDArray[Any], tables: list[Table], size: int | None = None) -> NDArray[np.uint8]:
-    """An image (3, H, W) of 16 bits with its bands' tables applied; with ``size`` each band is resized at once."""
+def stretched(
+    image: NDArray[Any], tables: list[Table], size: int | None = None
+) -> NDArray[np.uint8]:
+    """An image (3, H, W) of 16 bits with its bands' tables applied; with ``size`` each band is
+    resized at once."""
     height, width = (size, size) if size is not None else image.shape[1:]
     result = np.empty((3, height, width), np.uint8)
     for band in range(3):
@@ -160,12 +170,20 @@ def _resampled(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np
 
 
 def _resample_band(band: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """One band (H, W): Pillow works on each band alone, so that three bands need not be there at once."""
+    """One band (H, W): Pillow works on each band alone, so that three bands need not be there at
+    once."""
     if band.shape == (height, width):
         return band
     return np.asarray(Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _check_bands(images: NDArray[Any], *types: str) -> None:
-    if images.ndim < 3 or images.shape[-3] != 3 or 0 in images.shape or images.dtype.name not in types:
-        raise ShapeError(f"expected {' or '.join(types)} (…, 3, H, W); got {images.dtype} {images.shape}")
+    if (
+        images.ndim < 3
+        or images.shape[-3] != 3
+        or 0 in images.shape
+        or images.dtype.name not in types
+    ):
+        raise ShapeError(
+            f"expected {' or '.join(types)} (…, 3, H, W); got {images.dtype} {images.shape}"
+        )

@@ -1,4 +1,5 @@
-"""What may be handed over as an image from Python: paths, bytes, open files, Pillow images, arrays, tensors, lists."""
+"""What may be handed over as an image from Python: paths, bytes, open files, Pillow images, arrays,
+tensors, lists."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ class _Row(Protocol):
     def __getitem__(self, index: SupportsIndex, /) -> Any: ...
 
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | BinaryIO | Image.Image | _Arraylike | _Row
+ImageSource = (
+    str | os.PathLike[str] | bytes | bytearray | BinaryIO | Image.Image | _Arraylike | _Row
+)
 
 TAKEN = (
-    "an image is a path, the bytes of a file, a file open in mode 'rb', a Pillow image, or whole numbers of type "
-    "uint8 (0–255) or uint16 of the shape (H, W), (H, W, 3) or (3, H, W)"
+    "an image is a path, the bytes of a file, a file open in mode 'rb', a Pillow image, or whole "
+    "numbers of type uint8 (0–255) or uint16 of the shape (H, W), (H, W, 3) or (3, H, W)"
 )
 _MOST_BYTES = 4 << 30
 
@@ -57,7 +60,8 @@ def read_source(source: ImageSource, label: str) -> NDArray[Any]:
 
 
 def read_file(path: Path) -> NDArray[Any]:
-    """An image file as (3, H, W), uint8 or uint16, perhaps a view; errors as `sencap.images.read_image` says."""
+    """An image file as (3, H, W), uint8 or uint16, perhaps a view; errors as
+    `sencap.images.read_image` says."""
     if reason := not_a_file(path):
         raise ImageError(f"{path}: {reason}: give an image file")
     try:
@@ -66,7 +70,9 @@ def read_file(path: Path) -> NDArray[Any]:
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error.__cause__
     except OSError as error:
-        raise ImageError(f"{path}: {error.strerror}: give an image file that you may read") from error
+        raise ImageError(
+            f"{path}: {error.strerror}: give an image file that you may read"
+        ) from error
 
 
 def _decoded(file: BinaryIO) -> NDArray[Any]:
@@ -131,7 +137,8 @@ def _as_array(source: Any) -> NDArray[Any]:
     device = str(getattr(source, "device", "cpu")).lower()
     if "cpu" not in device:
         raise ShapeError(
-            f"it is on the device {device}: hand over a copy in the computer's own memory, as tensor.cpu()"
+            f"it is on the device {device}: hand over a copy in the computer's own memory, as "
+            "tensor.cpu()"
         )
     if isinstance(source, np.ma.MaskedArray):
         return np.asarray(source.filled(0))  # masked is no data, which is black as in files
@@ -139,18 +146,23 @@ def _as_array(source: Any) -> NDArray[Any]:
         raise ShapeError(f"it is {_named(source)}; {TAKEN}")
     try:
         return np.asarray(source)
-    except (
-        Exception
-    ) as error:  # lists of unequal lengths, tensors that NumPy has no type for, and what others raise
+    except Exception as error:  # lists of unequal lengths, tensors that NumPy has no type for, and what others raise
         hint = "lists of unequal lengths?" if isinstance(source, list | tuple) else _named(source)
         raise ShapeError(f"it cannot be made an array ({hint}); {TAKEN}") from error
 
 
 def _as_levels(array: NDArray[Any], *, is_list: bool) -> NDArray[Any]:
-    """The array as uint8 or uint16 of this computer's byte order; lists have no type, their numbers tell it."""
+    """The array as uint8 or uint16 of this computer's byte order; lists have no type, their numbers
+    tell it."""
     if array.dtype.name in ("uint8", "uint16"):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
-    if is_list and array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= 255:
+    if (
+        is_list
+        and array.dtype.kind in "iu"
+        and array.size
+        and array.min() >= 0
+        and array.max() <= 255
+    ):
         return array.astype(np.uint8)
     hint = ""
     if array.dtype.kind == "f":
@@ -161,7 +173,8 @@ def _as_levels(array: NDArray[Any], *, is_list: bool) -> NDArray[Any]:
 
 
 def _bands_first(array: NDArray[Any]) -> NDArray[Any]:
-    """A view (3, H, W). A shape cannot mean two things: no side of an image has three pixels or fewer."""
+    """A view (3, H, W). A shape cannot mean two things: no side of an image has three pixels or
+    fewer."""
     shape = array.shape
     if array.ndim == 2:
         return np.broadcast_to(array, (3, *shape))

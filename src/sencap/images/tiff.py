@@ -1,4 +1,5 @@
-"""TIFF files as arrays, by tifffile, once their directories are known to end and to claim no more than they may."""
+"""TIFF files as arrays, by tifffile, once their directories are known to end and to claim no more
+than they may."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from sencap.images.scale import Levels, row_blocks
 
 MOST_PAGES = 64  # one image with its overviews and their masks has fewer than 40
 _MOST_TAGS = 4096  # of a page; tifffile takes no more
-_MOST_CLAIMED = 40 << 20  # bytes of all pages' tags: places and lengths of five million strips or tiles
+_MOST_CLAIMED = (
+    40 << 20
+)  # bytes of all pages' tags: places and lengths of five million strips or tiles
 _MOST_DECODED = 2 << 30  # bytes of one page, all its bands
 _BRIGHTEST = 6.5535  # reflectance that becomes 65535
 
@@ -43,11 +46,14 @@ _WIDTHS = {
     18: 8,
 }
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # keeps it from stderr: we raise an error
+logging.getLogger("tifffile").addHandler(
+    logging.NullHandler()
+)  # keeps it from stderr: we raise an error
 
 
 def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
-    """The one image of an open TIFF of ``size`` bytes as (3, H, W), uint8 or uint16, perhaps a view.
+    """The one image of an open TIFF of ``size`` bytes as (3, H, W), uint8 or uint16, perhaps a
+    view.
 
     Raises:
         ImageError: it is refused; the message does not name the file.
@@ -65,7 +71,9 @@ def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
         bands = _bands_first(page)
         if page.photometric == 3:
             table = np.asarray(page.colormap)
-            image: NDArray[Any] = (table >> 8 if table.max() > 0xFF else table).astype(np.uint8)[:, bands[0]]
+            image: NDArray[Any] = (table >> 8 if table.max() > 0xFF else table).astype(np.uint8)[
+                :, bands[0]
+            ]
         else:
             image = _levels(bands, page.bitspersample)
             image = ~image if page.photometric == 0 else image
@@ -74,7 +82,8 @@ def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
 
 
 def _check_page(page: Any, size: int) -> None:
-    """Refuse, before it is decoded, an image of another kind than ours, or whose data are not all there."""
+    """Refuse, before it is decoded, an image of another kind than ours, or whose data are not all
+    there."""
     check_sides(page.imagewidth, page.imagelength)
     bands = page.samplesperpixel
     if page.imagedepth > 1 or page.nbytes > _MOST_DECODED:
@@ -86,7 +95,9 @@ def _check_page(page: Any, size: int) -> None:
         raise ImageError(f"its colours are {getattr(kind, 'name', kind)}: convert it to RGB")
     starts, lengths = page.dataoffsets, page.databytecounts
     if not starts or len(starts) != len(lengths):
-        raise ImageError("it is damaged or cut off: it does not say where its data are; get it again")
+        raise ImageError(
+            "it is damaged or cut off: it does not say where its data are; get it again"
+        )
     if max(map(sum, zip(starts, lengths, strict=True))) > size:
         raise ImageError("it is cut off: it ends before its data do; get it again")
 
@@ -115,13 +126,16 @@ def _levels(image: NDArray[Any], bits: int) -> Levels:
 
 
 def _reflectance(image: NDArray[Any]) -> NDArray[np.uint16]:
-    """Floats (bands, H, W) as uint16, 1.0 as 10000; in blocks, or the copies would take several GB."""
+    """Floats (bands, H, W) as uint16, 1.0 as 10000; in blocks, or the copies would take several
+    GB."""
     blocks = list(row_blocks(*image.shape[1:]))
     if lost := sum(int(np.count_nonzero(~np.isfinite(image[:, rows]))) for rows in blocks):
         raise ImageError(f"{lost} of its values are NaN or infinite: fill them, say with 0")
     brightest = max(image[:, rows].max() for rows in blocks)
     if brightest > _BRIGHTEST:
-        raise ImageError(f"floats are reflectance 0–1, its reach {brightest:g}: store them as uint16")
+        raise ImageError(
+            f"floats are reflectance 0–1, its reach {brightest:g}: store them as uint16"
+        )
     result = np.empty(image.shape, np.uint16)
     for rows in blocks:
         exact = image[:, rows].clip(0).astype(np.float64)
@@ -147,22 +161,26 @@ class _Layout:
 
 
 def _check_directories(file: BinaryIO) -> None:
-    """Refuse a chain of pages that comes back to itself or is very long, and tags with very many values.
+    """Refuse a chain of pages that comes back to itself or is very long, and tags with very many
+    values.
 
-    Where a directory cannot be read the walk ends, as tifffile's does, which then says what is wrong.
-    Directories that are no pages (SubIFDs, EXIF) are never followed.
+    Where a directory cannot be read the walk ends, as tifffile's does, which then says what is
+    wrong. Directories that are no pages (SubIFDs, EXIF) are never followed.
     """
     seen: set[int] = set()
     for place in _directories(file):
         if place in seen:
-            raise ImageError(f"it is damaged: its pages lead back to the one at byte {place}; get it again")
+            raise ImageError(
+                f"it is damaged: its pages lead back to the one at byte {place}; get it again"
+            )
         if len(seen) == MOST_PAGES:
             raise ImageError(f"it holds more than {MOST_PAGES} pages: save the one that you mean")
         seen.add(place)
 
 
 def _directories(file: BinaryIO) -> Iterator[int]:
-    """The places of the pages' directories, one after the other; their tags are checked on the way."""
+    """The places of the pages' directories, one after the other; their tags are checked on the
+    way."""
     file.seek(0)
     head = file.read(4)
     order = "<" if head.startswith(b"II") else ">"
@@ -182,7 +200,8 @@ def _directories(file: BinaryIO) -> Iterator[int]:
 
 
 def _claimed(file: BinaryIO, layout: _Layout, most: int) -> int:
-    """The bytes of the values that tifffile would read with the directory here; the file then stands behind it."""
+    """The bytes of the values that tifffile would read with the directory here; the file then
+    stands behind it."""
     number = _number(file, layout.order + layout.tags)
     if number > _MOST_TAGS:
         raise EOFError

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017).
 
-    Query, key, value and output projections with bias: 4·D² + 4·D parameters. They start as those of
-    ``torch.nn.MultiheadAttention`` do: the three input projections as one Xavier-uniform matrix (3D, D).
+    Query, key, value and output projections with bias: 4·D² + 4·D parameters. They start as those
+    of ``torch.nn.MultiheadAttention`` do: the three input projections as one Xavier-uniform matrix
+    (3D, D).
     """
 
     def __init__(self, dimension: int, *, heads: int, dropout: float) -> None:
@@ -42,11 +43,18 @@ class Attention(nn.Module):
         return x.view(B, L, self.heads, D // self.heads).transpose(1, 2)  # (B, heads, L, D/heads)
 
     def project(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, L, D/heads) of a source (B, L, D), to be attended to many times."""
+        """Keys and values (B, heads, L, D/heads) of a source (B, L, D), to be attended to many
+        times."""
         return self._split(self.key(source)), self._split(self.value(source))
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, causal: bool = False
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
     ) -> Tensor:
         """(B, L_q, D) attends to projected keys and values; ``mask`` is True where it may look."""
         B, L, D = query.shape
@@ -75,8 +83,8 @@ def attention_weights(
 ) -> Tensor:
     """softmax(Q·Kᵀ/√d) of projected queries (B, heads, L_q, d) and keys (B, heads, L_s, d).
 
-    Returns (B, heads, L_q, L_s) in float32 on the CPU; each row sums to 1. ``mask`` is True where a query may
-    look; with ``causal`` query i sees keys 0…i. These are the weights before dropout.
+    Returns (B, heads, L_q, L_s) in float32 on the CPU; each row sums to 1. ``mask`` is True where a
+    query may look; with ``causal`` query i sees keys 0…i. These are the weights before dropout.
     """
     scores = query.float() @ key.float().transpose(-2, -1) / math.sqrt(query.shape[-1])
     if causal:
@@ -91,15 +99,19 @@ Record = dict[str, list[Tensor]]
 
 @contextmanager
 def recording(module: nn.Module) -> Iterator[Record]:
-    """Record the weights of every `Attention`, and of DUDA's speaker, inside ``module`` while the block runs.
+    """Record the weights of every `Attention`, and of DUDA's speaker, inside ``module`` while the
+    block runs.
 
-    Yields a dictionary that fills: the dotted name of an `Attention` within ``module`` → the weights
-    (B, heads, L_q, L_s) of each of its calls, in order, as `attention_weights` gives them; the name of another
-    module with a ``recorder`` → what it hands over. Whole passes and decoding steps are recorded alike. The weights
-    are computed beside the fused attention, which goes on as ever: outputs are the same bits with and without. Of
-    two nested recordings the inner one gets the calls.
+    Yields a dictionary that fills: the dotted name of an `Attention` within ``module`` → the
+    weights (B, heads, L_q, L_s) of each of its calls, in order, as `attention_weights` gives them;
+    the name of another module with a ``recorder`` → what it hands over. Whole passes and decoding
+    steps are recorded alike. The weights are computed beside the fused attention, which goes on as
+    ever: outputs are the same bits with and without. Of two nested recordings the inner one gets
+    the calls.
     """
-    parts: dict[str, Any] = {name: part for name, part in module.named_modules() if hasattr(part, "recorder")}
+    parts: dict[str, Any] = {
+        name: part for name, part in module.named_modules() if hasattr(part, "recorder")
+    }
     earlier = {name: part.recorder for name, part in parts.items()}
     record: Record = {}
     try:

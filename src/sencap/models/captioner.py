@@ -1,4 +1,5 @@
-"""The captioner: normalisation, extractor, difference encoder and decoder, put together once for all systems."""
+"""The captioner: normalisation, extractor, difference encoder and decoder, put together once for
+all systems."""
 
 from __future__ import annotations
 
@@ -16,16 +17,15 @@ from sencap.structures import Memory
 class Captioner(nn.Module):
     """Raw images in, logits of the next words out.
 
-    The parts know nothing of each other's classes: the extractor makes features (B, S, D, h, w) of normalised
-    images, the difference encoder makes a `Memory` of features and images, the decoder makes logits of a memory
-    and tokens. Normalisation is part of the model, so callers hand over raw pixels.
+    The parts know nothing of each other's classes: the extractor makes features (B, S, D, h, w) of
+    normalised images, the difference encoder makes a `Memory` of features and images, the decoder
+    makes logits of a memory and tokens. Normalisation is part of the model, so callers hand over
+    raw pixels.
     """
 
     mean: Tensor
     std: Tensor
-    settings: (
-        ModelSettings  # what it was built with, every number in its place; set by whoever builds by name
-    )
+    settings: ModelSettings  # what it was built with, every number in its place; set by whoever builds by name
 
     def __init__(
         self,
@@ -49,7 +49,8 @@ class Captioner(nn.Module):
         return self.decoder  # type: ignore[return-value]  # nn.Module attributes are Module to mypy
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pixels 0–255 (uint8, or float of the same range) → zero mean and unit deviation per channel."""
+        """Pixels 0–255 (uint8, or float of the same range) → zero mean and unit deviation per
+        channel."""
         return (images.float() / 255.0 - self.mean) / self.std
 
     def encode(self, images: Tensor) -> Memory:
@@ -65,17 +66,20 @@ class Captioner(nn.Module):
         return memory
 
     def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Pixels (B, 2, 3, H, W) and tokens (B, K, T) of K captions per pair → logits (B, K, T, V)."""
+        """Pixels (B, 2, 3, H, W) and tokens (B, K, T) of K captions per pair → logits (B, K, T,
+        V)."""
         if tokens.ndim != 3 or len(tokens) != len(images):
             raise ShapeError(
-                f"tokens are (B, K, T) with B = {len(images)} as the images; got {tuple(tokens.shape)}"
+                f"tokens are (B, K, T) with B = {len(images)} as the images; got "
+                f"{tuple(tokens.shape)}"
             )
         logits: Tensor = self.decoder(self.encode(images), tokens)
         return logits
 
 
 def count_parameters(captioner: Captioner) -> dict[str, int]:
-    """Every parameter counted, by part: ``extractor``, ``difference``, ``decoder`` and ``total``."""
+    """Every parameter counted, by part: ``extractor``, ``difference``, ``decoder`` and
+    ``total``."""
     counts = {
         part: sum(p.numel() for p in getattr(captioner, part).parameters())
         for part in ("extractor", "difference", "decoder")

@@ -1,4 +1,5 @@
-"""Checkpoints: a folder with ``config.json``, ``model.safetensors``, ``vocabulary.json`` and ``README.md``.
+"""Checkpoints: a folder with ``config.json``, ``model.safetensors``, ``vocabulary.json`` and
+``README.md``.
 
 Loading needs only the folder's path and runs no code from it: JSON and safetensors hold data alone.
 """
@@ -91,7 +92,8 @@ def save_checkpoint(
 
 
 def _write_together(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files or none: as drafts, renamed when the last is there, from the last to the first."""
+    """Write all files or none: as drafts, renamed when the last is there, from the last to the
+    first."""
     with contextlib.ExitStack() as drafts:
         for name, content in files.items():
             draft = drafts.enter_context(whole_file(folder / name))
@@ -110,8 +112,8 @@ def _halved(tensor: Tensor) -> Tensor:
 def load_checkpoint(folder: Path | str, *, device: str | torch.device = "cpu") -> Checkpoint:
     """The captioner in a folder that `save_checkpoint` wrote, in float32, ready to caption.
 
-    The folder may come from anybody: nothing in it is run, and what does not go together, or holds numbers that
-    are not finite, is refused before a model is made.
+    The folder may come from anybody: nothing in it is run, and what does not go together, or holds
+    numbers that are not finite, is refused before a model is made.
 
     Raises:
         CheckpointError: a file is missing, broken, or does not go with the others.
@@ -130,15 +132,19 @@ def load_checkpoint(folder: Path | str, *, device: str | torch.device = "cpu") -
 
 
 def _check_fit(found: CheckpointFolder) -> None:
-    """Compare the tensors with those of the model that the settings describe, before it takes any memory."""
+    """Compare the tensors with those of the model that the settings describe, before it takes any
+    memory."""
     try:
         with torch.device("meta"):
             model = build(found.settings, len(found.vocabulary))
     except SettingsError as error:
-        raise CheckpointError(f"{found.path / CONFIG} cannot be used: {shortened(str(error))}") from error
+        raise CheckpointError(
+            f"{found.path / CONFIG} cannot be used: {shortened(str(error))}"
+        ) from error
     differences = misfit(model.state_dict(), found.tensors)
     if differences:
         raise CheckpointError(
-            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}, where 'here' is the model that the "
-            "settings describe, and 'there' the file; take all files of a folder from one training"
+            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}, where 'here' is the "
+            "model that the settings describe, and 'there' the file; take all files of a folder "
+            "from one training"
         )

@@ -38,7 +38,8 @@ class Decoder(Protocol):
         ...
 
     def step(self, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
-        """One more word for each hypothesis: tokens (B, K) → logits (B, K, V) of the next, and the new state."""
+        """One more word for each hypothesis: tokens (B, K) → logits (B, K, V) of the next, and the
+        new state."""
         ...
 
 
@@ -62,7 +63,8 @@ class ExportableDecoder(Decoder, Protocol):
 
 
 class DecoderLayer(nn.Module):
-    """Post-norm transformer decoder layer: causal self-attention, cross-attention, FFN; Eq. (16)."""
+    """Post-norm transformer decoder layer: causal self-attention, cross-attention, FFN; Eq.
+    (16)."""
 
     def __init__(self, dimension: int, *, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -75,10 +77,13 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Words x (B, K, T, D) and memory (B, N, D) → (B, K, T, D); captions of a pair share its memory."""
+        """Words x (B, K, T, D) and memory (B, N, D) → (B, K, T, D); captions of a pair share its
+        memory."""
         B, K, T, D = x.shape
         rows = x.reshape(B * K, T, D)
-        x = self._after_self_attention(rows, self.self_attention(rows, rows, causal=True)).view(B, K * T, D)
+        x = self._after_self_attention(rows, self.self_attention(rows, rows, causal=True)).view(
+            B, K * T, D
+        )
         return self._after_cross_attention(x, self.cross_attention(x, memory)).view(B, K, T, D)
 
     def _after_self_attention(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -95,8 +100,12 @@ class DecoderLayer(nn.Module):
         B, K, D = x.shape
         row = x.reshape(B * K, 1, D)
         key, value = (_rows(new, B, K) for new in self.self_attention.project(row))
-        cache = replace(cache, key=torch.cat((cache.key, key), 3), value=torch.cat((cache.value, value), 3))
-        attended = self.self_attention.attend(row, cache.key.flatten(0, 1), cache.value.flatten(0, 1))
+        cache = replace(
+            cache, key=torch.cat((cache.key, key), 3), value=torch.cat((cache.value, value), 3)
+        )
+        attended = self.self_attention.attend(
+            row, cache.key.flatten(0, 1), cache.value.flatten(0, 1)
+        )
         x = self._after_self_attention(row, attended).view(B, K, D)
         attended = self.cross_attention.attend(x, cache.memory_key, cache.memory_value)
         return self._after_cross_attention(x, attended), cache
@@ -108,7 +117,8 @@ def _rows(x: Tensor, B: int, K: int) -> Tensor:
 
 @dataclass(frozen=True)
 class LayerCache:
-    """Projected keys and values of the words so far (B, K, heads, t, d) and of the memory (B, heads, N, d)."""
+    """Projected keys and values of the words so far (B, K, heads, t, d) and of the memory (B,
+    heads, N, d)."""
 
     key: Tensor
     value: Tensor
@@ -126,12 +136,16 @@ class TransformerState:
     def select(self, parents: Tensor) -> TransformerState:
         """See `DecoderState.select`; a pair's memory serves all its hypotheses, so it stays."""
         pair = torch.arange(len(parents), device=parents.device)[:, None]
-        return self._map(lambda c: replace(c, key=c.key[pair, parents], value=c.value[pair, parents]))
+        return self._map(
+            lambda c: replace(c, key=c.key[pair, parents], value=c.value[pair, parents])
+        )
 
     def keep(self, pairs: Tensor) -> TransformerState:
         """See `DecoderState.keep`."""
         return self._map(
-            lambda c: LayerCache(c.key[pairs], c.value[pairs], c.memory_key[pairs], c.memory_value[pairs])
+            lambda c: LayerCache(
+                c.key[pairs], c.value[pairs], c.memory_key[pairs], c.memory_value[pairs]
+            )
         )
 
     def named(self) -> dict[str, Tensor]:
@@ -149,9 +163,11 @@ class TransformerState:
 
 
 class TransformerDecoder(nn.Module):
-    """SEN's caption decoder, Eq. (15)–(17): word embedding, positions, N_d decoder layers, output layer.
+    """SEN's caption decoder, Eq. (15)–(17): word embedding, positions, N_d decoder layers, output
+    layer.
 
-    4,204,032 + 1,025·V parameters at D = 512, one layer. The cross-attention's source must be D wide.
+    4,204,032 + 1,025·V parameters at D = 512, one layer. The cross-attention's source must be D
+    wide.
     """
 
     def __init__(

@@ -1,7 +1,9 @@
-"""A captioner's graphs, written beside its weights: what `sencap.engines.onnx` runs without PyTorch.
+"""A captioner's graphs, written beside its weights: what `sencap.engines.onnx` runs without
+PyTorch.
 
-PyTorch's exporter draws the graphs. Every weight stays a value of its own there, under its name in the state, so that
-the graph can point into ``model.safetensors`` instead of holding it a second time.
+PyTorch's exporter draws the graphs. Every weight stays a value of its own there, under its name in
+the state, so that the graph can point into ``model.safetensors`` instead of holding it a second
+time.
 """
 
 from __future__ import annotations
@@ -80,7 +82,9 @@ class _Start(nn.Module):
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         state = self.captioner.search_decoder.start(Memory(tokens, self.grid))
-        return {name: tensor for name, tensor in state.named().items() if name.startswith(graphs.PAIR)}
+        return {
+            name: tensor for name, tensor in state.named().items() if name.startswith(graphs.PAIR)
+        }
 
 
 class _Step(nn.Module):
@@ -108,12 +112,14 @@ class _Step(nn.Module):
 
 
 def export_checkpoint(folder: str | Path) -> list[Path]:
-    """Write a checkpoint's graphs beside its weights, and see that they give what the network gives.
+    """Write a checkpoint's graphs beside its weights, and see that they give what the network
+    gives.
 
     Returns their paths.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint, or the graphs came out wrong; nothing else would have
+        CheckpointError: the folder is not a whole checkpoint, or the graphs came out wrong; nothing
+            else would have
         told. OutputError: it cannot be written to.
     """
     folder = Path(folder)
@@ -134,16 +140,18 @@ def _check_graphs(checkpoint: Checkpoint, folder: Path) -> None:
     furthest = float(np.abs(found - expected).max())
     if not furthest <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise CheckpointError(
-            f"the graphs of {folder} differ from the network by {furthest:.2g}; caption with --engine torch, "
-            "and tell the developers of sencap"
+            f"the graphs of {folder} differ from the network by {furthest:.2g}; caption with "
+            "--engine torch, and tell the developers of sencap"
         )
 
 
-def export_graphs(captioner: Captioner, folder: Path, *, size: int, max_words: int = 50) -> list[Path]:
+def export_graphs(
+    captioner: Captioner, folder: Path, *, size: int, max_words: int = 50
+) -> list[Path]:
     """Write the three graphs of a captioner into the folder that holds its ``model.safetensors``.
 
-    ``size`` is the side of the images in pixels, S in `sencap.engines.graphs`; ``max_words`` the longest caption that
-    a graph can step through.
+    ``size`` is the side of the images in pixels, S in `sencap.engines.graphs`; ``max_words`` the
+    longest caption that a graph can step through.
     """
     weights = _Weights(folder / graphs.WEIGHTS)
     was_training = captioner.training
@@ -158,7 +166,8 @@ def export_graphs(captioner: Captioner, folder: Path, *, size: int, max_words: i
         memory = captioner.encode(images)
         decoder: Any = captioner.search_decoder
         state = decoder.start(memory)
-        # two words have been fed: no axis has length 1, which the exporter would take for a constant
+        # two words have been fed: no axis has length 1, which the exporter would take for a
+        # constant
         _, state = decoder.step(state, torch.zeros(PAIRS, 1, dtype=torch.long, device=device))
         state = state.select(torch.zeros(PAIRS, HYPOTHESES, dtype=torch.long, device=device))
         words = torch.zeros(PAIRS, HYPOTHESES, dtype=torch.long, device=device)
@@ -183,7 +192,8 @@ def export_graphs(captioner: Captioner, folder: Path, *, size: int, max_words: i
 
 
 def _dynamic_axes(name: str, tensor: Tensor) -> dict[int, Any]:
-    """Which axes of a state's tensor vary: pairs, hypotheses, and the words so far of a cache (B, K, heads, t, d)."""
+    """Which axes of a state's tensor vary: pairs, hypotheses, and the words so far of a cache (B,
+    K, heads, t, d)."""
     axes = {0: DYNAMIC}
     if name.startswith(graphs.HYPOTHESIS):
         axes[1] = DYNAMIC
@@ -209,21 +219,30 @@ def _graph(
         verbose=False,
     )
     assert program is not None
-    # constants alone: the exporter's own optimisation would also melt BatchNorms into the convolutions' weights
+    # constants alone: the exporter's own optimisation would also melt BatchNorms into the
+    # convolutions' weights
     optimizer.inline(program.model)
     optimizer.fold_constants(program.model, should_fold=_may_be_folded)
     optimizer.remove_unused_nodes(program.model)
     model: onnx.ModelProto = program.model_proto
-    for node in graphs.all_nodes(model):  # where in PyTorch's source each node came from: most of the bytes
+    for node in graphs.all_nodes(
+        model
+    ):  # where in PyTorch's source each node came from: most of the bytes
         node.doc_string = ""
         del node.metadata_props[:]
-    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]:
+    for value in [
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+    ]:
         del value.metadata_props[:]
     return model
 
 
 def _may_be_folded(node: Any) -> bool | None:
-    """Not a transposed weight, which would be a copy of it inside the graph; the runtime does that as it loads."""
+    """Not a transposed weight, which would be a copy of it inside the graph; the runtime does that
+    as it loads."""
     return False if node.op_type == "Transpose" else None
 
 
@@ -241,7 +260,8 @@ class _Weights:
 
 
 def _point_to_weights(model: onnx.ModelProto, weights: _Weights) -> None:
-    """Let each weight of the graph be the file's; where that is in half precision, the graph widens it."""
+    """Let each weight of the graph be the file's; where that is in half precision, the graph widens
+    it."""
     casts = []
     for tensor in model.graph.initializer:
         entry = weights.tensors.get(tensor.name.removeprefix(_PREFIX))
@@ -256,7 +276,11 @@ def _point_to_weights(model: onnx.ModelProto, weights: _Weights) -> None:
             tensor.ClearField(field)
         tensor.data_location = onnx.TensorProto.EXTERNAL
         del tensor.external_data[:]
-        place = {"location": graphs.WEIGHTS, "offset": entry.begin, "length": entry.end - entry.begin}
+        place = {
+            "location": graphs.WEIGHTS,
+            "offset": entry.begin,
+            "length": entry.end - entry.begin,
+        }
         for key, value in place.items():
             tensor.external_data.add(key=key, value=str(value))
     nodes = [*casts, *model.graph.node]
@@ -271,7 +295,9 @@ def _widen(model: onnx.ModelProto, tensor: onnx.TensorProto) -> onnx.NodeProto:
         for position, name in enumerate(node.input):
             if name == tensor.name:
                 node.input[position] = wide
-    return onnx.helper.make_node("Cast", [tensor.name], [wide], name=wide, to=onnx.TensorProto.FLOAT)
+    return onnx.helper.make_node(
+        "Cast", [tensor.name], [wide], name=wide, to=onnx.TensorProto.FLOAT
+    )
 
 
 def _add_metadata(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
@@ -282,7 +308,9 @@ def _add_metadata(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """The exporter and what it uses warn of their own inside, which nobody here can mend."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    loggers = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

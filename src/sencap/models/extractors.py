@@ -1,4 +1,5 @@
-"""Bi-temporal feature extractors on any timm backbone: SEN's, Eq. (2) and (3), and that of the compared systems."""
+"""Bi-temporal feature extractors on any timm backbone: SEN's, Eq. (2) and (3), and that of the
+compared systems."""
 
 from __future__ import annotations
 
@@ -24,18 +25,22 @@ IN_CHANNELS: dict[Structure, int] = {"single-cat": 6, "single-sub": 3, "dual": 3
 class Extractor(nn.Module):
     """The backbone of any extractor: what it sees of the two dates, what of it is frozen.
 
-    ``maps`` takes two normalised images (B, 2, 3, H, W) to the backbone's maps (B·S, C, h, w). S is 1 for the
-    single-stream structures (``single-cat``: before and after concatenated on the channel axis, before first;
-    ``single-sub``: after − before) and 2 for ``dual`` (each date through the same network).
+    ``maps`` takes two normalised images (B, 2, 3, H, W) to the backbone's maps (B·S, C, h, w). S is
+    1 for the single-stream structures (``single-cat``: before and after concatenated on the channel
+    axis, before first; ``single-sub``: after − before) and 2 for ``dual`` (each date through the
+    same network).
 
-    ``fine_tune_from`` names the first stage that is trained (conv1: all are, none: no stage is). The BatchNorm
-    statistics of the frozen stages go on moving in training (``moving``, as in SEN's code) or stay (``fixed``).
+    ``fine_tune_from`` names the first stage that is trained (conv1: all are, none: no stage is).
+    The BatchNorm statistics of the frozen stages go on moving in training (``moving``, as in SEN's
+    code) or stay (``fixed``).
 
-    With a ``grid`` the backbone may be a vision transformer too: images are then resized (bilinear, antialiased)
-    so that its patches make that grid. It has no stages to start fine-tuning from but conv1 and none.
+    With a ``grid`` the backbone may be a vision transformer too: images are then resized (bilinear,
+    antialiased) so that its patches make that grid. It has no stages to start fine-tuning from but
+    conv1 and none.
 
     Raises:
-        SettingsError: an unknown backbone, one without a feature map at that stage, or no such start layer.
+        SettingsError: an unknown backbone, one without a feature map at that stage, or no such
+            start layer.
     """
 
     def __init__(
@@ -50,23 +55,29 @@ class Extractor(nn.Module):
     ) -> None:
         super().__init__()
         self.structure, self.stage, self.frozen_statistics = structure, stage, frozen_statistics
-        self.backbone = _backbone(backbone, stage=stage, in_channels=IN_CHANNELS[structure], grid=grid)
+        self.backbone = _backbone(
+            backbone, stage=stage, in_channels=IN_CHANNELS[structure], grid=grid
+        )
         self.stride, self.channels = _stride_and_channels(self.backbone)
         first_trained = STAGES.index(fine_tune_from)
         if isinstance(self.backbone, VisionTransformer):
             if fine_tune_from not in ("conv1", "none"):
                 raise SettingsError(
-                    f"extractor.backbone={backbone} has no stages, so extractor.fine_tune_from={fine_tune_from} "
-                    "means nothing; say conv1 (all of it is trained) or none"
+                    f"extractor.backbone={backbone} has no stages, so "
+                    f"extractor.fine_tune_from={fine_tune_from} means nothing; say conv1 (all of "
+                    "it is trained) or none"
                 )
             self._frozen: list[nn.Module] = [self.backbone] if fine_tune_from == "none" else []
         else:
-            self._frozen = [m for number, m in _stages(self.backbone, backbone) if number < first_trained]
+            self._frozen = [
+                m for number, m in _stages(self.backbone, backbone) if number < first_trained
+            ]
         for module in self._frozen:
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """As `torch.nn.Module.train`, but frozen parts with fixed statistics stay in evaluation mode."""
+        """As `torch.nn.Module.train`, but frozen parts with fixed statistics stay in evaluation
+        mode."""
         super().train(mode)
         if mode and self.frozen_statistics == "fixed":
             for module in self._frozen:
@@ -91,10 +102,11 @@ class Extractor(nn.Module):
 
 
 class FeatureExtractor(Extractor):
-    """SEN's: two normalised images (B, 2, 3, H, W) → features (B, S, D, h, w), h = H / stride of the stage.
+    """SEN's: two normalised images (B, 2, 3, H, W) → features (B, S, D, h, w), h = H / stride of
+    the stage.
 
-    ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``; it is always trained. The rest
-    is `Extractor`.
+    ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``; it is always
+    trained. The rest is `Extractor`.
     """
 
     def __init__(
@@ -124,10 +136,12 @@ class FeatureExtractor(Extractor):
 
 
 class PooledExtractor(Extractor):
-    """That of the compared systems: normalised images (B, 2, 3, H, W) → features (B, 2, C, grid, grid).
+    """That of the compared systems: normalised images (B, 2, 3, H, W) → features (B, 2, C, grid,
+    grid).
 
-    Each date goes through one network, and its maps are averaged to ``grid`` × ``grid`` cells (adaptive pooling),
-    whatever the size of the images. There is no P: C is the backbone's ``channels``.
+    Each date goes through one network, and its maps are averaged to ``grid`` × ``grid`` cells
+    (adaptive pooling), whatever the size of the images. There is no P: C is the backbone's
+    ``channels``.
     """
 
     def __init__(
@@ -173,7 +187,8 @@ def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
 
 
 def check_backbone(name: str, *, setting: str = "extractor.backbone") -> None:
-    """Refuse a network that timm has not, or a name that is more than a name; no network and no disk is asked.
+    """Refuse a network that timm has not, or a name that is more than a name; no network and no
+    disk is asked.
 
     Raises:
         SettingsError: with the setting, the name, and the nearest names that timm knows.
@@ -197,8 +212,8 @@ def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> n
     except Exception as error:  # timm's hundreds of networks fail in as many ways
         reason = shortened(str(error), 120)
         raise SettingsError(
-            f"extractor.backbone={name!r} is not a timm model with a feature map at extractor.stage={stage} "
-            f"({reason}); {_nearest_models(name)}"
+            f"extractor.backbone={name!r} is not a timm model with a feature map at "
+            f"extractor.stage={stage} ({reason}); {_nearest_models(name)}"
         ) from error
 
 
@@ -208,10 +223,12 @@ def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn
     strides = probe.feature_info.reduction()
     if stride not in strides:
         raise SettingsError(
-            f"extractor.backbone={name} has no features of stride {stride} for extractor.stage={stage}; "
-            f"it has strides {strides}"
+            f"extractor.backbone={name} has no features of stride {stride} for "
+            f"extractor.stage={stage}; it has strides {strides}"
         )
-    model = getattr(probe, "model", None)  # of a vision transformer, whose maps are all of one stride
+    model = getattr(
+        probe, "model", None
+    )  # of a vision transformer, whose maps are all of one stride
     if grid is not None and isinstance(model, VisionTransformer):
         transformer: nn.Module = timm.create_model(
             name, num_classes=0, in_chans=in_channels, img_size=grid * stride
@@ -220,27 +237,32 @@ def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn
     layout = str(getattr(getattr(probe, "output_fmt", None), "value", "NCHW"))
     if len(set(strides)) < len(strides) or layout != "NCHW":
         raise SettingsError(
-            f"extractor.backbone={name} is no pyramid of feature maps (strides {strides}, layout {layout}); "
-            "choose a convolutional network, for example resnet50"
+            f"extractor.backbone={name} is no pyramid of feature maps (strides {strides}, layout "
+            f"{layout}); choose a convolutional network, for example resnet50"
         )
     index = max(i for i, s in enumerate(strides) if s == stride)
     backbone: nn.Module = timm.create_model(
         name, features_only=True, in_chans=in_channels, out_indices=(index,)
     )
     blocks = dict(backbone.named_children()).get("blocks")
-    if isinstance(blocks, nn.Sequential):  # EfficientNets keep and run the blocks after the last map
+    if isinstance(
+        blocks, nn.Sequential
+    ):  # EfficientNets keep and run the blocks after the last map
         last = int(probe.feature_info.info[index]["module"].split(".")[1])
         backbone.blocks = blocks[: last + 1]
     _check_unused(name, stage, whole=_count(probe), used=_count(backbone))
-    return backbone.to(memory_format=torch.channels_last)  # a third faster on CPUs, and what cuDNN prefers
+    return backbone.to(
+        memory_format=torch.channels_last
+    )  # a third faster on CPUs, and what cuDNN prefers
 
 
 def _check_unused(name: str, stage: int, *, whole: int, used: int) -> None:
-    """Refuse the first stages of a large network: timm makes all its stages before it drops those not asked for."""
+    """Refuse the first stages of a large network: timm makes all its stages before it drops those
+    not asked for."""
     if whole > max(LARGEST_UNUSED, 4 * used):
         raise SettingsError(
-            f"extractor.backbone={name} has {whole:,} parameters, and extractor.stage={stage} uses {used:,} of them; "
-            "choose a later stage or a smaller network"
+            f"extractor.backbone={name} has {whole:,} parameters, and extractor.stage={stage} "
+            f"uses {used:,} of them; choose a later stage or a smaller network"
         )
 
 
@@ -251,8 +273,8 @@ def _count(network: nn.Module) -> int:
 def _stages(backbone: nn.Module, network: str) -> Iterator[tuple[int, nn.Module]]:
     """(stage number, module) in the order of the data: 0 the stem (conv1), 1 conv2_x … 4 conv5_x.
 
-    The stage of a module is that of the first feature map, in timm's list, at or after its end. ``network`` is
-    the backbone's name.
+    The stage of a module is that of the first feature map, in timm's list, at or after its end.
+    ``network`` is the backbone's name.
     """
     features: Any = backbone.feature_info
     feature_ends = [(info["module"].replace(".", "_"), info["reduction"]) for info in features.info]

@@ -17,7 +17,10 @@ from sencap.errors import SettingsError
 
 Part = ExtractorSettings | DifferenceSettings | DecoderSettings
 
-ANY_SYSTEMS = ("init", "max_words")  # where weights come from and how long captions are: of no one system
+ANY_SYSTEMS = (
+    "init",
+    "max_words",
+)  # where weights come from and how long captions are: of no one system
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,27 @@ def own(
 ) -> Numbers:
     """The numbers of a system, overridden by those that ``settings`` give.
 
-    A system names every setting of a part that it uses, with its own number. What it leaves None it has no use for.
+    A system names every setting of a part that it uses, with its own number. What it leaves None it
+    has no use for.
 
     Raises:
-        SettingsError: a setting that this system has no use for, or numbers that do not go together.
+        SettingsError: a setting that this system has no use for, or numbers that do not go
+            together.
     """
-    numbers: dict[str, Part] = {"extractor": extractor, "difference": difference, "decoder": decoder}
+    numbers: dict[str, Part] = {
+        "extractor": extractor,
+        "difference": difference,
+        "decoder": decoder,
+    }
     chosen = {part: _chosen(settings, part, values) for part, values in numbers.items()}
     D = dimension if settings.dimension is None else settings.dimension
-    parts = {part: dataclasses.replace(getattr(settings, part), **values) for part, values in chosen.items()}
-    whole = dataclasses.replace(settings, dimension=D, **parts)  # checks that the numbers go together
+    parts = {
+        part: dataclasses.replace(getattr(settings, part), **values)
+        for part, values in chosen.items()
+    }
+    whole = dataclasses.replace(
+        settings, dimension=D, **parts
+    )  # checks that the numbers go together
     return Numbers(whole, D, **chosen)
 
 

@@ -43,5 +43,7 @@ class SinusoidalPositions(nn.Module):
         """Let the table hold at least so many positions."""
         if length <= self.table.shape[0]:
             return
-        with torch.inference_mode(False):  # DDP writes into buffers, which tensors of inference mode forbid
+        with torch.inference_mode(
+            False
+        ):  # DDP writes into buffers, which tensors of inference mode forbid
             self.table = sinusoids(length, self.table.shape[1]).to(self.table)

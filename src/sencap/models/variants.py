@@ -1,8 +1,9 @@
-"""Every system by name: each a short function that composes an extractor, a difference encoder and a decoder.
+"""Every system by name: each a short function that composes an extractor, a difference encoder and
+a decoder.
 
-The numbers in a function are the system's own, and stand nowhere else. A setting the user gives takes the place
-of its number; one that the function does not name is refused. docs/systems.md draws each system and says where its
-numbers come from.
+The numbers in a function are the system's own, and stand nowhere else. A setting the user gives
+takes the place of its number; one that the function does not name is refused. docs/systems.md draws
+each system and says where its numbers come from.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from sencap.models.difference import SENDifference
 from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtractor
 from sencap.models.numbers import Numbers, own
 
-# ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with its statistics.
+# ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with its
+# statistics.
 RESNET_101 = ExtractorSettings(
     backbone="resnet101", stage=3, grid=14, fine_tune_from="none", frozen_statistics="fixed"
 )
@@ -46,7 +48,9 @@ RESNET_101 = ExtractorSettings(
 VIT_B_32 = dataclasses.replace(RESNET_101, backbone="vit_base_patch32_224", stage=4, grid=7)
 
 
-def sen(settings: ModelSettings, vocabulary_size: int, *, structure: Structure = "single-cat") -> Captioner:
+def sen(
+    settings: ModelSettings, vocabulary_size: int, *, structure: Structure = "single-cat"
+) -> Captioner:
     """SEN (Zhou et al. 2024): single-stream extractor, SFE and CAGD, transformer decoder."""
     settings = _of_structure(settings, structure)
     n = own(
@@ -108,7 +112,12 @@ def capt_rep_diff(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     extractor = PooledExtractor(**n.extractor)
     difference = RepresentationDifference(extractor.channels)
     decoder = PlainSpeaker(
-        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=1, words=300, **n.decoder
+        extractor.channels,
+        n.dimension,
+        vocabulary_size=vocabulary_size,
+        vectors=1,
+        words=300,
+        **n.decoder,
     )
     return _captioner(n, extractor, difference, decoder)
 
@@ -119,7 +128,12 @@ def capt_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     extractor = PooledExtractor(**n.extractor)
     difference = SingleAttention(extractor.channels, hidden=128)
     decoder = PlainSpeaker(
-        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=3, words=300, **n.decoder
+        extractor.channels,
+        n.dimension,
+        vocabulary_size=vocabulary_size,
+        vectors=3,
+        words=300,
+        **n.decoder,
     )
     return _captioner(n, extractor, difference, decoder)
 
@@ -130,18 +144,29 @@ def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     extractor = PooledExtractor(**n.extractor)
     difference = DualAttention(extractor.channels, hidden=128)
     decoder = PlainSpeaker(
-        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=3, words=300, **n.decoder
+        extractor.channels,
+        n.dimension,
+        vocabulary_size=vocabulary_size,
+        vectors=3,
+        words=300,
+        **n.decoder,
     )
     return _captioner(n, extractor, difference, decoder)
 
 
 def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the dates at each word."""
+    """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the dates at
+    each word."""
     n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = DualAttention(extractor.channels, hidden=128)
     decoder = DynamicSpeaker(
-        extractor.channels, n.dimension, vocabulary_size=vocabulary_size, vectors=3, words=300, **n.decoder
+        extractor.channels,
+        n.dimension,
+        vocabulary_size=vocabulary_size,
+        vectors=3,
+        words=300,
+        **n.decoder,
     )
     return _captioner(n, extractor, difference, decoder)
 
@@ -156,7 +181,9 @@ def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         decoder=DecoderSettings(layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1),
     )
     extractor = PooledExtractor(**n.extractor)
-    difference = MCCFormerS(extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference)
+    difference = MCCFormerS(
+        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
+    )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
     return _captioner(n, extractor, difference, decoder)
 
@@ -171,13 +198,18 @@ def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         decoder=DecoderSettings(layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1),
     )
     extractor = PooledExtractor(**n.extractor)
-    difference = MCCFormerD(extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference)
+    difference = MCCFormerD(
+        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
+    )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
     return _captioner(n, extractor, difference, decoder)
 
 
-def rsiccformer_c(settings: ModelSettings, vocabulary_size: int, *, fusion: bool = False) -> Captioner:
-    """RSICCformer_c (Liu et al. 2022, as SEN's paper compares it): each date asks the difference."""
+def rsiccformer_c(
+    settings: ModelSettings, vocabulary_size: int, *, fusion: bool = False
+) -> Captioner:
+    """RSICCformer_c (Liu et al. 2022, as SEN's paper compares it): each date asks the
+    difference."""
     n = own(
         settings,
         dimension=512,
@@ -187,7 +219,12 @@ def rsiccformer_c(settings: ModelSettings, vocabulary_size: int, *, fusion: bool
     )
     extractor = PooledExtractor(**n.extractor)
     difference = RSICCformerDifference(
-        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, fusion=fusion, **n.difference
+        extractor.channels,
+        n.dimension,
+        grid=extractor.grid,
+        expansion=4,
+        fusion=fusion,
+        **n.difference,
     )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
     return _captioner(n, extractor, difference, decoder)
@@ -235,10 +272,13 @@ def build(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """The captioner that ``settings.system`` names, with random weights.
 
     Raises:
-        SettingsError: an unknown system, with the nearest known name; a setting that the system has no use for.
+        SettingsError: an unknown system, with the nearest known name; a setting that the system has
+            no use for.
     """
     if settings.system not in SYSTEMS:
-        raise SettingsError(f"system={settings.system!r} is unknown; {nearest(settings.system, SYSTEMS)}")
+        raise SettingsError(
+            f"system={settings.system!r} is unknown; {nearest(settings.system, SYSTEMS)}"
+        )
     if vocabulary_size < 5:
         raise SettingsError(
             f"a vocabulary of {vocabulary_size} entries holds no word beside its four markers"
@@ -257,7 +297,8 @@ def check(settings: ModelSettings) -> None:
 
 
 def resolved(settings: ModelSettings) -> ModelSettings:
-    """The settings with the system's own number wherever none is given: two that are one model become equal.
+    """The settings with the system's own number wherever none is given: two that are one model
+    become equal.
 
     Raises:
         SettingsError: as `build`.
@@ -276,7 +317,8 @@ def _captioner(
 
 
 def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSettings:
-    """SEN itself may have any structure; its variants their own (checkpoints of theirs may say single-cat)."""
+    """SEN itself may have any structure; its variants their own (checkpoints of theirs may say
+    single-cat)."""
     chosen = settings.extractor.structure
     if structure == "single-cat" or chosen is None:
         return settings
@@ -284,17 +326,20 @@ def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSetting
         raise SettingsError(
             f"system={settings.system} and extractor.structure={chosen} contradict each other"
         )
-    return dataclasses.replace(settings, extractor=dataclasses.replace(settings.extractor, structure=None))
+    return dataclasses.replace(
+        settings, extractor=dataclasses.replace(settings.extractor, structure=None)
+    )
 
 
 def _check_grid(settings: ModelSettings) -> None:
-    """Refuse sizes whose attention, of each position to each, would take memory and minutes without bound."""
+    """Refuse sizes whose attention, of each position to each, would take memory and minutes without
+    bound."""
     stage = settings.extractor.stage
     assert stage is not None  # SEN names its own
     largest = LARGEST_GRID * 2 ** (stage + 1)
     if settings.size > largest:
         raise SettingsError(
-            f"size={settings.size} is too large for extractor.stage={stage}: attention compares all positions "
-            f"with each other, and at most {LARGEST_GRID} × {LARGEST_GRID} are taken; say size={largest} or "
-            "less, or a later stage"
+            f"size={settings.size} is too large for extractor.stage={stage}: attention compares "
+            f"all positions with each other, and at most {LARGEST_GRID} × {LARGEST_GRID} are "
+            f"taken; say size={largest} or less, or a later stage"
         )

@@ -1,10 +1,11 @@
-"""What every source of dated images offers: places, each with two or more dated RGB images of the same ground.
+"""What every source of dated images offers: places, each with two or more dated RGB images of the
+same ground.
 
     D  dates of a place, oldest first        H, W  pixels
 
-`Places` is the contract; `ListedPlaces` is what most readers build on: they list their images first and read
-them when asked. A date that cannot be read is left out of its place, a place with fewer than two dates is left
-out altogether, and `PlacesReport` says so.
+`Places` is the contract; `ListedPlaces` is what most readers build on: they list their images first
+and read them when asked. A date that cannot be read is left out of its place, a place with fewer
+than two dates is left out altogether, and `PlacesReport` says so.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ Source = TypeVar("Source")
 class SeasonalImages:
     """The dated images of one place.
 
-    ``images`` is a uint8 array (D, 3, H, W), RGB, values 0–255, oldest first, D ≥ 2; it may be read-only.
-    ``dates`` are its D dates, never falling. Where only the order is known, see `sencap.places.UNDATED`.
+    ``images`` is a uint8 array (D, 3, H, W), RGB, values 0–255, oldest first, D ≥ 2; it may be
+    read-only. ``dates`` are its D dates, never falling. Where only the order is known, see
+    `sencap.places.UNDATED`.
 
     Raises:
-        ShapeError: another shape or type, fewer than two dates, or dates that are not one per image and in order.
+        ShapeError: another shape or type, fewer than two dates, or dates that are not one per image
+            and in order.
     """
 
     images: NDArray[np.uint8]
@@ -43,24 +46,34 @@ class SeasonalImages:
 
     def __post_init__(self) -> None:
         images, who = self.images, self.name or "this one"
-        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or 0 in images.shape:
+        if (
+            images.ndim != 4
+            or images.shape[1] != 3
+            or images.dtype != np.uint8
+            or 0 in images.shape
+        ):
             raise ShapeError(
-                f"the images of a place are a uint8 array (D, 3, H, W); {who} is {images.dtype} {images.shape}"
+                f"the images of a place are a uint8 array (D, 3, H, W); {who} is {images.dtype} "
+                f"{images.shape}"
             )
         if len(images) < FEWEST_DATES:
-            raise ShapeError(f"a place has images of {FEWEST_DATES} dates or more; {who} has {len(images)}")
+            raise ShapeError(
+                f"a place has images of {FEWEST_DATES} dates or more; {who} has {len(images)}"
+            )
         if len(self.dates) != len(images):
             raise ShapeError(f"{who} has {len(images)} images, but {len(self.dates)} dates")
         if list(self.dates) != sorted(self.dates):
-            raise ShapeError(f"the images of a place are sorted by time; {who} has {_joined(self.dates)}")
+            raise ShapeError(
+                f"the images of a place are sorted by time; {who} has {_joined(self.dates)}"
+            )
 
 
 @dataclass
 class PlacesReport:
     """What became of the places of a source: how many are used, what was left out, and why.
 
-    ``places`` and ``images`` are used; ``missing`` holds, by place, the dates that used places go without, with
-    the reasons; ``left_out`` the places that are not used.
+    ``places`` and ``images`` are used; ``missing`` holds, by place, the dates that used places go
+    without, with the reasons; ``left_out`` the places that are not used.
     """
 
     places: int = 0
@@ -77,11 +90,14 @@ class PlacesReport:
     def __str__(self) -> str:
         lost = sum(map(len, self.missing.values()))
         lines = [
-            f"{self.places:,} places with {self.images:,} images; left out: {len(self.left_out):,} places, and "
-            f"{lost:,} images of {len(self.missing):,} places that are used"
+            f"{self.places:,} places with {self.images:,} images; left out: "
+            f"{len(self.left_out):,} places, and {lost:,} images of {len(self.missing):,} places "
+            "that are used"
         ]
         lines += _some(f"{name} is left out: {why}" for name, why in self.left_out.items())
-        lines += _some(f"{name}: {why}" for name, several in self.missing.items() for why in several)
+        lines += _some(
+            f"{name}: {why}" for name, several in self.missing.items() for why in several
+        )
         return "\n  ".join(lines)
 
 
@@ -108,7 +124,8 @@ class Places(ABC):
 
     @abstractmethod
     def read(self, index: int) -> SeasonalImages:
-        """The images of a place: of all its dates, but those that cannot be read (``report.missing``).
+        """The images of a place: of all its dates, but those that cannot be read
+        (``report.missing``).
 
         Raises:
             DataError: fewer than two of its images can be read; the message says why.
@@ -136,7 +153,8 @@ class Places(ABC):
 class ListedPlaces(Places, Generic[Source]):
     """Places whose images are listed in advance, as (date, source) by place, and read one by one.
 
-    Listed places without two dates are left out at birth; ``problems`` are the dates that could not be listed.
+    Listed places without two dates are left out at birth; ``problems`` are the dates that could not
+    be listed.
 
     Raises:
         DataError: no place has two dates.
@@ -151,7 +169,9 @@ class ListedPlaces(Places, Generic[Source]):
         self.origin, self.report = origin, PlacesReport()
         problems = problems or {}
         self._places: list[tuple[str, tuple[tuple[datetime.date, Source], ...]]] = []
-        self._lost: dict[str, int] = {}  # by place, the listed images that turned out unusable when read
+        self._lost: dict[
+            str, int
+        ] = {}  # by place, the listed images that turned out unusable when read
         for name in sorted({**listed, **problems}):
             images = sorted(listed.get(name, ()), key=lambda image: image[0])
             if len(images) < FEWEST_DATES:
@@ -187,7 +207,8 @@ class ListedPlaces(Places, Generic[Source]):
     def read(self, index: int) -> SeasonalImages:
         """The images of a place. See `Places.read`.
 
-        Images of another size than most of the place's (the first of equals) are left out with a note.
+        Images of another size than most of the place's (the first of equals) are left out with a
+        note.
         """
         name, listed = self._places[_checked(index, len(self))]
         read: list[tuple[datetime.date, NDArray[np.uint8]]] = []
@@ -242,9 +263,13 @@ class Subset(Places):
         for one in chosen:
             index = numbers.get(one) if isinstance(one, str) else one
             if index is None:
-                raise SettingsError(f"there is no place {one!r}; {nearest(str(one), list(numbers)[:1000])}")
+                raise SettingsError(
+                    f"there is no place {one!r}; {nearest(str(one), list(numbers)[:1000])}"
+                )
             if not 0 <= index < len(places):
-                raise SettingsError(f"there is no place number {index}; they are 0 … {len(places) - 1}")
+                raise SettingsError(
+                    f"there is no place number {index}; they are 0 … {len(places) - 1}"
+                )
             self.indices.append(index)
 
     def __len__(self) -> int:

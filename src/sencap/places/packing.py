@@ -1,7 +1,9 @@
-"""Writes the packed form of any source of places: resumable after a kill, checked by hashes, never half a file.
+"""Writes the packed form of any source of places: resumable after a kill, checked by hashes, never
+half a file.
 
-A part is written as a draft, flushed to the disk and renamed; then its list, likewise; the index comes last. So
-whatever bears its final name is whole, and the same command goes on after the last part with a list.
+A part is written as a draft, flushed to the disk and renamed; then its list, likewise; the index
+comes last. So whatever bears its final name is whole, and the same command goes on after the last
+part with a list.
 """
 
 from __future__ import annotations
@@ -27,13 +29,30 @@ from sencap.files import check_output_folder, whole_file
 from sencap.images import resize
 from sencap.json_files import read_json
 from sencap.places.contract import Places, PlacesReport
-from sencap.places.packed import FORMAT, INDEX, LARGEST_INDEX, NOTE, file_hash, index_hash, read_index
+from sencap.places.packed import (
+    FORMAT,
+    INDEX,
+    LARGEST_INDEX,
+    NOTE,
+    file_hash,
+    index_hash,
+    read_index,
+)
 from sencap.places.recognise import open_places, recognise
 from sencap.processes import map_in_order
 from sencap.version import __version__
 
 PLACES_PER_FILE = 512
-_KEYS = {"file", "names", "dates", "missing", "left_out", "images", "bytes", "sha256"}  # of a part's list
+_KEYS = {
+    "file",
+    "names",
+    "dates",
+    "missing",
+    "left_out",
+    "images",
+    "bytes",
+    "sha256",
+}  # of a part's list
 
 
 @dataclass
@@ -57,19 +76,22 @@ def pack(
     progress: bool = False,
     **settings: Any,
 ) -> PlacesReport:
-    """Write places as a packed folder, which `PackedPlaces` reads; returns what was used and what was left out.
+    """Write places as a packed folder, which `PackedPlaces` reads; returns what was used and what
+    was left out.
 
     ``source`` is places, or what `open_places` opens, with ``settings`` as it takes them.
 
-    Images that are not ``size`` × ``size`` pixels are cut to their central square and resized, bilinearly with
-    antialiasing. ``workers`` processes read (0: one per core, 1: this one); the bytes do not depend on it. A run
-    that was stopped or killed goes on when it is given again; at most ``places_per_file`` places are read twice.
+    Images that are not ``size`` × ``size`` pixels are cut to their central square and resized,
+    bilinearly with antialiasing. ``workers`` processes read (0: one per core, 1: this one); the
+    bytes do not depend on it. A run that was stopped or killed goes on when it is given again; at
+    most ``places_per_file`` places are read twice.
 
     Raises:
-        DataError: ``out`` holds something else or a pack of another source or other settings, or no place can be
-            read.
+        DataError: ``out`` holds something else or a pack of another source or other settings, or no
+            place can be read.
         OutputError: the disk is too small, or ``out`` cannot be written.
-        SettingsError: a number out of its bounds, a folder that is a file, or one inside the source.
+        SettingsError: a number out of its bounds, a folder that is a file, or one inside the
+            source.
         MissingDependencyError: the source needs an extra that is not installed.
     """
     out = Path(out)
@@ -97,7 +119,9 @@ def pack(
     todo = [number for number in range(len(starts)) if number not in set(done)]
     _check_space(out, places, size, len(todo) / max(len(starts), 1))
     first = min(len(done) * places_per_file, len(places))
-    wanted = [i for n in todo for i in range(starts[n], min(starts[n] + places_per_file, len(places)))]
+    wanted = [
+        i for n in todo for i in range(starts[n], min(starts[n] + places_per_file, len(places)))
+    ]
     bar = tqdm(total=len(places), initial=first, desc="packing", unit="place", disable=not progress)
     read = partial(_read, places, size=size)
     with bar, closing(map_in_order(read, wanted, workers=workers)) as reads:
@@ -114,8 +138,8 @@ def _open(source: str | Path, out: Path, size: int, settings: Mapping[str, Any])
     root = Path(source)
     if found != "synthetic" and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
         raise SettingsError(
-            f"out={out} lies inside the source {source}, which would then hold other things the next time it is "
-            "read; name a folder outside of it"
+            f"out={out} lies inside the source {source}, which would then hold other things the "
+            "next time it is read; name a folder outside of it"
         )
     given = {**settings, "kind": found}
     if found in ("series", "synthetic"):  # the others have a size of their own
@@ -128,8 +152,8 @@ def _check_space(out: Path, places: Places, size: int, share: float) -> None:
     free = shutil.disk_usage(out).free
     if needed > free:
         raise OutputError(
-            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make room, or give a "
-            "smaller size"
+            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make "
+            "room, or give a smaller size"
         )
 
 
@@ -151,7 +175,13 @@ def _write_part(
 ) -> None:
     """Write the next ``count`` places as one file, then its list."""
     path, listing = _part(out, number)
-    part: dict[str, Any] = {"file": path.name, "names": [], "dates": [], "missing": {}, "left_out": {}}
+    part: dict[str, Any] = {
+        "file": path.name,
+        "names": [],
+        "dates": [],
+        "missing": {},
+        "left_out": {},
+    }
     images = 0
     with whole_file(path) as draft:
         with draft.open("wb") as file:
@@ -180,7 +210,8 @@ def _write_part(
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
-    """A numpy header, padded to the same length for any number of images; returns where the pixels begin."""
+    """A numpy header, padded to the same length for any number of images; returns where the pixels
+    begin."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
@@ -189,7 +220,9 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
 def _finish(out: Path, note: dict[str, Any], parts: int, places: Places) -> PlacesReport:
     """Write the index from the parts' lists, then remove the lists."""
     listings = [_part(out, number)[1] for number in range(parts)]
-    found = [read_json(listing, most_megabytes=LARGEST_INDEX, error=DataError) for listing in listings]
+    found = [
+        read_json(listing, most_megabytes=LARGEST_INDEX, error=DataError) for listing in listings
+    ]
     index: dict[str, Any] = {**note}
     index["places"] = sum(len(part["names"]) for part in found)
     index["images"] = sum(part["images"] for part in found)
@@ -219,7 +252,9 @@ def _read(places: Places, index: int, size: int) -> _Read:
     except DataError as error:
         return _Read(name, reason=str(error))
     missing = places.report.missing.get(name, [])
-    return _Read(name, [date.isoformat() for date in place.dates], _fitted(place.images, size), missing)
+    return _Read(
+        name, [date.isoformat() for date in place.dates], _fitted(place.images, size), missing
+    )
 
 
 def _fitted(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -17,7 +17,8 @@ from sencap.errors import DataError, SettingsError
 from sencap.images import read_image
 from sencap.text_files import read_text
 
-# Order is known, dates are not: what a place of undated before/after images says in place of its dates.
+# Order is known, dates are not: what a place of undated before/after images says in place of its
+# dates.
 UNDATED = (datetime.date(1, 1, 1), datetime.date(1, 1, 2))
 DATES_FILE = "dates.txt"
 _MOST_BYTES = 16 << 20
@@ -27,12 +28,13 @@ _DATE = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?!\d)")
 
 @dataclass(frozen=True)
 class Scaling:
-    """How more than 8 bits become 8: linearly, ``black`` to 0 and ``white`` to 255; what lies outside is clipped.
+    """How more than 8 bits become 8: linearly, ``black`` to 0 and ``white`` to 255; what lies
+    outside is clipped.
 
-    The default is reflectance 0–1, which Sentinel-2's files store as 0–10,000. 8-bit images stay as they are. The
-    scale is the same for all bands, dates and places, so that a brighter season stays brighter. ``white=3000``
-    gives pictures that look bright enough to people; ``black=1000`` undoes the offset that files of Sentinel-2's
-    processing baseline 04.00 and later carry.
+    The default is reflectance 0–1, which Sentinel-2's files store as 0–10,000. 8-bit images stay as
+    they are. The scale is the same for all bands, dates and places, so that a brighter season stays
+    brighter. ``white=3000`` gives pictures that look bright enough to people; ``black=1000`` undoes
+    the offset that files of Sentinel-2's processing baseline 04.00 and later carry.
 
     Raises:
         SettingsError: white is not above black, or a bound is not within 0–65,535.
@@ -75,7 +77,8 @@ def _table(black: int, white: int) -> NDArray[np.uint8]:
 
 
 def find_date(text: str, *, at_start: bool = False) -> datetime.date | None:
-    """The first date in a name, as 2020-06-04, 2020_06_04, 2020.06.04 or 20200604; None if there is none.
+    """The first date in a name, as 2020-06-04, 2020_06_04, 2020.06.04 or 20200604; None if there is
+    none.
 
     ``at_start`` takes it from the beginning only, as in a scene id ``20200604T054639_…``.
     """
@@ -90,7 +93,8 @@ def find_date(text: str, *, at_start: bool = False) -> datetime.date | None:
 
 
 def read_dates_file(folder: Path) -> dict[str, datetime.date]:
-    """Dates by file stem from ``dates.txt``, lines like ``1: 20150820`` or ``date_1: 20150820``; {} without one.
+    """Dates by file stem from ``dates.txt``, lines like ``1: 20150820`` or ``date_1: 20150820``; {}
+    without one.
 
     Raises:
         DataError: the file cannot be read.
@@ -99,7 +103,10 @@ def read_dates_file(folder: Path) -> dict[str, datetime.date]:
     if not file.is_file():
         return {}
     text = read_text(
-        file, most_bytes=_MOST_BYTES, error=DataError, advice="give each image's date in it, or delete it"
+        file,
+        most_bytes=_MOST_BYTES,
+        error=DataError,
+        advice="give each image's date in it, or delete it",
     )
     found = {}
     for line in text.splitlines():

@@ -20,7 +20,9 @@ from sencap.places.shards import SUFFIX, ShardPlaces
 from sencap.places.ssl4eo import PRODUCTS, SceneFolderPlaces, holds_scenes
 from sencap.places.synthetic import SyntheticPlaces
 
-Kind = Literal["auto", "packed", "ssl4eo-v1.0", "ssl4eo-v1.1", "folder", "series", "pairs", "synthetic"]
+Kind = Literal[
+    "auto", "packed", "ssl4eo-v1.0", "ssl4eo-v1.1", "folder", "series", "pairs", "synthetic"
+]
 
 _LOOKED_FOR = {
     "packed": "index.json of a packed folder",
@@ -57,13 +59,15 @@ def open_places(
 ) -> Places:
     """Dated images of places, whatever layout they have on disk.
 
-    ``path`` is a folder or file, or ``synthetic:COUNT`` or ``synthetic:COUNT:SEED`` for the synthetic world. With
-    ``kind`` auto the layout is told by the content. The other settings are the reader's own, None its default;
-    ``product`` and ``split`` are SSL4EO-S12's; ``stride``, ``dates``, ``bands`` and ``empty`` are the series';
-    ``size`` is the side in pixels of what has none of its own, the cells of a series and synthetic images.
+    ``path`` is a folder or file, or ``synthetic:COUNT`` or ``synthetic:COUNT:SEED`` for the
+    synthetic world. With ``kind`` auto the layout is told by the content. The other settings are
+    the reader's own, None its default; ``product`` and ``split`` are SSL4EO-S12's; ``stride``,
+    ``dates``, ``bands`` and ``empty`` are the series'; ``size`` is the side in pixels of what has
+    none of its own, the cells of a series and synthetic images.
 
     Raises:
-        DataError: the content is of no known kind (the message names what was looked for), or the reader's own.
+        DataError: the content is of no known kind (the message names what was looked for), or the
+            reader's own.
         SettingsError: an unknown kind, or a setting that the kind does not take.
         MissingDependencyError: the reader needs an extra that is not installed.
     """
@@ -79,7 +83,8 @@ def open_places(
     given = {name: value for name, value in given.items() if value is not None}
     if refused := [name for name in given if name not in takes]:
         raise SettingsError(
-            f"{path} is of kind {found}, which takes no {', '.join(refused)} (only {', '.join(takes) or 'nothing'})"
+            f"{path} is of kind {found}, which takes no {', '.join(refused)} (only "
+            f"{', '.join(takes) or 'nothing'})"
         )
     if found == "synthetic":
         count, seed = _synthetic(str(path))
@@ -103,7 +108,9 @@ def recognise(path: str | Path) -> str:
             return "ssl4eo-v1.1"
         if root.suffix.lower() == ".csv":
             return "pairs"
-        raise DataError(f"{root} is a file, but neither an archive {SUFFIX} nor a CSV file of pairs")
+        raise DataError(
+            f"{root} is a file, but neither an archive {SUFFIX} nor a CSV file of pairs"
+        )
     if not root.is_dir():
         raise DataError(f"{root} is neither a folder nor a file: give a folder of dated images")
     for kind, test in _TESTS.items():

@@ -3,9 +3,10 @@
     ROOT/2018-02-10.tif, ROOT/2018-05-31.tif, …      one series
     ROOT/<area>/…                                    or several, a folder each
 
-The grid is that of the earliest raster, cut to the ground that all of them show. Rasters that lie on it are read as
-they are; others (another origin, pixel size or projection) are resampled to it, bilinearly, window by window, so that
-a raster of any size needs little memory. Needs rasterio (``pip install 'sencap[geo]'``).
+The grid is that of the earliest raster, cut to the ground that all of them show. Rasters that lie
+on it are read as they are; others (another origin, pixel size or projection) are resampled to it,
+bilinearly, window by window, so that a raster of any size needs little memory. Needs rasterio
+(``pip install 'sencap[geo]'``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ from sencap.rasters import (
 )
 
 _OPEN = 64  # rasters held open at once
-_MOST_CELLS = 1_000_000  # four times the places of SSL4EO-S12; each is read once when a series is opened
+_MOST_CELLS = (
+    1_000_000  # four times the places of SSL4EO-S12; each is read once when a series is opened
+)
 _RGB = ("B04", "B03", "B02")
 
 
@@ -53,15 +56,18 @@ class Cell:
 
 
 class SeriesPlaces(ListedPlaces[Cell]):
-    """Places of ``size`` × ``size`` pixels, every ``stride`` pixels, cut from dated rasters (see the module's head).
+    """Places of ``size`` × ``size`` pixels, every ``stride`` pixels, cut from dated rasters (see
+    the module's head).
 
-    ``dates`` keeps these dates only (to leave out cloudy ones). ``bands`` are the numbers, from 1, of R, G, B; by
-    default those that the file calls B04, B03, B02, else the first three. A date at which more than the share
-    ``empty`` of a cell holds no data (all three bands are the file's no-data value, or 0 if it names none) is left
-    out of that cell. Finding this out reads every raster once, at birth.
+    ``dates`` keeps these dates only (to leave out cloudy ones). ``bands`` are the numbers, from 1,
+    of R, G, B; by default those that the file calls B04, B03, B02, else the first three. A date at
+    which more than the share ``empty`` of a cell holds no data (all three bands are the file's
+    no-data value, or 0 if it names none) is left out of that cell. Finding this out reads every
+    raster once, at birth.
 
     Raises:
-        DataError: fewer than two dated rasters, no common ground of that size, or no cell with two dates.
+        DataError: fewer than two dated rasters, no common ground of that size, or no cell with two
+            dates.
         MissingDependencyError: rasterio is not installed.
         SettingsError: a size, stride, share or band that cannot be.
     """
@@ -86,7 +92,9 @@ class SeriesPlaces(ListedPlaces[Cell]):
         if not 0 <= empty <= 1:
             raise SettingsError(f"empty={empty} is a share of a cell's pixels and must be in 0 … 1")
         if bands is not None and (len(bands) != 3 or min(bands) < 1):
-            raise SettingsError(f"bands={list(bands)} must be three numbers from 1: those of R, G and B")
+            raise SettingsError(
+                f"bands={list(bands)} must be three numbers from 1: those of R, G and B"
+            )
         self._rasterio = import_rasterio(root)
         folders = find_series(Path(root))
         _check_dates(root, folders, dates)
@@ -126,7 +134,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
         listed: dict[str, list[tuple[datetime.date, Cell]]],
         problems: dict[str, list[str]],
     ) -> None:
-        """List the cells of one folder of rasters; a folder that gives none is noted in ``lost``."""
+        """List the cells of one folder of rasters; a folder that gives none is noted in
+        ``lost``."""
         found, wrong = dated(folder, list_images(folder))
         files = [(date, file) for date, file in found if wanted is None or date in wanted]
         grid, files = self._common_grid(files, wrong)
@@ -141,8 +150,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
         cells = len(listed) + len(rows) * len(columns)
         if cells > _MOST_CELLS:
             raise SettingsError(
-                f"size={self.size} and stride={self.stride} cut {folder} into {cells:,} cells, but the most is "
-                f"{_MOST_CELLS:,}; give a larger stride"
+                f"size={self.size} and stride={self.stride} cut {folder} into {cells:,} cells, "
+                f"but the most is {_MOST_CELLS:,}; give a larger stride"
             )
         for row in rows:
             for column in columns:
@@ -163,7 +172,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
     def _common_grid(
         self, files: list[tuple[datetime.date, Path]], wrong: list[str]
     ) -> tuple[Grid | None, list[tuple[datetime.date, Path]]]:
-        """The grid of the first raster that can be read, cut to the ground of all, and those rasters."""
+        """The grid of the first raster that can be read, cut to the ground of all, and those
+        rasters."""
         usable: list[tuple[datetime.date, Path]] = []
         first: Grid | None = None
         box = (0.0, 0.0, 0.0, 0.0)
@@ -210,7 +220,9 @@ class SeriesPlaces(ListedPlaces[Cell]):
         else:
             numbers = [1, 2, 3]
         if max(numbers) > raster.count:
-            raise ImageError(f"{file}: it has {raster.count} bands, but R, G and B are to be {numbers}")
+            raise ImageError(
+                f"{file}: it has {raster.count} bands, but R, G and B are to be {numbers}"
+            )
         return numbers
 
     def _close(self) -> None:
@@ -250,7 +262,9 @@ class SeriesPlaces(ListedPlaces[Cell]):
         return self._open[file]
 
 
-def _check_dates(root: str | Path, folders: list[Path], wanted: Collection[datetime.date] | None) -> None:
+def _check_dates(
+    root: str | Path, folders: list[Path], wanted: Collection[datetime.date] | None
+) -> None:
     """Refuse a date that no raster has: it is a slip, and would be left out in silence."""
     if wanted is None:
         return
@@ -259,7 +273,9 @@ def _check_dates(root: str | Path, folders: list[Path], wanted: Collection[datet
     if absent:
         first = ", ".join(map(str, absent[:5]))
         some = ", ".join(map(str, sorted(found)[:10]))
-        raise SettingsError(f"dates: {root} has no raster of {first}; the first that it has are {some}")
+        raise SettingsError(
+            f"dates: {root} has no raster of {first}; the first that it has are {some}"
+        )
 
 
 def find_series(root: Path) -> list[Path]:

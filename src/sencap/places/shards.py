@@ -1,4 +1,5 @@
-"""SSL4EO-S12 v1.1: zarr archives of 64 places with four dates each, of which only the chunks asked for are read.
+"""SSL4EO-S12 v1.1: zarr archives of 64 places with four dates each, of which only the chunks asked
+for are read.
 
     ROOT/train/S2RGB/ssl4eos12_train_seasonal_data_000001.zarr.zip     (val likewise)
         bands   (sample, time, band, y, x)    uint8 in S2RGB, int16 reflectance × 10,000 in S2L1C and S2L2A
@@ -49,9 +50,9 @@ class _Archive:
 class ShardPlaces(ListedPlaces[Sample]):
     """The places of SSL4EO-S12 v1.1 (see the head of this module).
 
-    ``root`` is the data set's folder, that of a split or of a product, or one archive. ``product`` is one of
-    `PRODUCTS`, by default the first that is there; ``split`` is train or val, by default both. Names and dates
-    are read at birth, images when asked for.
+    ``root`` is the data set's folder, that of a split or of a product, or one archive. ``product``
+    is one of `PRODUCTS`, by default the first that is there; ``split`` is train or val, by default
+    both. Names and dates are read at birth, images when asked for.
 
     Raises:
         DataError: nothing of that kind there, or no place with two dates.
@@ -83,7 +84,9 @@ class ShardPlaces(ListedPlaces[Sample]):
                 continue
             for place, (name, dates, wrong) in enumerate(found):
                 if name in listed:
-                    raise DataError(f"{file}: there is a place {name} in another archive of {root} already")
+                    raise DataError(
+                        f"{file}: there is a place {name} in another archive of {root} already"
+                    )
                 listed[name] = [(date, (number, place, time)) for time, date in dates]
                 problems[name] = wrong
         super().__init__(str(root), listed, problems)
@@ -94,9 +97,12 @@ class ShardPlaces(ListedPlaces[Sample]):
         archive = self._archive(self.files[number])
         try:
             image: NDArray[Any] = archive.bands.oindex[place, time, archive.rgb]
-        except Exception as error:  # zipfile and the decoders raise errors of any kind for damaged archives
+        except (
+            Exception
+        ) as error:  # zipfile and the decoders raise errors of any kind for damaged archives
             raise ImageError(
-                f"{self.files[number]}: place {place}, date {time} is damaged, get the file again ({error!r})"
+                f"{self.files[number]}: place {place}, date {time} is damaged, get the file "
+                f"again ({error!r})"
             ) from error
         return self.scaling.to_uint8(image)
 
@@ -125,9 +131,14 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
         DataError: none there.
         SettingsError: an unknown product or split.
     """
-    for name, value, known in (("product", product, (*PRODUCTS, "S1GRD")), ("split", split, SPLITS)):
+    for name, value, known in (
+        ("product", product, (*PRODUCTS, "S1GRD")),
+        ("split", split, SPLITS),
+    ):
         if value is not None and value not in known:
-            raise SettingsError(f"{name} {value!r} is unknown in SSL4EO-S12 v1.1; {nearest(value, known)}")
+            raise SettingsError(
+                f"{name} {value!r} is unknown in SSL4EO-S12 v1.1; {nearest(value, known)}"
+            )
     if product == "S1GRD" or (product is None and root.name == "S1GRD"):
         raise SettingsError("product S1GRD is radar and has no RGB; take S2RGB, S2L2A or S2L1C")
     if root.is_file():
@@ -135,7 +146,9 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
     splits = (split,) if split else SPLITS
     for name in (product,) if product else PRODUCTS:
         folders = [root / part / name for part in splits] + [root / name]
-        folders += [root] if root.name == name or (product is None and root.name not in PRODUCTS) else []
+        folders += (
+            [root] if root.name == name or (product is None and root.name not in PRODUCTS) else []
+        )
         files = [file for folder in folders for file in sorted(folder.glob(f"*{SUFFIX}"))]
         files = [file for file in files if split is None or _split_of(file) in (split, None)]
         if files:
@@ -156,7 +169,9 @@ def rgb_order(names: Sequence[str], file: Path) -> list[int]:
         return [one[0] for one in found]
     if len(names) == 3:
         return [0, 1, 2]
-    raise DataError(f"{file}: its bands are {', '.join(names)}; looked for B04, B03, B02 (or R, G, B)")
+    raise DataError(
+        f"{file}: its bands are {', '.join(names)}; looked for B04, B03, B02 (or R, G, B)"
+    )
 
 
 def _split_of(file: Path) -> str | None:
@@ -178,9 +193,12 @@ def _open(file: Path) -> _Archive:
     try:
         group: Any = zarr.open_group(ZipStore(file, mode="r"), mode="r", zarr_format=2)
         bands, names = group["bands"], [str(name) for name in group["band"][:]]
-    except Exception as error:  # zipfile and the decoders raise errors of any kind for damaged archives
+    except (
+        Exception
+    ) as error:  # zipfile and the decoders raise errors of any kind for damaged archives
         raise DataError(
-            f"{file} is no whole zarr archive with arrays 'bands' and 'band', get it again ({error!r})"
+            f"{file} is no whole zarr archive with arrays 'bands' and 'band', get it again "
+            f"({error!r})"
         ) from error
     if bands.ndim != 5 or bands.shape[2] != len(names):
         raise DataError(
@@ -203,18 +221,22 @@ def _list_samples(archive: Any, file: Path) -> list[Listed]:
         raise DataError(f"{file}: its names or dates cannot be read ({error!r})") from error
     if len(names) != samples or stamps.shape != (samples, times):
         raise DataError(
-            f"{file}: {samples} samples of {times} dates, but {len(names)} names and {stamps.shape} dates"
+            f"{file}: {samples} samples of {times} dates, but {len(names)} names and "
+            f"{stamps.shape} dates"
         )
     found: list[Listed] = []
     for name, row in zip(names, stamps, strict=True):
         dates = [(number, stamp) for number, stamp in enumerate(row) if stamp is not None]
-        problems = [f"image {number} has no date" for number, stamp in enumerate(row) if stamp is None]
+        problems = [
+            f"image {number} has no date" for number, stamp in enumerate(row) if stamp is None
+        ]
         found.append((name, dates, problems))
     return found
 
 
 def _stamps(archive: Any) -> NDArray[np.object_]:
-    """The dates (sample, time) of an archive, None where there is none: from ``time_``, else from ``file_id``."""
+    """The dates (sample, time) of an archive, None where there is none: from ``time_``, else from
+    ``file_id``."""
     if "time_" not in archive:
         ids = archive["file_id"][:]
         found = [find_date(str(text), at_start=True) for text in ids.ravel()]
@@ -230,12 +252,17 @@ def _stamps(archive: Any) -> NDArray[np.object_]:
 
 
 def _decoded(values: NDArray[Any], units: str) -> NDArray[np.datetime64]:
-    """Numbers with units like "seconds since 2020-01-01 10:00:00" as times; the smallest integer, NaN: NaT."""
-    match = re.fullmatch(r"(\w+) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d(?:\.\d+)?))?Z?", units.strip())
+    """Numbers with units like "seconds since 2020-01-01 10:00:00" as times; the smallest integer,
+    NaN: NaT."""
+    match = re.fullmatch(
+        r"(\w+) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d(?:\.\d+)?))?Z?", units.strip()
+    )
     if match is None or match[1] not in _UNITS:
         raise ValueError(f"times in {units!r} are unknown")
     start = np.datetime64(f"{match[2]}T{match[3] or '00:00:00'}", "ns")
-    missing = ~np.isfinite(values) if values.dtype.kind == "f" else values == np.iinfo(values.dtype).min
+    missing = (
+        ~np.isfinite(values) if values.dtype.kind == "f" else values == np.iinfo(values.dtype).min
+    )
     steps = np.where(missing, 0, values)
     spans = (steps * _UNITS[match[1]]).astype("timedelta64[ns]")
     found: NDArray[np.datetime64] = start + spans

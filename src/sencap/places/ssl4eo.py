@@ -1,9 +1,11 @@
-"""SSL4EO-S12 v1.0: a folder per place, a folder per scene, a GeoTIFF per band, of which three are read.
+"""SSL4EO-S12 v1.0: a folder per place, a folder per scene, a GeoTIFF per band, of which three are
+read.
 
     ROOT/s2c/0000000/20200604T054639_20200604T054831_T43RCP/B4.tif, B3.tif, B2.tif, …
 
-``s2c`` is Sentinel-2 level 1C (13 bands), ``s2a`` level 2A (12), ``rgb`` the 8-bit copies of B4, B3, B2; ``s1`` is
-radar, which has no RGB. Any subset of places will do. Scenes are ordered by the date that begins their id.
+``s2c`` is Sentinel-2 level 1C (13 bands), ``s2a`` level 2A (12), ``rgb`` the 8-bit copies of B4,
+B3, B2; ``s1`` is radar, which has no RGB. Any subset of places will do. Scenes are ordered by the
+date that begins their id.
 """
 
 from __future__ import annotations
@@ -26,14 +28,17 @@ from sencap.places.reading import Scaling, find_date
 PRODUCTS = ("s2c", "s2a", "rgb")
 RGB = ("B4", "B3", "B2")
 _SPELT = {f"B{zero}{name[1]}": name for name in RGB for zero in ("", "0")}
-Scene = tuple[str, tuple[str, str, str]]  # its folder below the product's, and the names of its B4, B3, B2
+Scene = tuple[
+    str, tuple[str, str, str]
+]  # its folder below the product's, and the names of its B4, B3, B2
 
 
 class SceneFolderPlaces(ListedPlaces[Scene]):
     """The places of SSL4EO-S12 v1.0 (see the head of this module).
 
-    ``root`` is the data set's folder, or that of a product; ``product`` one of `PRODUCTS`, by default the first
-    that is there. Files are listed at birth and read when asked for; of each scene only B4, B3 and B2.
+    ``root`` is the data set's folder, or that of a product; ``product`` one of `PRODUCTS`, by
+    default the first that is there. Files are listed at birth and read when asked for; of each
+    scene only B4, B3 and B2.
 
     Raises:
         DataError: no such folder or product, or no place with two scenes.
@@ -89,7 +94,8 @@ def find_product(root: Path, product: str | None = None) -> Path:
         return root
     wanted = product or ", ".join(PRODUCTS)
     raise DataError(
-        f"{root} is not SSL4EO-S12 v1.0: looked for {wanted} below it, and for <place>/<scene id>/B4.tif"
+        f"{root} is not SSL4EO-S12 v1.0: looked for {wanted} below it, and for <place>/<scene "
+        "id>/B4.tif"
     )
 
 
@@ -102,7 +108,8 @@ def holds_scenes(folder: Path, tries: int = 20) -> bool:
 
 
 def _scenes(place: Path) -> tuple[list[tuple[datetime.date, Scene]], list[str]]:
-    """The scenes of a place that have a date and the three bands, and a line for each that has not."""
+    """The scenes of a place that have a date and the three bands, and a line for each that has
+    not."""
     scenes: list[tuple[datetime.date, Scene]] = []
     problems = []
     for folder in sorted(entry for entry in place.iterdir() if entry.is_dir()):

@@ -1,4 +1,5 @@
-"""The synthetic world in four seasons: as many places as wanted, drawn when asked for, no file needed."""
+"""The synthetic world in four seasons: as many places as wanted, drawn when asked for, no file
+needed."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ _STRIDE = 1_000_003  # keeps the places of one seed apart from those of the next
 
 
 class SyntheticPlaces(Places):
-    """``count`` rendered places in spring, summer, autumn and winter (`sencap.synthetic.render_seasons`).
+    """``count`` rendered places in spring, summer, autumn and winter
+    (`sencap.synthetic.render_seasons`).
 
-    The same ``seed`` gives the same places; ``size`` is the side of the images in pixels, of a scene that is
-    128 m wide. Drawing takes about a fifth of a second: pack them to use them more than once.
+    The same ``seed`` gives the same places; ``size`` is the side of the images in pixels, of a
+    scene that is 128 m wide. Drawing takes about a fifth of a second: pack them to use them more
+    than once.
 
     Raises:
         SettingsError: a count, seed or size out of its bounds.
@@ -69,4 +72,6 @@ def _draw(seed: int, size: int, name: str) -> SeasonalImages:
     drawn = render_seasons(seed, size)
     images = np.stack([image for _, image in drawn]).transpose(0, 3, 1, 2)
     images.setflags(write=False)
-    return SeasonalImages(images, tuple(datetime.date.fromisoformat(date) for date, _ in drawn), name)
+    return SeasonalImages(
+        images, tuple(datetime.date.fromisoformat(date) for date, _ in drawn), name
+    )

@@ -1,7 +1,8 @@
 """Momentum contrast: encoder, queue, InfoNCE, and one step of MoCo-v2 or SeCo.
 
-Shapes: B places per process, n dates per input, d the embedding's width, K the queue's length, S sub-spaces (1;
-SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo and SPEC's Eq. (1); the code is our own.
+Shapes: B places per process, n dates per input, d the embedding's width, K the queue's length, S
+sub-spaces (1; SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo and SPEC's Eq. (1);
+the code is our own.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from sencap.pretraining.settings import ContrastSettings
 class Encoder(nn.Module):
     """A backbone, its pooled features, and a 2-layer MLP head per sub-space.
 
-    Images (B, n, 3, H, W), float in [0, 1] → embeddings (S, B, d) of length one. The n dates are concatenated
-    on the channel axis in the order given; mean and std are buffers, the same for each date. ``backbone``
-    gives a list of feature maps, of which the last, with ``channels`` channels, is used.
+    Images (B, n, 3, H, W), float in [0, 1] → embeddings (S, B, d) of length one. The n dates are
+    concatenated on the channel axis in the order given; mean and std are buffers, the same for each
+    date. ``backbone`` gives a list of feature maps, of which the last, with ``channels`` channels,
+    is used.
     """
 
     mean: Tensor
@@ -66,9 +68,9 @@ class Encoder(nn.Module):
 class Queue(nn.Module):
     """The last K keys, oldest overwritten first, with the number of the place each came from.
 
-    It starts empty, and what is not filled yet is no negative: at the first step there are none and the loss
-    is 0, so that neither noise nor a place's own key is ever among them. A batch that does not divide K wraps
-    around the end; every key is stored exactly once.
+    It starts empty, and what is not filled yet is no negative: at the first step there are none and
+    the loss is 0, so that neither noise nor a place's own key is ever among them. A batch that does
+    not divide K wraps around the end; every key is stored exactly once.
     """
 
     keys: Tensor
@@ -100,7 +102,8 @@ class Queue(nn.Module):
         self.filled.add_(B).clamp_(max=K)
 
     def allowed(self, places: Tensor, *, mask_own: bool) -> Tensor:
-        """Which keys may be negatives of the places (B,): bool (B, K), or (1, K) if the same for all."""
+        """Which keys may be negatives of the places (B,): bool (B, K), or (1, K) if the same for
+        all."""
         filled = (torch.arange(len(self.keys), device=self.keys.device) < self.filled)[None]
         return filled & (self.places[None] != places[:, None]) if mask_own else filled
 
@@ -110,8 +113,8 @@ def info_nce(
 ) -> tuple[Tensor, Tensor]:
     """Eq. (1): −log exp(q·k₊/τ) / (exp(q·k₊/τ) + Σ exp(q·k₋/τ)), the mean over a batch.
 
-    ``q`` and ``positive`` (B, d), ``negatives`` (K, d), ``allowed`` bool (B or 1, K): which of them count.
-    Computed in float32 at least. No gradient runs into the keys.
+    ``q`` and ``positive`` (B, d), ``negatives`` (K, d), ``allowed`` bool (B or 1, K): which of them
+    count. Computed in float32 at least. No gradient runs into the keys.
 
     Returns:
         The loss, and the share of places whose positive is nearer than every negative.
@@ -139,12 +142,13 @@ class MomentumContrast(nn.Module):
     The key encoder has no gradient; before each step its weights move towards the query encoder's:
     k ← m·k + (1 − m)·q. Its BatchNorm statistics are its own.
 
-    Shuffling BN: query and key of a place must not share their BatchNorm statistics, or these give the place
-    away. MoCo shuffles the keys among GPUs. Here each process splits its batch into ``groups`` that are
-    normalised apart, and deals the keys out to them in a random order. That works in one process as well as in
-    several, and no image travels between them.
+    Shuffling BN: query and key of a place must not share their BatchNorm statistics, or these give
+    the place away. MoCo shuffles the keys among GPUs. Here each process splits its batch into
+    ``groups`` that are normalised apart, and deals the keys out to them in a random order. That
+    works in one process as well as in several, and no image travels between them.
 
-    With several processes the keys are gathered in the processes' order, so that all queues stay identical.
+    With several processes the keys are gathered in the processes' order, so that all queues stay
+    identical.
     """
 
     def __init__(self, encoder: Encoder, settings: ContrastSettings) -> None:
@@ -152,14 +156,17 @@ class MomentumContrast(nn.Module):
         self.settings = settings
         self.query = encoder
         self.key = copy.deepcopy(encoder).requires_grad_(False)
-        self.queues = nn.ModuleList(Queue(settings.queue, settings.dimension) for _ in encoder.heads)
+        self.queues = nn.ModuleList(
+            Queue(settings.queue, settings.dimension) for _ in encoder.heads
+        )
 
     def forward(self, views: Sequence[Tensor], places: Tensor, generator: torch.Generator) -> Step:
-        """One step: the query's view and a key's view per sub-space, each (B, n, 3, H, W); places (B,).
+        """One step: the query's view and a key's view per sub-space, each (B, n, 3, H, W); places
+        (B,).
 
-        Sub-space 0 contrasts with its queue alone. In SeCo's others the views that show what the sub-space
-        must tell apart (all other keys of the batch) are negatives too. The losses are added up. The
-        ``generator`` (CPU) draws the keys' order.
+        Sub-space 0 contrasts with its queue alone. In SeCo's others the views that show what the
+        sub-space must tell apart (all other keys of the batch) are negatives too. The losses are
+        added up. The ``generator`` (CPU) draws the keys' order.
 
         Raises:
             ShapeError: another number of views.
@@ -204,7 +211,9 @@ class MomentumContrast(nn.Module):
         order = torch.randperm(len(view), generator=generator).to(view.device)
         return self._in_groups(self.key.features, view, order)
 
-    def _in_groups(self, features: Callable[[Tensor], Tensor], view: Tensor, order: Tensor | None) -> Tensor:
+    def _in_groups(
+        self, features: Callable[[Tensor], Tensor], view: Tensor, order: Tensor | None
+    ) -> Tensor:
         groups = max(1, min(self.settings.groups, len(view) // 2))
         if groups == 1:
             return features(view)
@@ -214,7 +223,8 @@ class MomentumContrast(nn.Module):
 
 
 def gathered(values: Tensor) -> Tensor:
-    """The values of all processes, in the processes' order; each must have as many. Without gradient."""
+    """The values of all processes, in the processes' order; each must have as many. Without
+    gradient."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values.detach()
     shares = [torch.empty_like(values) for _ in range(distributed.get_world_size())]

@@ -1,4 +1,5 @@
-"""A pre-trained backbone as a folder: ``model.safetensors`` and ``config.json``, format "sencap-backbone-1"."""
+"""A pre-trained backbone as a folder: ``model.safetensors`` and ``config.json``, format
+"sencap-backbone-1"."""
 
 from __future__ import annotations
 
@@ -22,11 +23,13 @@ FORMAT = "sencap-backbone-1"
 def save_backbone(
     folder: Path, backbone: nn.Module, settings: PretrainingSettings, *, record: dict[str, Any]
 ) -> Path:
-    """Write the folder that ``sencap train --extractor.init`` takes; each file is complete or absent.
+    """Write the folder that ``sencap train --extractor.init`` takes; each file is complete or
+    absent.
 
-    The tensors carry the names of `sencap.models.extractors.FeatureExtractor.backbone`. ``config.json`` holds
-    format, backbone, in_channels (6: the older date first; 3), method, mean and std the inputs had, the whole
-    settings, the environment and ``record`` (epoch, watching figures).
+    The tensors carry the names of `sencap.models.extractors.FeatureExtractor.backbone`.
+    ``config.json`` holds format, backbone, in_channels (6: the older date first; 3), method, mean
+    and std the inputs had, the whole settings, the environment and ``record`` (epoch, watching
+    figures).
 
     Raises:
         OutputError: a file cannot be written; what was there before is as it was.

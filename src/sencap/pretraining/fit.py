@@ -1,4 +1,5 @@
-"""One pre-training run, from its settings to a backbone that ``sencap train --extractor.init`` takes."""
+"""One pre-training run, from its settings to a backbone that ``sencap train --extractor.init``
+takes."""
 
 from __future__ import annotations
 
@@ -35,15 +36,17 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
     ``places`` replaces what ``settings.data`` names: any object with a length and
     ``read(i)`` → ``.images`` uint8 (D, 3, H, W) in the order of time, D ≥ 2, and ``.name``.
 
-    ``settings.out`` receives ``backbone/`` (after the last epoch; ``epoch-NNNN/`` on the way), ``resume.ckpt``,
-    ``run.json`` (settings, environment, figures per epoch and of random weights), ``watch.png`` (if matplotlib
-    is there) and ``logs/`` (CSV and TensorBoard). A run that was cut off goes on from its last whole epoch and
-    ends with the weights of an uninterrupted one.
+    ``settings.out`` receives ``backbone/`` (after the last epoch; ``epoch-NNNN/`` on the way),
+    ``resume.ckpt``, ``run.json`` (settings, environment, figures per epoch and of random weights),
+    ``watch.png`` (if matplotlib is there) and ``logs/`` (CSV and TensorBoard). A run that was cut
+    off goes on from its last whole epoch and ends with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the places cannot be used. SettingsError: settings that do not go with them, with this machine or
-        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError: ``init`` does
-        not fit, or what the run would go on from is damaged. OutputError: a file cannot be written.
+        DataError: the places cannot be used. SettingsError: settings that do not go with them, with
+            this machine or
+        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError:
+        ``init`` does not fit, or what the run would go on from is damaged. OutputError: a file
+        cannot be written.
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)
@@ -59,25 +62,29 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
     check_places(out, record)
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
         log.info(
-            f"contrast.queue={settings.contrast.queue} is longer than an epoch of {len(training)} places, so older "
-            "keys of a place are among its negatives; contrast.mask_own=true leaves them out"
+            f"contrast.queue={settings.contrast.queue} is longer than an epoch of "
+            f"{len(training)} places, so older keys of a place are among its negatives; "
+            "contrast.mask_own=true leaves them out"
         )
     task = PretrainingTask(MomentumContrast(build_encoder(settings), settings.contrast), settings)
     if rank_zero_only.rank == 0:
         tell_progress(done, settings)
     dataset = ViewDataset(places, training, settings)
-    watcher = Watcher(out, settings, places=places, dataset=dataset, held_out=held_out, record=record)
+    watcher = Watcher(
+        out, settings, places=places, dataset=dataset, held_out=held_out, record=record
+    )
     run(task, _Data(dataset, epoch=done), watcher)
     if dataset.unreadable:
         log.warning(
-            f"{dataset.unreadable:,} of {len(training):,} places to train on could not be read, and others took "
-            "their turn"
+            f"{dataset.unreadable:,} of {len(training):,} places to train on could not be read, "
+            "and others took their turn"
         )
     return out / BACKBONE
 
 
 def build_encoder(settings: PretrainingSettings) -> Encoder:
-    """The encoder a run starts from: random weights drawn by the seed, the backbone's from ``init`` if given."""
+    """The encoder a run starts from: random weights drawn by the seed, the backbone's from ``init``
+    if given."""
     L.seed_everything(settings.seed, verbose=False)
     extractor = FeatureExtractor(
         backbone=settings.backbone,
@@ -105,24 +112,29 @@ def _open(settings: PretrainingSettings) -> Places:
 
 
 class _Data(L.LightningDataModule):
-    """The loader; made when the trainer knows how many processes there are. ``epoch`` is the first one to come."""
+    """The loader; made when the trainer knows how many processes there are. ``epoch`` is the first
+    one to come."""
 
     def __init__(self, dataset: ViewDataset, *, epoch: int) -> None:
         super().__init__()
         self.dataset, self.epoch = dataset, epoch
 
     def train_dataloader(self) -> Any:
-        loader = view_loader(self.dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
-        # Lightning says so too, but only when loading processes have begun to read the first batches
+        loader = view_loader(
+            self.dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank
+        )
+        # Lightning says so too, but only when loading processes have begun to read the first
+        # batches
         loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
         return loader
 
 
 class Watcher(Recorder):
-    """After each epoch ``run.json``; every few epochs the watching figures, their picture and a backbone.
+    """After each epoch ``run.json``; every few epochs the watching figures, their picture and a
+    backbone.
 
-    Epochs are counted from 1; epoch 0 stands for the weights the run started from. Only the first of several
-    processes measures and writes; the others wait for it at the next step.
+    Epochs are counted from 1; epoch 0 stands for the weights the run started from. Only the first
+    of several processes measures and writes; the others wait for it at the next step.
     """
 
     def __init__(
@@ -151,7 +163,10 @@ class Watcher(Recorder):
 
     def extra(self) -> Mapping[str, Any]:
         """The places, and the figures of random weights."""
-        return {"places": {**self.record, "unreadable": self.dataset.unreadable}, "random": self.random}
+        return {
+            "places": {**self.record, "unreadable": self.dataset.unreadable},
+            "random": self.random,
+        }
 
     def on_train_start(self, trainer: L.Trainer, pl_module: PretrainingTask) -> None:
         """Measure random weights, and the weights the run starts from."""
@@ -161,7 +176,9 @@ class Watcher(Recorder):
         if self.held_out:
             random = encoder
             if self.settings.init is not None:
-                random = build_encoder(dataclasses.replace(self.settings, init=None)).to(pl_module.device)
+                random = build_encoder(dataclasses.replace(self.settings, init=None)).to(
+                    pl_module.device
+                )
             size = {"side": self.settings.views.crop, "dates": DATES[self.settings.method]}
             random = watch.calibrated(random, self.places, self.held_out, **size)
             self.random = self._measure(random)
@@ -202,7 +219,9 @@ class Watcher(Recorder):
 
     def _draw(self) -> None:
         try:
-            plot_watch(self.out / PICTURE, self.history, self.random, chance=1 / self.random["places"])
+            plot_watch(
+                self.out / PICTURE, self.history, self.random, chance=1 / self.random["places"]
+            )
         except MissingDependencyError as error:
             log.info(str(error))
 
@@ -215,7 +234,11 @@ def _line(
     random: dict[str, float] | None = None,
 ) -> str:
     beginning = name if loss is None else f"{name}: loss {loss:.3f}"
-    beside = "" if random is None else f"; random weights: {random['recall']:.3f}, {random['spread']:.3f}"
+    beside = (
+        ""
+        if random is None
+        else f"; random weights: {random['recall']:.3f}, {random['spread']:.3f}"
+    )
     return (
         f"{beginning}: recall@1 among {figures['places']} held-out places {figures['recall']:.3f} "
         f"(embeddings {figures['recall_embedding']:.3f}), spread {figures['spread']:.3f} "

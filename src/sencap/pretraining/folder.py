@@ -1,4 +1,5 @@
-"""The folder of a pre-training run. Nothing heavy is imported, so that `sencap pretrain` can check it first of all."""
+"""The folder of a pre-training run. Nothing heavy is imported, so that `sencap pretrain` can check
+it first of all."""
 
 from __future__ import annotations
 
@@ -14,7 +15,17 @@ KIND = Kind(
     recorder="Watcher",
     folders=(BACKBONE,),
     free=frozenset(
-        {"out", "data", "kind", "init", "workers", "checkpoint_every", "resume", "progress", "hardware"}
+        {
+            "out",
+            "data",
+            "kind",
+            "init",
+            "workers",
+            "checkpoint_every",
+            "resume",
+            "progress",
+            "hardware",
+        }
     ),
 )
 
@@ -29,8 +40,9 @@ def check_folder(settings: PretrainingSettings) -> int:
     out = Path(settings.out)
     if done >= settings.optimisation.epochs and not (out / BACKBONE / "config.json").is_file():
         raise CheckpointError(
-            f"{out / BACKBONE} is no longer there, and it is the result of this finished run; put it back, or delete "
-            f"{out / RESUME}, and the same command starts the run from its first epoch"
+            f"{out / BACKBONE} is no longer there, and it is the result of this finished run; "
+            f"put it back, or delete {out / RESUME}, and the same command starts the run from "
+            "its first epoch"
         )
     return done
 
@@ -46,16 +58,19 @@ def check_places(out: Path, now: dict[str, Any]) -> None:
     if not differing:
         return
     there = [
-        f"{key}: {before[key]:,} there, {now[key]:,} now" for key in ("training", "held_out") if key in before
+        f"{key}: {before[key]:,} there, {now[key]:,} now"
+        for key in ("training", "held_out")
+        if key in before
     ]
     raise SettingsError(
-        f"out={out} holds a run on other places ({'; '.join(there)}; differing: {', '.join(differing)}); name the "
-        "same data, or choose another folder"
+        f"out={out} holds a run on other places ({'; '.join(there)}; differing: "
+        f"{', '.join(differing)}); name the same data, or choose another folder"
     )
 
 
 def _places_before(run: Path) -> dict[str, Any]:
-    """What the record says of the places; nothing where it is damaged, since the resume file does not know them."""
+    """What the record says of the places; nothing where it is damaged, since the resume file does
+    not know them."""
     try:
         places = read_record(run).get("places")
     except CheckpointError:

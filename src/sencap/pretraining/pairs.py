@@ -1,4 +1,5 @@
-"""Which dates of a place each view shows: I_ij = Concat(I_ti, I_tj), and the one-date views of the comparisons."""
+"""Which dates of a place each view shows: I_ij = Concat(I_ti, I_tj), and the one-date views of the
+comparisons."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ AUGMENTED: dict[Method, tuple[bool, ...]] = {
 def combinations(dates: int, order: Order) -> list[View]:
     """All (i, j) of a place with so many dates, i for the first three channels.
 
-    ``ordered``: i ≤ j in time, i = j allowed, so that the older image always comes first (D(D+1)/2: 10 of four
-    seasons); ``unordered``: any (D²: 16).
+    ``ordered``: i ≤ j in time, i = j allowed, so that the older image always comes first (D(D+1)/2:
+    10 of four seasons); ``unordered``: any (D²: 16).
 
     Raises:
         ShapeError: fewer than two dates.
@@ -36,9 +37,9 @@ def draw_views(
 ) -> tuple[View, ...]:
     """Draw the dates of a place's views: the query's, then each key's (one; three for ``seco``).
 
-    With ``season`` = augment query and key draw independently, all combinations being equally likely; with
-    random one draw serves both. SeCo draws three different dates t0, t1, t2 (of two dates: t2 = t1) and shows
-    t0 | t1 | t2 | t0.
+    With ``season`` = augment query and key draw independently, all combinations being equally
+    likely; with random one draw serves both. SeCo draws three different dates t0, t1, t2 (of two
+    dates: t2 = t1) and shows t0 | t1 | t2 | t0.
 
     Raises:
         ShapeError: fewer than two dates.

@@ -1,4 +1,5 @@
-"""The settings of a pre-training run: typed, checked at birth, torch-free; the defaults are the paper's recipe."""
+"""The settings of a pre-training run: typed, checked at birth, torch-free; the defaults are the
+paper's recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ Order = Literal["ordered", "unordered"]
 Season = Literal["augment", "random"]
 Colour = Literal["shared", "per-date"]
 
-DATES: dict[Method, int] = {"moco-6c": 2, "moco-3c": 1, "seco": 1}  # images in one input of the network
+DATES: dict[Method, int] = {
+    "moco-6c": 2,
+    "moco-3c": 1,
+    "seco": 1,
+}  # images in one input of the network
 SPACES: dict[Method, int] = {"moco-6c": 1, "moco-3c": 1, "seco": 3}  # embedding sub-spaces
 
 
@@ -44,8 +49,8 @@ class ViewSettings:
     Attributes:
         crop: Side of the square view in pixels.
         smallest: The smallest area of the random crop, as a share of the image.
-        colour: Whether brightness, contrast, grey and blur are one draw for both dates of an input (shared)
-            or one for each (per-date).
+        colour: Whether brightness, contrast, grey and blur are one draw for both dates of an input
+            (shared) or one for each (per-date).
         brightness: Brightness is multiplied by 1 ± this.
         contrast: Contrast about each channel's mean is multiplied by 1 ± this.
         colour_probability: How often brightness and contrast are changed.
@@ -70,11 +75,19 @@ class ViewSettings:
         check_number("views.crop", self.crop)
         _require(0 < self.smallest <= 1, f"views.smallest is {self.smallest}; it must be in (0, 1]")
         _one_of("views.colour", self.colour, get_args(Colour))
-        for name in ("brightness", "contrast", "colour_probability", "grey_probability", "blur_probability"):
+        for name in (
+            "brightness",
+            "contrast",
+            "colour_probability",
+            "grey_probability",
+            "blur_probability",
+        ):
             _probability("views", name, getattr(self, name))
         _probability("views", "flip_probability", self.flip_probability)
         low, high = self.blur
-        _require(0 < low <= high, f"views.blur is {self.blur}; it must be two numbers above 0, in order")
+        _require(
+            0 < low <= high, f"views.blur is {self.blur}; it must be two numbers above 0, in order"
+        )
 
 
 @dataclass(frozen=True)
@@ -86,10 +99,11 @@ class ContrastSettings:
         dimension: Width of an embedding.
         momentum: Share of its weights that the key encoder keeps in a step.
         temperature: The similarities are divided by this.
-        groups: Parts of a process's batch that BatchNorm normalises apart; the keys are dealt out to them in a
-            random order, so that a place's statistics do not give it away (1: off).
-        mask_own: Leave out of a place's negatives the older keys of the place itself. Off in the paper's
-            recipe, where the queue is a quarter of the places; wanted where the queue is longer than an epoch.
+        groups: Parts of a process's batch that BatchNorm normalises apart; the keys are dealt out
+            to them in a random order, so that a place's statistics do not give it away (1: off).
+        mask_own: Leave out of a place's negatives the older keys of the place itself. Off in the
+            paper's recipe, where the queue is a quarter of the places; wanted where the queue is
+            longer than an epoch.
     """
 
     queue: int = 65_536
@@ -106,7 +120,9 @@ class ContrastSettings:
             0 <= self.momentum < 1,
             f"contrast.momentum is {self.momentum}; it must be in [0, 1), such as 0.999",
         )
-        _require(self.temperature > 0, f"contrast.temperature is {self.temperature}; it must be above 0")
+        _require(
+            self.temperature > 0, f"contrast.temperature is {self.temperature}; it must be above 0"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,8 @@ class SgdSettings:
     Attributes:
         epochs: Passes over the places.
         batch_size: Places in a batch, over all devices.
-        learning_rate: The learning rate of the first epoch; it is used as given, for any batch size.
+        learning_rate: The learning rate of the first epoch; it is used as given, for any batch
+            size.
         momentum: SGD's momentum.
         weight_decay: Weight decay of every parameter.
     """
@@ -130,10 +147,16 @@ class SgdSettings:
     def __post_init__(self) -> None:
         check_number("optimisation.epochs", self.epochs)
         check_number("optimisation.batch_size", self.batch_size)
-        _require(self.batch_size > 1, "optimisation.batch_size is 1; a place needs others to be told from")
+        _require(
+            self.batch_size > 1,
+            "optimisation.batch_size is 1; a place needs others to be told from",
+        )
         rate = self.learning_rate
         _require(rate > 0, f"optimisation.learning_rate is {rate}; it must be above 0")
-        _require(0 <= self.momentum < 1, f"optimisation.momentum is {self.momentum}; it must be in [0, 1)")
+        _require(
+            0 <= self.momentum < 1,
+            f"optimisation.momentum is {self.momentum}; it must be in [0, 1)",
+        )
         decay = self.weight_decay
         _require(decay >= 0, f"optimisation.weight_decay is {decay}; it must be at least 0")
 
@@ -143,9 +166,10 @@ class WatchSettings:
     """How a run is watched without labels.
 
     Attributes:
-        held_out: Places that are not trained on: in them, recall@1 and spread are measured (0: none; nothing
-            given: a tenth of the places, at most 1000).
-        every: Epochs between two measurements; before the first and after the last there is always one.
+        held_out: Places that are not trained on: in them, recall@1 and spread are measured (0:
+            none; nothing given: a tenth of the places, at most 1000).
+        every: Epochs between two measurements; before the first and after the last there is always
+            one.
     """
 
     held_out: int | None = None
@@ -154,7 +178,10 @@ class WatchSettings:
     def __post_init__(self) -> None:
         if self.held_out is not None:
             check_number("watch.held_out", self.held_out)
-            _require(self.held_out != 1, "watch.held_out is 1; a place cannot be found again among itself")
+            _require(
+                self.held_out != 1,
+                "watch.held_out is 1; a place cannot be found again among itself",
+            )
         check_number("watch.every", self.every)
 
 
@@ -163,11 +190,12 @@ class PretrainingSettings:
     """One pre-training run: everything that decides its result, and where it goes.
 
     Attributes:
-        data: Dated images of places: a folder or a packed file, as `sencap.places.open_places` takes it.
+        data: Dated images of places: a folder or a packed file, as `sencap.places.open_places`
+            takes it.
         out: Folder for logs, the resume file, the watching figures and the backbone.
         kind: What `data` is; auto: recognised by its content.
-        method: moco-6c: two dates of a place in one input (SEN's); moco-3c: one date; seco: seasonal contrast,
-            three sub-spaces, one date.
+        method: moco-6c: two dates of a place in one input (SEN's); moco-3c: one date; seco:
+            seasonal contrast, three sub-spaces, one date.
         order: Combinations of two dates i, j (moco-6c): ordered (i not after j) or unordered (any).
         season: augment: query and key draw their dates independently; random: one draw for both.
         backbone: Any timm model with a feature map, by timm's name.
@@ -179,10 +207,12 @@ class PretrainingSettings:
         optimisation: The optimiser and its schedule.
         watch: How the run is watched.
         workers: Processes that read images.
-        checkpoint_every: Epochs between two backbones that are kept in `out` as epoch-NNNN (0: none).
+        checkpoint_every: Epochs between two backbones that are kept in `out` as epoch-NNNN (0:
+            none).
         hardware: Where it runs.
         seed: Seed of everything random.
-        resume: Go on from the resume file in `out` if there is one (off: refuse a folder that has one).
+        resume: Go on from the resume file in `out` if there is one (off: refuse a folder that has
+            one).
         progress: Show progress bars.
     """
 
@@ -237,11 +267,11 @@ class PretrainingSettings:
         )
         _require(
             not (one_date and self.views.colour == "per-date"),
-            f"views.colour=per-date has no effect with method={self.method}, whose inputs show one date; "
-            "leave it out, or say method=moco-6c",
+            f"views.colour=per-date has no effect with method={self.method}, whose inputs show "
+            "one date; leave it out, or say method=moco-6c",
         )
         _require(
             not (self.method == "seco" and self.season == "random"),
-            "season=random has no effect with method=seco, which says itself what date each view shows; "
-            "leave it out, or say method=moco-3c",
+            "season=random has no effect with method=seco, which says itself what date each view "
+            "shows; leave it out, or say method=moco-3c",
         )

@@ -18,8 +18,11 @@ from sencap.pretraining.settings import PretrainingSettings
 from sencap.pretraining.views import apply, draw
 
 
-def make_views(images: Tensor, settings: PretrainingSettings, generator: torch.Generator) -> list[Tensor]:
-    """The views of a batch (B, V, n, 3, H, W) uint8, Γ drawn for each: V tensors (B, n, 3, crop, crop) in [0, 1]."""
+def make_views(
+    images: Tensor, settings: PretrainingSettings, generator: torch.Generator
+) -> list[Tensor]:
+    """The views of a batch (B, V, n, 3, H, W) uint8, Γ drawn for each: V tensors (B, n, 3, crop,
+    crop) in [0, 1]."""
     B, _, n, _, H, W = images.shape
     return [
         apply(
@@ -34,8 +37,9 @@ def make_views(images: Tensor, settings: PretrainingSettings, generator: torch.G
 class PretrainingTask(L.LightningModule):
     """The training of one encoder.
 
-    What a batch draws (Γ, the keys' order, dropout) depends on seed, epoch, its number and process alone; queue
-    and key encoder are in the resume file. So a run that was killed and resumed ends as an uninterrupted one.
+    What a batch draws (Γ, the keys' order, dropout) depends on seed, epoch, its number and process
+    alone; queue and key encoder are in the resume file. So a run that was killed and resumed ends
+    as an uninterrupted one.
     """
 
     def __init__(self, contrast: MomentumContrast, settings: PretrainingSettings) -> None:
@@ -50,7 +54,9 @@ class PretrainingTask(L.LightningModule):
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         """Seed what this batch will draw, whatever was drawn before it."""
-        key = np.random.SeedSequence((self.settings.seed, self.current_epoch, batch_idx, self.global_rank))
+        key = np.random.SeedSequence(
+            (self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
+        )
         views, network = key.generate_state(2, np.uint64).tolist()
         self._generator.manual_seed(views)
         torch.manual_seed(network)
@@ -58,7 +64,9 @@ class PretrainingTask(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Contrast a batch."""
         images, places = batch
-        step = self.contrast(make_views(images, self.settings, self._generator), places, self._generator)
+        step = self.contrast(
+            make_views(images, self.settings, self._generator), places, self._generator
+        )
         self._seen += len(images) * self.trainer.world_size
         several = self.trainer.world_size > 1
         for name, value in (("loss", step.loss), ("nearest", step.nearest)):
@@ -91,4 +99,7 @@ class PretrainingTask(L.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / s.epochs))
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "epoch"}}
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "epoch"},
+        }

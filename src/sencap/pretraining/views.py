@@ -1,8 +1,10 @@
-"""Γ of the contrastive pre-training: random crops, flips, colour and blur of whole batches, on any device.
+"""Γ of the contrastive pre-training: random crops, flips, colour and blur of whole batches, on any
+device.
 
-Shapes: images (B, n, 3, H, W), n dates of one input. Everything random is drawn on the CPU (`draw`), a few
-numbers per input, and applied where the images are (`apply`): one seed gives one result on every device.
-Resizing and blurring are products with small matrices, one per input, so a batch needs no loop.
+Shapes: images (B, n, 3, H, W), n dates of one input. Everything random is drawn on the CPU
+(`draw`), a few numbers per input, and applied where the images are (`apply`): one seed gives one
+result on every device. Resizing and blurring are products with small matrices, one per input, so a
+batch needs no loop.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ TRIES = 10
 class Draws:
     """What Γ drew for B inputs of n dates.
 
-    ``box`` (B, 4): top, left, height, width of the crop, whole pixels; ``flips`` (B, 2): left-right, up-down.
-    ``brightness``, ``contrast`` (factors), ``grey`` (bool) and ``sigma`` (0: no blur) are (B, n), or (B, 1)
-    where the dates share them.
+    ``box`` (B, 4): top, left, height, width of the crop, whole pixels; ``flips`` (B, 2):
+    left-right, up-down. ``brightness``, ``contrast`` (factors), ``grey`` (bool) and ``sigma`` (0:
+    no blur) are (B, n), or (B, 1) where the dates share them.
     """
 
     box: Tensor
@@ -50,8 +52,8 @@ def draw(
 
     Not ``augmented``: the crop alone is random.
 
-    The geometry is one draw per input; colour is one per input or one per date, as ``settings.colour`` says.
-    ``generator`` is one of the CPU.
+    The geometry is one draw per input; colour is one per input or one per date, as
+    ``settings.colour`` says. ``generator`` is one of the CPU.
     """
     box = _boxes(B, *size, settings.smallest, generator)
     columns = n if settings.colour == "per-date" else 1
@@ -67,7 +69,9 @@ def draw(
     return Draws(
         box=box,
         flips=happens(settings.flip_probability, 2),
-        brightness=torch.where(changed, between(1 - settings.brightness, 1 + settings.brightness), one),
+        brightness=torch.where(
+            changed, between(1 - settings.brightness, 1 + settings.brightness), one
+        ),
         contrast=torch.where(changed, between(1 - settings.contrast, 1 + settings.contrast), one),
         grey=happens(settings.grey_probability),
         sigma=torch.where(happens(settings.blur_probability), between(*settings.blur), 0 * one),
@@ -75,16 +79,19 @@ def draw(
 
 
 def apply(images: Tensor, draws: Draws, crop: int) -> Tensor:
-    """Γ as drawn: uint8 (B, n, 3, H, W) → float32 (B, n, 3, crop, crop) in [0, 1], on the images' device.
+    """Γ as drawn: uint8 (B, n, 3, H, W) → float32 (B, n, 3, crop, crop) in [0, 1], on the images'
+    device.
 
-    Crop and flips, then brightness, contrast (about each channel's mean; the mean over both dates where they
-    share their colour, so that both go through the same function), grey, blur.
+    Crop and flips, then brightness, contrast (about each channel's mean; the mean over both dates
+    where they share their colour, so that both go through the same function), grey, blur.
 
     Raises:
         ShapeError: another shape or type.
     """
     if images.ndim != 5 or images.shape[2] != 3 or images.dtype != torch.uint8:
-        raise ShapeError(f"images are uint8 (B, n, 3, H, W); got {images.dtype} {tuple(images.shape)}")
+        raise ShapeError(
+            f"images are uint8 (B, n, 3, H, W); got {images.dtype} {tuple(images.shape)}"
+        )
     # autocast would round pixels to 8 bits of mantissa or fewer
     with torch.autocast(images.device.type, enabled=False), torch.no_grad():
         x = resized(images.float() / 255, draws.box, draws.flips, crop)
@@ -101,9 +108,11 @@ def whole(images: Tensor, side: int) -> Tensor:
 
 
 def resized(images: Tensor, box: Tensor, flips: Tensor, side: int) -> Tensor:
-    """Each input's box, resized to a square by an antialiased triangle filter, and mirrored: (B, n, 3, side, side).
+    """Each input's box, resized to a square by an antialiased triangle filter, and mirrored: (B, n,
+    3, side, side).
 
-    ``images`` float (B, n, 3, H, W), ``box`` (B, 4) top, left, height, width, ``flips`` (B, 2) bool.
+    ``images`` float (B, n, 3, H, W), ``box`` (B, 4) top, left, height, width, ``flips`` (B, 2)
+    bool.
     """
     B, n, C, H, W = images.shape
     top, left, height, width = box.to(images).unbind(1)
@@ -115,7 +124,8 @@ def resized(images: Tensor, box: Tensor, flips: Tensor, side: int) -> Tensor:
 
 
 def _filter(start: Tensor, length: Tensor, mirrored: Tensor, side: int, size: int) -> Tensor:
-    """The matrices (B, side, size) that resize ``length`` of ``size`` pixels from ``start`` on to ``side``."""
+    """The matrices (B, side, size) that resize ``length`` of ``size`` pixels from ``start`` on to
+    ``side``."""
     start, length = start[:, None, None], length[:, None, None]
     scale = length / side
     out = torch.arange(side, device=start.device)[None, :, None] + 0.5
@@ -128,7 +138,8 @@ def _filter(start: Tensor, length: Tensor, mirrored: Tensor, side: int, size: in
 
 
 def _boxes(B: int, height: int, width: int, smallest: float, generator: torch.Generator) -> Tensor:
-    """Random boxes (B, 4): the first of ten drawn (area, aspect) that fits, or the largest of a fitting aspect."""
+    """Random boxes (B, 4): the first of ten drawn (area, aspect) that fits, or the largest of a
+    fitting aspect."""
     area = height * width * (smallest + (1 - smallest) * torch.rand(B, TRIES, generator=generator))
     low, high = (math.log(aspect) for aspect in ASPECTS)
     aspect = torch.exp(low + (high - low) * torch.rand(B, TRIES, generator=generator))
@@ -148,7 +159,9 @@ def _boxes(B: int, height: int, width: int, smallest: float, generator: torch.Ge
 
 
 def _coloured(x: Tensor, draws: Draws) -> Tensor:
-    brightness, contrast = (t.to(x)[:, :, None, None, None] for t in (draws.brightness, draws.contrast))
+    brightness, contrast = (
+        t.to(x)[:, :, None, None, None] for t in (draws.brightness, draws.contrast)
+    )
     shared = draws.brightness.shape[1] == 1
     x = (x * brightness).clamp(0, 1)
     mean = x.mean((1, 3, 4) if shared else (3, 4), keepdim=True)
@@ -158,7 +171,8 @@ def _coloured(x: Tensor, draws: Draws) -> Tensor:
 
 
 def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of those with σ > 0; at the border the weights that lie inside are scaled to one."""
+    """Gaussian blur of those with σ > 0; at the border the weights that lie inside are scaled to
+    one."""
     B, n, C, H, W = x.shape
     sigma = sigma.expand(B, n).flatten()
     chosen = sigma.nonzero()[:, 0]  # on the CPU: nobody waits for a GPU

@@ -1,4 +1,5 @@
-"""What an experiment will take: its runs, which of them are done, and the time of the rest from steps timed here."""
+"""What an experiment will take: its runs, which of them are done, and the time of the rest from
+steps timed here."""
 
 from __future__ import annotations
 
@@ -29,11 +30,13 @@ CPU_BATCH = 8  # samples of a timed step: on a CPU a larger one takes proportion
 def describe(trainings: list[Training], options: Options) -> str:
     """The plan as text: one line for each run that is left, and the sum.
 
-    The time is that of a forward and a backward pass in float32 on this machine's CPU or GPU, times the passes that
-    are left; reading, validation and evaluation come on top.
+    The time is that of a forward and a backward pass in float32 on this machine's CPU or GPU, times
+    the passes that are left; reading, validation and evaluation come on top.
     """
     pairs = sum(pair.split == "train" for pair in read_dataset(options.data))
-    distinct = {str(training.report): training for training in trainings}  # rows of a figure may share a run
+    distinct = {
+        str(training.report): training for training in trainings
+    }  # rows of a figure may share a run
     left = [training for training in distinct.values() if not training.done]
     lines, total = [], 0.0
     seen: dict[str, float] = {}
@@ -53,7 +56,9 @@ def describe(trainings: list[Training], options: Options) -> str:
         total += seconds
         lines.append(f"  {training.row.name}, seed {training.seed}: {_hours(seconds)}")
     done = len(distinct) - len(left)
-    head = f"{len(distinct)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
+    head = (
+        f"{len(distinct)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
+    )
     return "\n".join([head, *lines])
 
 
@@ -66,7 +71,9 @@ def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -
     batch = max(1, loading.batch_size // captions)
     if device.type == "cpu":
         batch = min(batch, CPU_BATCH)
-    images = torch.randint(256, (batch, 2, 3, settings.size, settings.size), dtype=torch.uint8, device=device)
+    images = torch.randint(
+        256, (batch, 2, 3, settings.size, settings.size), dtype=torch.uint8, device=device
+    )
     tokens = torch.randint(4, VOCABULARY, (batch, captions, WORDS), device=device)
 
     def step() -> None:

@@ -15,11 +15,21 @@ from sencap.errors import SettingsError, nearest
 SEN = "sen"
 Picture = Literal["captions", "initialisations", "stages", "sweeps"]
 METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
-SIZE = ("parameters / M", "pairs/s")  # the paper gives them for some systems; its GPU is not named here
+SIZE = (
+    "parameters / M",
+    "pairs/s",
+)  # the paper gives them for some systems; its GPU is not named here
 
-# How an extractor may start: one of these, or a pre-training run by the settings that differ from the paper's recipe
+# How an extractor may start: one of these, or a pre-training run by the settings that differ from
+# the paper's recipe
 # (there ``optimisation.epochs`` is a share of the scale's epochs).
-RANDOM, IMAGENET, SECO, DEFAULT, DEFAULT_3C = "random", "imagenet", "seco-weights", "default", "default-3c"
+RANDOM, IMAGENET, SECO, DEFAULT, DEFAULT_3C = (
+    "random",
+    "imagenet",
+    "seco-weights",
+    "default",
+    "default-3c",
+)
 PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c": {"method": "moco-6c", "order": "ordered", "season": "augment"},
     "6c-ordered-random": {"method": "moco-6c", "order": "ordered", "season": "random"},
@@ -27,14 +37,24 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c-unordered-random": {"method": "moco-6c", "order": "unordered", "season": "random"},
     "3c": {"method": "moco-3c"},
     "3c-from-imagenet": {"method": "moco-3c", "init": IMAGENET},
-    "6c-from-imagenet": {"method": "moco-6c", "order": "ordered", "season": "augment", "init": IMAGENET},
+    "6c-from-imagenet": {
+        "method": "moco-6c",
+        "order": "ordered",
+        "season": "augment",
+        "init": IMAGENET,
+    },
     "seco": {"method": "seco"},
     **{
         f"6c-{share}-epochs": {"method": "moco-6c", "optimisation.epochs": share / 300}
         for share in (100, 200, 400, 500)
     },
     **{
-        f"6c-{backbone}": {"method": "moco-6c", "order": "ordered", "season": "augment", "backbone": backbone}
+        f"6c-{backbone}": {
+            "method": "moco-6c",
+            "order": "ordered",
+            "season": "augment",
+            "backbone": backbone,
+        }
         for backbone in ("resnet18", "resnet34", "resnet101")
     },
 }
@@ -42,14 +62,16 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: its name, what differs from SEN, and the paper's figures (metrics × 100).
+    """One line of a table: its name, what differs from SEN, and the paper's figures (metrics ×
+    100).
 
-    settings: of `sencap train`. init: how the extractor starts: ``random``, ``imagenet``, ``seco-weights`` (the
-    published ones; the row is left out where they are not given), a key of `PRETRAININGS`, or ``default``: as the
-    scale and the flags say (``default-3c``: of networks that see one date, so 3-channel pre-training where the
-    scale's default is 6-channel). A row of SEN with a backbone that is
-    not the scale's starts from a pre-training of its own at the paper's scale, else from random weights: files of
-    weights fit the scale's backbone. beam: of the evaluation's search.
+    settings: of `sencap train`. init: how the extractor starts: ``random``, ``imagenet``,
+    ``seco-weights`` (the published ones; the row is left out where they are not given), a key of
+    `PRETRAININGS`, or ``default``: as the scale and the flags say (``default-3c``: of networks that
+    see one date, so 3-channel pre-training where the scale's default is 6-channel). A row of SEN
+    with a backbone that is not the scale's starts from a pre-training of its own at the paper's
+    scale, else from random weights: files of weights fit the scale's backbone. beam: of the
+    evaluation's search.
     """
 
     name: str
@@ -61,7 +83,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or a figure: its title, its rows in the paper's order, and what is drawn of them, if anything."""
+    """A table or a figure: its title, its rows in the paper's order, and what is drawn of them, if
+    anything."""
 
     title: str
     rows: tuple[Row, ...]
@@ -147,7 +170,9 @@ def _switches(part: str, first: str, second: str, scores: tuple[float, ...]) -> 
         ((False, False), (True, False), (False, True), (True, True)), scores, strict=True
     ):
         on = [names[key] for key, chosen in ((first, one), (second, two)) if chosen]
-        settings = {f"{part}.{key}": False for key, chosen in ((first, one), (second, two)) if not chosen}
+        settings = {
+            f"{part}.{key}": False for key, chosen in ((first, one), (second, two)) if not chosen
+        }
         rows.append(Row(" + ".join(on) or "none", settings, _score(score)))
     return tuple(rows)
 
@@ -160,12 +185,14 @@ def _layers(*scores: float) -> tuple[Row, ...]:
     )
 
 
-# Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in SEN as the paper has it.
+# Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in SEN as the
+# paper has it.
 SWEEPS: dict[str, dict[int, Row]] = {
     "dimension": {d: Row(f"D = {d}", {"dimension": d}) for d in (128, 256, 512, 1024)},
     "beam": {beam: Row(f"beam size {beam}", {}, beam=beam) for beam in (1, 2, 3, 4, 5)},
     "depth": {
-        depth: Row(f"ResNet-{depth}", {"extractor.backbone": f"resnet{depth}"}) for depth in (18, 34, 50, 101)
+        depth: Row(f"ResNet-{depth}", {"extractor.backbone": f"resnet{depth}"})
+        for depth in (18, 34, 50, 101)
     },
 }
 SHOWN = ("DUDA", "MCCFormer-D", "RSICCformer_c", "PSNet", "SEN")  # in Fig. 3
@@ -177,7 +204,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         TABLE_2,
     ),
     "starts": Experiment(
-        "Does pre-training help? Table II, and contrastive pre-training that itself starts from ImageNet",
+        "Does pre-training help? Table II, and contrastive pre-training that itself starts from "
+        "ImageNet",
         (
             *TABLE_2,
             Row("ImageNet, then contrastive 3C", {}, {}, "3c-from-imagenet"),
@@ -203,7 +231,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table5": Experiment(
         "Table V: shallow feature embedding (shared convolution SC, channel attention CA)",
-        _switches("difference", "shared_convolution", "channel_attention", (76.25, 76.24, 77.71, 78.57)),
+        _switches(
+            "difference", "shared_convolution", "channel_attention", (76.25, 76.24, 77.71, 78.57)
+        ),
     ),
     "table6": Experiment(
         "Table VI: cross-attention guided difference (cross attention, self attention)",
@@ -222,7 +252,13 @@ EXPERIMENTS: dict[str, Experiment] = {
         "Table VIII: epochs of pre-training, as shares of the paper's 300",
         tuple(
             Row(f"{epochs}", {}, _score(score), "6c" if epochs == 300 else f"6c-{epochs}-epochs")
-            for epochs, score in ((100, 76.68), (200, 78.11), (300, 78.57), (400, 77.70), (500, 78.00))
+            for epochs, score in (
+                (100, 76.68),
+                (200, 78.11),
+                (300, 78.57),
+                (400, 77.70),
+                (500, 78.00),
+            )
         ),
     ),
     "table9": Experiment(
@@ -269,5 +305,7 @@ def experiment_named(name: str) -> Experiment:
         SettingsError: there is none, with the nearest.
     """
     if name not in EXPERIMENTS:
-        raise SettingsError(f"{name!r} is no table or figure of the paper; {nearest(name, EXPERIMENTS)}")
+        raise SettingsError(
+            f"{name!r} is no table or figure of the paper; {nearest(name, EXPERIMENTS)}"
+        )
     return EXPERIMENTS[name]

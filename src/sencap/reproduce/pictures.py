@@ -29,14 +29,19 @@ from sencap.reproduce.experiments import SWEEPS, Picture
 
 PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
-SCALES: tuple[Scale, ...] = ("values", "own", "common")  # as it is, then normalised: the paper's Fig. 4 and 5
+SCALES: tuple[Scale, ...] = (
+    "values",
+    "own",
+    "common",
+)  # as it is, then normalised: the paper's Fig. 4 and 5
 STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
 
 Predictors = Mapping[str, Predictor]
 
 
 def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[CaptionedPair]:
-    """The pairs of these file names; without names three changed ones and an unchanged one, evenly spread.
+    """The pairs of these file names; without names three changed ones and an unchanged one, evenly
+    spread.
 
     Where it is not known which pairs changed, they are four of all.
 
@@ -97,30 +102,42 @@ def _initialisations(
     rows = [
         MapRow(
             read_pair(pair.before, pair.after),
-            {name: explain(pair.before, pair.after, p).parts["memory"] for name, p in predictors.items()},
+            {
+                name: explain(pair.before, pair.after, p).parts["memory"]
+                for name, p in predictors.items()
+            },
         )
         for pair in pairs
     ]
     return attention_by_initialisation(rows, path, scales=SCALES)
 
 
-def _stages(path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]) -> Path:
+def _stages(
+    path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]
+) -> Path:
     (predictor,) = predictors.values()
     rows = []
     for pair in pairs:
         parts = explain(pair.before, pair.after, predictor).parts
-        rows.append(MapRow(read_pair(pair.before, pair.after), {name: parts[name] for name in STAGES}))
+        rows.append(
+            MapRow(read_pair(pair.before, pair.after), {name: parts[name] for name in STAGES})
+        )
     return attention_by_stage(rows, path, scales=SCALES)
 
 
-def _sweeps(path: Path, _: Predictors, __: Sequence[CaptionedPair], result: Mapping[str, Any]) -> Path:
+def _sweeps(
+    path: Path, _: Predictors, __: Sequence[CaptionedPair], result: Mapping[str, Any]
+) -> Path:
     sweeps = []
     for key, rows in SWEEPS.items():
         points = []
         for setting, row in rows.items():
             found = result["rows"][row.name]
-            # without METEOR (no Java) there is no S*m, and the mean of what is there is no S*m either
-            scores = [seed["S*m"] for seed in found["seeds"].values() if seed.get("S*m") is not None]
+            # without METEOR (no Java) there is no S*m, and the mean of what is there is no S*m
+            # either
+            scores = [
+                seed["S*m"] for seed in found["seeds"].values() if seed.get("S*m") is not None
+            ]
             if scores:
                 parameters = None if key == "beam" else found["parameters"]
                 points.append(SweepPoint(setting, scores, parameters, found["speeds"]))
@@ -128,18 +145,19 @@ def _sweeps(path: Path, _: Predictors, __: Sequence[CaptionedPair], result: Mapp
             sweeps.append(Sweep(LABELS[key], points))
     if not sweeps:
         raise SettingsError(
-            "no run has an S*m, because METEOR was missing; install Java 8 or later and delete the reports"
+            "no run has an S*m, because METEOR was missing; install Java 8 or later and delete "
+            "the reports"
         )
     note = f"scale {result['scale']}, {result['environment']['device']}"
     starts = {name: row["start"] for name, row in result["rows"].items()}
     if "random" in starts.values() and set(starts.values()) != {"random"}:
-        note += (
-            f"; from random weights: {', '.join(name for name, start in starts.items() if start == 'random')}"
-        )
+        note += f"; from random weights: {', '.join(name for name, start in starts.items() if start == 'random')}"
     return sweep_plots(sweeps, path, note=note)
 
 
-DRAW: dict[Picture, Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]] = {
+DRAW: dict[
+    Picture, Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]
+] = {
     "captions": _captions,
     "initialisations": _initialisations,
     "stages": _stages,

@@ -1,4 +1,5 @@
-"""From an experiment to the runs it needs: pre-trainings and trainings, each with its settings and its folder.
+"""From an experiment to the runs it needs: pre-trainings and trainings, each with its settings and
+its folder.
 
 A run's folder is named by what decides its result, so tables that share a row share its run.
 """
@@ -89,7 +90,8 @@ def plan(experiment: Experiment, options: Options) -> list[Training]:
     """The trainings of an experiment, seeds outermost, so that a table of all rows is there early.
 
     Raises:
-        SettingsError: a row needs weights or places that the options do not name, or has a wrong setting.
+        SettingsError: a row needs weights or places that the options do not name, or has a wrong
+            setting.
     """
     return list(_trainings(experiment, options))
 
@@ -103,13 +105,22 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
             system = str(row.settings.get("system", SEN))
             own = scale.sen if system.startswith(SEN) else scale.compared
             settings = changed(
-                TrainingSettings(data=options.data, out="unnamed", seed=seed, progress=options.progress),
+                TrainingSettings(
+                    data=options.data, out="unnamed", seed=seed, progress=options.progress
+                ),
                 {**scale.training, **own, **row.settings, "hardware": options.hardware}
                 | {"loading.workers": options.workers, "vocabulary.captions": options.captions},
             )
-            weights, pretraining = _start(row, options, str(_resolved(settings.model).extractor.backbone))
+            weights, pretraining = _start(
+                row, options, str(_resolved(settings.model).extractor.backbone)
+            )
             start = pretraining.folder.name if pretraining else weights and fingerprint(weights)
-            out = Path(options.out) / "training" / f"{system}-{_digest(settings, start)}" / f"seed-{seed}"
+            out = (
+                Path(options.out)
+                / "training"
+                / f"{system}-{_digest(settings, start)}"
+                / f"seed-{seed}"
+            )
             init = str(pretraining.backbone) if pretraining else weights
             yield Training(
                 row, seed, changed(settings, {"out": str(out), "extractor.init": init}), pretraining
@@ -117,7 +128,8 @@ def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
 
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
-    """Of all that decides a result, but for the seed, which has a folder of its own, and what a folder shares."""
+    """Of all that decides a result, but for the seed, which has a folder of its own, and what a
+    folder shares."""
     values = as_dict(settings) | as_dict(_resolved(settings.model))
     for (
         name,
@@ -161,8 +173,8 @@ def _imagenet(name: str, options: Options, backbone: str) -> str | None:
     if options.scale == "smoke":
         return None
     raise SettingsError(
-        f"{name!r} starts from ImageNet; give the weights of {backbone} with --imagenet: their file, a folder "
-        f"that holds {backbone}.pth, or timm for timm's own"
+        f"{name!r} starts from ImageNet; give the weights of {backbone} with --imagenet: their "
+        f"file, a folder that holds {backbone}.pth, or timm for timm's own"
     )
 
 
@@ -175,7 +187,8 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
     places = options.places or (SMOKE_PLACES if options.scale == "smoke" else None)
     if places is None:
         raise SettingsError(
-            f"pre-training {name!r} needs dated images of places; name them with --places (see docs/seasons.md)"
+            f"pre-training {name!r} needs dated images of places; name them with --places (see "
+            "docs/seasons.md)"
         )
     values = {**options.chosen.pretraining, **PRETRAININGS[name]}
     share = PRETRAININGS[name].get("optimisation.epochs")
@@ -212,8 +225,8 @@ def check_starts(trainings: Iterable[Training]) -> None:
             initialise_backbone(captioner.extractor, extractor.init)  # type: ignore[arg-type]
         except CheckpointError as error:
             raise SettingsError(
-                f"row {training.row.name!r} cannot start: {error} (--imagenet also takes a folder with one file per "
-                "backbone, such as resnet101.pth)"
+                f"row {training.row.name!r} cannot start: {error} (--imagenet also takes a "
+                "folder with one file per backbone, such as resnet101.pth)"
             ) from error
 
 

@@ -21,7 +21,8 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """The table, the paper's, how the order of the rows compares with it, and what ours was made with."""
+    """The table, the paper's, how the order of the rows compares with it, and what ours was made
+    with."""
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
     counts = sorted({len(row["seeds"]) for row in rows.values()})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
@@ -37,7 +38,9 @@ def as_markdown(result: dict[str, Any]) -> str:
         "|---|" + "---:|" * (len(METRICS) + 4),
     ]
     for name, row in rows.items():
-        cells = [_cell([seed.get(metric) for seed in row["seeds"].values()], 2) for metric in METRICS]
+        cells = [
+            _cell([seed.get(metric) for seed in row["seeds"].values()], 2) for metric in METRICS
+        ]
         cells.append(_cell([seed["change_accuracy"] for seed in row["seeds"].values()], 3))
         paper, speed = row["paper"].get("S*m"), row["pairs_per_second"]
         cells.append("–" if paper is None else f"{paper:.2f}")
@@ -48,10 +51,16 @@ def as_markdown(result: dict[str, Any]) -> str:
         scores = result["reference_rows"][name]["ids"]
         cells = [_cell([scores.get(metric)], 2) for metric in METRICS]
         lines.append(f"| *{title}* | {' | '.join(cells)} | | | | |")
-    lines += ["", *(f"Left out: {line}.\n" for line in result["left_out"]), *_papers(rows), *_order(rows)]
+    lines += [
+        "",
+        *(f"Left out: {line}.\n" for line in result["left_out"]),
+        *_papers(rows),
+        *_order(rows),
+    ]
     if any(row["pretrained"] for row in rows.values()):
         lines += [
-            "All seeds of a row start from one pre-training: what its own seed would vary is not in ±.",
+            "All seeds of a row start from one pre-training: what its own seed would vary is not "
+            "in ±.",
             "",
         ]
     lines += [*_time(rows), f"`{result['signature']}`", ""]
@@ -72,7 +81,12 @@ def _papers(rows: dict[str, Any]) -> list[str]:
     if not papers:
         return []
     columns = METRICS + SIZE
-    lines = ["The paper's figures:", "", f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    lines = [
+        "The paper's figures:",
+        "",
+        f"| | {' | '.join(columns)} |",
+        "|---|" + "---:|" * len(columns),
+    ]
     for name, figures in papers.items():
         cells = [_cell([figures.get(column)], 1 if column in SIZE else 2) for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -89,7 +103,9 @@ def _time(rows: dict[str, Any]) -> list[str]:
     total, count = sum(map(sum, known.values())), sum(map(len, known.values()))
     if not count:
         return []
-    each = ", ".join(f"{name} {statistics.fmean(took) / 60:.1f}" for name, took in known.items() if took)
+    each = ", ".join(
+        f"{name} {statistics.fmean(took) / 60:.1f}" for name, took in known.items() if took
+    )
     of = f" ({count} of {runs} runs; the others have no record)" if count < runs else ""
     return [f"Training took {total / 3600:.1f} hours in all{of}; minutes a run: {each}.", ""]
 

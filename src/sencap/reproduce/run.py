@@ -1,4 +1,5 @@
-"""Runs an experiment: pre-trains, trains, evaluates, times, and renders; what is finished is not run again."""
+"""Runs an experiment: pre-trains, trains, evaluates, times, and renders; what is finished is not
+run again."""
 
 from __future__ import annotations
 
@@ -52,16 +53,19 @@ log = logging.getLogger("sencap")
 
 
 def reproduce(name: str, options: Options) -> Path:
-    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``.json``, of a figure ``.png`` too.
+    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``.json``, of a figure
+    ``.png`` too.
 
-    A run that was cut off goes on when the same is asked again. Several processes may work in one folder: each run
-    is done by one of them, and all wait for the last. Returns the Markdown file.
+    A run that was cut off goes on when the same is asked again. Several processes may work in one
+    folder: each run is done by one of them, and all wait for the last. Returns the Markdown file.
 
     Raises:
-        SettingsError: an unknown name, options that do not go together, weights that do not fit, or a folder of
+        SettingsError: an unknown name, options that do not go together, weights that do not fit, or
+            a folder of
         other options.
         DataError: the data cannot be used.
-        MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and there is no Java.
+        MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and there is no
+            Java.
     """
     experiment = experiment_named(name)
     check_hardware(options.hardware)
@@ -84,7 +88,9 @@ def reproduce(name: str, options: Options) -> Path:
     if experiment.picture == "sweeps":
         check_meteor()  # it plots S*m
     for number, training in _claimed(trainings):
-        log.info(f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}")
+        log.info(
+            f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}"
+        )
         run(training, options)
         _write(name, experiment, trainings, options, speeds={})
     with FileLock(out / "speeds.lock"):  # two that measure at once would both measure wrong
@@ -97,7 +103,8 @@ def reproduce(name: str, options: Options) -> Path:
 
 
 def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
-    """Each run that is left, with its number, while this process alone holds it; waits for what others hold."""
+    """Each run that is left, with its number, while this process alone holds it; waits for what
+    others hold."""
     told = False
     while any(not training.done for training in trainings):
         held = False
@@ -117,7 +124,8 @@ def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
 
 @contextmanager
 def _claim(training: Training) -> Iterator[bool]:
-    """Whether the run and the pre-training it needs are ours; the system lets go of a process that dies."""
+    """Whether the run and the pre-training it needs are ours; the system lets go of a process that
+    dies."""
     folders = [Path(training.settings.out)]
     if training.pretraining is not None and not training.pretraining.done:
         folders.append(Path(training.pretraining.settings.out))
@@ -205,7 +213,8 @@ def _device(options: Options) -> str:
 
 
 def _check_folder(options: Options) -> None:
-    """One folder holds runs on the same data at the same scale, or tables would mix what cannot be compared."""
+    """One folder holds runs on the same data at the same scale, or tables would mix what cannot be
+    compared."""
     now = {
         "scale": options.scale,
         "data": fingerprint_of_captions(options.data),
@@ -222,8 +231,8 @@ def _check_folder(options: Options) -> None:
     ]
     if differing:
         raise SettingsError(
-            f"out={options.out} holds runs of another kind ({'; '.join(differing)}; data are named by a hash of their "
-            "captions); choose another folder"
+            f"out={options.out} holds runs of another kind ({'; '.join(differing)}; data are "
+            "named by a hash of their captions); choose another folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(now, indent=2) + "\n")
@@ -242,7 +251,11 @@ def _read_same(path: Path) -> dict[str, Any]:
 
 def _check_places(trainings: Iterable[Training], options: Options) -> None:
     """A pre-training that is done was done on the places that are named now."""
-    done = {t.pretraining.folder: t.pretraining for t in trainings if t.pretraining and t.pretraining.done}
+    done = {
+        t.pretraining.folder: t.pretraining
+        for t in trainings
+        if t.pretraining and t.pretraining.done
+    }
     if not done:
         return
     places = open_places(next(iter(done.values())).settings.data).fingerprint()
@@ -251,7 +264,8 @@ def _check_places(trainings: Iterable[Training], options: Options) -> None:
         if before != places:
             raise SettingsError(
                 f"out={options.out} holds pre-training {pretraining.name!r} on other places than "
-                f"{pretraining.settings.data}; name the same ones with --places, or choose another folder"
+                f"{pretraining.settings.data}; name the same ones with --places, or choose "
+                "another folder"
             )
 
 

@@ -1,4 +1,5 @@
-"""How large an experiment is run: the paper's size, two that a CPU can do, and one that only shows that it runs."""
+"""How large an experiment is run: the paper's size, two that a CPU can do, and one that only shows
+that it runs."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ LITE0_MEAN, LITE0_STD = (0.498,) * 3, (0.502,) * 3
 class Scale:
     """What all rows of all experiments share at one size.
 
-    training: settings of `sencap train` that differ from the paper's recipe. sen, compared: those that SEN and its
-    structures, and the compared systems (their frozen extractors), get beside. pretraining: settings of
-    `sencap pretrain` that differ.
-    default_init: how an extractor starts in the tables that are not about it. seeds: the training seeds.
+    training: settings of `sencap train` that differ from the paper's recipe. sen, compared: those
+    that SEN and its structures, and the compared systems (their frozen extractors), get beside.
+    pretraining: settings of `sencap pretrain` that differ.
+    default_init: how an extractor starts in the tables that are not about it. seeds: the training
+    seeds.
     """
 
     training: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""Which file an extractor starts from, and what tells one file from another: its content, not where it lies."""
+"""Which file an extractor starts from, and what tells one file from another: its content, not where
+it lies."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ DIGITS = 8
 def find_weights(given: str, backbone: str, *, flag: str) -> str:
     """The weights of a backbone, as `initialise_backbone` takes them.
 
-    given: a file; a folder that sencap wrote; a folder of files named after backbones (``resnet101.pth``), of which
-    the one of ``backbone`` is taken; or ``timm``, which is timm's own for each.
+    given: a file; a folder that sencap wrote; a folder of files named after backbones
+    (``resnet101.pth``), of which the one of ``backbone`` is taken; or ``timm``, which is timm's own
+    for each.
 
     Raises:
         SettingsError: there is no such file, or there are several.
@@ -37,7 +39,8 @@ def find_weights(given: str, backbone: str, *, flag: str) -> str:
     if len(files) != 1:
         found = ", ".join(file.name for file in files or sorted(path.iterdir())) or "nothing"
         raise SettingsError(
-            f"{flag}={given} must hold one file of the weights of {backbone}, such as {backbone}.pth; it holds {found}"
+            f"{flag}={given} must hold one file of the weights of {backbone}, such as "
+            f"{backbone}.pth; it holds {found}"
         )
     return str(files[0])
 

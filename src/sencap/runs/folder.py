@@ -1,7 +1,8 @@
-"""The folder of a run: whether one may be started or gone on with in it. Checked before any data are read.
+"""The folder of a run: whether one may be started or gone on with in it. Checked before any data
+are read.
 
-`RUN` records settings and figures for people, `RESUME` is what a run goes on from. Each can be lost or damaged without
-the other. Nothing heavy is imported before there is a resume file.
+`RUN` records settings and figures for people, `RESUME` is what a run goes on from. Each can be lost
+or damaged without the other. Nothing heavy is imported before there is a resume file.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ log = logging.getLogger("sencap")
 class Kind:
     """What distinguishes one kind of run from another.
 
-    recorder: the callback under whose name the resume file keeps history and settings. folders: what the run
-    writes beside its logs. free: settings that may change before a run goes on, whole groups or ``group.name``.
-    paths: settings that name a file, which may have moved. formerly: defaults of older versions that are None now.
+    recorder: the callback under whose name the resume file keeps history and settings. folders:
+    what the run writes beside its logs. free: settings that may change before a run goes on, whole
+    groups or ``group.name``. paths: settings that name a file, which may have moved. formerly:
+    defaults of older versions that are None now.
     """
 
     recorder: str
@@ -47,16 +49,18 @@ class Kind:
 def check_run(
     settings: Any, kind: Kind, *, other_epochs: bool, inputs: Iterable[str | Path | None] = ()
 ) -> int:
-    """Refuse, before any data are read, hardware and a folder that a run cannot use; return the epochs done so far.
+    """Refuse, before any data are read, hardware and a folder that a run cannot use; return the
+    epochs done so far.
 
-    ``settings`` are those of the run: hardware, out, resume and optimisation.epochs among them. ``other_epochs`` is
-    whether a run that is asked for another number of epochs goes on as if it had been asked for it at the start.
-    ``inputs`` are files and folders that the run starts from, and must not write over.
+    ``settings`` are those of the run: hardware, out, resume and optimisation.epochs among them.
+    ``other_epochs`` is whether a run that is asked for another number of epochs goes on as if it
+    had been asked for it at the start. ``inputs`` are files and folders that the run starts from,
+    and must not write over.
 
     Raises:
-        SettingsError: hardware that is not here; a folder that is a file, or holds a run of other settings or
-            something else. CheckpointError: what the run would go on from is damaged. OutputError: one may not
-            write there.
+        SettingsError: hardware that is not here; a folder that is a file, or holds a run of other
+            settings or something else. CheckpointError: what the run would go on from is damaged.
+            OutputError: one may not write there.
     """
     out = Path(settings.out)
     check_output_folder("out", out)
@@ -110,14 +114,15 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def load_resume(resume: str | Path, **options: Any) -> dict[str, Any]:
-    """The content of a resume file, as plain data: code in it is not run, and refused. ``options`` of torch.load.
+    """The content of a resume file, as plain data: code in it is not run, and refused. ``options``
+    of torch.load.
 
     Raises:
         CheckpointError: it cannot be read; the message names the file and says what to delete.
     """
     damaged = (
-        f"{resume} is damaged, or no resume file of sencap; delete it, and the same command starts the run from "
-        "its first epoch"
+        f"{resume} is damaged, or no resume file of sencap; delete it, and the same command "
+        "starts the run from its first epoch"
     )
     if not zipfile.is_zipfile(resume):
         raise CheckpointError(damaged)
@@ -127,7 +132,14 @@ def load_resume(resume: str | Path, **options: Any) -> dict[str, Any]:
 
     try:
         content = torch.load(resume, weights_only=True, **options)
-    except (RuntimeError, ValueError, LookupError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        LookupError,
+        OSError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as error:
         raise CheckpointError(damaged) from error
     if not isinstance(content, dict):
         raise CheckpointError(damaged)
@@ -145,7 +157,8 @@ def read_resume(resume: Path, kind: Kind) -> dict[str, Any]:
     recorded = callbacks.get(kind.recorder) if isinstance(callbacks, dict) else None
     if not isinstance(recorded, dict) or not isinstance(recorded.get("history"), list):
         raise CheckpointError(
-            f"{resume} is a resume file of something else than this kind of run; choose another out, or delete it"
+            f"{resume} is a resume file of something else than this kind of run; choose another "
+            "out, or delete it"
         )
     return recorded
 
@@ -155,14 +168,16 @@ def _check_entries(out: Path, kind: Kind) -> None:
     for name in (RESUME, RUN):
         if (out / name).is_dir():
             raise SettingsError(
-                f"{out / name} is a folder, and a run writes a file there; rename it, or choose another out"
+                f"{out / name} is a folder, and a run writes a file there; rename it, or choose "
+                "another out"
             )
     for name in (LOGS, *kind.folders):
         if (out / name).is_dir():
             check_output_folder("out", out / name)
         elif (out / name).exists():
             raise SettingsError(
-                f"{out / name} is a file, and a run writes a folder there; rename it, or choose another out"
+                f"{out / name} is a file, and a run writes a folder there; rename it, or choose "
+                "another out"
             )
 
 
@@ -180,8 +195,8 @@ def _check_new(out: Path, kind: Kind) -> None:
     for name in kind.folders:
         if (out / name).is_dir() and any((out / name).iterdir()):
             raise SettingsError(
-                f"out={out} holds {name}/ of another run, which would be written over; choose another folder, or "
-                f"delete {out / name}"
+                f"out={out} holds {name}/ of another run, which would be written over; choose "
+                f"another folder, or delete {out / name}"
             )
 
 
@@ -212,16 +227,22 @@ def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int 
     epochs_only = differing == [EPOCHS] and isinstance(there[EPOCHS], int)
     if not differing or (epochs_only and done is not None and now[EPOCHS] > done):
         return
-    told = [f"{name}: {shown(there[name])} there, {shown(now.get(name))} now" for name in differing[:NAMED]]
+    told = [
+        f"{name}: {shown(there[name])} there, {shown(now.get(name))} now"
+        for name in differing[:NAMED]
+    ]
     if len(differing) > NAMED:
         told.append(f"and {len(differing) - NAMED} more")
     advice = "choose another folder, or delete that one"
     if epochs_only and done is None and now[EPOCHS] > there[EPOCHS]:
         advice = (
-            "its learning rate falls to nothing by its last epoch, so it cannot be made longer; give another folder, "
-            "for a run of that many epochs or for one that starts from this run's weights"
+            "its learning rate falls to nothing by its last epoch, so it cannot be made longer; "
+            "give another folder, for a run of that many epochs or for one that starts from this "
+            "run's weights"
         )
-    raise SettingsError(f"out={settings.out} holds a run with other settings ({'; '.join(told)}); {advice}")
+    raise SettingsError(
+        f"out={settings.out} holds a run with other settings ({'; '.join(told)}); {advice}"
+    )
 
 
 def _comparable(settings: dict[str, Any], kind: Kind) -> dict[str, Any]:

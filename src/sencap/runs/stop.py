@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM in a run: it stops where nothing is half done.
 
-Python would raise in the middle of anything: with a lock of a logger held, so that closing the logger waits for ever,
-or in a clean-up of its own, where the interrupt is lost.
+Python would raise in the middle of anything: with a lock of a logger held, so that closing the
+logger waits for ever, or in a clean-up of its own, where the interrupt is lost.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class StopAtBatch(Callback):
         try:
             yield
         except Exception as error:
-            # what fails as the run is being stopped, such as a loading process that got the signal too
+            # what fails as the run is being stopped, such as a loading process that got the signal
+            # too
             if self.asked is not None:
                 raise self.asked from error
             raise

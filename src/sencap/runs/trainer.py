@@ -1,4 +1,5 @@
-"""The loop of a run: Lightning's trainer with our way to write files, to stop, and to tell what went wrong."""
+"""The loop of a run: Lightning's trainer with our way to write files, to stop, and to tell what
+went wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ log = logging.getLogger("sencap")
 
 
 class Recorder(Callback):
-    """Keeps a run's history: ``run.json`` for people, and the same in the resume file. For subclasses to extend.
+    """Keeps a run's history: ``run.json`` for people, and the same in the resume file. For
+    subclasses to extend.
 
     Only the first of several processes writes.
     """
@@ -73,9 +75,10 @@ def run(task: L.LightningModule, data: L.LightningDataModule, recorder: Recorder
     """Run a task to its last epoch, from the resume file in the recorder's folder if there is one.
 
     Raises:
-        SettingsError: the loss or a weight is no longer a finite number, or the memory does not suffice.
-        OutputError: a file cannot be written. KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or by
-            SIGTERM; the same run goes on from its last whole epoch.
+        SettingsError: the loss or a weight is no longer a finite number, or the memory does not
+            suffice.
+        OutputError: a file cannot be written. KeyboardInterrupt, Terminated: the run was stopped,
+            by Ctrl-C or by SIGTERM; the same run goes on from its last whole epoch.
     """
     out, settings = recorder.out, recorder.settings
     stop = StopAtBatch()
@@ -109,7 +112,10 @@ def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
         num_nodes=hardware.nodes,
         precision=hardware.precision,
         max_epochs=settings.optimisation.epochs,
-        logger=[CSVLogger(out / LOGS, name="csv"), TensorBoardLogger(out / LOGS, name="tensorboard")],
+        logger=[
+            CSVLogger(out / LOGS, name="csv"),
+            TensorBoardLogger(out / LOGS, name="tensorboard"),
+        ],
         callbacks=callbacks,
         plugins=[WholeFiles()],
         enable_progress_bar=settings.progress,
@@ -121,7 +127,8 @@ def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes the resume file whole or not at all, and reads it as plain data, so that nothing in it is run."""
+    """Writes the resume file whole or not at all, and reads it as plain data, so that nothing in it
+    is run."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, **_: object) -> None:
         """See the class."""
@@ -130,7 +137,9 @@ class WholeFiles(TorchCheckpointIO):
         with whole_file(path) as draft:
             draft.write_bytes(content.getbuffer())
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", **_: object) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", **_: object
+    ) -> dict[str, Any]:
         """See the class."""
         return load_resume(path, map_location=map_location)
 
@@ -150,21 +159,25 @@ class FiniteLoss(Callback):
         epoch, batch = trainer.current_epoch + 1, batch_idx + 1
         if trainer.is_last_batch or batch % LOOK_EVERY == 0:
             where = f"epoch {epoch}, batch {batch}"
-            self._stop_unless(bool(self._finite), trainer, f"the loss is no finite number in {where}")
+            self._stop_unless(
+                bool(self._finite), trainer, f"the loss is no finite number in {where}"
+            )
         if trainer.is_last_batch:
             tensors = itertools.chain(pl_module.parameters(), pl_module.buffers())
             finite = all(bool(tensor.isfinite().all()) for tensor in tensors)
             self._stop_unless(finite, trainer, f"weights are no finite numbers after epoch {epoch}")
 
     def _stop_unless(self, finite: bool, trainer: L.Trainer, problem: str) -> None:
-        of_all = trainer.strategy.reduce_boolean_decision(finite)  # so that no process waits for another
+        of_all = trainer.strategy.reduce_boolean_decision(
+            finite
+        )  # so that no process waits for another
         if of_all:
             return
         resume = self.out / RESUME
         before = f"; {resume} holds the epoch before" if resume.is_file() else ""
         raise SettingsError(
-            f"{problem}, so the run was stopped{before}. Start again in another folder, with a lower "
-            f"optimisation.learning_rate than {self.learning_rate:g}"
+            f"{problem}, so the run was stopped{before}. Start again in another folder, with a "
+            f"lower optimisation.learning_rate than {self.learning_rate:g}"
         )
 
 
@@ -175,7 +188,9 @@ def _told(out: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+            warnings.filterwarnings(
+                "ignore", message="Grad strides do not match bucket view strides"
+            )
             yield
     except SIGTERMException as stop:
         raise Terminated from stop
@@ -198,17 +213,20 @@ def _told(out: Path) -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             raise SettingsError(
-                "a process that reads images was ended, perhaps for want of memory; give fewer workers"
+                "a process that reads images was ended, perhaps for want of memory; give fewer "
+                "workers"
             ) from error
         if "can't allocate memory" in str(error):  # of the CPU, which has no class of its own
             raise SettingsError(
-                "the memory of this machine does not suffice; give a smaller batch_size, or smaller images"
+                "the memory of this machine does not suffice; give a smaller batch_size, or "
+                "smaller images"
             ) from error
         raise
 
 
 def _without_traceback(error: SencapError) -> SencapError:
-    """An error of a loading process comes with the traceback as text; what it says stands behind its name."""
+    """An error of a loading process comes with the traceback as text; what it says stands behind
+    its name."""
     kind = type(error)
     if "Original Traceback" not in str(error):
         return error

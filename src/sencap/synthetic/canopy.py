@@ -1,4 +1,5 @@
-"""Tree crowns as a height map: small domes, so that light, shading and shadows follow from one surface."""
+"""Tree crowns as a height map: small domes, so that light, shading and shadows follow from one
+surface."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def _crowns() -> dict[int, tuple[NDArray[np.float32], ...]]:
         for _ in range(VARIANTS):
             edge = np.full_like(turn, radius)
             for order in (2, 3, 5, 7):
-                edge += radius * rng.normal(0, 0.2 / order) * np.cos(order * turn + rng.uniform(0, 6.3))
+                edge += (
+                    radius * rng.normal(0, 0.2 / order) * np.cos(order * turn + rng.uniform(0, 6.3))
+                )
             dome = np.sqrt(np.clip(1 - (length / np.maximum(edge, 0.6)) ** 2, 0, None))
             lumps = noise.crop(rng, "fine" if radius < 5 else "grain", 2 * reach + 1)
             height = radius * HEIGHT_PER_RADIUS * dome * (1 + 0.16 * lumps)
@@ -40,14 +43,18 @@ def _crowns() -> dict[int, tuple[NDArray[np.float32], ...]]:
 def stamp(
     trees: Trees, chosen: NDArray[np.bool_], height: NDArray[np.float32], species: NDArray[np.uint8]
 ) -> None:
-    """Raise the height map (CANVAS, CANVAS) by the chosen trees, in place, and note whose crown is on top."""
+    """Raise the height map (CANVAS, CANVAS) by the chosen trees, in place, and note whose crown is
+    on top."""
     crowns = _crowns()
     size = len(height)
     for index in np.flatnonzero(chosen):
         radius = min(max(round(float(trees.radius[index])), 1), LARGEST)
         crown = crowns[radius][index % VARIANTS]
         reach = radius + 2
-        left, top = int(trees.points[index, 0]) + PAD - reach, int(trees.points[index, 1]) + PAD - reach
+        left, top = (
+            int(trees.points[index, 0]) + PAD - reach,
+            int(trees.points[index, 1]) + PAD - reach,
+        )
         right, bottom = left + 2 * reach + 1, top + 2 * reach + 1
         if right <= 0 or bottom <= 0 or left >= size or top >= size:
             continue
@@ -65,7 +72,8 @@ def stamp(
 
 
 def canopies(trees: Trees) -> tuple[tuple[NDArray[np.float32], NDArray[np.uint8]], ...]:
-    """Height above ground in pixels and species of the topmost crown, for both dates: (CANVAS, CANVAS)."""
+    """Height above ground in pixels and species of the topmost crown, for both dates: (CANVAS,
+    CANVAS)."""
     height = np.zeros((CANVAS, CANVAS), np.float32)
     species = np.zeros((CANVAS, CANVAS), np.uint8)
     stamp(trees, trees.before & trees.after, height, species)
@@ -83,8 +91,8 @@ def cast_shadow(
 ) -> NDArray[np.float32]:
     """How far each pixel lies in the shadow of a height map: 0 lit to 1 dark, soft at the edge.
 
-    `sun` is the unit vector towards the sun in the image plane, `slope` the tangent of its elevation,
-    `reach` the longest shadow in pixels that is followed.
+    `sun` is the unit vector towards the sun in the image plane, `slope` the tangent of its
+    elevation, `reach` the longest shadow in pixels that is followed.
     """
     blocked = np.zeros_like(surface)
     step = 1.5
@@ -92,7 +100,13 @@ def cast_shadow(
         column, row = round(sun[0] * step * count), round(sun[1] * step * count)
         drop = step * count * slope
         size = len(surface)
-        into = (slice(max(-row, 0), size - max(row, 0)), slice(max(-column, 0), size - max(column, 0)))
-        source = (slice(max(row, 0), size - max(-row, 0)), slice(max(column, 0), size - max(-column, 0)))
+        into = (
+            slice(max(-row, 0), size - max(row, 0)),
+            slice(max(-column, 0), size - max(column, 0)),
+        )
+        source = (
+            slice(max(row, 0), size - max(-row, 0)),
+            slice(max(column, 0), size - max(-column, 0)),
+        )
         np.maximum(blocked[into], surface[source] - np.float32(drop), out=blocked[into])
     return np.asarray(np.clip((blocked - surface) / 1.6, 0, 1), np.float32)

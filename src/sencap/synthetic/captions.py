@@ -1,4 +1,5 @@
-"""Sentences about a change, in the words and manner of LEVIR-CC's annotators, from the facts alone."""
+"""Sentences about a change, in the words and manner of LEVIR-CC's annotators, from the facts
+alone."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def _houses(facts: Facts) -> list[Sentence]:
     ]
     if facts.cover > 0.3:
         sentences += [
-            lambda w: f"{w.trees()} {w.vanish()} and {w.houses()} {w.appear()} {w.along() or w.place()}",
+            lambda w: (
+                f"{w.trees()} {w.vanish()} and {w.houses()} {w.appear()} {w.along() or w.place()}"
+            ),
             lambda w: f"{w.houses()} {w.replace()} {w.trees(part=True)} {w.place()}",
             lambda w: f"{w.houses()} {w.appear(perfect=True)} {w.along()} to replace some trees",
         ]
@@ -50,8 +53,13 @@ def _houses(facts: Facts) -> list[Sentence]:
 def _roads_and_houses(facts: Facts) -> list[Sentence]:
     """A road or several, and houses along them."""
     sentences: list[Sentence] = [
-        lambda w: f"{w.road()} {w.built(w.many_roads)} and {w.houses()} {w.appear()} {w.along_it()}",
-        lambda w: f"{w.road()} with {w.houses()} {w.alongside()} {w.appear(many=w.many_roads)} {w.ground()}",
+        lambda w: (
+            f"{w.road()} {w.built(w.many_roads)} and {w.houses()} {w.appear()} {w.along_it()}"
+        ),
+        lambda w: (
+            f"{w.road()} with {w.houses()} {w.alongside()} {w.appear(many=w.many_roads)} "
+            f"{w.ground()}"
+        ),
         lambda w: f"{w.houses()} and {w.road()} {w.appear(many=True)} {w.ground()}",
         lambda w: f"{w.houses()} {w.appear()} {w.along_new()} {w.ground()}",
         lambda w: f"{w.houses()} {w.appear()} {w.along_new()} {w.place()}",
@@ -60,11 +68,15 @@ def _roads_and_houses(facts: Facts) -> list[Sentence]:
     if facts.cover > 0.3:
         sentences += [
             lambda w: (
-                f"{w.trees()} {w.vanish()} and {w.road()} with {w.houses()} {w.alongside()} {w.roads_are()}"
+                f"{w.trees()} {w.vanish()} and {w.road()} with {w.houses()} {w.alongside()} "
+                f"{w.roads_are()}"
             ),
             lambda w: f"{w.trees()} {w.replaced()} by {w.road()} and {w.houses()}",
             lambda w: f"{w.road()} and {w.houses()} replace {w.trees(part=True)}",
-            lambda w: f"{w.road()} {w.roads_are()} in the woods and {w.houses()} {w.appear()} {w.along_it()}",
+            lambda w: (
+                f"{w.road()} {w.roads_are()} in the woods and {w.houses()} {w.appear()} "
+                f"{w.along_it()}"
+            ),
         ]
     elif facts.cover < 0.12:
         sentences.append(lambda w: f"the {w.land()} is replaced by {w.road()} and {w.houses()}")
@@ -86,9 +98,13 @@ def _roads(facts: Facts) -> list[Sentence]:
     ]
     if facts.cover > 0.3:
         sentences += [
-            lambda w: f"{w.trees(part=True)} {w.vanish()} and {w.road()} {w.appear(many=w.many_roads)}",
+            lambda w: (
+                f"{w.trees(part=True)} {w.vanish()} and {w.road()} {w.appear(many=w.many_roads)}"
+            ),
             lambda w: f"{w.road()} {w.built(w.many_roads)} to replace some trees",
-            lambda w: f"{w.road()} {w.appear(many=w.many_roads)} {w.across()} and some trees are removed",
+            lambda w: (
+                f"{w.road()} {w.appear(many=w.many_roads)} {w.across()} and some trees are removed"
+            ),
         ]
     return sentences
 
@@ -100,7 +116,10 @@ def _gone(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.the_houses()} {w.place()} {w.demolished()}",
         lambda w: f"{w.the_houses()} {w.along()} {w.demolished()}",
         lambda w: f"{w.count_gone()} {w.demolished()} {w.place()}",
-        lambda w: f"{w.count_gone()} {w.demolished()} and become{'' if facts.gone > 1 else 's'} {w.bare()}",
+        lambda w: (
+            f"{w.count_gone()} {w.demolished()} and become{'' if facts.gone > 1 else 's'} "
+            f"{w.bare()}"
+        ),
         lambda w: f"{w.count_gone()} {w.replaced_gone()} by {w.bare()}",
         lambda w: f"{w.count_gone()} {w.demolished()} and {w.bare()} appears {w.place()}",
     ]
@@ -110,17 +129,24 @@ def _rebuilt(_facts: Facts) -> list[Sentence]:
     """A house gives way to a larger one."""
     return [
         lambda w: (
-            f"the {w.house_word()} {w.place()} {w.one_of('has been rebuilt', 'is rebuilt', 'is renovated')}"
+            f"the {w.house_word()} {w.place()} "
+            f"{w.one_of('has been rebuilt', 'is rebuilt', 'is renovated')}"
         ),
-        lambda w: f"a {w.house_word()} is rebuilt into a {w.one_of('bigger', 'larger')} one {w.place()}",
-        lambda w: f"a new {w.house_word()} is built to replace the old one {w.place()}",
-        lambda w: f"a former {w.house_word()} is replaced by a new {w.one_of('one', 'villa', 'house')}",
         lambda w: (
-            f"the original {w.house_word()} {w.along()} is replaced by a {w.one_of('bigger', 'new')} one"
+            f"a {w.house_word()} is rebuilt into a {w.one_of('bigger', 'larger')} one {w.place()}"
+        ),
+        lambda w: f"a new {w.house_word()} is built to replace the old one {w.place()}",
+        lambda w: (
+            f"a former {w.house_word()} is replaced by a new {w.one_of('one', 'villa', 'house')}"
+        ),
+        lambda w: (
+            f"the original {w.house_word()} {w.along()} is replaced by a "
+            f"{w.one_of('bigger', 'new')} one"
         ),
         lambda w: f"a small {w.house_word()} has been rebuilt {w.along() or w.place()}",
         lambda w: (
-            f"a large {w.house_word()} replaces the {w.one_of('small', 'old', 'former')} one {w.place()}"
+            f"a large {w.house_word()} replaces the {w.one_of('small', 'old', 'former')} one "
+            f"{w.place()}"
         ),
     ]
 
@@ -131,17 +157,23 @@ def _cleared(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.trees(part=True)} {w.place()} {w.vanish()}",
         lambda w: f"{w.trees(part=True)} {w.vanish()}",
         lambda w: (
-            f"{w.trees(part=True)} {w.one_of('become', 'turn into', 'have become')} {w.bare()} {w.place()}"
+            f"{w.trees(part=True)} {w.one_of('become', 'turn into', 'have become')} {w.bare()} "
+            f"{w.place()}"
         ),
-        lambda w: f"{w.trees(part=True)} {w.one_of('have been replaced', 'are replaced')} by {w.bare()}",
+        lambda w: (
+            f"{w.trees(part=True)} {w.one_of('have been replaced', 'are replaced')} by {w.bare()}"
+        ),
         lambda w: f"{w.trees(part=True)} {w.vanish()} {w.place()} and {w.bare()} appears",
         lambda w: f"{w.bare()} appears in the {w.forest()} {w.place()}",
-        lambda w: f"{w.trees(part=True)} {w.one_of('are cut down', 'have been cut down')} {w.place()}",
+        lambda w: (
+            f"{w.trees(part=True)} {w.one_of('are cut down', 'have been cut down')} {w.place()}"
+        ),
     ]
     if facts.place:
         sentences.append(
             lambda w: (
-                f"the {w.forest()} {w.place()} {w.one_of('disappears', 'has disappeared', 'is removed')}"
+                f"the {w.forest()} {w.place()} "
+                f"{w.one_of('disappears', 'has disappeared', 'is removed')}"
             )
         )
     return sentences
@@ -173,7 +205,8 @@ def _block(facts: Facts) -> list[Sentence]:
         sentences += [
             lambda w: f"{w.road()} and {w.block()} {w.appear(many=True)} {w.ground()}",
             lambda w: (
-                f"{w.road()} {w.built(w.many_roads)} and {w.block()} {w.appear(many=False)} {w.place()}"
+                f"{w.road()} {w.built(w.many_roads)} and {w.block()} {w.appear(many=False)} "
+                f"{w.place()}"
             ),
             lambda w: f"{w.block()} {w.appear(many=False)} and {w.road()} {w.built(w.many_roads)}",
             lambda w: f"{w.road()} with {w.block()} {w.appear(many=w.many_roads)} {w.ground()}",
@@ -192,7 +225,10 @@ def _parking(facts: Facts) -> list[Sentence]:
     ]
     if facts.near_old_block:
         sentences.append(
-            lambda w: f"{w.parking()} {w.built(False)} {w.one_of('beside', 'near', 'next to')} the building"
+            lambda w: (
+                f"{w.parking()} {w.built(False)} {w.one_of('beside', 'near', 'next to')} the "
+                "building"
+            )
         )
     if facts.cover > 0.3:
         sentences += [
@@ -212,7 +248,8 @@ def _pool(facts: Facts) -> list[Sentence]:
             lambda w: f"{w.houses()} with {w.pool()} {w.appear()} {w.place()}",
             lambda w: f"{w.houses()} and {w.pool()} {w.appear(many=True)} {w.ground()}",
             lambda w: (
-                f"{w.houses()} {w.appear()} {w.where()} and {w.pool()} {w.appear(many=False)} beside it"
+                f"{w.houses()} {w.appear()} {w.where()} and {w.pool()} {w.appear(many=False)} "
+                "beside it"
             ),
             lambda w: f"{w.houses()} with {w.pool()} {w.appear()} {w.ground()}",
             lambda w: f"{w.houses()} {w.appear()} {w.place() or w.where()} with {w.pool()}",
@@ -230,11 +267,24 @@ def _pool(facts: Facts) -> list[Sentence]:
 def _lake(_facts: Facts) -> list[Sentence]:
     """A pond or lake."""
     return [
-        lambda w: f"{w.lake()} {w.one_of('appears', 'has formed', 'is formed', 'has appeared')} {w.place()}",
-        lambda w: f"{w.lake()} {w.one_of('appears', 'has formed', 'is formed', 'has appeared')} {w.ground()}",
-        lambda w: f"the {w.land_or_woods()} {w.one_of('turns into', 'becomes', 'has become')} {w.lake()}",
-        lambda w: f"{w.lake()} {w.one_of('replaces', 'has replaced')} the {w.land_or_woods()} {w.place()}",
-        lambda w: f"the {w.land_or_woods()} {w.one_of('is', 'has been')} replaced by {w.lake()} {w.place()}",
+        lambda w: (
+            f"{w.lake()} {w.one_of('appears', 'has formed', 'is formed', 'has appeared')} "
+            f"{w.place()}"
+        ),
+        lambda w: (
+            f"{w.lake()} {w.one_of('appears', 'has formed', 'is formed', 'has appeared')} "
+            f"{w.ground()}"
+        ),
+        lambda w: (
+            f"the {w.land_or_woods()} {w.one_of('turns into', 'becomes', 'has become')} {w.lake()}"
+        ),
+        lambda w: (
+            f"{w.lake()} {w.one_of('replaces', 'has replaced')} the {w.land_or_woods()} {w.place()}"
+        ),
+        lambda w: (
+            f"the {w.land_or_woods()} {w.one_of('is', 'has been')} replaced by {w.lake()} "
+            f"{w.place()}"
+        ),
     ]
 
 
@@ -265,7 +315,8 @@ def _clean(sentence: str) -> str:
 
 
 def describe(rng: np.random.Generator, facts: Facts) -> tuple[str, ...]:
-    """Five differently worded sentences that are all true of a change: lower case, no punctuation."""
+    """Five differently worded sentences that are all true of a change: lower case, no
+    punctuation."""
     sentences = FAMILIES[facts.kind](facts)
     words = Words(rng, facts)
     found: list[str] = []

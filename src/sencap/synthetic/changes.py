@@ -75,7 +75,10 @@ def house_row_built(rng: np.random.Generator, scene: Scene) -> None:
     roads = add_roads(rng, scene, shape, BOTH)
     side = int(rng.choice([-1, 1]))
     sides = (side,) if rng.random() < 0.7 else (-1, 1)
-    need(houses_along(rng, scene, roads[0], style, sides=sides, dates=ADDED, margin=4), 3 * len(sides))
+    need(
+        houses_along(rng, scene, roads[0], style, sides=sides, dates=ADDED, margin=4),
+        3 * len(sides),
+    )
     if len(sides) == 1 and rng.random() < 0.5:
         houses_along(rng, scene, roads[0], style, sides=(-side,), dates=BOTH, margin=-15)
 
@@ -103,12 +106,20 @@ def house_rebuilt(rng: np.random.Generator, scene: Scene) -> None:
     need(houses_along(rng, scene, roads[0], small, most=1, dates=REMOVED, margin=26))
     old = scene.houses[-1]
     roof = tuple(
-        min(int(value * 1.5 + 30), 235) if sum(old.roof) < 330 else int(value * 0.55) for value in old.roof
+        min(int(value * 1.5 + 30), 235) if sum(old.roof) < 330 else int(value * 0.55)
+        for value in old.roof
     )
     large = replace(style, width=float(rng.uniform(34, 44)), depth=float(rng.uniform(28, 36)))
     facing = np.array([-math.sin(old.angle), math.cos(old.angle)])
     new = make_house(
-        rng, large, old.centre - facing * 6, facing, ADDED, to_road=12.0, road=old.road, side=old.side
+        rng,
+        large,
+        old.centre - facing * 6,
+        facing,
+        ADDED,
+        to_road=12.0,
+        road=old.road,
+        side=old.side,
     )
     scene.houses.append(replace(new, roof=(roof[0], roof[1], roof[2])))
     add_standing_houses(rng, scene, style, chance=0.5, keep=0.4)
@@ -140,7 +151,9 @@ def pool_built(rng: np.random.Generator, scene: Scene) -> None:
     """A swimming pool appears behind a house that was there."""
     add_roads(rng, scene, pick_shape(rng), BOTH)
     style = house_style(rng)
-    placed = sum(houses_along(rng, scene, index, style, keep=0.7) for index in range(len(scene.roads)))
+    placed = sum(
+        houses_along(rng, scene, index, style, keep=0.7) for index in range(len(scene.roads))
+    )
     need(placed)
     occupancy = Occupancy(scene)
     for index in rng.permutation(len(scene.houses)):
@@ -168,7 +181,11 @@ def road_and_houses_built(rng: np.random.Generator, scene: Scene) -> None:
     keep = float(rng.uniform(0.45, 1.0))
     sides = (-1, 1) if rng.random() < 0.8 else (int(rng.choice([-1, 1])),)
     need(
-        sum(houses_along(rng, scene, index, style, sides=sides, dates=ADDED, keep=keep) for index in roads), 2
+        sum(
+            houses_along(rng, scene, index, style, sides=sides, dates=ADDED, keep=keep)
+            for index in roads
+        ),
+        2,
     )
 
 
@@ -184,7 +201,9 @@ def neighbourhood_built(rng: np.random.Generator, scene: Scene) -> None:
         extra = make_roads(
             rng, "straight", ADDED, surface=scene.roads[0].surface, width=scene.roads[0].width
         )[0]
-        along = np.linspace(-400, 400, 201)[:, None] * np.array([[math.cos(angle), math.sin(angle)]])
+        along = np.linspace(-400, 400, 201)[:, None] * np.array(
+            [[math.cos(angle), math.sin(angle)]]
+        )
         scene.roads.append(replace(extra, points=centre + along))
     placed = sum(houses_along(rng, scene, index, style, dates=ADDED, margin=-4) for index in roads)
     need(placed, 8)
@@ -198,7 +217,9 @@ def houses_completed(rng: np.random.Generator, scene: Scene) -> None:
     if standing > 0.08:
         for index in roads:
             houses_along(rng, scene, index, style, dates=BOTH, keep=standing, margin=-15)
-    placed = sum(houses_along(rng, scene, index, style, dates=ADDED, margin=0, keep=0.85) for index in roads)
+    placed = sum(
+        houses_along(rng, scene, index, style, dates=ADDED, margin=0, keep=0.85) for index in roads
+    )
     need(placed, 4)
 
 

@@ -53,7 +53,11 @@ def compose(seed: int, index: int, kind: str) -> tuple[Scene, Facts]:
     change = KINDS[kind][0]
     for attempt in range(ATTEMPTS):
         rng = random_for(seed, index, SCENE, attempt)
-        soil = np.array(SOILS[int(rng.integers(len(SOILS)))]) + rng.normal(0, 9) + rng.normal(0, 2.5, 3)
+        soil = (
+            np.array(SOILS[int(rng.integers(len(SOILS)))])
+            + rng.normal(0, 9)
+            + rng.normal(0, 2.5, 3)
+        )
         scene = Scene(
             kind=kind,
             texture_seed=int(rng.integers(2**31)),

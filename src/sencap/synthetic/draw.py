@@ -1,4 +1,5 @@
-"""Hard-edged things, drawn at twice the resolution: roads, driveways, roofs, cars, pools, parking lots."""
+"""Hard-edged things, drawn at twice the resolution: roads, driveways, roofs, cars, pools, parking
+lots."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ CAR_COLOURS: tuple[Colour, ...] = (
 
 
 class Canvas:
-    """An RGBA drawing of one date at twice the resolution, and the heights of what stands on the ground."""
+    """An RGBA drawing of one date at twice the resolution, and the heights of what stands on the
+    ground."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
@@ -49,19 +51,25 @@ class Canvas:
         flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
         self.pen.polygon(flat, fill=(red, green, blue, 255))
 
-    def line(self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float) -> None:
+    def line(
+        self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float
+    ) -> None:
         """Draw a polyline of a width in pixels."""
         red, green, blue = (min(max(int(value), 0), 255) for value in colour)
         flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
         self.pen.line(flat, fill=(red, green, blue, 255), width=max(round(width * SCALE), 1))
 
-    def band(self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float) -> None:
+    def band(
+        self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float
+    ) -> None:
         """Draw a road's surface along a polyline."""
         outline = strip(points, width)
         if len(outline):
             self.polygon(outline, colour)
 
-    def disc(self, centre: Points, radius: float, colour: tuple[float, ...] | NDArray[np.float64]) -> None:
+    def disc(
+        self, centre: Points, radius: float, colour: tuple[float, ...] | NDArray[np.float64]
+    ) -> None:
         """Fill a circle."""
         red, green, blue = (min(max(int(value), 0), 255) for value in colour)
         x, y = ((float(value) + PAD) * SCALE for value in centre)
@@ -73,7 +81,8 @@ class Canvas:
         draw_polygon(self.height_pen, points, int(min(height, 40) * 6))
 
     def layers(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """The drawing at image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights (h, w)."""
+        """The drawing at image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights
+        (h, w)."""
         drawn = np.asarray(self.image.reduce(SCALE), np.float32)
         heights = np.asarray(self.heights, np.float32) / np.float32(6.0)
         return drawn[..., :3], drawn[..., 3:] / np.float32(255.0), heights
@@ -83,12 +92,17 @@ def road_colour(road: Road, look: Look) -> NDArray[np.float64]:
     """The colour of a road's surface at a date."""
     if road.surface == "dirt":
         return np.array([206.0, 188.0, 156.0])
-    base = np.array([132.0, 130.0, 128.0]) if road.surface == "asphalt" else np.array([178.0, 172.0, 162.0])
+    base = (
+        np.array([132.0, 130.0, 128.0])
+        if road.surface == "asphalt"
+        else np.array([178.0, 172.0, 162.0])
+    )
     return base * look.asphalt
 
 
 def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
-    """All roads of a date: kerbs first, so that crossings stay open, then surfaces, then markings."""
+    """All roads of a date: kerbs first, so that crossings stay open, then surfaces, then
+    markings."""
     standing = [road for road in scene.roads if road.dates[date]]
     for road in standing:
         if road.surface != "dirt" and not road.is_path:
@@ -169,7 +183,9 @@ def draw_block(canvas: Canvas, block: Block) -> None:
     top = base + lean
     for first in range(4):
         second = (first + 1) % 4
-        canvas.polygon(np.stack([base[first], base[second], top[second], top[first]]), (150, 140, 128))
+        canvas.polygon(
+            np.stack([base[first], base[second], top[second], top[first]]), (150, 140, 128)
+        )
     colour = np.array(block.roof, float)
     canvas.polygon(top, colour * 1.08)
     inner = rectangle(block.centre, block.angle, block.width - 3, block.depth - 3) + lean
@@ -189,7 +205,8 @@ def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> 
     """A paved lot with rows of bays; which bays hold a car differs by date."""
     tone = parking.tone * (0.5 + 0.5 * canvas.look.asphalt)
     canvas.polygon(
-        rectangle(parking.centre, parking.angle, parking.width + 1.5, parking.depth + 1.5), (190, 184, 172)
+        rectangle(parking.centre, parking.angle, parking.width + 1.5, parking.depth + 1.5),
+        (190, 184, 172),
     )
     canvas.polygon(parking.outline, (tone, tone * 0.99, tone * 0.97))
     row = -parking.depth / 2 + 6.5

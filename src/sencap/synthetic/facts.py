@@ -1,4 +1,5 @@
-"""What is true of a change: counts, places, surroundings. Captions say nothing that is not read off here."""
+"""What is true of a change: counts, places, surroundings. Captions say nothing that is not read off
+here."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Facts:
     """The truth about one changed pair.
 
     `place` is where all of the change lies (None if it spreads), `ground` what was there before,
-    `cover` the share of the changed area that trees covered before, `region` the changed pixels (256, 256).
+    `cover` the share of the changed area that trees covered before, `region` the changed pixels
+    (256, 256).
     """
 
     kind: str
@@ -74,14 +76,18 @@ def tree_cover(trees: Trees, standing: NDArray[np.bool_]) -> NDArray[np.float64]
     columns, rows = (trees.points[chosen] / CELL).astype(int).T
     np.add.at(area, (rows, columns), np.pi * trees.radius[chosen] ** 2 / CELL**2)
     padded = np.pad(area, 1, mode="edge")
-    smooth = sum(padded[dy : dy + len(area), dx : dx + len(area)] for dy in range(3) for dx in range(3)) / 9
+    smooth = (
+        sum(padded[dy : dy + len(area), dx : dx + len(area)] for dy in range(3) for dx in range(3))
+        / 9
+    )
     return np.clip(smooth, 0.0, 1.0)
 
 
 def place_of(region: NDArray[np.bool_]) -> Place | None:
     """The word for where a region lies, or None if it spreads too far for one.
 
-    A side is named when nine tenths of the region lie in that half and its centre within 3/8 of that edge.
+    A side is named when nine tenths of the region lie in that half and its centre within 3/8 of
+    that edge.
     """
     rows, columns = np.nonzero(region)
     if len(rows) == 0:
@@ -149,7 +155,9 @@ def _at_crossing(scene: Scene, houses: list[House]) -> bool:
     corner = second[int(gaps.argmin())]
     if not inside_frame(corner[None], 12)[0]:
         return False
-    return not houses or bool(np.median([float(np.hypot(*(house.centre - corner))) for house in houses]) < 90)
+    return not houses or bool(
+        np.median([float(np.hypot(*(house.centre - corner))) for house in houses]) < 90
+    )
 
 
 def gather(scene: Scene) -> Facts:
@@ -162,7 +170,9 @@ def gather(scene: Scene) -> Facts:
     gone = _seen([house for house in scene.houses if house.dates == (True, False)])
     stay = _seen([house for house in scene.houses if house.dates == (True, True)])
     new_roads = _visible_roads([road for road in scene.roads if road.dates == (False, True)])
-    old_roads = _visible_roads([road for road in scene.roads if all(road.dates) and not road.is_path])
+    old_roads = _visible_roads(
+        [road for road in scene.roads if all(road.dates) and not road.is_path]
+    )
     subjects = added or gone
     sides = {(house.road, house.side) for house in subjects if house.road >= 0}
     roads_used = {road for road, _ in sides}
@@ -228,8 +238,11 @@ def _spots_near(spots: Points, roads: list[Road]) -> bool:
     return len(spots) > 0 and all(distance(spot, points) < 90 for spot in spots)
 
 
-def _is_visible(scene: Scene, region: NDArray[np.bool_], cover: float, houses: int, roads: int) -> bool:
-    """Whether the change can be seen and is what its kind says, given the houses and roads in the frame."""
+def _is_visible(
+    scene: Scene, region: NDArray[np.bool_], cover: float, houses: int, roads: int
+) -> bool:
+    """Whether the change can be seen and is what its kind says, given the houses and roads in the
+    frame."""
     kind = scene.kind
     if kind == "trees_cleared":
         return cover > 0.4 and int(region.sum()) > 1500

@@ -1,7 +1,7 @@
 """Plane geometry of the synthetic scenes: rectangles, roads as polylines, distances.
 
-Coordinates are pixels of the 256-pixel frame (0.5 m each), x to the right and y down; points are (n, 2).
-An angle a stands for the unit vectors u = (cos a, sin a) and v = (-sin a, cos a).
+Coordinates are pixels of the 256-pixel frame (0.5 m each), x to the right and y down; points are
+(n, 2). An angle a stands for the unit vectors u = (cos a, sin a) and v = (-sin a, cos a).
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ def blob(rng: np.random.Generator, centre: Points, radius: float, aspect: float 
     wobble = np.ones_like(turn)
     for order in (2, 3, 5):
         wobble += rng.normal(0.0, 0.22 / order) * np.cos(order * turn + rng.uniform(0, 2 * math.pi))
-    local = radius * np.clip(wobble, 0.5, 1.6)[:, None] * np.stack([np.cos(turn) * aspect, np.sin(turn)], 1)
+    local = (
+        radius
+        * np.clip(wobble, 0.5, 1.6)[:, None]
+        * np.stack([np.cos(turn) * aspect, np.sin(turn)], 1)
+    )
     return to_world(local, centre, float(rng.uniform(0, math.pi)))
 
 

@@ -31,8 +31,11 @@ class HouseStyle:
     yard_trees: float
 
 
-def house_style(rng: np.random.Generator, *, dense: bool = False, rural: bool = False) -> HouseStyle:
-    """A style: dense estates have narrow deep houses close together, rural houses stand far apart."""
+def house_style(
+    rng: np.random.Generator, *, dense: bool = False, rural: bool = False
+) -> HouseStyle:
+    """A style: dense estates have narrow deep houses close together, rural houses stand far
+    apart."""
     width = float(rng.uniform(17, 24) if dense else rng.uniform(23, 36))
     depth = float(rng.uniform(26, 34) if dense else rng.uniform(20, 32))
     common = np.array([0.3 if min(roof) > 200 else 1.0 for roof in ROOFS])
@@ -55,7 +58,8 @@ def house_style(rng: np.random.Generator, *, dense: bool = False, rural: bool = 
 
 
 def _wings(rng: np.random.Generator, width: float, depth: float) -> tuple[Wing, ...]:
-    """A main roof with up to two smaller roofs; the first is drawn first, the main one in between."""
+    """A main roof with up to two smaller roofs; the first is drawn first, the main one in
+    between."""
     hip = bool(rng.random() < 0.65)
     main_depth = depth * float(rng.uniform(0.6, 0.78))
     shift = (depth - main_depth) / 2
@@ -112,7 +116,10 @@ def make_house(
     if style.plot == "none" and rng.random() < 0.75:
         plot_style = "lawn" if rng.random() < 0.4 else "bare"
         plot = blob(
-            rng, centre, max(width, depth) * float(rng.uniform(0.65, 1.1)), float(rng.uniform(1.0, 1.5))
+            rng,
+            centre,
+            max(width, depth) * float(rng.uniform(0.65, 1.1)),
+            float(rng.uniform(1.0, 1.5)),
         )
     if to_road > 0:
         garage = wings[0]

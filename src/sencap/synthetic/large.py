@@ -39,7 +39,9 @@ def trees_cleared(rng: np.random.Generator, scene: Scene) -> None:
         add_roads(rng, scene, "straight", BOTH)
     radius = float(rng.uniform(28, 90))
     scene.patches.append(
-        Patch("clearing", blob(rng, spot(rng, margin=40), radius, float(rng.uniform(1, 1.6))), ADDED)
+        Patch(
+            "clearing", blob(rng, spot(rng, margin=40), radius, float(rng.uniform(1, 1.6))), ADDED
+        )
     )
 
 
@@ -52,7 +54,10 @@ def _block(
     block = Block(
         place, angle, width, depth, roof, float(rng.uniform(9, 18)), int(rng.integers(0, 14)), dates
     )
-    if not Occupancy(scene).is_free(block.outline, gap=5) or not inside_frame(block.centre[None], 14)[0]:
+    if (
+        not Occupancy(scene).is_free(block.outline, gap=5)
+        or not inside_frame(block.centre[None], 14)[0]
+    ):
         raise Unplaced
     scene.blocks.append(block)
     return block
@@ -62,18 +67,27 @@ def _beside(rng: np.random.Generator, block: Block, dates: Dates = ADDED) -> Par
     """A parking lot next to a large building."""
     depth = float(rng.uniform(38, 64))
     way = float(rng.choice([-1.0, 1.0]))
-    centre = to_world(np.array([[0.0, way * (block.depth / 2 + depth / 2 + 7)]]), block.centre, block.angle)[
-        0
-    ]
+    centre = to_world(
+        np.array([[0.0, way * (block.depth / 2 + depth / 2 + 7)]]), block.centre, block.angle
+    )[0]
     width = max(block.width * float(rng.uniform(0.8, 1.15)), 50.0)
     return Parking(
-        centre, block.angle, width, depth, float(rng.uniform(0.1, 0.8)), int(rng.integers(96, 176)), dates
+        centre,
+        block.angle,
+        width,
+        depth,
+        float(rng.uniform(0.1, 0.8)),
+        int(rng.integers(96, 176)),
+        dates,
     )
 
 
 def _add_parking(scene: Scene, parking: Parking) -> None:
     """Put a parking lot where there is room for it."""
-    if not Occupancy(scene).is_free(parking.outline, gap=1) or not inside_frame(parking.centre[None], 12)[0]:
+    if (
+        not Occupancy(scene).is_free(parking.outline, gap=1)
+        or not inside_frame(parking.centre[None], 12)[0]
+    ):
         raise Unplaced
     scene.parkings.append(parking)
 
@@ -93,7 +107,9 @@ def building_built(rng: np.random.Generator, scene: Scene) -> None:
 def parking_built(rng: np.random.Generator, scene: Scene) -> None:
     """A parking lot appears, sometimes beside a large building that was there."""
     if rng.random() < 0.45:
-        block = _block(rng, scene, angle=float(rng.normal(0, 0.3)), place=spot(rng, margin=40), dates=BOTH)
+        block = _block(
+            rng, scene, angle=float(rng.normal(0, 0.3)), place=spot(rng, margin=40), dates=BOTH
+        )
         _add_parking(scene, _beside(rng, block))
         return
     if rng.random() < 0.6:
@@ -101,7 +117,8 @@ def parking_built(rng: np.random.Generator, scene: Scene) -> None:
     width, depth = float(rng.uniform(54, 120)), float(rng.uniform(40, 88))
     tone, filled = int(rng.integers(96, 176)), float(rng.uniform(0.1, 0.8))
     _add_parking(
-        scene, Parking(spot(rng, margin=36), float(rng.uniform(0, 3)), width, depth, filled, tone, ADDED)
+        scene,
+        Parking(spot(rng, margin=36), float(rng.uniform(0, 3)), width, depth, filled, tone, ADDED),
     )
 
 
@@ -117,5 +134,7 @@ def road_and_building_built(rng: np.random.Generator, scene: Scene) -> None:
 
 def lake_formed(rng: np.random.Generator, scene: Scene) -> None:
     """A pond or lake appears."""
-    outline = blob(rng, spot(rng, margin=40), float(rng.uniform(22, 62)), float(rng.uniform(1, 1.7)))
+    outline = blob(
+        rng, spot(rng, margin=40), float(rng.uniform(22, 62)), float(rng.uniform(1, 1.7))
+    )
     scene.patches.append(Patch("lake", outline, ADDED, float(rng.random())))

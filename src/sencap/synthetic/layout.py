@@ -109,7 +109,9 @@ def houses_along(
     if most < 99:
         start = int(rng.integers(max(len(candidates), 1)))
         candidates = candidates[start:] + candidates[:start]
-    others = np.concatenate([item.points for item in scene.roads]) if scene.roads else np.zeros((0, 2))
+    others = (
+        np.concatenate([item.points for item in scene.roads]) if scene.roads else np.zeros((0, 2))
+    )
     for index, side in candidates:
         if placed >= most:
             break
@@ -121,7 +123,9 @@ def houses_along(
             continue
         if distance(centre, others) < road.width / 2 + style.depth / 2 + min(setback, 9.0) - 2:
             continue
-        house = make_house(rng, style, centre, -normal, dates, to_road=setback, road=road_index, side=side)
+        house = make_house(
+            rng, style, centre, -normal, dates, to_road=setback, road=road_index, side=side
+        )
         if occupancy.is_free(house.outline):
             scene.houses.append(house)
             occupancy.add(house.outline)
@@ -179,7 +183,10 @@ def make_roads(
         side = angle + toward * math.pi / 2 + float(rng.normal(0, 0.08))
         lines = [straight(centre, angle), straight(centre, side, before=0.0)]
     elif shape == "crossroad":
-        lines = [straight(centre, angle), straight(centre, angle + math.pi / 2 + float(rng.normal(0, 0.1)))]
+        lines = [
+            straight(centre, angle),
+            straight(centre, angle + math.pi / 2 + float(rng.normal(0, 0.1))),
+        ]
     elif shape == "parallel":
         gap = float(rng.uniform(88, 118))
         middle = np.array([128.0, 128.0]) + normal * float(rng.uniform(-25, 25))
@@ -190,7 +197,9 @@ def make_roads(
         direction = np.array([math.cos(angle), math.sin(angle)])
         lines = [
             resample(
-                np.stack([centre - direction * 300, centre - direction * 60 + normal * bow * 0.2, centre])
+                np.stack(
+                    [centre - direction * 300, centre - direction * 60 + normal * bow * 0.2, centre]
+                )
             )
         ]
     marked = bool(rng.random() < 0.25)
@@ -222,7 +231,9 @@ def plant_woods(rng: np.random.Generator, scene: Scene, *, cover: float, size: f
     radius = np.clip(size * np.exp(rng.normal(0, 0.28, count)), 1.5, 13.0)
     radius = np.where(low & (chance <= scrub), np.clip(radius * 0.42, 1.0, 3.2), radius)
     mix = float(rng.uniform(0, 1))
-    species = np.where(rng.random(count) < mix, rng.integers(0, 4, count), rng.integers(4, 8, count))
+    species = np.where(
+        rng.random(count) < mix, rng.integers(0, 4, count), rng.integers(4, 8, count)
+    )
     free = [~treeless(scene, date)[rows, columns] for date in (0, 1)]
     before, after = grown & free[0], grown & free[1]
     keep = before | after
@@ -230,9 +241,13 @@ def plant_woods(rng: np.random.Generator, scene: Scene, *, cover: float, size: f
     scene.trees = Trees(
         points=np.concatenate([points[keep], yard[:, :2]]),
         radius=np.concatenate([radius[keep], yard[:, 2]]),
-        species=np.concatenate([species[keep], np.array([item[3] for item in scene.yard], np.int64)]).astype(
-            np.int64
+        species=np.concatenate(
+            [species[keep], np.array([item[3] for item in scene.yard], np.int64)]
+        ).astype(np.int64),
+        before=np.concatenate(
+            [before[keep], np.array([item[4][0] for item in scene.yard], np.bool_)]
         ),
-        before=np.concatenate([before[keep], np.array([item[4][0] for item in scene.yard], np.bool_)]),
-        after=np.concatenate([after[keep], np.array([item[4][1] for item in scene.yard], np.bool_)]),
+        after=np.concatenate(
+            [after[keep], np.array([item[4][1] for item in scene.yard], np.bool_)]
+        ),
     )

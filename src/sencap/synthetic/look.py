@@ -19,7 +19,8 @@ SEASONS: tuple[Season, ...] = ("spring", "summer", "autumn", "winter")
 
 # Radiances in quarter steps, for tone curves.
 TONES = np.arange(0, 400, 0.25)
-# Colours of a season under neutral light: green grass, dry grass, four evergreen and four deciduous crowns.
+# Colours of a season under neutral light: green grass, dry grass, four evergreen and four deciduous
+# crowns.
 GRASS: dict[Season, Triple] = {
     "spring": (112, 124, 84), "summer": (120, 124, 88), "autumn": (142, 134, 100), "winter": (146, 138, 114),
 }  # fmt: skip
@@ -64,7 +65,8 @@ class Look:
 
 
 def _style(rng: np.random.Generator, date: int) -> dict[str, float | Triple]:
-    """The colours of a sensor; the older date leans to bright and warm ones, the newer to dark ones."""
+    """The colours of a sensor; the older date leans to bright and warm ones, the newer to dark
+    ones."""
     names = ("bright", "teal", "hazy", "dark", "neutral")
     weights = (0.3, 0.22, 0.14, 0.12, 0.22) if date == 0 else (0.07, 0.05, 0.1, 0.5, 0.28)
     name = str(rng.choice(names, p=weights))
@@ -110,7 +112,8 @@ def _style(rng: np.random.Generator, date: int) -> dict[str, float | Triple]:
 
 
 def make_look(rng: np.random.Generator, date: int, *, season: Season | None = None) -> Look:
-    """A look at random. `date` is 0 for the older image, 1 for the newer; a season can be asked for."""
+    """A look at random. `date` is 0 for the older image, 1 for the newer; a season can be asked
+    for."""
     style = _style(rng, date)
     tint = style["tint"]
     assert isinstance(tint, tuple)
@@ -166,7 +169,8 @@ def _tone_curve(look: Look) -> NDArray[np.uint8]:
 def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) -> NDArray[np.uint8]:
     """From radiance to the delivered image: tone, geometry, resampling, sensor.
 
-    `scene` is (CANVAS, CANVAS, 3) on a 0..255 scale; returns (FRAME, FRAME, 3) uint8 without the padding.
+    `scene` is (CANVAS, CANVAS, 3) on a 0..255 scale; returns (FRAME, FRAME, 3) uint8 without the
+    padding.
     """
     image = scene * (np.array(look.tint, np.float32) * look.gain)
     grey = image @ np.array([0.3, 0.59, 0.11], np.float32)
@@ -182,7 +186,9 @@ def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) ->
     if look.blur:
         picture = picture.filter(ImageFilter.GaussianBlur(look.blur))
     if look.sharpen:
-        picture = picture.filter(ImageFilter.UnsharpMask(radius=1.2, percent=int(look.sharpen), threshold=0))
+        picture = picture.filter(
+            ImageFilter.UnsharpMask(radius=1.2, percent=int(look.sharpen), threshold=0)
+        )
     grain = rng.standard_normal((picture.height, picture.width, 1), np.float32) * look.noise
     pixels = np.clip(np.asarray(picture, np.float32) + grain + 0.5, 0, 255).astype(np.uint8)
     if look.jpeg:

@@ -1,7 +1,7 @@
 """Noise textures for soil, grass and crowns, drawn once per process and then cropped.
 
-A tile costs some milliseconds, a crop of it microseconds: a scene takes its textures as random crops
-of a fixed bank, so that the same world looks the same at both dates.
+A tile costs some milliseconds, a crop of it microseconds: a scene takes its textures as random
+crops of a fixed bank, so that the same world looks the same at both dates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ OCTAVES: dict[Texture, tuple[tuple[int, float], ...]] = {
 }
 
 
-def _octave_sum(rng: np.random.Generator, octaves: Sequence[tuple[int, float]]) -> NDArray[np.float32]:
+def _octave_sum(
+    rng: np.random.Generator, octaves: Sequence[tuple[int, float]]
+) -> NDArray[np.float32]:
     """One tile (TILE, TILE) of zero mean and unit deviation."""
     total = np.zeros((TILE, TILE), np.float32)
     for blob, weight in octaves:

@@ -20,7 +20,12 @@ from sencap.synthetic.render import radiance, render_dates
 from sencap.synthetic.world import Scene
 
 # First and last day that each season's image may have, as (month, day, days after it).
-SEASON_STARTS = {"spring": (3, 20, 60), "summer": (6, 25, 60), "autumn": (10, 10, 50), "winter": (12, 20, 60)}
+SEASON_STARTS = {
+    "spring": (3, 20, 60),
+    "summer": (6, 25, 60),
+    "autumn": (10, 10, 50),
+    "winter": (12, 20, 60),
+}
 SMALLEST = 32
 
 
@@ -28,9 +33,9 @@ SMALLEST = 32
 class SyntheticPair:
     """A rendered pair and what is true of it.
 
-    `before` and `after` are (256, 256, 3) uint8 RGB, `captions` five sentences in lower case without
-    punctuation, `changed` whether anything but season, light, sensor and cars differs, `kind` the kind of
-    change ("unchanged" if none).
+    `before` and `after` are (256, 256, 3) uint8 RGB, `captions` five sentences in lower case
+    without punctuation, `changed` whether anything but season, light, sensor and cars differs,
+    `kind` the kind of change ("unchanged" if none).
     """
 
     before: NDArray[np.uint8]
@@ -54,10 +59,14 @@ def _check(seed: int, index: int, size: int) -> None:
     if seed < 0 or index < 0:
         raise SettingsError(f"seed={seed} and index={index} must be 0 or more")
     if size < SMALLEST:
-        raise SettingsError(f"size={size} pixels is too small for a scene; give at least {SMALLEST}")
+        raise SettingsError(
+            f"size={size} pixels is too small for a scene; give at least {SMALLEST}"
+        )
 
 
-def plan_pair(seed: int, index: int, *, changed: bool | None = None, kind: str | None = None) -> Plan:
+def plan_pair(
+    seed: int, index: int, *, changed: bool | None = None, kind: str | None = None
+) -> Plan:
     """Compose a pair without drawing it. For the arguments and errors see `render_pair`."""
     rng = random_for(seed, index, CHOICE)
     coin, freeze_at = rng.random() < 0.5, int(rng.integers(2))
@@ -79,7 +88,9 @@ def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """The image at another number of pixels."""
     if size == FRAME:
         return image
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS), np.uint8)
+    return np.asarray(
+        Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS), np.uint8
+    )
 
 
 def render_pair(
@@ -87,9 +98,9 @@ def render_pair(
 ) -> SyntheticPair:
     """Draw one pair; the same arguments give the same pixels and words.
 
-    `changed` None flips a fair coin (a given `kind` then means changed); `kind` is one of ``KIND_NAMES``, and
-    with ``changed=False`` the kind of scene that is frozen. The scene is 128 m wide; another `size` than 256
-    resamples it.
+    `changed` None flips a fair coin (a given `kind` then means changed); `kind` is one of
+    ``KIND_NAMES``, and with ``changed=False`` the kind of scene that is frozen. The scene is 128 m
+    wide; another `size` than 256 resamples it.
 
     Raises SettingsError for a negative seed or index, an unknown kind or a size below 32.
     """
@@ -108,10 +119,12 @@ def render_pair(
 
 
 def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Draw one place in spring, summer, autumn and winter of one year, for contrastive pre-training.
+    """Draw one place in spring, summer, autumn and winter of one year, for contrastive
+    pre-training.
 
-    Returns four (date, image), oldest first: the date as 'YYYY-MM-DD', the image (size, size, 3) uint8 RGB.
-    Between them the vegetation, the light, the sensor and the cars differ, the built things do not.
+    Returns four (date, image), oldest first: the date as 'YYYY-MM-DD', the image (size, size, 3)
+    uint8 RGB. Between them the vegetation, the light, the sensor and the cars differ, the built
+    things do not.
 
     Raises SettingsError for a negative seed or a size below 32.
     """
@@ -126,9 +139,14 @@ def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uin
         month, day, spread = SEASON_STARTS[season]
         date = datetime.date(year, month, day) + datetime.timedelta(days=int(rng.integers(spread)))
         own = make_look(rng, number % 2, season=season)
-        look = replace(own, gamma=base.gamma, gain=(own.gain + base.gain) / 2, contrast=base.contrast)
+        look = replace(
+            own, gamma=base.gamma, gain=(own.gain + base.gain) / 2, contrast=base.contrast
+        )
         sensor = random_for(seed, 0, SENSOR, number)
         images.append(
-            (date.isoformat(), _resized(develop(sensor, radiance(scene, 0, look, trees), look), size))
+            (
+                date.isoformat(),
+                _resized(develop(sensor, radiance(scene, 0, look, trees), look), size),
+            )
         )
     return images

@@ -24,7 +24,15 @@ SOILS: tuple[Colour, ...] = (
     (190, 156, 122), (206, 192, 164), (150, 122, 94), (176, 160, 136), (198, 172, 138),
     (164, 134, 104), (142, 128, 108),
 )  # fmt: skip
-SHAPES: tuple[Shape, ...] = ("straight", "curved", "winding", "t-shaped", "crossroad", "parallel", "dead end")
+SHAPES: tuple[Shape, ...] = (
+    "straight",
+    "curved",
+    "winding",
+    "t-shaped",
+    "crossroad",
+    "parallel",
+    "dead end",
+)
 Compose = Callable[[np.random.Generator, Scene], None]
 
 
@@ -34,7 +42,11 @@ class Unplaced(Exception):  # noqa: N818 (a signal to draw again, no error of th
 
 def pick_shape(rng: np.random.Generator, *, estate: bool = False) -> Shape:
     """A road shape; estates are seldom a dead end."""
-    weights = (0.2, 0.17, 0.1, 0.15, 0.13, 0.2, 0.05) if estate else (0.34, 0.2, 0.12, 0.12, 0.08, 0.04, 0.1)
+    weights = (
+        (0.2, 0.17, 0.1, 0.15, 0.13, 0.2, 0.05)
+        if estate
+        else (0.34, 0.2, 0.12, 0.12, 0.08, 0.04, 0.1)
+    )
     return SHAPES[int(rng.choice(len(SHAPES), p=weights))]
 
 
@@ -47,7 +59,12 @@ def add_roads(rng: np.random.Generator, scene: Scene, shape: Shape, dates: Dates
 
 
 def add_standing_houses(
-    rng: np.random.Generator, scene: Scene, style: HouseStyle, *, chance: float = 0.6, keep: float = 0.5
+    rng: np.random.Generator,
+    scene: Scene,
+    style: HouseStyle,
+    *,
+    chance: float = 0.6,
+    keep: float = 0.5,
 ) -> None:
     """Perhaps some houses that stand at both dates along the scene's roads."""
     if rng.random() < chance:
@@ -61,9 +78,14 @@ def add_backdrop(rng: np.random.Generator, scene: Scene) -> None:
     centre = rng.uniform(-10, 266, 2)
     if draw < 0.12:
         outline = rectangle(
-            centre, float(rng.uniform(0, 3)), float(rng.uniform(90, 220)), float(rng.uniform(90, 220))
+            centre,
+            float(rng.uniform(0, 3)),
+            float(rng.uniform(90, 220)),
+            float(rng.uniform(90, 220)),
         )
-        scene.patches.append(Patch("field", outline, BOTH, float(rng.random()), float(rng.uniform(0, 3))))
+        scene.patches.append(
+            Patch("field", outline, BOTH, float(rng.random()), float(rng.uniform(0, 3)))
+        )
     elif draw < 0.2:
         outline = blob(rng, centre, float(rng.uniform(18, 46)), float(rng.uniform(1, 2)))
         if not (Occupancy(scene).touches(outline)):
@@ -86,7 +108,9 @@ def spot(rng: np.random.Generator, *, margin: float = 26.0) -> Points:
     return np.asarray(rng.uniform(margin, FRAME - margin, 2), np.float64)
 
 
-def add_lonely_house(rng: np.random.Generator, scene: Scene, dates: Dates, *, away: float = 34.0) -> None:
+def add_lonely_house(
+    rng: np.random.Generator, scene: Scene, dates: Dates, *, away: float = 34.0
+) -> None:
     """A house on its own, in the woods or the open, off the roads."""
     style = house_style(rng, rural=True)
     occupancy = Occupancy(scene)
@@ -94,8 +118,14 @@ def add_lonely_house(rng: np.random.Generator, scene: Scene, dates: Dates, *, aw
         turn = float(rng.uniform(0, 2 * math.pi))
         facing = np.array([math.cos(turn), math.sin(turn)])
         to_road = float(rng.uniform(10, 26)) if rng.random() < 0.4 else 0.0
-        house = make_house(rng, replace(style, plot="none"), spot(rng), facing, dates, to_road=to_road)
-        roads = np.concatenate([road.points for road in scene.roads]) if scene.roads else np.zeros((0, 2))
+        house = make_house(
+            rng, replace(style, plot="none"), spot(rng), facing, dates, to_road=to_road
+        )
+        roads = (
+            np.concatenate([road.points for road in scene.roads])
+            if scene.roads
+            else np.zeros((0, 2))
+        )
         if occupancy.is_free(house.outline, gap=6) and distance(house.centre, roads) > away:
             scene.houses.append(house)
             return

@@ -42,7 +42,9 @@ class Phrases:
                 f"a {size}building",
                 "a new villa",
             )
-        noun = self.one_of("houses", "houses", "buildings", "villas", "detached houses", "new houses")
+        noun = self.one_of(
+            "houses", "houses", "buildings", "villas", "detached houses", "new houses"
+        )
         return f"{self._quantity(count)} {noun}"
 
     def _quantity(self, count: int) -> str:
@@ -76,7 +78,9 @@ class Phrases:
     def the_houses(self) -> str:
         """The houses that are gone, as known."""
         if self.facts.gone == 1:
-            return self.one_of("the house", "the building", "the original house", "the original building")
+            return self.one_of(
+                "the house", "the building", "the original house", "the original building"
+            )
         return self.one_of(
             "the houses", "some houses", "the buildings", "some buildings", "the original houses"
         )
@@ -130,20 +134,27 @@ class Phrases:
             return self.one_of("a road", "a road", *special)
         count = NUMBERS.get(facts.roads, "several")
         if facts.shape == "crossroad":
-            return self.one_of("a crossroad", "crossing roads", "some roads", "some crossing roads", "roads")
+            return self.one_of(
+                "a crossroad", "crossing roads", "some roads", "some crossing roads", "roads"
+            )
         if facts.shape == "t-shaped":
             return self.one_of("a t-shaped road", "some roads", f"{count} roads", "roads")
         if facts.shape == "parallel":
-            return self.one_of(f"{count} roads", "some roads", "parallel roads", "several roads", "roads")
+            return self.one_of(
+                f"{count} roads", "some roads", "parallel roads", "several roads", "roads"
+            )
         return self.one_of("some roads", f"{count} roads", "roads")
 
     def trees(self, *, part: bool = False) -> str:
-        """The trees that go; `part` asks for words that leave others standing. Always takes a plural verb."""
+        """The trees that go; `part` asks for words that leave others standing. Always takes a
+        plural verb."""
         options = ["some trees", "many trees", "trees", "some plants"]
         if not part:
             options += ["the trees", "the plants"]
         if self.facts.ground == "woods":
-            options += ["the woods", "many trees"] if not part else ["many trees", "part of the woods"]
+            options += (
+                ["the woods", "many trees"] if not part else ["many trees", "part of the woods"]
+            )
         return self.one_of(*options)
 
     def forest(self) -> str:
@@ -218,7 +229,11 @@ class Phrases:
         """The verb of houses that go."""
         if self.facts.gone > 1:
             return self.one_of(
-                "disappear", "have been demolished", "are removed", "have disappeared", "are demolished"
+                "disappear",
+                "have been demolished",
+                "are removed",
+                "have disappeared",
+                "are demolished",
             )
         return self.one_of(
             "disappears", "has been demolished", "is removed", "has disappeared", "is demolished"

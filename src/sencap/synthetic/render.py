@@ -51,7 +51,11 @@ def _trails(rng: np.random.Generator) -> Image.Image:
     for _ in range(int(rng.choice(4, p=(0.4, 0.25, 0.2, 0.15)))):
         centre, angle = rng.uniform(0, FRAME, 2), float(rng.uniform(0, 2 * np.pi))
         line = winding(
-            centre, angle, float(rng.uniform(4, 22)), float(rng.uniform(90, 240)), float(rng.uniform(0, 6))
+            centre,
+            angle,
+            float(rng.uniform(4, 22)),
+            float(rng.uniform(90, 240)),
+            float(rng.uniform(0, 6)),
         )
         depth = int(rng.integers(40, 150))
         if rng.random() < 0.4:  # the two wheels of a car
@@ -82,14 +86,18 @@ class GroundTextures:
         self.trails = _trails(rng)
 
 
-def _field(ground: Layer, patch: Patch, textures: GroundTextures, green: Layer, dry: Layer) -> Layer:
+def _field(
+    ground: Layer, patch: Patch, textures: GroundTextures, green: Layer, dry: Layer
+) -> Layer:
     """A ploughed or mown field: stripes along its direction."""
     mask = Image.new("L", (CANVAS, CANVAS))
     draw_polygon(ImageDraw.Draw(mask), patch.outline, 255)
     rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
     across = columns * np.float32(np.cos(patch.angle)) + rows * np.float32(np.sin(patch.angle))
     stripes = np.sin(across * (0.35 + 0.5 * patch.tone))[..., None] + textures.grain * 0.6
-    colour = (dry * patch.tone + green * (1 - patch.tone)) * (1 + 0.045 * stripes + 0.06 * textures.blotch)
+    colour = (dry * patch.tone + green * (1 - patch.tone)) * (
+        1 + 0.045 * stripes + 0.06 * textures.blotch
+    )
     return _lay(ground, mask, 1.0, colour)
 
 
@@ -114,13 +122,17 @@ def _plots(ground: Layer, scene: Scene, date: int, look: Look, textures: GroundT
             draw_polygon(lawn_pen, house.plot, 235)
         else:
             draw_polygon(bare_pen, house.plot, 225)
-    soil = np.array(scene.soil, np.float32) * (1.06 + 0.07 * textures.grain + 0.05 * textures.blotch)
+    soil = np.array(scene.soil, np.float32) * (
+        1.06 + 0.07 * textures.grain + 0.05 * textures.blotch
+    )
     ground = _lay(ground, bare, 2.0, soil)
     if lawn.getbbox() is None:
         return ground
     dry = np.array(DRY[look.season], np.float32)
     share = np.clip(
-        0.35 * look.dryness + 0.15 * textures.blotch + (0.3 if look.season == "winter" else 0.0), 0, 1
+        0.35 * look.dryness + 0.15 * textures.blotch + (0.3 if look.season == "winter" else 0.0),
+        0,
+        1,
     )
     grass = (LAWN_GREEN + share * (dry - LAWN_GREEN)) * (1 + 0.05 * textures.fine)
     return _lay(ground, lawn, 0.7, grass)
@@ -135,7 +147,9 @@ def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> 
         pen = ImageDraw.Draw(mask)
         if patch.kind == "clearing":
             draw_polygon(pen, patch.outline, 225)
-            soil = np.array(scene.soil, np.float32) * (1.08 + 0.1 * textures.grain + 0.06 * textures.fine)
+            soil = np.array(scene.soil, np.float32) * (
+                1.08 + 0.1 * textures.grain + 0.06 * textures.fine
+            )
             ground = _lay(ground, mask, 2.5, soil)
             continue
         middle = patch.outline.mean(axis=0)
@@ -152,7 +166,8 @@ def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> 
 
 
 def _ground(scene: Scene, date: int, look: Look, textures: GroundTextures, woods: Layer) -> Layer:
-    """Open ground: soil and grass in patches, with the litter of the woods' floor: (CANVAS, CANVAS, 3)."""
+    """Open ground: soil and grass in patches, with the litter of the woods' floor: (CANVAS, CANVAS,
+    3)."""
     green = np.array(GRASS[look.season], np.float32)
     dry = np.array(DRY[look.season], np.float32)
     soil = np.array(scene.soil, np.float32)
@@ -170,7 +185,12 @@ def _ground(scene: Scene, date: int, look: Look, textures: GroundTextures, woods
     ground = ground * (
         1
         + rough
-        * (0.06 * textures.fine + 0.05 * textures.grain + 0.06 * textures.blotch + 0.03 * textures.coarse)
+        * (
+            0.06 * textures.fine
+            + 0.05 * textures.grain
+            + 0.06 * textures.blotch
+            + 0.03 * textures.coarse
+        )
     )
     for patch in scene.patches:
         if patch.kind == "field" and patch.dates[date]:
@@ -196,7 +216,9 @@ def _crowns(
     colour = palette[species] * (light[..., None] * (1 + 0.2 * textures.fine))
     cover = np.clip(height * np.float32(0.7), 0, 1)[..., None]
     if look.season == "winter":  # bare branches let the ground through
-        cover = np.where((species >= len(EVERGREEN))[..., None], cover * (0.62 + 0.2 * textures.fine), cover)
+        cover = np.where(
+            (species >= len(EVERGREEN))[..., None], cover * (0.62 + 0.2 * textures.fine), cover
+        )
     return colour, np.clip(cover, 0, 1)
 
 

@@ -1,4 +1,5 @@
-"""Places and whole sentences in the words of LEVIR-CC's annotators, on top of their nouns and verbs."""
+"""Places and whole sentences in the words of LEVIR-CC's annotators, on top of their nouns and
+verbs."""
 
 from __future__ import annotations
 
@@ -12,14 +13,24 @@ PLACES: dict[str, tuple[str, ...]] = {
         "in the bottom",
         "at the bottom side of the scene",
     ),
-    "left": ("on the left", "on the left side", "on the left side of the scene", "in the left of the scene"),
+    "left": (
+        "on the left",
+        "on the left side",
+        "on the left side of the scene",
+        "in the left of the scene",
+    ),
     "right": (
         "on the right",
         "on the right side",
         "on the right side of the scene",
         "in the right of the scene",
     ),
-    "center": ("in the center", "in the middle", "in the center of the scene", "in the middle of the scene"),
+    "center": (
+        "in the center",
+        "in the middle",
+        "in the center of the scene",
+        "in the middle of the scene",
+    ),
 }
 for _row, _short in (("upper", "top"), ("lower", "bottom")):
     for _side in ("left", "right"):
@@ -51,13 +62,23 @@ class Words(Phrases):
             return self.one_of("among the trees", "near the trees", "on the bareland")
         if ground == "grass":
             return self.one_of(
-                "on the grass", "on the meadow", "on the grassland", "in the open space", "in the clearing"
+                "on the grass",
+                "on the meadow",
+                "on the grassland",
+                "in the open space",
+                "in the clearing",
             )
         if ground == "bareland":
             return self.one_of(
-                "on the bareland", "on the bareland", "in the desert", "in the open space", "on the wasteland"
+                "on the bareland",
+                "on the bareland",
+                "in the desert",
+                "in the open space",
+                "on the wasteland",
             )
-        return self.one_of("on the bareland", "in the open space", "in the clearing", "on the open space")
+        return self.one_of(
+            "on the bareland", "in the open space", "in the clearing", "on the open space"
+        )
 
     def _the_road(self) -> str:
         """The road or roads that something stands along."""
@@ -78,7 +99,9 @@ class Words(Phrases):
         if self.facts.at_crossing and self.rng.random() < 0.4:
             return self.one_of(
                 "at the corner of the road",
-                "at the crossroad" if self.facts.shape == "crossroad" else "near the corner of the road",
+                "at the crossroad"
+                if self.facts.shape == "crossroad"
+                else "near the corner of the road",
             )
         if self.facts.houses > 2:
             return self.one_of(f"along {road}", f"along {road}", f"beside {road}", f"along {road}")
@@ -108,20 +131,29 @@ class Words(Phrases):
             )
         if self.facts.both_sides:
             return self.one_of(
-                "on both sides of the road", "on both sides of it", "on both sides", "along the road"
+                "on both sides of the road",
+                "on both sides of it",
+                "on both sides",
+                "along the road",
             )
         return self.one_of("along the road", "beside the road", "beside it", "along it")
 
     def alongside(self) -> str:
         """How houses stand by the road just named."""
         if self.facts.both_sides:
-            return self.one_of("on both sides", "built along on both sides", "alongside", "on both sides")
-        return self.one_of("alongside", "built along", "beside it" if self.facts.roads == 1 else "alongside")
+            return self.one_of(
+                "on both sides", "built along on both sides", "alongside", "on both sides"
+            )
+        return self.one_of(
+            "alongside", "built along", "beside it" if self.facts.roads == 1 else "alongside"
+        )
 
     def across(self) -> str:
         """Through what a road runs."""
         if self.facts.ground == "woods":
-            return self.one_of("across the forest", "through the woods", "in the woods", "across the woods")
+            return self.one_of(
+                "across the forest", "through the woods", "in the woods", "across the woods"
+            )
         if self.facts.ground == "trees":
             return self.one_of("among the trees", "through the trees", "across the trees")
         return f"{self.one_of('across', 'on')} the {self.land()}"
@@ -138,11 +170,16 @@ class Words(Phrases):
 
     def beside_house(self) -> str:
         """Beside a house that was there."""
-        return self.one_of("beside the house", "near the house", "next to the house", "beside the villa")
+        return self.one_of(
+            "beside the house", "near the house", "next to the house", "beside the villa"
+        )
 
     def where(self) -> str:
         """Any one true place: along a road, on a ground, in a part of the scene."""
-        options = [self.ground(), *(text for text in (self.along(), self.along(), self.place()) if text)]
+        options = [
+            self.ground(),
+            *(text for text in (self.along(), self.along(), self.place()) if text),
+        ]
         return options[int(self.rng.integers(len(options)))]
 
     # -- whole sentences ------------------------------------------------------------------------

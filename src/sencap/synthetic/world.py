@@ -1,7 +1,9 @@
-"""What a synthetic scene holds: ground, roads, buildings, water, trees, each with the dates it exists at.
+"""What a synthetic scene holds: ground, roads, buildings, water, trees, each with the dates it
+exists at.
 
-A scene is one world at two dates. Every element says whether it exists `before` and `after`; a change is an
-element that exists at one date only, so an unchanged pair is the same scene with every element frozen.
+A scene is one world at two dates. Every element says whether it exists `before` and `after`; a
+change is an element that exists at one date only, so an unchanged pair is the same scene with every
+element frozen.
 """
 
 from __future__ import annotations
@@ -132,7 +134,8 @@ class Patch:
 
 @dataclass(frozen=True)
 class Trees:
-    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3 evergreen), and both dates."""
+    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3 evergreen), and both
+    dates."""
 
     points: Points
     radius: NDArray[np.float64]
@@ -192,13 +195,16 @@ class Scene:
 
 
 def draw_polygon(pen: ImageDraw.ImageDraw, points: Points, fill: int, scale: float = 1.0) -> None:
-    """Fill a polygon of frame coordinates on a mask of the padded canvas; nothing if it has no points."""
+    """Fill a polygon of frame coordinates on a mask of the padded canvas; nothing if it has no
+    points."""
     if len(points) == 0:
         return
     pen.polygon([((x + PAD) * scale, (y + PAD) * scale) for x, y in points.tolist()], fill=fill)
 
 
-def draw_road(pen: ImageDraw.ImageDraw, road: Road, fill: int, grow: float = 0.0, scale: float = 1.0) -> None:
+def draw_road(
+    pen: ImageDraw.ImageDraw, road: Road, fill: int, grow: float = 0.0, scale: float = 1.0
+) -> None:
     """Draw a road, `grow` pixels wider on either side, on a mask of the padded canvas."""
     band = strip(road.points, road.width + 2 * grow)
     draw_polygon(pen, band, fill, scale)
@@ -208,7 +214,8 @@ def draw_road(pen: ImageDraw.ImageDraw, road: Road, fill: int, grow: float = 0.0
 
 
 def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
-    """Where no tree can stand at a date: (CANVAS, CANVAS), indexed by row and column with PAD added."""
+    """Where no tree can stand at a date: (CANVAS, CANVAS), indexed by row and column with PAD
+    added."""
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
     for road in scene.roads:
@@ -232,7 +239,8 @@ def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
 
 
 def change_mask(scene: Scene) -> NDArray[np.bool_]:
-    """Where built things, water or clearings exist at one date only: (FRAME, FRAME), no misregistration."""
+    """Where built things, water or clearings exist at one date only: (FRAME, FRAME), no
+    misregistration."""
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
     changing: list[House | Block | Parking | Patch] = [*scene.houses, *scene.large, *scene.patches]

@@ -23,7 +23,9 @@ from sencap.version import __version__
 
 CAPTIONS_FILE = "LevirCCcaptions.json"
 SETTINGS_FILE = "synthetic.json"
-FOLDERS = tuple(f"images/{split}/{date}" for split in ("train", "val", "test") for date in ("A", "B"))
+FOLDERS = tuple(
+    f"images/{split}/{date}" for split in ("train", "val", "test") for date in ("A", "B")
+)
 ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
 README = """\
 # Synthetic change captioning pairs
@@ -116,7 +118,12 @@ def _work(job: Job) -> dict[str, Any]:
         "changeflag": int(job.changed),
         "sentids": sentids,
         "sentences": [
-            {"tokens": caption.split(), "raw": f" {caption} .", "imgid": job.imgid, "sentid": sentid}
+            {
+                "tokens": caption.split(),
+                "raw": f" {caption} .",
+                "imgid": job.imgid,
+                "sentid": sentid,
+            }
             for caption, sentid in zip(captions, sentids, strict=True)
         ],
         "kind": plan.kind,
@@ -144,7 +151,13 @@ def write_dataset(
     """
     out = Path(out)
     _check(pairs, seed, val, test, workers)
-    settings = {"made by": f"sencap {__version__}", "pairs": pairs, "seed": seed, "val": val, "test": test}
+    settings = {
+        "made by": f"sencap {__version__}",
+        "pairs": pairs,
+        "seed": seed,
+        "val": val,
+        "test": test,
+    }
     claim(out, SETTINGS_FILE, settings, FOLDERS)
     jobs = _jobs(out, pairs, seed, val, test)
     try:
@@ -156,7 +169,9 @@ def write_dataset(
             delete_drafts(out / folder)
     body = {"dataset": "sencap-synthetic", "images": images}
     write_whole(out / CAPTIONS_FILE, json.dumps(body, indent=None, separators=(", ", ": ")) + "\n")
-    extra = "".join(f" --{name} {share}" for name, share in (("val", val), ("test", test)) if share != 0.1)
+    extra = "".join(
+        f" --{name} {share}" for name, share in (("val", val), ("test", test)) if share != 0.1
+    )
     splits = ", ".join(f"{split} {size}" for split, size in _split_sizes(pairs, val, test).items())
     readme = README.format(pairs=pairs, version=__version__, seed=seed, extra=extra, splits=splits)
     write_whole(out / "README.md", readme)

@@ -49,13 +49,16 @@ def train(settings: TrainingSettings) -> Path:
 def fit(settings: TrainingSettings) -> Path:
     """Train as the settings say; returns the folder of the best checkpoint (by val BLEU-4).
 
-    ``settings.out`` receives ``best/`` and ``last/`` (checkpoints), ``resume.ckpt``, ``run.json`` (settings,
-    environment, scores and seconds per epoch) and ``logs/`` (CSV and TensorBoard). A run that was cut off goes on
-    from its last whole epoch and ends with the weights of an uninterrupted one.
+    ``settings.out`` receives ``best/`` and ``last/`` (checkpoints), ``resume.ckpt``, ``run.json``
+    (settings, environment, scores and seconds per epoch) and ``logs/`` (CSV and TensorBoard). A run
+    that was cut off goes on from its last whole epoch and ends with the weights of an uninterrupted
+    one.
 
     Raises:
-        DataError: the data cannot be used. SettingsError: settings that do not go with them, with this machine or
-        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError: what the run
+        DataError: the data cannot be used. SettingsError: settings that do not go with them, with
+            this machine or
+        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError:
+        what the run
         would go on from is damaged. OutputError: a file cannot be written.
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
@@ -106,8 +109,9 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
             differences = misfit(captioner.state_dict(), state)
             if differences:
                 raise SettingsError(
-                    f"start={settings.start} holds another model than the settings describe: {differences}; "
-                    f"give the settings of {Path(settings.start) / CONFIG}, or leave start out"
+                    f"start={settings.start} holds another model than the settings describe: "
+                    f"{differences}; give the settings of {Path(settings.start) / CONFIG}, or "
+                    "leave start out"
                 )
             captioner.load_state_dict(state)
             return captioner, start.vocabulary
@@ -130,7 +134,8 @@ def _check_memory(settings: TrainingSettings, words: int) -> None:
 
 
 def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vocabulary:
-    """The vocabulary of some data folders' captions, or of ``settings.captions``, counted as the settings say."""
+    """The vocabulary of some data folders' captions, or of ``settings.captions``, counted as the
+    settings say."""
     captions = [
         words
         for source in ([settings.captions] if settings.captions else folders)
@@ -141,7 +146,8 @@ def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vo
 
 
 class _Data(L.LightningDataModule):
-    """The loaders; made when the trainer knows how many processes there are. ``epoch`` is the first one to come."""
+    """The loaders; made when the trainer knows how many processes there are. ``epoch`` is the first
+    one to come."""
 
     def __init__(
         self,
@@ -153,10 +159,17 @@ class _Data(L.LightningDataModule):
         epoch: int,
     ) -> None:
         super().__init__()
-        self.settings, self.vocabulary, self.train_pairs, self.val_pairs = settings, vocabulary, train, val
+        self.settings, self.vocabulary, self.train_pairs, self.val_pairs = (
+            settings,
+            vocabulary,
+            train,
+            val,
+        )
         self.epoch = epoch
 
-    def _dataset(self, pairs: list[CaptionedPair], loading: LoadingSettings, *, augment: bool) -> PairDataset:
+    def _dataset(
+        self, pairs: list[CaptionedPair], loading: LoadingSettings, *, augment: bool
+    ) -> PairDataset:
         return PairDataset(
             pairs,
             self.vocabulary,
@@ -169,8 +182,11 @@ class _Data(L.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         dataset = self._dataset(self.train_pairs, self.settings.loading, augment=True)
-        loader = training_loader(dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank)
-        # Lightning says so too, but only when loading processes have begun to read the first batches
+        loader = training_loader(
+            dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank
+        )
+        # Lightning says so too, but only when loading processes have begun to read the first
+        # batches
         loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
         return loader
 
@@ -227,5 +243,7 @@ class Exporter(Recorder):
             "val_bleu4": self.history[-1]["val_bleu4"],
         }
         model = self.settings.model
-        model = dataclasses.replace(model, extractor=dataclasses.replace(model.extractor, init=None))
+        model = dataclasses.replace(
+            model, extractor=dataclasses.replace(model.extractor, init=None)
+        )
         save_checkpoint(self.out / name, Checkpoint(task.result, task.vocabulary, model, training))

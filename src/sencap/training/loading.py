@@ -21,7 +21,8 @@ from sencap.runs.sampler import EpochSampler
 
 @dataclass(frozen=True)
 class Batch:
-    """Pixels (B, 2, 3, H, W) uint8, tokens (B, K, T) with padding, and each pair's index in its data set (B,)."""
+    """Pixels (B, 2, 3, H, W) uint8, tokens (B, K, T) with padding, and each pair's index in its
+    data set (B,)."""
 
     images: Tensor
     tokens: Tensor
@@ -41,7 +42,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One item: images (2, 3, H, W) uint8, captions as id lists with <start> and <end>, index of the pair."""
+    """One item: images (2, 3, H, W) uint8, captions as id lists with <start> and <end>, index of
+    the pair."""
 
     images: NDArray[np.uint8]
     captions: list[list[int]]
@@ -49,10 +51,12 @@ class Sample:
 
 
 class PairDataset(Dataset[Sample]):
-    """Captioned pairs as samples: one per caption, or (``one_pass``) one per pair with all its captions.
+    """Captioned pairs as samples: one per caption, or (``one_pass``) one per pair with all its
+    captions.
 
-    An item's key is epoch × length + number (see `EpochSampler`), so that random augmentation depends on
-    seed, epoch and number alone, whatever process draws it and wherever a run was resumed.
+    An item's key is epoch × length + number (see `EpochSampler`), so that random augmentation
+    depends on seed, epoch and number alone, whatever process draws it and wherever a run was
+    resumed.
     """
 
     def __init__(
@@ -108,7 +112,8 @@ class PairDataset(Dataset[Sample]):
 
 
 def collate(samples: Sequence[Sample], *, pad: int) -> Batch:
-    """Samples → batch; captions are padded to the longest, and pairs with fewer captions get empty ones."""
+    """Samples → batch; captions are padded to the longest, and pairs with fewer captions get empty
+    ones."""
     K = max(len(s.captions) for s in samples)
     T = max(len(ids) for s in samples for ids in s.captions)
     tokens = torch.full((len(samples), K, T), pad)
@@ -133,7 +138,8 @@ class _Numbers(Dataset[int]):
 
 
 def training_loader(dataset: PairDataset, *, replicas: int, rank: int) -> DataLoader[Sample]:
-    """Shuffled batches for one of ``replicas`` processes; the batch size is shared out among them."""
+    """Shuffled batches for one of ``replicas`` processes; the batch size is shared out among
+    them."""
     settings = dataset.settings
     samples = settings.batch_size
     if settings.one_pass:
@@ -148,11 +154,15 @@ def evaluation_loader(
     dataset: PairDataset, *, batch_size: int, replicas: int = 1, rank: int = 0
 ) -> DataLoader[Sample]:
     """Batches of pairs in order; with several processes each takes its share."""
-    sampler = DistributedSampler[int](_Numbers(dataset), num_replicas=replicas, rank=rank, shuffle=False)
+    sampler = DistributedSampler[int](
+        _Numbers(dataset), num_replicas=replicas, rank=rank, shuffle=False
+    )
     return _loader(dataset, batch_size, sampler)
 
 
-def _loader(dataset: PairDataset, batch_size: int, sampler: DistributedSampler[int]) -> DataLoader[Sample]:
+def _loader(
+    dataset: PairDataset, batch_size: int, sampler: DistributedSampler[int]
+) -> DataLoader[Sample]:
     return DataLoader(
         dataset,
         batch_size=batch_size,
@@ -166,7 +176,8 @@ def _loader(dataset: PairDataset, batch_size: int, sampler: DistributedSampler[i
 
 @dataclass(frozen=True)
 class Collate:
-    """`collate` with its padding id; a class, so that worker processes can be given it on every system."""
+    """`collate` with its padding id; a class, so that worker processes can be given it on every
+    system."""
 
     pad: int
 

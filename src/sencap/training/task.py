@@ -1,4 +1,5 @@
-"""Training a captioner: loss, validation by greedy search, optimiser and schedule, as a Lightning module."""
+"""Training a captioner: loss, validation by greedy search, optimiser and schedule, as a Lightning
+module."""
 
 from __future__ import annotations
 
@@ -23,10 +24,14 @@ from sencap.training.loading import Batch
 from sencap.training.schedule import PlateauDecay
 
 
-def caption_loss(logits: Tensor, tokens: Tensor, *, pad: int, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy per word, padding ignored: logits (B, K, T-1, V) of tokens (B, K, T) without their first.
+def caption_loss(
+    logits: Tensor, tokens: Tensor, *, pad: int, label_smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy per word, padding ignored: logits (B, K, T-1, V) of tokens (B, K, T) without
+    their first.
 
-    The mean runs over all words of all captions, so that K captions of B pairs weigh as K·B samples do.
+    The mean runs over all words of all captions, so that K captions of B pairs weigh as K·B samples
+    do.
     """
     return F.cross_entropy(
         logits.flatten(0, 2).float(),
@@ -39,8 +44,9 @@ def caption_loss(logits: Tensor, tokens: Tensor, *, pad: int, label_smoothing: f
 class CaptioningTask(L.LightningModule):
     """The training of one captioner.
 
-    Every batch starts from a random state that depends on seed, epoch, its number and process alone; with the sampler's
-    and the augmentation's seeds this makes a run that was killed and resumed end as an uninterrupted one.
+    Every batch starts from a random state that depends on seed, epoch, its number and process
+    alone; with the sampler's and the augmentation's seeds this makes a run that was killed and
+    resumed end as an uninterrupted one.
     """
 
     def __init__(
@@ -68,7 +74,9 @@ class CaptioningTask(L.LightningModule):
     @property
     def result(self) -> Captioner:
         """The captioner that is validated and kept: the averaged one if there is one."""
-        return cast("Captioner", self.average.module) if self.average is not None else self.captioner
+        return (
+            cast("Captioner", self.average.module) if self.average is not None else self.captioner
+        )
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Take the new weights into the average."""
@@ -89,7 +97,9 @@ class CaptioningTask(L.LightningModule):
             pad=self.vocabulary.pad,
             label_smoothing=self.optimisation.label_smoothing,
         )
-        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.images))
+        self.log(
+            "loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.images)
+        )
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -152,7 +162,9 @@ class CaptioningTask(L.LightningModule):
         ]
         groups = [group for group in groups if group["params"]]
         # AdamW without weight decay is Adam.
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimiser = torch.optim.AdamW(
+            groups, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
         if settings.schedule == "constant":
             return optimiser
         total = int(self.trainer.estimated_stepping_batches)

@@ -1,4 +1,5 @@
-"""What a training run says of its captions before it starts: how many, and how much of them the vocabulary knows."""
+"""What a training run says of its captions before it starts: how many, and how much of them the
+vocabulary knows."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def tell_words(
     vocabulary: Vocabulary,
     settings: TrainingSettings,
 ) -> None:
-    """Log pairs, captions, words known and unknown; warn where the captions cannot be learnt from such words."""
+    """Log pairs, captions, words known and unknown; warn where the captions cannot be learnt from
+    such words."""
     longest = settings.decoder.max_words
     words = len(vocabulary) - len(SPECIAL_WORDS)
     poor = False
@@ -32,24 +34,31 @@ def tell_words(
         log.info(f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}")
         cut = sum(len(caption) > longest for caption in captions)
         if cut:
-            log.info(f"{use}: {cut:,} captions have more than decoder.max_words={longest} words, and are cut")
+            log.info(
+                f"{use}: {cut:,} captions have more than decoder.max_words={longest} words, and "
+                "are cut"
+            )
         unknown = sum(pair.changed is None for pair in pairs)
         if unknown:
             log.info(
-                f"{use}: of {unknown:,} pairs it is not known whether they changed; training does without"
+                f"{use}: of {unknown:,} pairs it is not known whether they changed; training "
+                "does without"
             )
     if poor:
         log.warning(
-            f"the vocabulary has {words:,} words only, too few for these captions; {_advice(settings)}"
+            f"the vocabulary has {words:,} words only, too few for these captions; "
+            f"{_advice(settings)}"
         )
 
 
 def _advice(settings: TrainingSettings) -> str:
     if settings.start is not None:
-        return f"it is that of start={settings.start}; without start the words of the data are counted"
+        return (
+            f"it is that of start={settings.start}; without start the words of the data are counted"
+        )
     minimum = settings.vocabulary.minimum_count
     counted = settings.vocabulary.captions or "the data"
     return (
-        f"a word is kept if {counted} has it vocabulary.minimum_count={minimum} times; give fewer, such as 1 or 2, "
-        "for a small data set"
+        f"a word is kept if {counted} has it vocabulary.minimum_count={minimum} times; give "
+        "fewer, such as 1 or 2, for a small data set"
     )

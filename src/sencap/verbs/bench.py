@@ -27,9 +27,9 @@ def command(
     """Measure how fast captions come on this machine: by engine and batch, beside the field's way.
 
     Needs no data: pairs are drawn, and systems have random weights. All ways take turns in one run,
-    so that their ratios hold on a machine that does other things too. The field's way is what public
-    code does: PyTorch, one pair at a time, and for every word the whole padded caption through the
-    decoder. Every caption has 12 words.
+    so that their ratios hold on a machine that does other things too. The field's way is what
+    public code does: PyTorch, one pair at a time, and for every word the whole padded caption
+    through the decoder. Every caption has 12 words.
     Output: tables: pairs per second, milliseconds by part, peak memory, ratios.
 
     Args:

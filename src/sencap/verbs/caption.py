@@ -30,21 +30,24 @@ def command(
 ) -> None:
     """Say what changed between two images of one place.
 
-    Input: BEFORE AFTER (two image files), or one folder (with subfolders A and B, or before and after, or files
-    <name>_before.* and <name>_after.*), or one CSV file with columns before and after. PNG, JPEG, WebP or TIFF.
-    Output: the sentence; for several pairs one line each: name, tab, sentence. Files that cannot be read are
-    listed at the end, as are pictures that cannot be written, and the exit code is then 2.
+    Input: BEFORE AFTER (two image files), or one folder (with subfolders A and B, or before and
+    after, or files <name>_before.* and <name>_after.*), or one CSV file with columns before and
+    after. PNG, JPEG, WebP or TIFF. Output: the sentence; for several pairs one line each: name,
+    tab, sentence. Files that cannot be read are listed at the end, as are pictures that cannot be
+    written, and the exit code is then 2.
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
         weights: A checkpoint folder (default: the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         json: Print all details as JSON (several pairs: one object per line).
-        picture: Also write a picture with before, after and the sentence (several pairs: a folder for them).
+        picture: Also write a picture with before, after and the sentence (several pairs: a folder
+            for them).
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs and no GPU is named.
-        decision: What makes a pair changed: the model's probability of change (all sentences of no change
-            counted together), or whatever the best caption of the search says.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
+            and no GPU is named.
+        decision: What makes a pair changed: the model's probability of change (all sentences of no
+            change counted together), or whatever the best caption of the search says.
         batch_size: Pairs captioned at once.
     """
     files = _files(sources)
@@ -91,12 +94,16 @@ def _files(sources: Sequence[str]) -> list[Files]:
     from sencap.images import IMAGE_SUFFIXES, find_pairs
 
     if len(sources) > 2:
-        raise SettingsError(f"give BEFORE and AFTER, or one folder or CSV file; got {len(sources)} arguments")
+        raise SettingsError(
+            f"give BEFORE and AFTER, or one folder or CSV file; got {len(sources)} arguments"
+        )
     if len(sources) == 2:
         return [(Path(sources[0]), Path(sources[1]), "")]
     source = Path(sources[0])
     if source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
-        raise SettingsError(f"{source} is one image; give two, BEFORE and AFTER, or a folder or CSV file")
+        raise SettingsError(
+            f"{source} is one image; give two, BEFORE and AFTER, or a folder or CSV file"
+        )
     return find_pairs(source)
 
 
@@ -120,7 +127,9 @@ def _pictures(
     path = Path(picture)
     if single:
         if path.is_dir():
-            raise SettingsError(f"picture={path} is a folder; for one pair name a file that ends in .png")
+            raise SettingsError(
+                f"picture={path} is a folder; for one pair name a file that ends in .png"
+            )
         check_ending(path)
         check_outputs({"picture": path}, inputs)
         return [path]

@@ -22,9 +22,10 @@ def command(
 ) -> None:
     """Compare two systems on the same pairs: the difference of each metric, with its 95 % interval.
 
-    Input: the JSON files of sencap evaluate: A and B; or all seeds of A, then --against and all seeds of B.
-    No data and no Java are needed. Output: a Markdown table, printed; and JSON if asked for. Differences are
-    B − A. Reports on other pairs, vocabularies or versions of the metrics are refused.
+    Input: the JSON files of sencap evaluate: A and B; or all seeds of A, then --against and all
+    seeds of B. No data and no Java are needed. Output: a Markdown table, printed; and JSON if asked
+    for. Differences are B − A. Reports on other pairs, vocabularies or versions of the metrics are
+    refused.
 
     Args:
         reports: Two reports, A and B; or the reports of A, one per seed.
@@ -37,8 +38,8 @@ def command(
     """
     if against is None and len(reports) != 2:
         raise SettingsError(
-            f"compare takes two reports, A and B, and got {len(reports)}; for several seeds of each system "
-            "write: sencap compare A1 A2 A3 --against B1 B2 B3"
+            f"compare takes two reports, A and B, and got {len(reports)}; for several seeds of "
+            "each system write: sencap compare A1 A2 A3 --against B1 B2 B3"
         )
     a, b = (reports[:1], reports[1:]) if against is None else (reports, against)
     check_outputs({"json": json}, [*a, *b])

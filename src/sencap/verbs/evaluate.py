@@ -27,10 +27,12 @@ def command(
     limit: int | None = None,
     quiet: bool = False,
 ) -> None:
-    """Score a checkpoint on captioned pairs: BLEU-1..4, METEOR, ROUGE-L, CIDEr and S*m under both protocols.
+    """Score a checkpoint on captioned pairs: BLEU-1..4, METEOR, ROUGE-L, CIDEr and S*m under both
+    protocols.
 
-    Input: a data folder (see sencap check --help) and a checkpoint folder. Output: a Markdown report, printed;
-    and as files what is asked for. METEOR needs Java; without it the other metrics still come.
+    Input: a data folder (see sencap check --help) and a checkpoint folder. Output: a Markdown
+    report, printed; and as files what is asked for. METEOR needs Java; without it the other metrics
+    still come.
 
     Args:
         data: The folder of captioned pairs.
@@ -42,9 +44,11 @@ def command(
         page: Write a page of pictures (best, worst and random pairs) to this HTML file.
         batch_size: Pairs captioned at once.
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs and no GPU is named.
-        decision: What makes a pair changed: the model's probability of change (all sentences of no change
-            counted together), or whatever the best caption of the search says, as in the literature.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
+            and no GPU is named.
+        decision: What makes a pair changed: the model's probability of change (all sentences of no
+            change counted together), or whatever the best caption of the search says, as in the
+            literature.
         limit: Evaluate the first pairs only.
         quiet: No progress bar.
     """

@@ -20,8 +20,8 @@ def command(
     """Show where the model looked as it chose each word of its caption.
 
     Input: two image files of one place, PNG, JPEG, WebP or TIFF.
-    Output: OUT: a page to point at words on (.html), or a picture (.png, .pdf, .svg; needs matplotlib). The
-    sentence is printed.
+    Output: OUT: a page to point at words on (.html), or a picture (.png, .pdf, .svg; needs
+    matplotlib). The sentence is printed.
 
     Args:
         before: The image before.
@@ -30,9 +30,10 @@ def command(
         weights: A checkpoint folder (default: the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs and no GPU is named.
-        decision: What makes a pair changed: the model's probability of change (all sentences of no change
-            counted together), or whatever the best caption of the search says.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
+            and no GPU is named.
+        decision: What makes a pair changed: the model's probability of change (all sentences of no
+            change counted together), or whatever the best caption of the search says.
     """
     from sencap.figures.files import check_path
     from sencap.images import read_pair

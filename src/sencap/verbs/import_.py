@@ -14,12 +14,13 @@ def command(
     resplit: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Write captioned pairs of another layout in LEVIR-CC's, for `sencap check`, `train` and `evaluate`.
+    """Write captioned pairs of another layout in LEVIR-CC's, for `sencap check`, `train` and
+    `evaluate`.
 
-    Input: a table (CSV, TSV or JSON lines: before, after, caption; perhaps split, changed, name), a COCO-style JSON
-    file, or a Hugging Face image folder with metadata.csv or metadata.jsonl. Output:
-    OUT/images/{train,val,test}/{A,B} and OUT/LevirCCcaptions.json; pairs, captions and words are printed. Everything
-    that is wrong is told at once, and nothing is written then.
+    Input: a table (CSV, TSV or JSON lines: before, after, caption; perhaps split, changed, name), a
+    COCO-style JSON file, or a Hugging Face image folder with metadata.csv or metadata.jsonl.
+    Output: OUT/images/{train,val,test}/{A,B} and OUT/LevirCCcaptions.json; pairs, captions and
+    words are printed. Everything that is wrong is told at once, and nothing is written then.
 
     Args:
         source: The file, or the folder that holds it.

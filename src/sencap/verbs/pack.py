@@ -26,18 +26,21 @@ def command(
 ) -> str:
     """Pack dated images of places into one fast folder, for pre-training.
 
-    Input: SSL4EO-S12 (v1.0 or v1.1), a folder per place with dated images, large dated rasters of one area, a folder
-    of pairs, or synthetic:COUNT. The layout is told by the content. Output: OUT/images-*.npy (uint8, memory-mapped)
-    and OUT/index.json (names, dates, hashes); what was used and left out is printed. A run that was stopped or
-    killed goes on when the same command is given again.
+    Input: SSL4EO-S12 (v1.0 or v1.1), a folder per place with dated images, large dated rasters of
+    one area, a folder of pairs, or synthetic:COUNT. The layout is told by the content. Output:
+    OUT/images-*.npy (uint8, memory-mapped) and OUT/index.json (names, dates, hashes); what was used
+    and left out is printed. A run that was stopped or killed goes on when the same command is given
+    again.
 
     Args:
-        source: The folder or file with the dated images, or synthetic:COUNT or synthetic:COUNT:SEED.
+        source: The folder or file with the dated images, or synthetic:COUNT or
+            synthetic:COUNT:SEED.
         out: The folder to write; it may be new, empty, or a stopped run's.
         kind: ssl4eo-v1.0, ssl4eo-v1.1, folder, series, pairs, synthetic, packed, or auto.
-        size: Side of the packed images in pixels; larger ones are cut to a square and resized. Cells of large rasters
-            and synthetic images are made of this size.
-        product: Of SSL4EO-S12, v1.0: s2c, s2a or rgb; v1.1: S2RGB, S2L2A or S2L1C (default: the first that is there).
+        size: Side of the packed images in pixels; larger ones are cut to a square and resized.
+            Cells of large rasters and synthetic images are made of this size.
+        product: Of SSL4EO-S12, v1.0: s2c, s2a or rgb; v1.1: S2RGB, S2L2A or S2L1C (default: the
+            first that is there).
         split: Of SSL4EO-S12 v1.1: train or val (default: both).
         stride: Pixels from one cell of large rasters to the next (default: the size).
         dates: Of large rasters, use these dates only, joined by commas: 2018-02-10,2018-05-31.
@@ -51,7 +54,9 @@ def command(
     from sencap.places import Scaling, pack
     from sencap.places import verify as verify_packed
 
-    scale = {name: value for name, value in (("black", black), ("white", white)) if value is not None}
+    scale = {
+        name: value for name, value in (("black", black), ("white", white)) if value is not None
+    }
     report = pack(
         source,
         out,

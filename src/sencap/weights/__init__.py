@@ -1,4 +1,5 @@
-"""Where the weights that ship with sencap lie, and what a checkpoint folder holds; nothing heavy is imported."""
+"""Where the weights that ship with sencap lie, and what a checkpoint folder holds; nothing heavy is
+imported."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ def checkpoint_folder(weights: str | Path | None) -> Path:
     if weights is None:
         return SHIPPED
     if not str(weights).strip():
-        raise SettingsError(f"weights={weights!r} is empty; give a checkpoint folder, or leave it out")
+        raise SettingsError(
+            f"weights={weights!r} is empty; give a checkpoint folder, or leave it out"
+        )
     folder = Path(weights)
     if not folder.is_dir():
         wanted = "config.json, model.safetensors, vocabulary.json"

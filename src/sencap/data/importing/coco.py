@@ -5,9 +5,11 @@
 COCO has one image for an entry, a pair has two. These ways to name them are known:
 
     {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}    two keys (or before, after; or
-                                                                              file_name, file_name_after; …)
+                                                                              file_name,
+                                                                              file_name_after; …)
     {"id": 7, "file_name": "7.png"}                   the file has that name in two folders, A and B (or before and
-                                                      after, or 1 and 2), beside the JSON file or below images
+                                                      after, or 1 and 2), beside the JSON file or
+                                                      below images
     {"id": 7, "file_name": "7_before.png"}            two entries whose names differ in before/after, A/B, 1/2 only
     {"id": 8, "file_name": "7_after.png"}             (or A/7.png and B/7.png); annotations may be of either
 """
@@ -63,7 +65,9 @@ def read_coco(files: list[tuple[Path, str]], problems: Problems) -> Iterator[Row
     for file, split in files:
         content = read_content(file)
         if not is_coco(content):
-            raise DataError(f'{file} has no lists "images" and "annotations"; is it a caption file?')
+            raise DataError(
+                f'{file} has no lists "images" and "annotations"; is it a caption file?'
+            )
         entries = _entries(file, content, split, problems)
         if not entries:
             problems.refuse()
@@ -80,7 +84,9 @@ def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems
         if not is_object or "image_id" not in annotation or "caption" not in annotation:
             problems.note(place, f"it has no image_id and caption: {shown(annotation)}")
         elif not isinstance(annotation["image_id"], int | str):
-            problems.note(place, f"image_id is {shown(annotation['image_id'])}, no number and no text")
+            problems.note(
+                place, f"image_id is {shown(annotation['image_id'])}, no number and no text"
+            )
         else:
             captions[annotation["image_id"]].append(annotation["caption"])
     entries: list[_Entry] = []
@@ -95,7 +101,9 @@ def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems
         known.add(image["id"])
         entries.append(_Entry(place, {**image, _CAPTIONS: captions.pop(image["id"], [])}, split))
     for image_id in captions:
-        problems.note(f"{file.name}, annotations", f"there is no image with the id {shown(image_id)}")
+        problems.note(
+            f"{file.name}, annotations", f"there is no image with the id {shown(image_id)}"
+        )
     return entries
 
 
@@ -117,8 +125,9 @@ def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row
     single = [name for name in names if image_side(name) == ""]
     if len(single) != 1:
         raise DataError(
-            f"{file}: its images name no pairs: images[0] is {shown(entries[0].content, 200)}. Give each a key for "
-            "the image before and one for the image after, as file_name_before and file_name_after"
+            f"{file}: its images name no pairs: images[0] is {shown(entries[0].content, 200)}. "
+            "Give each a key for the image before and one for the image after, as "
+            "file_name_before and file_name_after"
         )
     yield from _rows_of_single(entries, single[0], columns, bases, problems)
 
@@ -126,12 +135,14 @@ def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row
 def _rows_of_single(
     entries: list[_Entry], key: str, columns: Columns, bases: list[Path], problems: Problems
 ) -> Iterator[Row]:
-    """Rows of entries with one name each: of a file that two folders have, or of one of two files."""
+    """Rows of entries with one name each: of a file that two folders have, or of one of two
+    files."""
     named = [entry for entry in entries if isinstance(entry.content.get(key), str)]
     for entry in entries:
         if not isinstance(entry.content.get(key), str):
             problems.note(
-                entry.place, f"{key} is {shown(entry.content.get(key))}; it must be the name of a file"
+                entry.place,
+                f"{key} is {shown(entry.content.get(key))}; it must be the name of a file",
             )
     partners: dict[tuple[str, str], str] = {}  # by (what both names have in common, date), the name
     for entry in named:
@@ -144,8 +155,9 @@ def _rows_of_single(
         if names is None:
             problems.note(
                 entry.place,
-                f"{key} {shown(entry.content[key])} is one image, and the other of its pair was not found: neither in "
-                "folders A and B (or before and after), nor as an entry of its own",
+                f"{key} {shown(entry.content[key])} is one image, and the other of its pair was "
+                "not found: neither in folders A and B (or before and after), nor as an entry of "
+                "its own",
             )
             continue
         record = {**entry.content, "before": names[0], "after": names[1]}
@@ -160,7 +172,11 @@ def _both_names(
     """The names of both images of the pair that one name is of."""
     for before, after in MARKS:
         for folders in ((before, after), (before.upper(), after.upper())):
-            inside = [f"{split}/{folder}" for folder in folders] if isinstance(split, str) and split else []
+            inside = (
+                [f"{split}/{folder}" for folder in folders]
+                if isinstance(split, str) and split
+                else []
+            )
             for pair in (folders, inside):
                 found = [f"{folder}/{name}" for folder in pair]
                 if found and all(existing(one, bases) for one in found):
@@ -174,7 +190,8 @@ def _both_names(
 
 
 def _date_in_name(name: str) -> tuple[str, str] | None:
-    """What a name has in common with its partner's, and which date it is of: x_before.png → (x, "before")."""
+    """What a name has in common with its partner's, and which date it is of: x_before.png → (x,
+    "before")."""
     path = PurePosixPath(name.replace("\\", "/"))
     for marks in MARKS:
         for date, mark in zip(("before", "after"), marks, strict=True):
@@ -188,5 +205,7 @@ def _date_in_name(name: str) -> tuple[str, str] | None:
 
 def _bases(file: Path) -> list[Path]:
     """The folders that names may be relative to; COCO's files often lie in a folder annotations."""
-    folders = [file.parent, file.parent.parent] if file.parent.name == "annotations" else [file.parent]
+    folders = (
+        [file.parent, file.parent.parent] if file.parent.name == "annotations" else [file.parent]
+    )
     return [base for folder in folders for base in (folder, folder / "images")]

@@ -14,7 +14,9 @@ from sencap.files import not_a_file
 from sencap.json_files import shown
 
 Kind = Literal["auto", "table", "coco", "huggingface"]
-Found = tuple[str, list[tuple[Path, str]]]  # the kind, and its files, each with its split ("" if not known)
+Found = tuple[
+    str, list[tuple[Path, str]]
+]  # the kind, and its files, each with its split ("" if not known)
 
 _TABLES = (".csv", ".tsv", ".jsonl")
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -55,7 +57,11 @@ def _in_folder(folder: Path, kind: str) -> Found:
             return name, files
     if _is_levir(folder):
         raise DataError(f"{folder} {_NOTHING_TO_DO}")
-    what = "holds no captions of a known kind" if kind == "auto" else f"holds nothing of the kind {kind}"
+    what = (
+        "holds no captions of a known kind"
+        if kind == "auto"
+        else f"holds nothing of the kind {kind}"
+    )
     raise DataError(f"{folder} {what}; looked for\n{_LOOKED_FOR}\n  and saw: {_seen(folder)}")
 
 
@@ -122,7 +128,9 @@ def _holds_coco(file: Path) -> bool:
 
 def _table_files(folder: Path) -> list[tuple[Path, str]]:
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    return _with_splits([file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)])
+    return _with_splits(
+        [file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)]
+    )
 
 
 def _holds_list(file: Path) -> bool:

@@ -1,7 +1,7 @@
 """What the lines of any source say of pairs: which column is what, and rows of one pair joined.
 
-A *record* is a line of a table or an entry of a JSON file, as {column: value}. A `Row` is what it says, its files
-found. A `Pair` is what all rows of the same two files say together.
+A *record* is a line of a table or an entry of a JSON file, as {column: value}. A `Row` is what it
+says, its files found. A `Pair` is what all rows of the same two files say together.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Problems:
             return
         count, most = len(self.found), 20
         lines = [
-            f"{self.source} cannot be imported ({count:,} problem{'s' * (count > 1)}); nothing was written"
+            f"{self.source} cannot be imported ({count:,} problem{'s' * (count > 1)}); nothing "
+            "was written"
         ]
         lines += self.found[:most]
         if count > most:
@@ -107,7 +108,8 @@ class Problems:
         raise DataError("\n  ".join(lines))
 
 
-# -- which column is what ------------------------------------------------------------------------------
+# -- which column is what
+# ------------------------------------------------------------------------------
 
 
 def find_columns(names: Iterable[str]) -> Columns:
@@ -132,13 +134,16 @@ def find_columns(names: Iterable[str]) -> Columns:
         after=_only("after", images["after"]),
         captions=tuple(name for name in names if _is_caption(name)),
         split=_only("split", [name for name in names if name.strip().lower() in _SPLIT_COLUMNS]),
-        changed=_only("changed", [name for name in names if name.strip().lower() in _CHANGED_COLUMNS]),
+        changed=_only(
+            "changed", [name for name in names if name.strip().lower() in _CHANGED_COLUMNS]
+        ),
         name=_only("name", [name for name in names if name.strip().lower() == "name"]),
     )
 
 
 def image_side(name: str) -> str | None:
-    """Which image a column names: "before", "after", "" (an image, it is not said which), None (no image).
+    """Which image a column names: "before", "after", "" (an image, it is not said which), None (no
+    image).
 
     >>> image_side("file_name_after"), image_side("t1"), image_side("file_name"), image_side("caption1")
     ('after', 'before', '', None)
@@ -170,7 +175,9 @@ def _words(name: str) -> list[str]:
 
 def _only(what: str, names: Sequence[str]) -> str:
     if len(names) > 1:
-        raise DataError(f"it has {len(names)} columns for {what}: {', '.join(names)}; keep one of them")
+        raise DataError(
+            f"it has {len(names)} columns for {what}: {', '.join(names)}; keep one of them"
+        )
     return names[0] if names else ""
 
 
@@ -182,11 +189,16 @@ def split_of(name: str) -> str:
     return ""
 
 
-# -- records to rows -----------------------------------------------------------------------------------
+# -- records to rows
+# -----------------------------------------------------------------------------------
 
 
 def read_row(
-    place: str, record: Mapping[str, Any], columns: Columns, bases: Sequence[Path], problems: Problems
+    place: str,
+    record: Mapping[str, Any],
+    columns: Columns,
+    bases: Sequence[Path],
+    problems: Problems,
 ) -> Row | None:
     """What a record says; None, and what is wrong with it noted, if that is no pair.
 
@@ -203,11 +215,16 @@ def read_row(
     name = record.get(columns.name)
     if before is None or after is None or len(problems.found) > wrong:
         return None
-    return Row(place, before, after, tuple(captions), split, changed, "" if name is None else str(name))
+    return Row(
+        place, before, after, tuple(captions), split, changed, "" if name is None else str(name)
+    )
 
 
-def find_file(place: str, column: str, value: Any, bases: Sequence[Path], problems: Problems) -> Path | None:
-    """The file that a record names, relative to one of some folders; None if there is none, which is noted."""
+def find_file(
+    place: str, column: str, value: Any, bases: Sequence[Path], problems: Problems
+) -> Path | None:
+    """The file that a record names, relative to one of some folders; None if there is none, which
+    is noted."""
     if not isinstance(value, str) or not value.strip():
         problems.note(place, f"{column} is {shown(value)}; it must be the path of an image")
         return None
@@ -297,7 +314,8 @@ def wrong_caption(caption: Any) -> str:
 
 
 def _list_of(text: str) -> Any:
-    """The list that a cell's text writes, in JSON or in Python's way; the text itself if it writes none."""
+    """The list that a cell's text writes, in JSON or in Python's way; the text itself if it writes
+    none."""
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
@@ -308,11 +326,13 @@ def _list_of(text: str) -> Any:
     return text
 
 
-# -- rows to pairs -------------------------------------------------------------------------------------
+# -- rows to pairs
+# -------------------------------------------------------------------------------------
 
 
 def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
-    """The pairs in the order of their first rows; what rows of one pair say differently is noted."""
+    """The pairs in the order of their first rows; what rows of one pair say differently is
+    noted."""
     pairs: dict[tuple[str, str], Pair] = {}
     for row in rows:
         key = os.path.normpath(row.before), os.path.normpath(row.after)
@@ -324,7 +344,9 @@ def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
             if said in ("", None):
                 continue
             if before not in ("", None, said):
-                problems.note(row.place, f"{what} is {said}, but {pair.place} says {before} of the same pair")
+                problems.note(
+                    row.place, f"{what} is {said}, but {pair.place} says {before} of the same pair"
+                )
             setattr(pair, what, said)
     for pair in pairs.values():
         if not pair.captions:

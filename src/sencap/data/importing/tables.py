@@ -19,10 +19,13 @@ from sencap.text_files import csv_problem
 Records = list[tuple[str, dict[str, Any]]]  # where each is, and what it says
 
 
-def read_tables(files: list[tuple[Path, str]], problems: Problems, *, by_path: bool = False) -> Iterator[Row]:
+def read_tables(
+    files: list[tuple[Path, str]], problems: Problems, *, by_path: bool = False
+) -> Iterator[Row]:
     """The rows of tables, given with the split that each is of ("" if that is not known).
 
-    A column for the split comes first; with ``by_path`` the first folder of an image's path comes last.
+    A column for the split comes first; with ``by_path`` the first folder of an image's path comes
+    last.
 
     Raises:
         DataError: a table cannot be read, or its columns are not those of captioned pairs.
@@ -56,8 +59,9 @@ def _checked_columns(file: Path, names: list[str]) -> Columns:
     missing = [name for name, found in needed.items() if not found]
     if missing:
         raise DataError(
-            f"{file} has no column for {' and '.join(missing)}; its columns are {seen}. Name them before, after and "
-            "caption (or caption1, caption2, …), and perhaps split, changed and name"
+            f"{file} has no column for {' and '.join(missing)}; its columns are {seen}. Name "
+            "them before, after and caption (or caption1, caption2, …), and perhaps split, "
+            "changed and name"
         )
     return columns
 
@@ -102,8 +106,8 @@ def _csv_lines(file: Path, text: str, problems: Problems) -> Records:
             else:
                 problems.note(
                     place,
-                    f"it has {len(cells)} cells, but there are {len(titles)} columns; put quotation marks around "
-                    f"captions that hold {mark!r}",
+                    f"it has {len(cells)} cells, but there are {len(titles)} columns; put "
+                    f"quotation marks around captions that hold {mark!r}",
                 )
     except csv.Error as error:
         problems.note(f"{file.name}, line {reader.line_num}", csv_problem(error))

@@ -18,7 +18,9 @@ def read_text(file: Path) -> str:
     Raises:
         DataError: it is none, or cannot be read.
     """
-    return text_files.read_text(file, most_bytes=_LARGEST, error=DataError, advice="give a file of captions")
+    return text_files.read_text(
+        file, most_bytes=_LARGEST, error=DataError, advice="give a file of captions"
+    )
 
 
 def read_content(file: Path) -> Any:

@@ -25,15 +25,20 @@ from sencap.errors import DataError, ImageError, OutputError
 from sencap.files import check_output_folder, file_name, told_as_output, whole_file, write_whole
 from sencap.images import MIN_SIDE, read_pair
 
-_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}  # all else that is read is TIFF
+_SUFFIXES = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"RIFF": ".webp",
+}  # all else that is read is TIFF
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What `import_dataset` wrote: ``pairs`` by split, and in all ``captions`` and different ``words``.
+    """What `import_dataset` wrote: ``pairs`` by split, and in all ``captions`` and different
+    ``words``.
 
-    ``changed`` and ``unchanged`` count the pairs of which the source says it. ``drawn`` is whether the splits were
-    drawn here, and not named by the source.
+    ``changed`` and ``unchanged`` count the pairs of which the source says it. ``drawn`` is whether
+    the splits were drawn here, and not named by the source.
     """
 
     out: Path
@@ -72,16 +77,19 @@ def import_dataset(
     resplit: bool = False,
     progress: bool = True,
 ) -> ImportReport:
-    """Write captioned pairs of another layout in LEVIR-CC's, which `read_dataset` and `sencap check` take.
+    """Write captioned pairs of another layout in LEVIR-CC's, which `read_dataset` and `sencap
+    check` take.
 
-    ``source`` is a table (CSV, TSV, JSON lines), a COCO-style JSON file, or a folder with one of these or with Hugging
-    Face's metadata.csv or metadata.jsonl; ``kind`` (table, coco, huggingface) is told by the content. ``out`` is a
-    new or empty folder. Images are copied byte for byte, under safe names. Splits that the source names are kept;
-    if it names none, or with ``resplit``, the shares ``val`` and ``test`` of the pairs are drawn by ``seed``: where
-    a pair goes depends on the seed and on the paths of the source's pairs, not on their order.
+    ``source`` is a table (CSV, TSV, JSON lines), a COCO-style JSON file, or a folder with one of
+    these or with Hugging Face's metadata.csv or metadata.jsonl; ``kind`` (table, coco, huggingface)
+    is told by the content. ``out`` is a new or empty folder. Images are copied byte for byte, under
+    safe names. Splits that the source names are kept; if it names none, or with ``resplit``, the
+    shares ``val`` and ``test`` of the pairs are drawn by ``seed``: where a pair goes depends on the
+    seed and on the paths of the source's pairs, not on their order.
 
     Raises:
-        DataError: the source is of no known kind, or anything in it is wrong: all at once, nothing is written.
+        DataError: the source is of no known kind, or anything in it is wrong: all at once, nothing
+            is written.
         SettingsError: numbers out of their bounds, an unknown kind, or an ``out`` that is a file.
         OutputError: ``out`` cannot be written; what was begun is deleted.
     """
@@ -113,7 +121,8 @@ def import_dataset(
 
 
 def _draw_splits(source: Path, pairs: list[Pair], *, val: float, test: float, seed: int) -> None:
-    """Give each pair a split: pairs in the order of a hash of seed and paths, the first to val, the next to test."""
+    """Give each pair a split: pairs in the order of a hash of seed and paths, the first to val, the
+    next to test."""
     base = source if source.is_dir() else source.parent
     by_hash: dict[str, Pair] = {}
     for pair in pairs:
@@ -129,8 +138,8 @@ def _draw_splits(source: Path, pairs: list[Pair], *, val: float, test: float, se
             counts[split] = max(counts[split], 1)
     if pairs and sum(counts.values()) >= len(pairs):
         raise DataError(
-            f"{source} has {len(pairs)} pairs, too few for val={val} and test={test}; give --val 0 --test 0 to put "
-            "all of them into train"
+            f"{source} has {len(pairs)} pairs, too few for val={val} and test={test}; give --val "
+            "0 --test 0 to put all of them into train"
         )
     for number, (_, pair) in enumerate(sorted(by_hash.items())):
         if number < counts["val"]:
@@ -158,12 +167,14 @@ def _check_room(out: Path, pairs: Iterable[Pair]) -> None:
     free = shutil.disk_usage(there).free
     if needed > free:
         raise OutputError(
-            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make room"
+            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make "
+            "room"
         )
 
 
 def _write(out: Path, source: Path, pairs: list[Pair], *, progress: bool) -> list[dict[str, Any]]:
-    """Copy the images, then write the captions; if that fails or is interrupted, delete what was written."""
+    """Copy the images, then write the captions; if that fails or is interrupted, delete what was
+    written."""
     was_there = out.is_dir()
     names = _names(pairs)
     entries: list[dict[str, Any]] = []
@@ -177,7 +188,9 @@ def _write(out: Path, source: Path, pairs: list[Pair], *, progress: bool) -> lis
             tqdm(pairs, desc="copying", unit="pair", disable=not progress), names, strict=True
         ):
             for date, path in zip(DATES, (pair.before, pair.after), strict=True):
-                with whole_file(out / "images" / pair.split / date / (name + _suffix(path))) as draft:
+                with whole_file(
+                    out / "images" / pair.split / date / (name + _suffix(path))
+                ) as draft:
                     shutil.copyfile(path, draft)
             entries.append(_entry(pair, name + _suffix(pair.before), len(entries), sentences))
             sentences += len(pair.captions)
@@ -234,7 +247,9 @@ def _entry(pair: Pair, filename: str, imgid: int, first_sentence: int) -> dict[s
 
 def _report(out: Path, kind: str, entries: list[dict[str, Any]], *, drawn: bool) -> ImportReport:
     pairs = Counter(entry["split"] for entry in entries)
-    words = {word for entry in entries for sentence in entry["sentences"] for word in sentence["tokens"]}
+    words = {
+        word for entry in entries for sentence in entry["sentences"] for word in sentence["tokens"]
+    }
     flags = Counter(entry.get("changeflag") for entry in entries)
     return ImportReport(
         out=out,

@@ -1,8 +1,10 @@
-"""Capt-Rep-Diff, Capt-Att, Capt-Dual-Att and DUDA (Park et al. 2019): where to look, and LSTMs that say it.
+"""Capt-Rep-Diff, Capt-Att, Capt-Dual-Att and DUDA (Park et al. 2019): where to look, and LSTMs that
+say it.
 
-X_bef, X_aft are the features of the dates, (B, C, h, w), X_diff = X_aft − X_bef. A speaker sees three vectors,
-l_bef, l_diff and l_aft (Capt-Rep-Diff: l_diff alone): sums over the N cells of what the difference encoder weighs. The
-memory's tokens are those summands, side by side in the channels, so that it keeps its grid and its maps.
+X_bef, X_aft are the features of the dates, (B, C, h, w), X_diff = X_aft − X_bef. A speaker sees
+three vectors, l_bef, l_diff and l_aft (Capt-Rep-Diff: l_diff alone): sums over the N cells of what
+the difference encoder weighs. The memory's tokens are those summands, side by side in the channels,
+so that it keeps its grid and its maps.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from sencap.structures import Memory
 
 
 class RepresentationDifference(nn.Module):
-    """Capt-Rep-Diff's: l_diff = mean of X_diff over the cells; the memory is (B, N, C). It has no parameters."""
+    """Capt-Rep-Diff's: l_diff = mean of X_diff over the cells; the memory is (B, N, C). It has no
+    parameters."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,7 +36,8 @@ class RepresentationDifference(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """a = sigmoid(conv(ReLU(conv([X; Y])))), 1×1 convolutions 2C → hidden → 1: (B, C, h, w) twice → (B, 1, h, w)."""
+    """a = sigmoid(conv(ReLU(conv([X; Y])))), 1×1 convolutions 2C → hidden → 1: (B, C, h, w) twice →
+    (B, 1, h, w)."""
 
     def __init__(self, channels: int, *, hidden: int) -> None:
         super().__init__()
@@ -46,7 +50,8 @@ class SpatialAttention(nn.Module):
 
 
 class SingleAttention(nn.Module):
-    """Capt-Att's: one map from the pair, a = att(X_bef, X_aft), and l_m = Σ a × X_m over the cells of both dates.
+    """Capt-Att's: one map from the pair, a = att(X_bef, X_aft), and l_m = Σ a × X_m over the cells
+    of both dates.
 
     The map is the memory's part ``attention``, (B, N, 1).
     """
@@ -64,7 +69,8 @@ class SingleAttention(nn.Module):
 
 
 class DualAttention(nn.Module):
-    """Capt-Dual-Att's and DUDA's: a map per date, a_m = att(X_m, X_diff), shared weights; l_m = Σ a_m × X_m.
+    """Capt-Dual-Att's and DUDA's: a map per date, a_m = att(X_m, X_diff), shared weights; l_m = Σ
+    a_m × X_m.
 
     The maps are the memory's parts ``attention_bef`` and ``attention_aft``, (B, N, 1).
     """
@@ -79,7 +85,9 @@ class DualAttention(nn.Module):
         X_bef, X_aft = check_features(features, self.channels)
         X_diff = X_aft - X_bef
         a_bef, a_aft = self.attention(X_bef, X_diff), self.attention(X_aft, X_diff)
-        return _weighed(a_bef * X_bef, a_aft * X_aft, {"attention_bef": a_bef, "attention_aft": a_aft})
+        return _weighed(
+            a_bef * X_bef, a_aft * X_aft, {"attention_bef": a_bef, "attention_aft": a_aft}
+        )
 
 
 def _weighed(seen_bef: Tensor, seen_aft: Tensor, maps: dict[str, Tensor]) -> Memory:
@@ -95,7 +103,8 @@ def _cells(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SpeakerState:
-    """``seen`` (B, S, C), the vectors l; ``v`` (B, D), their embedding; ``cells`` hidden and cell values (B, K, D)."""
+    """``seen`` (B, S, C), the vectors l; ``v`` (B, D), their embedding; ``cells`` hidden and cell
+    values (B, K, D)."""
 
     seen: Tensor
     v: Tensor
@@ -125,14 +134,21 @@ class SpeakerState:
 class Speaker(nn.Module):
     """What the two speakers share: words (``embedding``), v = ReLU(W·[l …] + b), the output layer.
 
-    ``vectors`` is the number S of vectors l, ``channels`` the C of each, ``dimension`` the D of the LSTMs. Dropout
-    on the word vectors and before the output layer.
+    ``vectors`` is the number S of vectors l, ``channels`` the C of each, ``dimension`` the D of the
+    LSTMs. Dropout on the word vectors and before the output layer.
     """
 
     lstms = 1
 
     def __init__(
-        self, channels: int, dimension: int, *, vocabulary_size: int, vectors: int, words: int, dropout: float
+        self,
+        channels: int,
+        dimension: int,
+        *,
+        vocabulary_size: int,
+        vectors: int,
+        words: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.vectors, self.dimension = vectors, dimension
@@ -146,7 +162,9 @@ class Speaker(nn.Module):
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after each."""
-        state = self.start(memory).select(torch.zeros_like(tokens[..., 0]))  # K hypotheses of each pair
+        state = self.start(memory).select(
+            torch.zeros_like(tokens[..., 0])
+        )  # K hypotheses of each pair
         said = []
         for t in range(tokens.shape[2]):
             h, state = self.advance(state, self.dropout(self.embedding(tokens[..., t])))
@@ -176,7 +194,8 @@ class Speaker(nn.Module):
         return logits, state
 
     def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
-        """One more word vector x (B, K, words) → the hidden value (B, K, D) that the next word is read from."""
+        """One more word vector x (B, K, words) → the hidden value (B, K, D) that the next word is
+        read from."""
         raise NotImplementedError
 
 
@@ -184,7 +203,14 @@ class PlainSpeaker(Speaker):
     """h_t = LSTM([x_t; v], h_{t−1}): the same vectors at every word."""
 
     def __init__(
-        self, channels: int, dimension: int, *, vocabulary_size: int, vectors: int, words: int, dropout: float
+        self,
+        channels: int,
+        dimension: int,
+        *,
+        vocabulary_size: int,
+        vectors: int,
+        words: int,
+        dropout: float,
     ) -> None:
         super().__init__(
             channels,
@@ -205,14 +231,22 @@ class PlainSpeaker(Speaker):
 class DynamicSpeaker(Speaker):
     """DUDA's: at each word an LSTM weighs l_bef, l_diff and l_aft, and a second one speaks.
 
-    d_t = LSTM_d([v; h_{t−1}], d_{t−1}); α_t = softmax(W·d_t + b), one weight per vector; l_t = Σ α_t,i × l_i;
-    h_t = LSTM_c([x_t; l_t], h_{t−1}). `sencap.models.attention.recording` records α_t, (B, K, S) a word.
+    d_t = LSTM_d([v; h_{t−1}], d_{t−1}); α_t = softmax(W·d_t + b), one weight per vector; l_t = Σ
+    α_t,i × l_i; h_t = LSTM_c([x_t; l_t], h_{t−1}). `sencap.models.attention.recording` records α_t,
+    (B, K, S) a word.
     """
 
     lstms = 2
 
     def __init__(
-        self, channels: int, dimension: int, *, vocabulary_size: int, vectors: int, words: int, dropout: float
+        self,
+        channels: int,
+        dimension: int,
+        *,
+        vocabulary_size: int,
+        vectors: int,
+        words: int,
+        dropout: float,
     ) -> None:
         super().__init__(
             channels,
@@ -240,11 +274,14 @@ class DynamicSpeaker(Speaker):
 
 
 def _for_each(v: Tensor, x: Tensor) -> Tensor:
-    return v[:, None].expand(-1, x.shape[1], -1)  # (B, D) → (B, K, D): the pair's, for each hypothesis
+    return v[:, None].expand(
+        -1, x.shape[1], -1
+    )  # (B, D) → (B, K, D): the pair's, for each hypothesis
 
 
 def _lstm(cell: nn.LSTMCell, x: Tensor, before: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """One step of K hypotheses of B pairs: x (B, K, …), hidden and cell values (B, K, D) → the next two."""
+    """One step of K hypotheses of B pairs: x (B, K, …), hidden and cell values (B, K, D) → the next
+    two."""
     B, K = x.shape[:2]
     h, c = cell(x.flatten(0, 1), (before[0].flatten(0, 1), before[1].flatten(0, 1)))
     return h.view(B, K, -1), c.view(B, K, -1)

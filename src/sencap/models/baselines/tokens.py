@@ -1,4 +1,5 @@
-"""How MCCFormer, RSICCformer and PSNet begin: each date's features as tokens with learned positions."""
+"""How MCCFormer, RSICCformer and PSNet begin: each date's features as tokens with learned
+positions."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from sencap.models.attention import Attention
 
 
 class DateTokens(nn.Module):
-    """Features (B, 2, C, h, w) → tokens of before and of after, each (B, N, D), N = h·w, h = w = ``grid``.
+    """Features (B, 2, C, h, w) → tokens of before and of after, each (B, N, D), N = h·w, h = w =
+    ``grid``.
 
-    A 1×1 convolution shared by the dates, C → D, and learned positions: to the token of row i and column j
-    [R_i; C_j] is added, R and C tables (grid, D/2).
+    A 1×1 convolution shared by the dates, C → D, and learned positions: to the token of row i and
+    column j [R_i; C_j] is added, R and C tables (grid, D/2).
     """
 
     def __init__(self, channels: int, dimension: int, *, grid: int) -> None:
@@ -40,7 +42,9 @@ class DateTokens(nn.Module):
         return grid.flatten(0, 1)
 
 
-def check_features(features: Tensor, channels: int, *, grid: int | None = None) -> tuple[Tensor, Tensor]:
+def check_features(
+    features: Tensor, channels: int, *, grid: int | None = None
+) -> tuple[Tensor, Tensor]:
     """The two dates of features (B, 2, C, h, w), each (B, C, h, w).
 
     Raises:
@@ -49,7 +53,8 @@ def check_features(features: Tensor, channels: int, *, grid: int | None = None) 
     h, w = features.shape[-2:] if grid is None else (grid, grid)
     if features.shape[1:] != (2, channels, h, w):
         raise ShapeError(
-            f"features are (B, 2, {channels}, {h}, {w}), a map per date; got {tuple(features.shape)}"
+            f"features are (B, 2, {channels}, {h}, {w}), a map per date; got "
+            f"{tuple(features.shape)}"
         )
     return features[:, 0], features[:, 1]
 
