@@ -42,7 +42,10 @@ PROTOCOLS = ("ids", "words")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 _SHOWN = 5
-FLAGS_UNKNOWN = "Which pairs changed is not known: the data set has neither changeflag nor a known sentence of no change"
+FLAGS_UNKNOWN = (
+    "Which pairs changed is not known: the data set has neither changeflag nor a known sentence "
+    "of no change"
+)
 
 
 class Encoder(Protocol):
