@@ -285,7 +285,7 @@ def test_layout_and_schema(dataset: Path) -> None:
             assert sentence["imgid"] == entry["imgid"]
         assert entry["changeflag"] == (entry["kind"] != "unchanged")
     assert counts == {"train": 8, "val": 2, "test": 2}
-    assert len(list(dataset.rglob("*.png"))) == 24
+    assert len(list(dataset.rglob("*.png"))) == 36
     assert "--pairs 12 --seed 3 --val 0.2 --test 0.2" in (dataset / "README.md").read_text(
         encoding="utf-8"
     )

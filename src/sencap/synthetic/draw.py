@@ -1,5 +1,8 @@
-"""Hard-edged things, drawn at twice the resolution: roads, driveways, roofs, cars, pools, parking
-lots."""
+"""Hard-edged things, drawn at twice the resolution: roads, roofs, cars, pools, parking lots.
+
+The same strokes are drawn twice: in colours on a `Canvas`, which gives the picture, and in classes
+on a `LabelCanvas`, which gives the mask of change. So the mask is exact by construction.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from sencap.synthetic.world import (
     PAD,
     Block,
     Colour,
+    Dates,
     House,
     Parking,
     Patch,
@@ -24,6 +28,12 @@ from sencap.synthetic.world import (
     Wing,
     draw_polygon,
 )
+
+Paint = tuple[float, ...] | NDArray[np.float64]
+Ink = tuple[int, int, int, int] | int
+
+# The values of a mask of change, as LEVIR-MCI stores them.
+SAME, PAVED, BUILDING = 0, 128, 255
 
 SCALE = 2
 PITCH = math.radians(30)
@@ -34,47 +44,50 @@ CAR_COLOURS: tuple[Colour, ...] = (
 
 
 class Canvas:
-    """An RGBA drawing of one date at twice the resolution, and the heights of what stands on the
-    ground."""
+    """A drawing of one date at twice the resolution, and the heights of what stands on the ground.
+
+    Points and widths are pixels of the frame, colours lie on a 0..255 scale.
+    """
+
+    mode = "RGBA"
 
     def __init__(self, look: Look) -> None:
         self.look = look
         side = CANVAS * SCALE
-        self.image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+        self.image = Image.new(self.mode, (side, side))
         self.pen = ImageDraw.Draw(self.image)
         self.heights = Image.new("L", (CANVAS, CANVAS))
         self.height_pen = ImageDraw.Draw(self.heights)
 
-    def polygon(self, points: Points, colour: tuple[float, ...] | NDArray[np.float64]) -> None:
-        """Fill a polygon of frame coordinates with a colour on a 0..255 scale."""
-        red, green, blue = (min(max(int(value), 0), 255) for value in colour)
-        flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
-        self.pen.polygon(flat, fill=(red, green, blue, 255))
+    def begin(self, dates: Dates, label: int) -> None:
+        """Say what the next strokes belong to; a picture in colours need not know."""
 
-    def line(
-        self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float
-    ) -> None:
-        """Draw a polyline of a width in pixels."""
+    def ink(self, colour: Paint) -> Ink:
+        """What the pen is filled with for a colour."""
         red, green, blue = (min(max(int(value), 0), 255) for value in colour)
-        flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
-        self.pen.line(flat, fill=(red, green, blue, 255), width=max(round(width * SCALE), 1))
+        return (red, green, blue, 255)
 
-    def band(
-        self, points: Points, colour: tuple[float, ...] | NDArray[np.float64], width: float
-    ) -> None:
+    def polygon(self, points: Points, colour: Paint) -> None:
+        """Fill a polygon."""
+        flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
+        self.pen.polygon(flat, fill=self.ink(colour))
+
+    def line(self, points: Points, colour: Paint, width: float) -> None:
+        """Draw a polyline of a width."""
+        flat = [((x + PAD) * SCALE, (y + PAD) * SCALE) for x, y in points.tolist()]
+        self.pen.line(flat, fill=self.ink(colour), width=max(round(width * SCALE), 1))
+
+    def band(self, points: Points, colour: Paint, width: float) -> None:
         """Draw a road's surface along a polyline."""
         outline = strip(points, width)
         if len(outline):
             self.polygon(outline, colour)
 
-    def disc(
-        self, centre: Points, radius: float, colour: tuple[float, ...] | NDArray[np.float64]
-    ) -> None:
+    def disc(self, centre: Points, radius: float, colour: Paint) -> None:
         """Fill a circle."""
-        red, green, blue = (min(max(int(value), 0), 255) for value in colour)
         x, y = ((float(value) + PAD) * SCALE for value in centre)
         reach = radius * SCALE
-        self.pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(red, green, blue, 255))
+        self.pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=self.ink(colour))
 
     def raise_to(self, points: Points, height: float) -> None:
         """Give a polygon a height above ground in pixels."""
@@ -86,6 +99,32 @@ class Canvas:
         drawn = np.asarray(self.image.reduce(SCALE), np.float32)
         heights = np.asarray(self.heights, np.float32) / np.float32(6.0)
         return drawn[..., :3], drawn[..., 3:] / np.float32(255.0), heights
+
+
+class LabelCanvas(Canvas):
+    """The same drawing in classes: the label of what changes, `SAME` where the rest lies over it."""
+
+    mode = "L"
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self.label = SAME
+
+    def begin(self, dates: Dates, label: int) -> None:
+        """Draw the next strokes with this label if they belong to one date only."""
+        self.label = SAME if dates[0] == dates[1] else label
+
+    def ink(self, colour: Paint) -> Ink:  # noqa: ARG002 (a label has no colour)
+        """The label, whatever the colour."""
+        return self.label
+
+    def raise_to(self, points: Points, height: float) -> None:
+        """A mask has no heights."""
+
+    def labels(self) -> Image.Image:
+        """The labels at image resolution (CANVAS, CANVAS): a pixel has the highest of its parts."""
+        fine = np.asarray(self.image).reshape(CANVAS, SCALE, CANVAS, SCALE)
+        return Image.fromarray(fine.max(axis=(1, 3)))
 
 
 def road_colour(road: Road, look: Look) -> NDArray[np.float64]:
@@ -105,26 +144,31 @@ def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
     markings."""
     standing = [road for road in scene.roads if road.dates[date]]
     for road in standing:
+        canvas.begin(road.dates, PAVED)
         if road.surface != "dirt" and not road.is_path:
             canvas.band(road.points, (198, 192, 180), road.width + 2)
             if road.bulb:
                 canvas.disc(road.points[-1], road.bulb + 1, (198, 192, 180))
     for road in standing:
+        canvas.begin(road.dates, PAVED)
         colour = road_colour(road, canvas.look)
         canvas.band(road.points, colour, road.width)
         if road.bulb:
             canvas.disc(road.points[-1], road.bulb, colour)
     for road in standing:
+        canvas.begin(road.dates, PAVED)
         if road.marked and not road.is_path and road.surface == "asphalt":
             for start in range(0, len(road.points) - 2, 3):
                 canvas.line(road.points[start : start + 2], (206, 200, 170), 0.7)
 
 
 def draw_house_ground(canvas: Canvas, house: House) -> None:
-    """A house's driveway and fence."""
+    """A house's driveway and fence; a fence is no change that anybody would mark."""
     if house.drive is not None:
+        canvas.begin(house.dates, PAVED)
         canvas.polygon(house.drive, (206, 200, 188))
     if house.fenced and house.plot is not None and len(house.plot) == 4:
+        canvas.begin(house.dates, SAME)
         for first, second in ((0, 1), (1, 2), (3, 0)):
             canvas.line(house.plot[[first, second]], (112, 96, 76), 0.8)
 
@@ -172,12 +216,14 @@ def _roof(canvas: Canvas, house: House, wing: Wing) -> None:
 
 def draw_house(canvas: Canvas, house: House) -> None:
     """All roofs of a house."""
+    canvas.begin(house.dates, BUILDING)
     for wing in house.wings:
         _roof(canvas, house, wing)
 
 
 def draw_block(canvas: Canvas, block: Block) -> None:
     """A large flat roof with a parapet and ventilation units."""
+    canvas.begin(block.dates, BUILDING)
     lean = np.array(canvas.look.lean) * block.height
     base = block.outline
     top = base + lean
@@ -203,6 +249,7 @@ def draw_block(canvas: Canvas, block: Block) -> None:
 
 def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> None:
     """A paved lot with rows of bays; which bays hold a car differs by date."""
+    canvas.begin(parking.dates, PAVED)
     tone = parking.tone * (0.5 + 0.5 * canvas.look.asphalt)
     canvas.polygon(
         rectangle(parking.centre, parking.angle, parking.width + 1.5, parking.depth + 1.5),
@@ -231,11 +278,12 @@ def draw_car(canvas: Canvas, spot: Points, angle: float, rng: np.random.Generato
 
 
 def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
-    """Cars on roads and driveways, new places at every date."""
+    """Cars on roads and driveways, new places at every date; in a mask a car is its ground."""
     seed = canvas.look.car_seed
     for number, road in enumerate(scene.roads):
         if not road.dates[date] or road.is_path or road.surface == "dirt":
             continue
+        canvas.begin(road.dates, PAVED)
         rng = np.random.default_rng((seed, 0, number))
         ways = tangents(road.points)
         for index in np.flatnonzero(inside_frame(road.points)):
@@ -245,6 +293,7 @@ def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
                 spot = road.points[index] + normal * road.width * 0.27
                 draw_car(canvas, spot, math.atan2(way[1], way[0]), rng)
     for number, house in enumerate(scene.houses):
+        canvas.begin(house.dates, PAVED)
         rng = np.random.default_rng((seed, 1, number))
         if house.dates[date] and house.drive is not None and rng.random() < 0.4:
             draw_car(canvas, house.drive.mean(axis=0), house.angle + math.pi / 2, rng)
@@ -252,19 +301,19 @@ def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
 
 def draw_pool(canvas: Canvas, patch: Patch) -> None:
     """A pool with its paved border."""
+    canvas.begin(patch.dates, PAVED)
     middle = patch.outline.mean(axis=0)
     canvas.polygon(middle + (patch.outline - middle) * 1.35, (208, 200, 186))
     canvas.polygon(patch.outline, (72 + 30 * patch.tone, 176, 192))
     canvas.polygon(middle + (patch.outline - middle) * 0.6, (58 + 30 * patch.tone, 164, 190))
 
 
-def draw_everything(scene: Scene, date: int, look: Look) -> Canvas:
-    """Draw every built thing that stands at a date."""
-    canvas = Canvas(look)
+def draw_everything(canvas: Canvas, scene: Scene, date: int) -> None:
+    """Draw every built thing that stands at a date, from the ground up."""
     houses = [house for house in scene.houses if house.dates[date]]
     for number, parking in enumerate(scene.parkings):
         if parking.dates[date]:
-            draw_parking(canvas, parking, np.random.default_rng((look.car_seed, 2, number)))
+            draw_parking(canvas, parking, np.random.default_rng((canvas.look.car_seed, 2, number)))
     for house in houses:
         draw_house_ground(canvas, house)
     draw_roads(canvas, scene, date)
@@ -277,4 +326,3 @@ def draw_everything(scene: Scene, date: int, look: Look) -> Canvas:
             draw_block(canvas, block)
     for house in houses:
         draw_house(canvas, house)
-    return canvas

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.synthetic.geometry import FRAME, Points, distance, inside_frame
-from sencap.synthetic.world import Block, House, Parking, Road, Scene, Trees, change_mask
+from sencap.synthetic.world import Block, House, Parking, Road, Scene, Trees, changed_region
 
 CELL = 8
 Ground = Literal["woods", "trees", "bareland", "grass", "open"]
@@ -162,7 +162,7 @@ def _at_crossing(scene: Scene, houses: list[House]) -> bool:
 
 def gather(scene: Scene) -> Facts:
     """Read the facts of a scene's change off its elements."""
-    region = change_mask(scene)
+    region = changed_region(scene)
     cells = region.reshape(FRAME // CELL, CELL, FRAME // CELL, CELL).mean(axis=(1, 3))
     covered = tree_cover(scene.trees, scene.trees.before)
     cover = float((covered * cells).sum() / max(cells.sum(), 1e-9))

@@ -177,7 +177,7 @@ def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) ->
     image = grey[..., None] + look.saturation * (image - grey[..., None])
     steps = np.clip(image * np.float32(4.0), 0, len(TONES) - 1).astype(np.int32)
     picture = Image.fromarray(_tone_curve(look)[steps])
-    picture = _place(picture, look)
+    picture = place(picture, look)
     if look.coarseness > 1:
         small = max(round(picture.width / look.coarseness), 8)
         picture = picture.resize((small, small), Image.Resampling.BOX).resize(
@@ -198,15 +198,15 @@ def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) ->
     return pixels
 
 
-def _place(picture: Image.Image, look: Look) -> Image.Image:
+def place(
+    picture: Image.Image, look: Look, resampling: Image.Resampling = Image.Resampling.BICUBIC
+) -> Image.Image:
     """Cut the frame out of the padded canvas, misregistered by the look's shift and turn."""
     side = picture.width - 2 * PAD
     if look.turn == 0:
         left = PAD + min(max(look.shift[0], -3.0), 3.0)
         top = PAD + min(max(look.shift[1], -3.0), 3.0)
-        return picture.resize(
-            (side, side), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-        )
+        return picture.resize((side, side), resampling, box=(left, top, left + side, top + side))
     angle, middle = math.radians(look.turn), side / 2
     cosine, sine = math.cos(angle), math.sin(angle)
     shift_x = min(max(look.shift[0], -3.0), 3.0)
@@ -215,4 +215,4 @@ def _place(picture: Image.Image, look: Look) -> Image.Image:
         cosine, -sine, PAD + middle + shift_x - cosine * middle + sine * middle,
         sine, cosine, PAD + middle + shift_y - sine * middle - cosine * middle,
     )  # fmt: skip
-    return picture.transform((side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return picture.transform((side, side), Image.Transform.AFFINE, matrix, resampling)

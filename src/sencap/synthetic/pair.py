@@ -16,7 +16,7 @@ from sencap.synthetic.compose import CHOICE, LOOK, SENSOR, WORDS, compose, pick_
 from sencap.synthetic.facts import Facts
 from sencap.synthetic.geometry import FRAME
 from sencap.synthetic.look import SEASONS, develop, make_look
-from sencap.synthetic.render import radiance, render_dates
+from sencap.synthetic.render import radiance, render_dates, render_mask
 from sencap.synthetic.world import Scene
 
 # First and last day that each season's image may have, as (month, day, days after it).
@@ -36,6 +36,10 @@ class SyntheticPair:
     `before` and `after` are (256, 256, 3) uint8 RGB, `captions` five sentences in lower case
     without punctuation, `changed` whether anything but season, light, sensor and cars differs,
     `kind` the kind of change ("unchanged" if none).
+
+    `mask` (256, 256) uint8 is 255 where a building was built or torn down, 128 where paved ground
+    was (a road, path, driveway, parking lot or pool), else 0. Trees, water and cleared ground are
+    not in it: pairs of the kinds trees_cleared and lake_formed have changed, and their mask is 0.
     """
 
     before: NDArray[np.uint8]
@@ -43,6 +47,7 @@ class SyntheticPair:
     captions: tuple[str, ...]
     changed: bool
     kind: str
+    mask: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,15 @@ def captions_of(seed: int, index: int, plan: Plan) -> tuple[str, ...]:
     return no_change(words) if plan.facts is None else describe(words, plan.facts)
 
 
-def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _resized(
+    image: NDArray[np.uint8],
+    size: int,
+    resampling: Image.Resampling = Image.Resampling.LANCZOS,
+) -> NDArray[np.uint8]:
     """The image at another number of pixels."""
     if size == FRAME:
         return image
-    return np.asarray(
-        Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS), np.uint8
-    )
+    return np.asarray(Image.fromarray(image).resize((size, size), resampling), np.uint8)
 
 
 def render_pair(
@@ -109,12 +116,14 @@ def render_pair(
     look_rng = random_for(seed, index, LOOK)
     looks = (make_look(look_rng, 0), make_look(look_rng, 1))
     before, after = render_dates(random_for(seed, index, SENSOR), plan.scene, looks)
+    mask = render_mask(plan.scene, looks)
     return SyntheticPair(
         before=_resized(before, size),
         after=_resized(after, size),
         captions=captions_of(seed, index, plan),
         changed=plan.facts is not None,
         kind=plan.kind,
+        mask=_resized(mask, size, Image.Resampling.NEAREST),
     )
 
 

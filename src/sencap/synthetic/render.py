@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from sencap.synthetic import noise
 from sencap.synthetic.canopy import canopies, cast_shadow
-from sencap.synthetic.draw import draw_everything
+from sencap.synthetic.draw import SAME, Canvas, LabelCanvas, draw_everything
 from sencap.synthetic.geometry import FRAME, strip, winding
-from sencap.synthetic.look import DECIDUOUS, DRY, EVERGREEN, GRASS, Look, develop
+from sencap.synthetic.look import DECIDUOUS, DRY, EVERGREEN, GRASS, Look, develop, place
 from sencap.synthetic.world import CANVAS, Patch, Scene, draw_polygon, draw_road
 
 Layer = NDArray[np.float32]
@@ -228,7 +228,9 @@ def radiance(scene: Scene, date: int, look: Look, trees: tuple[Layer, NDArray[np
     height, species = trees
     woods = _soft(Image.fromarray((height > 0).astype(np.uint8) * np.uint8(255)), 5)
     image = _ground(scene, date, look, textures, woods)
-    drawn, cover, built_height = draw_everything(scene, date, look).layers()
+    canvas = Canvas(look)
+    draw_everything(canvas, scene, date)
+    drawn, cover, built_height = canvas.layers()
     image = image * (1 - cover) + drawn * (1 + 0.03 * textures.fine + 0.02 * textures.blotch)
     crowns, crown_cover = _crowns(height, species, look, textures)
     over = np.where((height > built_height)[..., None], crown_cover, np.float32(0))
@@ -249,3 +251,19 @@ def render_dates(
         develop(rng, radiance(scene, date, looks[date], both[date]), looks[date]) for date in (0, 1)
     )
     return before, after
+
+
+def render_mask(scene: Scene, looks: tuple[Look, Look]) -> NDArray[np.uint8]:
+    """What was built, paved or torn down: (FRAME, FRAME), values of `draw` (SAME, PAVED, BUILDING).
+
+    What is gone lies where the older image shows it, what is new where the newer one does: each
+    date is drawn with its own lean and misregistration. Ground, water and plants are no part of it.
+    """
+    mask = np.full((FRAME, FRAME), SAME, np.uint8)
+    for date, look in enumerate(looks):
+        canvas = LabelCanvas(look)
+        draw_everything(canvas, scene, date)
+        # The nearest label, since a mean of two labels would be another class.
+        placed = place(canvas.labels(), look, Image.Resampling.NEAREST)
+        mask = np.maximum(mask, np.asarray(placed))
+    return mask

@@ -238,9 +238,11 @@ def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
     return np.asarray(mask, np.bool_)
 
 
-def change_mask(scene: Scene) -> NDArray[np.bool_]:
-    """Where built things, water or clearings exist at one date only: (FRAME, FRAME), no
-    misregistration."""
+def changed_region(scene: Scene) -> NDArray[np.bool_]:
+    """Where built things, water or clearings stand at one date only, misregistration aside.
+
+    Returns (FRAME, FRAME). Captions speak of this region; `render.render_mask` is what images show.
+    """
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
     changing: list[House | Block | Parking | Patch] = [*scene.houses, *scene.large, *scene.patches]

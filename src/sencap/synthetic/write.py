@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,9 @@ from sencap.version import __version__
 
 CAPTIONS_FILE = "LevirCCcaptions.json"
 SETTINGS_FILE = "synthetic.json"
-FOLDERS = tuple(
-    f"images/{split}/{date}" for split in ("train", "val", "test") for date in ("A", "B")
-)
+SPLITS = ("train", "val", "test")
+IMAGES = ("A", "B", "label")  # before, after, mask of change: each a folder below its split's
+FOLDERS = tuple(f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES))
 ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
 README = """\
 # Synthetic change captioning pairs
@@ -36,6 +37,8 @@ unchanged, in the layout of LEVIR-CC. Everything in it was drawn by a program; n
 - made by sencap {version}: `sencap synth OUT --pairs {pairs} --seed {seed}{extra}`
 - splits: {splits}
 - images: `images/{{train,val,test}}/{{A,B}}/*.png`, A before, B after
+- masks of change: `images/{{train,val,test}}/label/*.png`, 255 a building was built or torn down, 128 a road or other
+  paved ground changed, 0 neither; trees, water and cleared ground are not in them
 - captions: `LevirCCcaptions.json`; `kind` names the kind of change
 - the same command gives the same bytes
 """
@@ -102,11 +105,12 @@ def _is_whole(path: Path) -> bool:
 def _work(job: Job) -> dict[str, Any]:
     """Draw and write one pair unless it is there; returns its entry of the captions file."""
     folder = Path(job.folder) / "images" / job.split
-    paths = [folder / date / job.filename for date in ("A", "B")]
-    if not all(_is_whole(path) for path in paths):
+    missing = [name for name in IMAGES if not _is_whole(folder / name / job.filename)]
+    if missing:
         pair = render_pair(job.seed, job.imgid, changed=job.changed)
-        for path, pixels in zip(paths, (pair.before, pair.after), strict=True):
-            _write_image(path, pixels)
+        images = {"A": pair.before, "B": pair.after, "label": pair.mask}
+        for name in missing:
+            _write_image(folder / name / job.filename, images[name])
     plan = plan_pair(job.seed, job.imgid, changed=job.changed)
     captions = captions_of(job.seed, job.imgid, plan)
     sentids = [job.imgid * len(captions) + number for number in range(len(captions))]
@@ -144,7 +148,8 @@ def write_dataset(
 
     `val` and `test` are shares of `pairs`; `workers` is the number of processes, 0 for one per core. In every
     split half of the pairs are unchanged. The same settings give the same bytes in every file, whatever the
-    number of workers. A run that was stopped continues: images that are there and whole are kept.
+    number of workers. A run that was stopped continues: images that are there and whole are kept. So a folder
+    of an older sencap that wrote no masks of change (`images/*/label`) gets them, if its settings are the same.
 
     Raises SettingsError for numbers out of their bounds and for a folder that is a file; DataError for a folder
     that holds something else or a data set of other settings; OutputError for what cannot be written.

@@ -13,11 +13,10 @@ def command(
     workers: int = 0,
     quiet: bool = False,
 ) -> str:
-    """Write a data set of synthetic before/after pairs with five captions each, in LEVIR-CC's
-    layout.
+    """Write synthetic before/after pairs with captions and masks of change, in LEVIR-CC's layout.
 
-    Output: OUT/images/{train,val,test}/{A,B}/*.png and OUT/LevirCCcaptions.json. The same seed
-    gives the same bytes. A run that was stopped goes on when the same command is given again.
+    Output: OUT/images/{train,val,test}/{A,B,label}/*.png and OUT/LevirCCcaptions.json. The same
+    seed gives the same bytes. A run that was stopped goes on when the same command is given again.
 
     Args:
         out: The folder to write; it may be new, empty, or a stopped run's.
