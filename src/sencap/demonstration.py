@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sencap.captioning import CaptionedFiles, caption_files
 from sencap.errors import DataError
-from sencap.evaluation.page import Picture, Section, write_page
+from sencap.figures.album import Section, ShownPair, write_album
 from sencap.files import check_output_folder, check_outputs
 from sencap.images import find_pairs
 from sencap.predictor import load
@@ -61,7 +61,7 @@ def _page(out: str | Path, weights: str | Path | None) -> Path:
 
 def _write(page: Path, found: Sequence[CaptionedFiles], seconds: float, *, beam: int) -> Path:
     pictures = [
-        Picture(
+        ShownPair(
             title=item.name,
             before=item.before.read_bytes(),
             after=item.after.read_bytes(),
@@ -71,7 +71,7 @@ def _write(page: Path, found: Sequence[CaptionedFiles], seconds: float, *, beam:
         )
         for item in found
     ]
-    return write_page(
+    return write_album(
         page,
         [Section("", pictures)],
         title="sencap: what changed between two images of one place",

@@ -28,10 +28,10 @@ from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
 from sencap.engines.choice import EngineName
 from sencap.environment import environment
 from sencap.errors import SencapError, SettingsError
-from sencap.evaluation.page import Picture, Section, choose, write_page
 from sencap.evaluation.protocol import CaptionedPair as Scored
 from sencap.evaluation.protocol import evaluate as score
 from sencap.evaluation.report import as_dict
+from sencap.figures.album import Section, ShownPair, choose, write_album
 from sencap.files import check_outputs
 from sencap.images import read_pair, shrink
 from sencap.predictor import Decision, Predictor, load
@@ -202,9 +202,9 @@ def write_report_page(
     """Write a page of ``each`` best, worst and random pairs of a report."""
     found = report["pairs"]
 
-    def picture(index: int) -> Picture:
+    def picture(index: int) -> ShownPair:
         before, after = _picture_bytes(pairs[index])
-        return Picture(
+        return ShownPair(
             title=found[index]["filename"],
             before=before,
             after=after,
@@ -225,7 +225,7 @@ def write_report_page(
         for name, indices in chosen.items()
     ]
     footer = [*report["signatures"].values(), *report["notes"]]
-    write_page(path, sections, title="Evaluation", footer="\n".join(footer))
+    write_album(path, sections, title="Evaluation", footer="\n".join(footer))
 
 
 def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:

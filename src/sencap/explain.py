@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from sencap.data.vocabulary import Vocabulary
 from sencap.engines.contract import Decoding, Floats, PairMemory
 from sencap.errors import ShapeError
+from sencap.figures.explanation import explanation_page
 from sencap.figures.files import PAGE, check_path
-from sencap.figures.page import explanation_page
 from sencap.figures.sheet import LONGEST
 from sencap.figures.words import draw_words
 from sencap.files import write_whole

@@ -189,7 +189,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
 
 def test_evaluation_needs_no_torch() -> None:
     code = (
-        "import sys, sencap.evaluation.report, sencap.evaluation.page; "
+        "import sys, sencap.evaluation.report, sencap.figures.album; "
         "sys.exit(any(name == 'torch' or name.startswith('torch.') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,23 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from sencap.errors import SettingsError
 from sencap.figures.files import PAGE, check_path
-from sencap.figures.page import data_uri, render
+from sencap.figures.pages import photo_uri, render
 from sencap.figures.sheet import INK, LINE, PALE, TWO_COLUMNS, VERMILION, Sheet, ratio, text_width
 from sencap.files import write_whole
 from sencap.structures import ImagePair
 
 NOTE = "Bold and underlined: words that no reference of the pair has."
-_SIDE, _GAP, _EDGE = (
-    1.25,
-    0.08,
-    0.1,
-)  # inches: width of an image, between things, at the paper's edge
+DATES = ("before", "after")
+_REFERENCES, _EMPTY = "References", "(empty caption)"
 _PUNCTUATION = ".,;:!?\"'()"
+# inches
+_SIDE = 1.25  # the width of an image
+_GAP = 0.08  # between things
+_EDGE = 0.1  # at the paper's edge
+_SPACE = 0.035  # between words of 8 points
+_LEADING = 0.05  # below each caption
+_BETWEEN = 0.16  # from pair to pair
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def marked_words(caption: str, references: Sequence[str]) -> list[tuple[str, boo
     >>> marked_words("a house appears", ["A house.", "the scene"])
     [('a', False), ('house', False), ('appears', True)]
     """
-    known = {_bare(word) for reference in references for word in reference.split()}
+    known = {_bare(word) for word in " ".join(references).split()}
     return [(word, _bare(word) not in known) for word in caption.split()]
 
 
@@ -62,106 +65,113 @@ def side_by_side(
     path = check_path(path)
     if not pairs:
         raise SettingsError("there is nothing to draw: give at least one pair")
-    if path.suffix.lower() == PAGE:
-        body = "\n".join(_article(pair) for pair in pairs)
-        lead = f"<p class='lead'>{NOTE}</p>"
-        return write_whole(path, render(title, f"<h1>{escape(title)}</h1>{lead}{body}"))
-    return _draw(pairs).save(path)
+    if path.suffix.lower() != PAGE:
+        return _draw(pairs).save(path)
+    shown = [_for_page(pair) for pair in pairs]
+    return write_whole(path, render("compared.html", title=title, note=NOTE, pairs=shown))
 
 
 def _bare(word: str) -> str:
     return word.lower().strip(_PUNCTUATION)
 
 
-def _article(pair: ComparedPair) -> str:
-    images = "".join(
-        f"<figure><img class='photo' src='{data_uri(image)}' alt='{escape(pair.name)} {date}'>"
-        f"<figcaption>{date}</figcaption></figure>"
-        for image, date in zip(pair.pair.images, ("before", "after"), strict=True)
-    )
-    name = f"<p class='small'>{escape(pair.name)}</p>" if pair.name else ""
-    references = "".join(f"<li>{escape(reference)}</li>" for reference in pair.references)
-    captions = "".join(
-        f"<dt>{escape(system)}</dt><dd>{_html_words(caption, pair.references)}</dd>"
-        for system, caption in pair.captions.items()
-    )
-    return (
-        f"<article class='compared'><div class='two'>{images}</div><div>{name}<p "
-        "class='small'>References</p><ul "
-        f"class='references'>{references}</ul><dl>{captions}</dl></div></article>"
-    )
-
-
-def _html_words(caption: str, references: Sequence[str]) -> str:
-    words = [
-        f"<mark title='in no reference'>{escape(word)}</mark>" if new else escape(word)
-        for word, new in marked_words(caption, references)
-    ]
-    return " ".join(words) or "<em>(empty caption)</em>"
+def _for_page(pair: ComparedPair) -> dict[str, object]:
+    """What the template takes of a pair."""
+    return {
+        "name": pair.name,
+        "photos": list(zip(DATES, map(photo_uri, pair.pair.images), strict=True)),
+        "references": pair.references,
+        "captions": {
+            system: marked_words(caption, pair.references)
+            for system, caption in pair.captions.items()
+        },
+    }
 
 
 _Word = tuple[str, bool]  # a word, and whether it is marked
+_Line = list[_Word]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What stands at the right of a pair under one name: the references, or a system's caption."""
+
+    name: str
+    lines: list[_Line]
+
+    @property
+    def height(self) -> float:
+        return LINE * len(self.lines) + _LEADING
+
+    @property
+    def colour(self) -> str:
+        return PALE if self.name == _REFERENCES else INK
+
+    @property
+    def weight(self) -> str:
+        return "normal" if self.name == _REFERENCES else "bold"
 
 
 def _draw(pairs: Sequence[ComparedPair]) -> Sheet:
-    left = _EDGE + 2 * (_SIDE + _GAP) + 0.08
-    systems = [system for pair in pairs for system in pair.captions]
-    label = max(text_width(name, bold=True) for name in ["References", *systems]) + 0.12
-    width = TWO_COLUMNS - left - label - _EDGE
-    blocks = [_lines(pair, width) for pair in pairs]
-    heights = [
-        max(
-            _SIDE * ratio(pair.pair.images[0]) + LINE,
-            sum(LINE * len(lines) + 0.05 for _, lines in block),
-        )
-        for pair, block in zip(pairs, blocks, strict=True)
-    ]
-    sheet = Sheet(TWO_COLUMNS, sum(heights) + 0.16 * len(pairs) + LINE + 0.12)
-    y = 0.08
+    left = _EDGE + 2 * (_SIDE + _GAP) + _GAP
+    names = {_REFERENCES}
+    for pair in pairs:
+        names.update(pair.captions)
+    indent = max(text_width(name, bold=True) for name in names) + 0.12
+    width = TWO_COLUMNS - left - indent - _EDGE
+    blocks = [_blocks(pair, width) for pair in pairs]
+    heights = [_height(pair, block) for pair, block in zip(pairs, blocks, strict=True)]
+
+    sheet = Sheet(TWO_COLUMNS, sum(heights) + _BETWEEN * len(pairs) + LINE + 0.12)
+    y = _GAP
     for pair, block, height in zip(pairs, blocks, heights, strict=True):
-        for number, date in enumerate(("before", "after")):
-            x = _EDGE + number * (_SIDE + _GAP)
-            shown = sheet.image(x, y, _SIDE, pair.pair.images[number])
-            sheet.text(x + _SIDE / 2, y + shown + 0.02, date, ha="center", color=PALE)
-        top = y
-        for name, lines in block:
-            reference = name == "References"
-            sheet.text(
-                left,
-                top,
-                name,
-                weight="normal" if reference else "bold",
-                color=PALE if reference else INK,
-            )
-            for line in lines:
-                _draw_line(sheet, left + label, top, line, PALE if reference else INK)
-                top += LINE
-            top += 0.05
-        y += height + 0.16
-        sheet.rule(_EDGE, y - 0.08, TWO_COLUMNS - 2 * _EDGE, colour="#c8ccd0", width=0.5)
+        _draw_photos(sheet, y, pair.pair)
+        _draw_blocks(sheet, left, y, block, indent=indent)
+        y += height + _BETWEEN
+        rule = y - _BETWEEN / 2
+        sheet.rule(_EDGE, rule, TWO_COLUMNS - 2 * _EDGE, colour="#c8ccd0", width=0.5)
     sheet.text(_EDGE, y, NOTE, color=PALE)
     return sheet
 
 
-def _lines(pair: ComparedPair, width: float) -> list[tuple[str, list[list[_Word]]]]:
-    """What stands at the right of a pair: a name, and its text in lines."""
-    references = [
-        line
-        for text in pair.references
-        for line in _wrapped([(w, False) for w in text.split()], width)
-    ]
-    captions = [
-        (
-            system,
-            _wrapped(marked_words(caption, pair.references) or [("(empty caption)", False)], width),
-        )
-        for system, caption in pair.captions.items()
-    ]
-    return [("References", references), *captions]
+def _height(pair: ComparedPair, blocks: Sequence[_Block]) -> float:
+    """Of the images with their dates, or of the texts, whichever is higher."""
+    images = _SIDE * ratio(pair.pair.images[0]) + LINE
+    return max(images, sum(block.height for block in blocks))
 
 
-def _wrapped(words: Sequence[_Word], width: float) -> list[list[_Word]]:
-    lines: list[list[_Word]] = [[]]
+def _draw_photos(sheet: Sheet, y: float, pair: ImagePair) -> None:
+    x = _EDGE
+    for image, date in zip(pair.images, DATES, strict=True):
+        height = sheet.image(x, y, _SIDE, image)
+        sheet.text(x + _SIDE / 2, y + height + 0.02, date, ha="center", color=PALE)
+        x += _SIDE + _GAP
+
+
+def _draw_blocks(
+    sheet: Sheet, x: float, y: float, blocks: Sequence[_Block], *, indent: float
+) -> None:
+    for block in blocks:
+        sheet.text(x, y, block.name, weight=block.weight, color=block.colour)
+        for number, line in enumerate(block.lines):
+            _draw_line(sheet, x + indent, y + number * LINE, line, block.colour)
+        y += block.height
+
+
+def _blocks(pair: ComparedPair, width: float) -> list[_Block]:
+    references = _Block(_REFERENCES, [])
+    for text in pair.references:
+        plain = [(word, False) for word in text.split()]
+        references.lines.extend(_wrapped(plain, width))  # each begins on a line of its own
+    blocks = [references]
+    for system, caption in pair.captions.items():
+        words = marked_words(caption, pair.references) or [(_EMPTY, False)]
+        blocks.append(_Block(system, _wrapped(words, width)))
+    return blocks
+
+
+def _wrapped(words: Sequence[_Word], width: float) -> list[_Line]:
+    lines: list[_Line] = [[]]
     used = 0.0
     for text, new in words:
         wide = text_width(text, bold=new) + _SPACE
@@ -173,15 +183,12 @@ def _wrapped(words: Sequence[_Word], width: float) -> list[list[_Word]]:
     return lines
 
 
-def _draw_line(sheet: Sheet, x: float, y: float, words: Sequence[_Word], colour: str) -> None:
+def _draw_line(sheet: Sheet, x: float, y: float, words: _Line, colour: str) -> None:
     for text, new in words:
         wide = text_width(text, bold=new)
-        sheet.text(
-            x, y, text, weight="bold" if new else "normal", color=VERMILION if new else colour
-        )
         if new:
+            sheet.text(x, y, text, weight="bold", color=VERMILION)
             sheet.rule(x, y + LINE * 0.9, wide, colour=VERMILION)
+        else:
+            sheet.text(x, y, text, weight="normal", color=colour)
         x += wide + _SPACE
-
-
-_SPACE = 0.035  # inches between words of 8 points

@@ -238,13 +238,18 @@ def draw_block(
     return y + 0.12
 
 
-def span(low: float, high: float) -> str:
-    """Two numbers with as many digits as tell them apart."""
+def ends(low: float, high: float) -> tuple[str, str]:
+    """Two numbers with as many digits as tell them apart, at least three."""
     for digits in range(3, 7):
         first, last = f"{low:.{digits}g}", f"{high:.{digits}g}"
         if first != last:
             break
-    return f"{first}–{last}"
+    return first, last
+
+
+def span(low: float, high: float) -> str:
+    """From one number to another, as it is written below a map."""
+    return "–".join(ends(low, high))
 
 
 _LABELS = {"own": "own scales", "common": "common scale", "values": "as it is"}

@@ -1,3 +1,5 @@
+"""The page of captioned pairs: whole, self-contained, every text escaped, each badge true."""
+
 from __future__ import annotations
 
 import io
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sencap.errors import DataError, SettingsError
-from sencap.evaluation.page import Picture, Section, choose, render_page, write_page
+from sencap.figures.album import Section, ShownPair, choose, render_album, write_album
 
 
 def encoded(kind: str) -> bytes:
@@ -20,11 +22,11 @@ def encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def picture(**changes: object) -> Picture:
+def pair(**changes: object) -> ShownPair:
     settings: dict[str, object] = {
         "title": "one.png", "before": encoded("PNG"), "after": encoded("JPEG"), "caption": "a road is built",
     }  # fmt: skip
-    return Picture(**{**settings, **changes})  # type: ignore[arg-type]
+    return ShownPair(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 class Tags(HTMLParser):
@@ -51,15 +53,15 @@ class Tags(HTMLParser):
 
 
 def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
-    full = picture(
+    full = pair(
         references=["a road", "a path"],
         scores={"CIDEr": 12.34, "METEOR": None},
         changed=True,
         told=False,
     )
-    path = write_page(
+    path = write_album(
         tmp_path / "new" / "page.html",
-        [Section("Best", [full]), Section("", [picture()])],
+        [Section("Best", [full]), Section("", [pair()])],
         title="Pairs",
     )
     page = path.read_text(encoding="utf-8")
@@ -74,12 +76,8 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_stays_text(text: str) -> None:
-    page = render_page(
-        [
-            Section(
-                text, [picture(title=text, caption=text, references=[text], details=[text])], text
-            )
-        ],
+    page = render_album(
+        [Section(text, [pair(title=text, caption=text, references=[text], details=[text])], text)],
         title=text,
         text=text,
         footer=text,
@@ -88,15 +86,15 @@ def test_any_text_stays_text(text: str) -> None:
 
 
 def test_html_in_a_caption_is_shown_not_run() -> None:
-    page = render_page(
-        [Section("", [picture(caption="<script>alert('x')</script>{body}")])], title="{body}"
+    page = render_album(
+        [Section("", [pair(caption="<script>alert('x')</script>{body}")])], title="{body}"
     )
     assert "<script>" not in page
     assert "<script>alert('x')</script>{body}" in Tags(page).text
 
 
 def test_an_empty_caption_says_so() -> None:
-    assert "(empty caption)" in render_page([Section("", [picture(caption="")])], title="t")
+    assert "(empty caption)" in render_album([Section("", [pair(caption="")])], title="t")
 
 
 @pytest.mark.parametrize(
@@ -108,17 +106,20 @@ def test_an_empty_caption_says_so() -> None:
     ],
 )  # fmt: skip
 def test_the_badge(changed: bool | None, told: bool | None, badge: str | None) -> None:
-    page = render_page([Section("", [picture(changed=changed, told=told)])], title="t")
-    found = re.findall(r"<span class='badge[^>]*>([^<]*)</span>", page)
-    assert found == ([] if badge is None else [badge])
+    shown = pair(changed=changed, told=told)
+    page = render_album([Section("", [shown])], title="t")
+    found = re.findall(r'<span class="badge ([^"]*)">([^<]*)</span>', page)
+    assert [text for _, text in found] == ([] if badge is None else [badge])
+    kinds = {"right": changed is not None and changed == told, "wrong": "but told" in (badge or "")}
+    assert [kind for kind, _ in found if kind] == [kind for kind, is_so in kinds.items() if is_so]
 
 
 def test_pixels_instead_of_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'one.png' is no PNG, JPEG, GIF or WebP file"):
-        write_page(tmp_path / "page.html", [Section("", [picture(after=b"\0" * 192)])], title="t")
+        write_album(tmp_path / "page.html", [Section("", [pair(after=b"\0" * 192)])], title="t")
     assert list(tmp_path.iterdir()) == []
-    assert "data:image/webp" in render_page(
-        [Section("", [picture(after=encoded("WEBP"))])], title="t"
+    assert "data:image/webp" in render_album(
+        [Section("", [pair(after=encoded("WEBP"))])], title="t"
     )
 
 
