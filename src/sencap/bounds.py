@@ -8,11 +8,11 @@ one line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sencap.errors import SettingsError
+from sencap.errors import SettingsError, nearest
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,26 @@ def check_numbers(**values: Any) -> None:
     """`check_number` for each of several; names are those of `BOUNDS`."""
     for name, value in values.items():
         check_number(name, value)
+
+
+def check_fraction(name: str, value: float | None) -> None:
+    """Refuse what is not from 0 up to 1 (1 excluded), such as a momentum; None passes.
+
+    Raises:
+        SettingsError: with the name and the value.
+    """
+    if value is not None and not 0 <= value < 1:
+        raise SettingsError(f"{name} is {value}; it must be in [0, 1)")
+
+
+def check_choice(name: str, value: str | None, known: Collection[str]) -> None:
+    """Refuse a word that is not among the known ones; None passes.
+
+    Raises:
+        SettingsError: with the name, the value, and the nearest word that is known.
+    """
+    if value is not None and value not in known:
+        raise SettingsError(f"{name} is {value!r}, which is unknown; {nearest(value, known)}")
 
 
 def check_shares(**shares: float) -> None:

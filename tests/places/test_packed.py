@@ -29,7 +29,6 @@ from sencap.places import (
     PackedPlaces,
     PairPlaces,
     Places,
-    Subset,
     SyntheticPlaces,
     open_places,
     pack,
@@ -334,13 +333,20 @@ def test_a_script_without_a_guard_packs_in_several_processes(tmp_path: Path) -> 
     assert len(PackedPlaces(tmp_path / "packed")) == 4
 
 
+def _some(dated: Path, out: Path, *names: str) -> Path:
+    """A folder with some of the places."""
+    for name in names:
+        shutil.copytree(dated / name, out / name)
+    return out
+
+
 def test_a_folder_of_other_places_or_settings_is_left_alone(dated: Path, tmp_path: Path) -> None:
     out = tmp_path / "packed"
     pack(FolderPlaces(dated), out, size=48)
     with pytest.raises(DataError, match="size 48 ≠ 32"):
         pack(FolderPlaces(dated), out, size=32)
     with pytest.raises(DataError, match="other settings"):
-        pack(Subset(FolderPlaces(dated), [1, 0]), out, size=48)
+        pack(FolderPlaces(_some(dated, tmp_path / "some", "p0", "p1")), out, size=48)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="holds something else"):
@@ -361,7 +367,7 @@ def test_a_full_disk_is_told_before_it_is_full(
 
 
 def test_a_source_without_any_readable_place_is_refused(dated: Path, tmp_path: Path) -> None:
-    places = Subset(FolderPlaces(dated), ["p3"])
+    places = FolderPlaces(_some(dated, tmp_path / "some", "p3"))
     with pytest.raises(DataError, match=r"no place can be packed(.|\n)*p3 is left out"):
         pack(places, tmp_path / "packed", size=48)
     assert not (tmp_path / "packed" / "index.json").exists()

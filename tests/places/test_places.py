@@ -21,7 +21,6 @@ from sencap.places import (
     Places,
     Scaling,
     SeasonalImages,
-    Subset,
     SyntheticPlaces,
     open_places,
     recognise,
@@ -284,18 +283,6 @@ def test_the_synthetic_world_is_a_source_of_places() -> None:
 def test_the_synthetic_world_refuses_what_cannot_be_drawn(count: int, seed: int, size: int) -> None:
     with pytest.raises(SettingsError, match=r"must be|at least"):
         SyntheticPlaces(count, seed=seed, size=size)
-
-
-def test_a_subset_takes_names_or_numbers_in_its_own_order(folder: Path) -> None:
-    places = FolderPlaces(folder)
-    for chosen in (Subset(places, ["gaps", "alpha"]), Subset(places, [2, 0])):
-        assert [chosen.name(i) for i in range(len(chosen))] == ["gaps", "alpha"]
-        assert np.array_equal(chosen.read(1).images, places.read(0).images)
-        assert chosen.fingerprint() != places.fingerprint()
-    with pytest.raises(SettingsError, match="'alfa'; did you mean 'alpha'"):
-        Subset(places, ["alfa"])
-    with pytest.raises(SettingsError, match="number 9"):
-        Subset(places, [9])
 
 
 def test_readers_can_be_pickled(folder: Path) -> None:

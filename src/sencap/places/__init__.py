@@ -11,7 +11,7 @@ in names, one scale) · folders, synthetic, ssl4eo (v1.0), shards (v1.1), series
 readers · packed, packing (the fast form) · recognise (`open_places`).
 """
 
-from sencap.places.contract import ListedPlaces, Places, PlacesReport, SeasonalImages, Subset
+from sencap.places.contract import ListedPlaces, Places, PlacesReport, SeasonalImages
 from sencap.places.folders import FolderPlaces, PairPlaces
 from sencap.places.packed import PackedPlaces, verify
 from sencap.places.packing import pack
@@ -35,7 +35,6 @@ __all__ = [
     "SeasonalImages",
     "SeriesPlaces",
     "ShardPlaces",
-    "Subset",
     "SyntheticPlaces",
     "open_places",
     "pack",

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.errors import DataError, SettingsError, ShapeError, nearest
+from sencap.errors import DataError, ShapeError
 
 FEWEST_DATES = 2
 _SHOWN = 10
@@ -245,55 +245,6 @@ class ListedPlaces(Places, Generic[Source]):
         if more > 0:
             self.report.images -= more
             self._lost[name] = images
-
-
-class Subset(Places):
-    """Some places of another source, by number or by name, in the given order.
-
-    Raises:
-        SettingsError: a number or name that the source does not have.
-    """
-
-    def __init__(self, places: Places, chosen: Sequence[int] | Sequence[str]) -> None:
-        self.places, self.report, self.kind = places, places.report, places.kind
-        numbers: dict[str, int] = {}
-        if any(isinstance(one, str) for one in chosen):
-            numbers = {places.name(index): index for index in range(len(places))}
-        self.indices: list[int] = []
-        for one in chosen:
-            index = numbers.get(one) if isinstance(one, str) else one
-            if index is None:
-                raise SettingsError(
-                    f"there is no place {one!r}; {nearest(str(one), list(numbers)[:1000])}"
-                )
-            if not 0 <= index < len(places):
-                raise SettingsError(
-                    f"there is no place number {index}; they are 0 … {len(places) - 1}"
-                )
-            self.indices.append(index)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def name(self, index: int) -> str:
-        """The name of a place."""
-        return self.places.name(self.indices[_checked(index, len(self))])
-
-    def dates(self, index: int) -> tuple[datetime.date, ...]:
-        """The dates listed for a place."""
-        return self.places.dates(self.indices[_checked(index, len(self))])
-
-    def read(self, index: int) -> SeasonalImages:
-        """The images of a place."""
-        return self.places.read(self.indices[_checked(index, len(self))])
-
-    def settings(self) -> Mapping[str, Any]:
-        """The settings of the source."""
-        return self.places.settings()
-
-    def fingerprint(self) -> str:
-        """A hash of the source's and of which places these are."""
-        return _hash([self.places.fingerprint(), *map(str, self.indices)])
 
 
 def _hash(lines: Iterable[str]) -> str:

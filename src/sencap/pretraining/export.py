@@ -14,7 +14,7 @@ from sencap.checkpoint_folder import CONFIG, WEIGHTS
 from sencap.config import as_dict
 from sencap.environment import environment
 from sencap.files import told_as_output, write_whole
-from sencap.pretraining.settings import DATES, PretrainingSettings
+from sencap.pretraining.settings import DATES_PER_INPUT, PretrainingSettings
 from sencap.version import __version__
 
 FORMAT = "sencap-backbone-1"
@@ -42,7 +42,7 @@ def save_backbone(
         "format": FORMAT,
         "sencap": __version__,
         "backbone": settings.backbone,
-        "in_channels": 3 * DATES[settings.method],
+        "in_channels": 3 * DATES_PER_INPUT[settings.method],
         "method": settings.method,
         "mean": list(settings.mean),
         "std": list(settings.std),

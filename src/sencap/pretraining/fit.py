@@ -16,13 +16,13 @@ from sencap.errors import MissingDependencyError
 from sencap.figures.watch import plot_watch
 from sencap.foreign import initialise_backbone
 from sencap.models.extractors import FeatureExtractor
-from sencap.places.contract import Places as SeasonalPlaces
+from sencap.places.contract import Places
 from sencap.pretraining import watch
 from sencap.pretraining.contrast import Encoder, MomentumContrast
 from sencap.pretraining.export import save_backbone
 from sencap.pretraining.folder import BACKBONE, PICTURE, check_folder, check_places
-from sencap.pretraining.loading import Places, ViewDataset, split, view_loader
-from sencap.pretraining.settings import DATES, SPACES, PretrainingSettings
+from sencap.pretraining.loading import PlaceSource, ViewDataset, split, view_loader
+from sencap.pretraining.settings import DATES_PER_INPUT, SPACES, PretrainingSettings
 from sencap.pretraining.task import PretrainingTask
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
@@ -30,7 +30,7 @@ from sencap.runs.trainer import Recorder, run
 log = logging.getLogger("sencap")
 
 
-def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Path:
+def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -> Path:
     """Pre-train as the settings say; returns the folder of the backbone.
 
     ``places`` replaces what ``settings.data`` names: any object with a length and
@@ -57,7 +57,7 @@ def pretrain(settings: PretrainingSettings, places: Places | None = None) -> Pat
         log.info(str(report))
     training, held_out = split(len(places), settings.watch.held_out, settings.seed)
     record: dict[str, Any] = {"training": len(training), "held_out": len(held_out)}
-    if isinstance(places, SeasonalPlaces):
+    if isinstance(places, Places):
         record["fingerprint"] = places.fingerprint()
     check_places(out, record)
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
@@ -88,7 +88,7 @@ def build_encoder(settings: PretrainingSettings) -> Encoder:
     L.seed_everything(settings.seed, verbose=False)
     extractor = FeatureExtractor(
         backbone=settings.backbone,
-        structure="single-cat" if DATES[settings.method] == 2 else "dual",
+        structure="single-cat" if DATES_PER_INPUT[settings.method] == 2 else "dual",
         dimension=1,
         fine_tune_from="conv1",
     )
@@ -104,11 +104,10 @@ def build_encoder(settings: PretrainingSettings) -> Encoder:
     )
 
 
-def _open(settings: PretrainingSettings) -> Places:
+def _open(settings: PretrainingSettings) -> PlaceSource:
     from sencap.places import open_places  # noqa: PLC0415  (readers of rasters are extras)
 
-    places: Places = open_places(settings.data, kind=settings.kind)
-    return places
+    return open_places(settings.data, kind=settings.kind)
 
 
 class _Data(L.LightningDataModule):
@@ -142,7 +141,7 @@ class Watcher(Recorder):
         out: Path,
         settings: PretrainingSettings,
         *,
-        places: Places,
+        places: PlaceSource,
         dataset: ViewDataset,
         held_out: list[int],
         record: dict[str, Any],
@@ -179,7 +178,10 @@ class Watcher(Recorder):
                 random = build_encoder(dataclasses.replace(self.settings, init=None)).to(
                     pl_module.device
                 )
-            size = {"side": self.settings.views.crop, "dates": DATES[self.settings.method]}
+            size = {
+                "side": self.settings.views.crop,
+                "dates": DATES_PER_INPUT[self.settings.method],
+            }
             random = watch.calibrated(random, self.places, self.held_out, **size)
             self.random = self._measure(random)
             log.info(_line("random weights", self.random))
@@ -214,7 +216,7 @@ class Watcher(Recorder):
             self.places,
             self.held_out,
             side=self.settings.views.crop,
-            dates=DATES[self.settings.method],
+            dates=DATES_PER_INPUT[self.settings.method],
         )
 
     def _draw(self) -> None:

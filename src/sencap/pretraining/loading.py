@@ -1,5 +1,4 @@
-"""From places to batches: which dates are drawn, in an order that depends on seed and epoch
-alone."""
+"""From places to batches: the dates drawn depend on seed, epoch and number alone."""
 
 from __future__ import annotations
 
@@ -18,9 +17,8 @@ from sencap.pretraining.pairs import draw_views
 from sencap.pretraining.settings import PretrainingSettings
 from sencap.runs.sampler import EpochSampler
 
-Batch = tuple[
-    Tensor, Tensor
-]  # views (B, V, n, 3, H, W) uint8, the query's first; numbers of the places (B,)
+# Views (B, V, n, 3, H, W) uint8, the query's first, and the numbers of the places (B,).
+ViewBatch = tuple[Tensor, Tensor]
 HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
 IN_A_ROW = 10
 
@@ -42,7 +40,7 @@ class DatedImages(Protocol):
         ...
 
 
-class Places(Protocol):
+class PlaceSource(Protocol):
     """What pre-training reads: `sencap.places` opens such, and any object of this shape will do."""
 
     def __len__(self) -> int: ...
@@ -65,7 +63,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
     """
 
     def __init__(
-        self, places: Places, chosen: Sequence[int], settings: PretrainingSettings
+        self, places: PlaceSource, chosen: Sequence[int], settings: PretrainingSettings
     ) -> None:
         self.places, self.chosen, self.settings = places, chosen, settings
         self._unreadable = torch.zeros(len(chosen), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
@@ -105,7 +103,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
         raise DataError(f"{IN_A_ROW} places in a row cannot be read; the last: {last}") from last
 
 
-def read_checked(places: Places, index: int) -> NDArray[np.uint8]:
+def read_checked(places: PlaceSource, index: int) -> NDArray[np.uint8]:
     """The images (D, 3, H, W) of a place.
 
     Raises:
@@ -121,7 +119,7 @@ def read_checked(places: Places, index: int) -> NDArray[np.uint8]:
     return images
 
 
-def collate(samples: Sequence[tuple[NDArray[np.uint8], int]]) -> Batch:
+def collate(samples: Sequence[tuple[NDArray[np.uint8], int]]) -> ViewBatch:
     """Samples → batch.
 
     Raises:

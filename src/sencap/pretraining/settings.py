@@ -1,12 +1,11 @@
-"""The settings of a pre-training run: typed, checked at birth, torch-free; the defaults are the
-paper's recipe."""
+"""The settings of a pre-training run: typed, checked at birth, torch-free; the paper's recipe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from sencap.bounds import check_number, check_numbers
+from sencap.bounds import check_choice, check_fraction, check_number, check_numbers
 from sencap.config import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -14,19 +13,16 @@ from sencap.config import (
     check_backbone_name,
     check_normalisation,
 )
-from sencap.errors import SettingsError, nearest
+from sencap.errors import SettingsError
 
 Method = Literal["moco-6c", "moco-3c", "seco"]
 Order = Literal["ordered", "unordered"]
 Season = Literal["augment", "random"]
 Colour = Literal["shared", "per-date"]
 
-DATES: dict[Method, int] = {
-    "moco-6c": 2,
-    "moco-3c": 1,
-    "seco": 1,
-}  # images in one input of the network
-SPACES: dict[Method, int] = {"moco-6c": 1, "moco-3c": 1, "seco": 3}  # embedding sub-spaces
+# Images in one input of the network, and embedding sub-spaces.
+DATES_PER_INPUT: dict[Method, int] = {"moco-6c": 2, "moco-3c": 1, "seco": 1}
+SPACES: dict[Method, int] = {"moco-6c": 1, "moco-3c": 1, "seco": 3}
 
 
 def _require(condition: bool, message: str) -> None:
@@ -36,10 +32,6 @@ def _require(condition: bool, message: str) -> None:
 
 def _probability(owner: str, name: str, value: float) -> None:
     _require(0 <= value <= 1, f"{owner}.{name} is {value}; it must be in [0, 1]")
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    _require(value in known, f"{name} is {value!r}, which is unknown; {nearest(value, known)}")
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ class ViewSettings:
     def __post_init__(self) -> None:
         check_number("views.crop", self.crop)
         _require(0 < self.smallest <= 1, f"views.smallest is {self.smallest}; it must be in (0, 1]")
-        _one_of("views.colour", self.colour, get_args(Colour))
+        check_choice("views.colour", self.colour, get_args(Colour))
         for name in (
             "brightness",
             "contrast",
@@ -116,10 +108,7 @@ class ContrastSettings:
     def __post_init__(self) -> None:
         for name in ("queue", "dimension", "groups"):
             check_number(f"contrast.{name}", getattr(self, name))
-        _require(
-            0 <= self.momentum < 1,
-            f"contrast.momentum is {self.momentum}; it must be in [0, 1), such as 0.999",
-        )
+        check_fraction("contrast.momentum", self.momentum)
         _require(
             self.temperature > 0, f"contrast.temperature is {self.temperature}; it must be above 0"
         )
@@ -153,10 +142,7 @@ class SgdSettings:
         )
         rate = self.learning_rate
         _require(rate > 0, f"optimisation.learning_rate is {rate}; it must be above 0")
-        _require(
-            0 <= self.momentum < 1,
-            f"optimisation.momentum is {self.momentum}; it must be in [0, 1)",
-        )
+        check_fraction("optimisation.momentum", self.momentum)
         decay = self.weight_decay
         _require(decay >= 0, f"optimisation.weight_decay is {decay}; it must be at least 0")
 
@@ -240,7 +226,7 @@ class PretrainingSettings:
     def __post_init__(self) -> None:
         _require(bool(self.data), "data is empty; name the dated images of places")
         for name, kind in (("method", Method), ("order", Order), ("season", Season)):
-            _one_of(name, getattr(self, name), get_args(kind))
+            check_choice(name, getattr(self, name), get_args(kind))
         self._check_method()
         check_backbone_name("backbone", self.backbone)
         check_normalisation(self.mean, self.std)
@@ -259,7 +245,7 @@ class PretrainingSettings:
         )
 
     def _check_method(self) -> None:
-        one_date = DATES[self.method] == 1
+        one_date = DATES_PER_INPUT[self.method] == 1
         _require(
             not (one_date and self.order == "unordered"),
             f"order=unordered has no effect with method={self.method}, whose inputs show one date; "

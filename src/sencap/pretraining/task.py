@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sencap.pretraining.contrast import MomentumContrast
-from sencap.pretraining.loading import Batch
+from sencap.pretraining.loading import ViewBatch
 from sencap.pretraining.pairs import AUGMENTED
 from sencap.pretraining.settings import PretrainingSettings
 from sencap.pretraining.views import apply, draw
@@ -52,7 +52,7 @@ class PretrainingTask(L.LightningModule):
         """Start the clock."""
         self._started, self._seen = time.perf_counter(), 0
 
-    def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, _: ViewBatch, batch_idx: int) -> None:
         """Seed what this batch will draw, whatever was drawn before it."""
         key = np.random.SeedSequence(
             (self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
@@ -61,7 +61,7 @@ class PretrainingTask(L.LightningModule):
         self._generator.manual_seed(views)
         torch.manual_seed(network)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: ViewBatch, _: int) -> Tensor:
         """Contrast a batch."""
         images, places = batch
         step = self.contrast(

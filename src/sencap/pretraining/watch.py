@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from sencap.errors import DataError
 from sencap.pretraining.contrast import Encoder
-from sencap.pretraining.loading import Places, read_checked
+from sencap.pretraining.loading import PlaceSource, read_checked
 from sencap.pretraining.views import whole
 
 CHUNK = 64
@@ -51,7 +51,7 @@ def spread(x: Tensor) -> float:
 
 
 def figures(
-    encoder: Encoder, places: Places, chosen: Sequence[int], *, side: int, dates: int
+    encoder: Encoder, places: PlaceSource, chosen: Sequence[int], *, side: int, dates: int
 ) -> dict[str, float]:
     """The watching figures of an encoder on held-out places; its mode is left as it was.
 
@@ -89,7 +89,7 @@ def figures(
 
 
 def calibrated(
-    encoder: Encoder, places: Places, chosen: Sequence[int], *, side: int, dates: int
+    encoder: Encoder, places: PlaceSource, chosen: Sequence[int], *, side: int, dates: int
 ) -> Encoder:
     """A copy whose BatchNorm statistics are those of the places.
 
@@ -107,7 +107,7 @@ def calibrated(
 
 
 def _inputs(
-    encoder: Encoder, places: Places, chosen: Sequence[int], *, side: int, dates: int
+    encoder: Encoder, places: PlaceSource, chosen: Sequence[int], *, side: int, dates: int
 ) -> Iterator[tuple[int, Tensor]]:
     """(0 or 1: first or middle date, inputs (b, n, 3, side, side)) in chunks of at most `CHUNK`
     places.

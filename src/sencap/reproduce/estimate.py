@@ -18,7 +18,7 @@ from sencap.models.variants import build
 from sencap.places import open_places
 from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
-from sencap.pretraining.settings import DATES, PretrainingSettings
+from sencap.pretraining.settings import DATES_PER_INPUT, PretrainingSettings
 from sencap.reproduce.options import Options
 from sencap.reproduce.plan import Training
 from sencap.runs.folder import RUN, read_record
@@ -92,7 +92,7 @@ def pretraining_seconds(settings: PretrainingSettings, options: Options) -> floa
     if device.type == "cpu":
         batch = min(batch, CPU_BATCH * settings.contrast.groups)
     views = 4 if settings.method == "seco" else 2
-    shape = (batch, DATES[settings.method], 3, settings.views.crop, settings.views.crop)
+    shape = (batch, DATES_PER_INPUT[settings.method], 3, settings.views.crop, settings.views.crop)
     images = [torch.rand(shape, device=device) for _ in range(views)]
     places, generator = torch.arange(batch, device=device), torch.Generator()
 

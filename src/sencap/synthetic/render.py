@@ -139,7 +139,7 @@ def _plots(ground: Layer, scene: Scene, date: int, look: Look, textures: GroundT
 
 
 def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> Layer:
-    """Lakes and ponds with a shore, bunkers of sand, cleared ground."""
+    """Lakes and ponds with a shore, and cleared ground."""
     for patch in scene.patches:
         if not patch.dates[date] or patch.kind in ("pool", "field"):
             continue

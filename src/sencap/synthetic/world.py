@@ -125,7 +125,7 @@ class Parking:
 class Patch:
     """An area of one kind: a pool, a lake, a clearing, a field."""
 
-    kind: Literal["pool", "lake", "clearing", "field", "sand"]
+    kind: Literal["pool", "lake", "clearing", "field"]
     outline: Points
     dates: Dates = BOTH
     tone: float = 0.0

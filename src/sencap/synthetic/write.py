@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from sencap.bounds import check_numbers, check_shares
+from sencap.data.levir_cc import CAPTION_FILE, SPLITS
 from sencap.data.resumable import claim
 from sencap.errors import SettingsError
 from sencap.files import delete_drafts, write_whole
@@ -22,9 +23,7 @@ from sencap.processes import map_in_order
 from sencap.synthetic.pair import captions_of, plan_pair, render_pair
 from sencap.version import __version__
 
-CAPTIONS_FILE = "LevirCCcaptions.json"
 SETTINGS_FILE = "synthetic.json"
-SPLITS = ("train", "val", "test")
 IMAGES = ("A", "B", "label")  # before, after, mask of change: each a folder below its split's
 FOLDERS = tuple(f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES))
 ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
@@ -173,7 +172,7 @@ def write_dataset(
         for folder in FOLDERS:  # a worker that was ended as it wrote leaves a draft
             delete_drafts(out / folder)
     body = {"dataset": "sencap-synthetic", "images": images}
-    write_whole(out / CAPTIONS_FILE, json.dumps(body, indent=None, separators=(", ", ": ")) + "\n")
+    write_whole(out / CAPTION_FILE, json.dumps(body, indent=None, separators=(", ", ": ")) + "\n")
     extra = "".join(
         f" --{name} {share}" for name, share in (("val", val), ("test", test)) if share != 0.1
     )
