@@ -16,7 +16,7 @@ from sencap.models.attention import Attention, FeedForward
 from sencap.models.positions import SinusoidalPositions
 from sencap.structures import Memory
 
-DATES = ("bef", "aft")
+DATE_KEYS = ("bef", "aft")
 
 
 class ChannelAttention(nn.Module):
@@ -74,7 +74,7 @@ class ShallowFeatureEmbedding(nn.Module):
             nn.Conv2d(3, dimension, kernel_size, stride=stride) if shared_convolution else None
         )
         self.attention = (
-            nn.ModuleDict({m: ChannelAttention(dimension, reduction=reduction) for m in DATES})
+            nn.ModuleDict({m: ChannelAttention(dimension, reduction=reduction) for m in DATE_KEYS})
             if channel_attention
             else None
         )
@@ -83,7 +83,7 @@ class ShallowFeatureEmbedding(nn.Module):
         """Features (B, S, D, h, w) and normalised images (B, 2, 3, H, W) → [F_bef, F_aft]."""
         h, w = features.shape[-2:]
         out = []
-        for i, m in enumerate(DATES):
+        for i, m in enumerate(DATE_KEYS):
             F = features[:, i if features.shape[1] == 2 else 0]
             embedded = F
             if self.conv is not None:
@@ -145,7 +145,7 @@ class CrossAttentionGuidedDifference(nn.Module):
         super().__init__()
         self.cross = (
             nn.ModuleDict(
-                {m: CrossAttention(dimension, heads=heads, dropout=dropout) for m in DATES}
+                {m: CrossAttention(dimension, heads=heads, dropout=dropout) for m in DATE_KEYS}
             )
             if cross_attention
             else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sencap.bounds import check_number
 from sencap.config import HardwareSettings, Split
 from sencap.errors import SettingsError
-from sencap.reproduce.scales import Scale, scale_named
+from sencap.reproduce.scales import RunScale, scale_named
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,6 @@ class Options:
         return self.split.split("+")
 
     @property
-    def chosen(self) -> Scale:
+    def chosen(self) -> RunScale:
         """The scale itself."""
         return scale_named(self.scale)

@@ -29,7 +29,7 @@ from sencap.reproduce.experiments import SWEEPS, Picture
 
 PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
-SCALES: tuple[Scale, ...] = (
+PICTURE_SCALES: tuple[Scale, ...] = (
     "values",
     "own",
     "common",
@@ -109,7 +109,7 @@ def _initialisations(
         )
         for pair in pairs
     ]
-    return attention_by_initialisation(rows, path, scales=SCALES)
+    return attention_by_initialisation(rows, path, scales=PICTURE_SCALES)
 
 
 def _stages(
@@ -122,7 +122,7 @@ def _stages(
         rows.append(
             MapRow(read_pair(pair.before, pair.after), {name: parts[name] for name in STAGES})
         )
-    return attention_by_stage(rows, path, scales=SCALES)
+    return attention_by_stage(rows, path, scales=PICTURE_SCALES)
 
 
 def _sweeps(

@@ -15,7 +15,7 @@ LITE0_MEAN, LITE0_STD = (0.498,) * 3, (0.502,) * 3
 
 
 @dataclass(frozen=True)
-class Scale:
+class RunScale:
     """What all rows of all experiments share at one size.
 
     training: settings of `sencap train` that differ from the paper's recipe. sen, compared: those
@@ -33,7 +33,7 @@ class Scale:
     seeds: tuple[int, ...] = (42, 43, 44)
 
 
-SMALL = Scale(
+SMALL = RunScale(
     training={
         "dimension": 128,
         "size": 96,
@@ -70,13 +70,13 @@ SMALL = Scale(
     seeds=(1, 2, 3),
 )
 
-SCALES: dict[str, Scale] = {
-    "paper": Scale(),
+SCALES: dict[str, RunScale] = {
+    "paper": RunScale(),
     "small": SMALL,
     "medium": dataclasses.replace(
         SMALL, training={**SMALL.training, "optimisation.epochs": 40}
     ),  # as many as the paper
-    "smoke": Scale(
+    "smoke": RunScale(
         training={
             "dimension": 32,
             "size": 64,
@@ -105,7 +105,7 @@ SCALES: dict[str, Scale] = {
 }
 
 
-def scale_named(name: str) -> Scale:
+def scale_named(name: str) -> RunScale:
     """The scale of that name.
 
     Raises:
