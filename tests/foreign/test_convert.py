@@ -383,6 +383,30 @@ def test_nothing_in_the_file_is_run(
     assert sign.is_dir()
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("posix\nsystem", "posix.system"),
+        ("commands\nPopen", "subprocess.Popen"),
+        ("__builtin__\nexecfile", "builtins.execfile"),
+        ("urllib\nurlopen", "urllib.request.urlopen"),
+    ],
+)
+def test_what_a_file_would_call_is_told_also_by_its_name_of_python_2(
+    named: str, said: str, parts: Modules, word_map: Path, tmp_path: Path
+) -> None:
+    sign = tmp_path / "sign"
+    torch.save({**parts, "trap": Trap(sign)}, tmp_path / "a")
+    with zipfile.ZipFile(tmp_path / "a") as old, zipfile.ZipFile(tmp_path / "b", "w") as new:
+        for info in old.infolist():
+            content = old.read(info)
+            if info.filename.endswith("data.pkl"):
+                content = re.sub(rb"c\w+\nmkdir\n", f"c{named}\n".encode(), content)
+            new.writestr(info.filename, content)
+    message = convert_official(tmp_path / "b", word_map, tmp_path / "out").message
+    assert message.endswith(f"BEWARE: loaded as a pickle, b would call {said}")
+
+
 def test_a_cut_file_is_refused(parts: Modules, word_map: Path, tmp_path: Path) -> None:
     torch.save(parts, tmp_path / "old", _use_new_zipfile_serialization=False)
     content = (tmp_path / "old").read_bytes()

@@ -66,6 +66,11 @@ POSITIONS = {"difference": ("pe_img.pe", "pe_feat.pe"), "decoder": ("position_en
 BY_WORD = {"decoder.vocab_embedding.weight", "decoder.wdc.weight", "decoder.wdc.bias"}
 UNUSED = {"position_encoding.embedding_1D.weight"}
 ALIASES = {"<null>": "<pad>", "<sos>": "<start>", "<bos>": "<start>", "<eos>": "<end>"}
+# Functions that no module needs, and that a pickle which does harm asks for
+DANGEROUS = re.compile(
+    r"(ctypes|importlib|nt|os|posix|pty|runpy|shutil|socket|subprocess|sys|urllib)\."
+    r"|builtins\.(__import__|compile|eval|exec|execfile|open)$"
+)
 
 
 class Converted(NamedTuple):
@@ -100,66 +105,44 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
     if not source.is_file():
         raise CheckpointError(f"{source} is not a file")
     content, asked = read_torch_file(source)
-    missing = [name for name in PARTS if not isinstance(content, dict) or name not in content]
+    _check_parts(source, content)
+    try:
+        parts = {ours: read_module(theirs, content[theirs]) for theirs, ours in PARTS.items()}
+        parts["extractor"] = parts["extractor"].renamed(_extractor_names(parts["extractor"]))
+        rows = len(parts["decoder"].tensor("vocab_embedding.weight", 2))
+        words, order = _words(Path(vocabulary), rows)
+        captioner, settings = _captioner(parts, order)
+    except (CheckpointError, SettingsError) as error:
+        raise CheckpointError(f"{source} cannot be converted: {error}") from error
+    made = Checkpoint(captioner, words, settings, {"converted_from": source.name}, out)
+    card = f"Converted by sencap from {source.name}, a checkpoint of SEN's authors.\n"
+    save_checkpoint(out, made, card=card)
+
+    left = [shortened(str(key), 60) for key in content if key not in PARTS]
+    reordered = order != list(range(len(words)))
+    message = (
+        f"{out}: {settings.extractor.backbone} to stage {settings.extractor.stage}, "
+        f"D={settings.dimension}, N_e={settings.difference.layers}, "
+        f"N_d={settings.decoder.layers}, V={len(words)}"
+        f"{' (words put in another order)' * reordered}; left: {', '.join(left) or 'nothing'}"
+    )
+    dangerous = sorted(name for name in asked if DANGEROUS.match(name))
+    if dangerous:  # told for the user's sake: nothing was called
+        called = shortened(", ".join(dangerous), 200)
+        message += f". BEWARE: loaded as a pickle, {source.name} would call {called}"
+    return Converted(made, message)
+
+
+def _check_parts(source: Path, content: Any) -> None:
+    held = content if isinstance(content, dict) else {}
+    missing = [name for name in PARTS if name not in held]
     if missing:
-        is_dict = isinstance(content, dict)
-        what = shortened(", ".join(map(str, content)), 200) if is_dict else type(content).__name__
+        keys = shortened(", ".join(map(str, held)), 200)
+        what = keys if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(
             f"{source} is not a checkpoint of the SEN authors': it lacks {', '.join(missing)}; "
             f"it holds {what}. Weights of a backbone alone go to extractor.init"
         )
-    try:
-        parts = {ours: read_module(theirs, content[theirs]) for theirs, ours in PARTS.items()}
-        parts["extractor"] = parts["extractor"].renamed(_extractor_names(parts["extractor"]))
-        words, order = _words(
-            Path(vocabulary), len(parts["decoder"].tensor("vocab_embedding.weight", 2))
-        )
-        captioner, settings = _captioner(parts, order)
-    except (CheckpointError, SettingsError) as error:
-        raise CheckpointError(f"{source} cannot be converted: {error}") from error
-    left = [shortened(str(key), 60) for key in content if key not in PARTS]
-    made = Checkpoint(captioner, words, settings, {"converted_from": source.name}, out)
-    save_checkpoint(
-        out, made, card=f"Converted by sencap from {source.name}, a checkpoint of SEN's authors.\n"
-    )
-    refused = _dangerous(asked)
-    return Converted(
-        made,
-        f"{out}: {settings.extractor.backbone} to stage {settings.extractor.stage}, D={settings.dimension}, "
-        f"N_e={settings.difference.layers}, N_d={settings.decoder.layers}, V={len(words)}"
-        f"{'' if order == list(range(len(words))) else ' (words put in another order)'}; "
-        f"left: {', '.join(left) or 'nothing'}"
-        + (
-            f". BEWARE: loaded as a pickle, {source.name} would call {shortened(', '.join(refused), 200)}"
-            if refused
-            else ""
-        ),
-    )
-
-
-def _dangerous(asked: frozenset[str]) -> list[str]:
-    """What no module needs: functions of the system, named for the user's sake (nothing was
-    called)."""
-    rooms = {
-        "os",
-        "posix",
-        "nt",
-        "subprocess",
-        "sys",
-        "shutil",
-        "socket",
-        "runpy",
-        "importlib",
-        "pty",
-    }
-    calls = {
-        "builtins.eval",
-        "builtins.exec",
-        "builtins.open",
-        "builtins.compile",
-        "builtins.__import__",
-    }
-    return sorted(name for name in asked if name.partition(".")[0] in rooms or name in calls)
 
 
 # Their words
@@ -186,10 +169,9 @@ def _words(path: Path, rows: int) -> tuple[Vocabulary, list[int]]:
         raise CheckpointError(
             f"the word map {path} lacks {', '.join(missing) or 'one of two like words'}"
         )
-    words = [
-        *SPECIAL_WORDS,
-        *sorted((w for w in ids if w not in SPECIAL_WORDS), key=ids.__getitem__),
-    ]
+    # the special words first, as in every vocabulary of ours; the others stay in their order
+    by_id = sorted(ids, key=ids.__getitem__)
+    words = [*SPECIAL_WORDS, *(word for word in by_id if word not in SPECIAL_WORDS)]
     return Vocabulary(tuple(words)), [ids[word] for word in words]
 
 
@@ -204,14 +186,14 @@ def _special(word: str) -> str:
 def _extractor_names(extractor: PickledModule) -> Callable[[str], str]:
     """Sequential(resnet, projection), children numbered or not → backbone.layer1.… and P.…"""
     network = next(iter(extractor.tensors)).partition(".")[0]
+    numbered = {str(number): child for number, child in enumerate(CHILDREN)}
 
     def name(theirs: str) -> str:
         child, _, rest = theirs.partition(".")
         if child != network:
             return f"P.{rest}".rstrip(".")
         first, dot, tail = rest.partition(".")
-        known = first.isdigit() and int(first) < len(CHILDREN)
-        return f"backbone.{CHILDREN[int(first)] if known else first}{dot}{tail}"
+        return f"backbone.{numbered.get(first, first)}{dot}{tail}"
 
     return name
 
@@ -250,11 +232,10 @@ def _state(parts: Mapping[str, PickledModule], order: list[int]) -> dict[str, Te
         for theirs, tensor in part.tensors.items():
             if theirs in skipped:
                 continue
-            by_word = f"{name}.{theirs}" in BY_WORD and tensor.shape[:1] == (len(order),)
-            rows = tensor[order] if by_word else tensor
-            state |= {
-                f"{name}.{ours}": t for ours, t in _renamed(part.name, theirs, rows, RENAMED[name])
-            }
+            if f"{name}.{theirs}" in BY_WORD and tensor.shape[:1] == (len(order),):
+                tensor = tensor[order]  # noqa: PLW2901
+            for ours, piece in _renamed(part.name, theirs, tensor, RENAMED[name]):
+                state[f"{name}.{ours}"] = piece
     return state
 
 
@@ -305,9 +286,11 @@ def _resnet(extractor: PickledModule) -> tuple[str, int]:
 def _renamed(
     part: str, name: str, tensor: Tensor, table: tuple[tuple[str, str], ...]
 ) -> list[tuple[str, Tensor]]:
+    """One of their tensors by our name, or by three where we keep apart what they keep in one."""
     for theirs, ours in table:
-        pattern = theirs.replace(".", r"\.").replace("{i}", r"(\d+)")
-        match = re.match(pattern if theirs.endswith(".") else pattern + r"\.", name)
+        prefix = theirs.rstrip(".") + "."
+        pattern = prefix.replace(".", r"\.").replace("{i}", r"(\d+)")
+        match = re.match(pattern, name)
         if match:
             return _attention(f"{match.expand(ours).rstrip('.')}.", name[match.end() :], tensor)
     raise CheckpointError(
@@ -322,10 +305,8 @@ def _attention(prefix: str, rest: str, tensor: Tensor) -> list[tuple[str, Tensor
     match rest:
         case "in_proj_weight" | "in_proj_bias":
             kind = rest.removeprefix("in_proj_")
-            return [
-                (f"{prefix}{name}.{kind}", piece)
-                for name, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=False)
-            ]
+            names = [f"{prefix}{name}.{kind}" for name in ("query", "key", "value")]
+            return list(zip(names, tensor.chunk(3), strict=False))
         case "out_proj.weight" | "out_proj.bias":
             return [(f"{prefix}out.{rest.removeprefix('out_proj.')}", tensor)]
     return [(prefix + rest, tensor)]
@@ -338,10 +319,8 @@ def _check_positions(part: PickledModule, names: tuple[str, ...]) -> None:
     """Their position tables must be the sinusoids that ours are."""
     for name in names:
         if name in part.tensors:
-            table = part.tensors[name].squeeze()
-            if table.ndim != 2 or not torch.allclose(
-                table.float(), sinusoids(*table.shape), atol=1e-4
-            ):
+            table = part.tensors[name].squeeze().float()
+            if table.ndim != 2 or not torch.allclose(table, sinusoids(*table.shape), atol=1e-4):
                 raise CheckpointError(
                     f"its {part.name}.{name} is no table of sinusoids, which SEN's positions are"
                 )
@@ -350,20 +329,29 @@ def _check_positions(part: PickledModule, names: tuple[str, ...]) -> None:
 def _check_geometry(parts: Mapping[str, PickledModule], captioner: Captioner) -> None:
     """Strides, paddings and epsilons are in no tensor: where the modules tell them, they must be
     ours."""
-    extractor, difference = parts["extractor"], parts["difference"]
-    backbone: Any = captioner.extractor.get_submodule("backbone")
+    _check_backbone(parts["extractor"], captioner.extractor.get_submodule("backbone"))
+    _check_embedding(parts["difference"], captioner.difference.get_submodule("sfe.conv"))
+    for part in parts.values():
+        _check_layers(part)
+
+
+def _check_backbone(extractor: PickledModule, backbone: nn.Module) -> None:
     for name, module in backbone.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            continue
         for attribute in ("stride", "padding", "dilation", "groups", "eps"):
             ours = getattr(module, attribute, None)
             theirs = extractor.attribute(f"backbone.{name}", attribute, ours)
-            if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and theirs != ours:
+            if theirs != ours:
                 raise CheckpointError(
                     f"its extractor's {name} has {attribute} {theirs}; this ResNet has {ours}"
                 )
-    embedded: Any = captioner.difference.get_submodule("sfe.conv")
-    k = embedded.kernel_size[0]
+
+
+def _check_embedding(difference: PickledModule, embedding: Any) -> None:
+    k = embedding.kernel_size[0]
     same = {
-        "stride": embedded.stride,
+        "stride": embedding.stride,
         "padding": ((k - 1) // 2,) * 2,
         "dilation": (1, 1),
         "groups": 1,
@@ -375,17 +363,20 @@ def _check_geometry(parts: Mapping[str, PickledModule], captioner: Captioner) ->
                 f"its embed_img, of kernel {k}, has {attribute} {theirs}; this model has {ours}, "
                 "with an odd kernel"
             )
-    for part in parts.values():
-        heads = {name: a["num_heads"] for name, a in part.attributes.items() if "num_heads" in a}
-        if len(set(heads.values())) > 1:
+
+
+def _check_layers(part: PickledModule) -> None:
+    """All attentions have one number of heads, and norms come after them, with PyTorch's usual
+    epsilon."""
+    heads = {name: a["num_heads"] for name, a in part.attributes.items() if "num_heads" in a}
+    if len(set(heads.values())) > 1:
+        raise CheckpointError(
+            f"the attentions of its {part.name} have different numbers of heads, "
+            f"{shown(heads, 200)}; SEN's have one number"
+        )
+    for name, attributes in part.attributes.items():
+        is_norm = "normalized_shape" in attributes
+        if attributes.get("norm_first") or (is_norm and attributes.get("eps") != 1e-5):
             raise CheckpointError(
-                f"the attentions of its {part.name} have different numbers of heads, "
-                f"{shown(heads, 200)}; SEN's have one number"
+                f"its {part.name}.{name} is normalised in another way than SEN's layers are"
             )
-        for name, attributes in part.attributes.items():
-            if attributes.get("norm_first") or (
-                attributes.get("normalized_shape") and attributes.get("eps") != 1e-5
-            ):
-                raise CheckpointError(
-                    f"its {part.name}.{name} is normalised in another way than SEN's layers are"
-                )

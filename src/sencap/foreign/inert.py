@@ -1,10 +1,19 @@
-"""PyTorch files read without running anything: tensors and containers are built, everything else is
-a placeholder.
+"""PyTorch files read by hand, without running anything: those that PyTorch's own safe reader
+refuses.
 
-A PyTorch file holds a pickle, and a pickle may ask for any function of any library to be called.
-This reader looks nothing up: a class or function becomes a `Placeholder` that notes what it would
-have been given. A tensor becomes a `StoredTensor`, whose numbers are read from the file only when
-they are asked for.
+`sencap.foreign.read` gives a file to `torch.load` with ``weights_only=True`` first. That reads
+tensors in plain containers. This module reads what it does not, and what people publish all the
+same:
+
+- **whole modules**: SEN's authors save their three networks as pickled objects, of classes that are
+  not installed here, perhaps in the format of before PyTorch 1.6. Their attributes (heads, strides)
+  are needed too, so a reader of tensors alone would not do;
+- what a training program keeps beside the weights: Lightning's own kinds of dict, callbacks' classes
+  as keys, a pickle protocol other than 2. SeCo's weights are published so;
+- **hostile files**, in order to say what they would have called.
+
+A pickle may ask for any function of any library to be called. This reader looks no name up: a class
+or function becomes a `Placeholder`, which notes what it would have been given and does nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +23,7 @@ import pickle
 import struct
 import sys
 import zipfile
-import zlib
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -52,7 +61,7 @@ class Reading(NamedTuple):
 
 
 class _Sealed(type):
-    """A class that no pickle can change."""
+    """A class that no pickle can change: it would stay changed for the next file."""
 
     def __setattr__(cls, name: str, value: object) -> None:
         raise TypeError("a pickle may not change a class")
@@ -100,8 +109,20 @@ class Table(dict[Any, Any], metaclass=_Sealed):
     def __setstate__(self, state: object) -> None: ...
 
 
+class _Storage:
+    """A run of numbers in a file. ``content`` is None until it is read: in the old format the
+    numbers come after the pickle."""
+
+    __slots__ = ("content", "dtype", "numel")
+
+    def __init__(self, dtype: torch.dtype | None, numel: int, content: bytearray | None) -> None:
+        self.dtype, self.numel, self.content = dtype, numel, content
+
+    def __setstate__(self, state: object) -> None: ...
+
+
 class StoredTensor(metaclass=_Sealed):
-    """A tensor in a file, not yet read. A pickle may give it any arguments: `tensor` checks
+    """A tensor in a file, not yet made. A pickle may give it any arguments: `tensor` checks
     them."""
 
     __slots__ = ("offset", "size", "storage", "stride")
@@ -117,18 +138,6 @@ class StoredTensor(metaclass=_Sealed):
 
     def __setstate__(self, state: object) -> None: ...
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape.
-
-        Raises:
-            CheckpointError: what the file gives for one is none.
-        """
-        size = self.size
-        if not isinstance(size, tuple) or not all(isinstance(n, int) and n >= 0 for n in size):
-            raise CheckpointError(f"{shown(size)} is no shape of a tensor")
-        return size
-
     def tensor(self) -> Tensor:
         """The tensor itself.
 
@@ -138,27 +147,28 @@ class StoredTensor(metaclass=_Sealed):
         storage = self.storage
         if not isinstance(storage, _Storage):
             raise CheckpointError("a tensor has no storage")
-        shape, place = self.shape, (self.offset, self.stride)
-        stride = self.stride if isinstance(self.stride, tuple) else (None,)
-        if not all(isinstance(n, int) and n >= 0 for n in (self.offset, *stride)) or len(
-            stride
-        ) != len(shape):
-            raise CheckpointError(
-                f"a tensor's offset and stride in its storage make no sense: {shown(place)}"
-            )
-        count = math.prod(shape)
-        last = self.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-        if count and (last >= storage.numel or count > storage.numel):
-            raise CheckpointError(
-                f"a tensor {shape} does not lie within its storage of {storage.numel}"
-            )
         if storage.dtype is None:
             raise CheckpointError("a tensor is of a type that is not read here")
-        if not count:
-            return torch.empty(shape, dtype=storage.dtype)
-        flat = torch.frombuffer(storage.read(), dtype=storage.dtype)
-        return flat.as_strided(shape, stride, self.offset).clone(
-            memory_format=torch.contiguous_format
+        content, count = storage.content, storage.numel
+        if content is None or len(content) < count * storage.dtype.itemsize:
+            raise CheckpointError("the file is cut short or damaged: a storage is not whole")
+        flat = torch.empty(0, dtype=storage.dtype)
+        if count:  # frombuffer takes no empty buffer
+            flat = torch.frombuffer(content, dtype=storage.dtype, count=count)
+        try:
+            seen = flat.as_strided(self.size, self.stride, self.offset)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            # PyTorch refuses sizes that are none, and whatever is outside of the storage
+            raise CheckpointError(self._outside()) from error
+        if math.prod(seen.shape) > len(flat):
+            # steps of 0 show few numbers as a tensor of any size, which would fill the memory
+            raise CheckpointError(self._outside())
+        return seen.contiguous()
+
+    def _outside(self) -> str:
+        return (
+            f"a tensor of size {shown(self.size)}, offset {shown(self.offset)} and stride "
+            f"{shown(self.stride)} does not lie within its storage of {self.storage.numel}"
         )
 
 
@@ -167,17 +177,6 @@ class _Rewrapped(metaclass=_Sealed):
 
     def __new__(cls, data: Any = None, *_: Any) -> Any:
         return data
-
-
-class _Retyped(metaclass=_Sealed):
-    """Stands for the function that makes a tensor of a subclass: the tensor."""
-
-    def __new__(cls, function: Any = None, _: Any = None, args: Any = (), *__: Any) -> Any:
-        return (
-            function(*args)
-            if function in (StoredTensor, _Rewrapped) and isinstance(args, tuple)
-            else None
-        )
 
 
 _KNOWN: Mapping[str, type] = MappingProxyType(
@@ -193,63 +192,24 @@ _KNOWN: Mapping[str, type] = MappingProxyType(
         "torch._utils._rebuild_tensor_v2": StoredTensor,
         "torch._utils._rebuild_parameter": _Rewrapped,
         "torch._utils._rebuild_parameter_with_state": _Rewrapped,
-        "torch._tensor._rebuild_from_type_v2": _Retyped,
     }
 )
-
-
-class _Span(NamedTuple):
-    offset: int
-    length: int
-    checksum: int | None
-
-
-class _Storage:
-    """A run of numbers in a file; ``spans`` tells where each storage of the file lies, by its
-    key."""
-
-    __slots__ = ("dtype", "key", "numel", "path", "spans")
-
-    def __init__(
-        self, path: Path, spans: dict[str, _Span], key: str, dtype: torch.dtype | None, numel: int
-    ) -> None:
-        self.path, self.spans, self.key, self.dtype, self.numel = path, spans, key, dtype, numel
-
-    def __setstate__(self, state: object) -> None: ...
-
-    def read(self) -> bytearray:
-        """Its bytes."""
-        length = self.numel * (self.dtype.itemsize if self.dtype else 0)
-        span = self.spans.get(self.key)
-        if span is None or span.length < length:
-            raise CheckpointError(
-                f"{self.path} is cut short or damaged: storage {self.key!r} is not whole"
-            )
-        with self.path.open("rb") as file:
-            file.seek(span.offset)
-            content = bytearray(file.read(span.length))
-        if len(content) < span.length or (
-            span.checksum is not None and zlib.crc32(content) != span.checksum
-        ):
-            raise CheckpointError(
-                f"{self.path} is cut short or damaged: storage {self.key!r} is not whole"
-            )
-        return content[:length]
 
 
 class _Unpickler(pickle.Unpickler):
     """Builds containers, `StoredTensor` and `Placeholder`; looks up no name of any module."""
 
-    def __init__(self, file: IO[bytes], path: Path, spans: dict[str, _Span]) -> None:
+    def __init__(self, file: IO[bytes], archive: zipfile.ZipFile | None = None, root: str = ""):
         super().__init__(file)
-        self.path, self.spans = path, spans
+        self.archive, self.root = archive, root
         self.asked: set[str] = set()
         self.storages: dict[str, _Storage] = {}
         self._placeholders: dict[str, type[Placeholder]] = {}
 
     def find_class(self, module: str, name: str) -> type:
-        """A stand-in for the class or function of that name."""
-        origin = f"{'builtins' if module == '__builtin__' else module}.{name}"
+        """A stand-in for the class or function of that name, which may be one of Python 2."""
+        module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+        origin = f"{module}.{name}"
         if origin in _KNOWN:
             return _KNOWN[origin]
         if origin not in self._placeholders:
@@ -259,18 +219,29 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         """The storage, or the class, that PyTorch keeps outside of the pickle."""
-        if not isinstance(pid, tuple) or len(pid) < 2:
-            raise pickle.UnpicklingError(f"an unknown persistent id: {shown(pid)}")
-        kind, what = pid[:2]
-        if kind == "module":
-            return what
-        if kind != "storage" or len(pid) < 5 or not isinstance(pid[4], int) or pid[4] < 0:
-            raise pickle.UnpicklingError(f"an unknown persistent id: {shown(pid)}")
-        if len(pid) > 5 and pid[5] is not None:
-            raise pickle.UnpicklingError("a storage that is a view of another")
-        key, origin = str(pid[2]), str(getattr(what, "origin", ""))
-        dtype = DTYPES.get(origin.rpartition(".")[2])
-        return self.storages.setdefault(key, _Storage(self.path, self.spans, key, dtype, pid[4]))
+        match pid:
+            case ("module", what, *_):  # a class beside its source, in the old format
+                return what
+            case ("storage", what, key, _, int(numel), *view) if numel >= 0 and not any(view):
+                return self._storage(str(key), what, numel)
+        # a storage that is a view of another, as PyTorch wrote before 0.4, is refused too
+        raise pickle.UnpicklingError(f"an unknown persistent id: {shown(pid)}")
+
+    def _storage(self, key: str, kind: Any, numel: int) -> _Storage:
+        if key not in self.storages:
+            origin = str(getattr(kind, "origin", ""))
+            dtype = DTYPES.get(origin.rpartition(".")[2])
+            self.storages[key] = _Storage(dtype, numel, self._numbers(key))
+        return self.storages[key]
+
+    def _numbers(self, key: str) -> bytearray | None:
+        """A storage's bytes in a zip file, whose checksum is compared as they are read."""
+        if self.archive is None:
+            return None
+        info = self.archive.getinfo(f"{self.root}data/{key}")
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise pickle.UnpicklingError("its numbers are compressed, as PyTorch's never are")
+        return bytearray(self.archive.read(info))
 
 
 def read_torch_file(path: Path) -> Reading:
@@ -294,56 +265,42 @@ def read_torch_file(path: Path) -> Reading:
 
 
 def _read_zip(path: Path) -> Reading:
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        pickles = [name for name in names if name.endswith("data.pkl")]
         if len(pickles) != 1:
             raise CheckpointError(
                 f"{path} is a zip file with {len(pickles)} files data.pkl; PyTorch's has 1"
             )
-        folder = pickles[0].removesuffix("data.pkl")
-        order = folder + "byteorder"
-        if order in archive.namelist() and archive.read(order).decode() != sys.byteorder:
+        root = pickles[0].removesuffix("data.pkl")
+        order = root + "byteorder"
+        if order in names and archive.read(order).decode() != sys.byteorder:
             raise CheckpointError(f"{path} was written on a machine of another byte order")
-        spans = {
-            info.filename.removeprefix(f"{folder}data/"): _span(file, info)
-            for info in archive.infolist()
-            if info.filename.startswith(f"{folder}data/")
-            and info.compress_type == zipfile.ZIP_STORED
-        }
         with archive.open(pickles[0]) as pickled:
-            reader = _Unpickler(pickled, path, spans)
+            reader = _Unpickler(pickled, archive, root)
             content = reader.load()
         return Reading(content, frozenset(reader.asked))
 
 
-def _span(file: IO[bytes], info: zipfile.ZipInfo) -> _Span:
-    file.seek(info.header_offset + 26)
-    name, extra = struct.unpack("<HH", file.read(4))
-    return _Span(info.header_offset + 30 + name + extra, info.file_size, info.CRC)
-
-
 def _read_legacy(path: Path) -> Reading:
-    spans: dict[str, _Span] = {}
+    """Five pickles (magic number, version, machine, content, keys of the storages), then the
+    storages in the order of their keys, each after its length."""
     with path.open("rb") as file:
-        head = _Unpickler(file, path, spans)
+        head = _Unpickler(file)
         if head.load() != MAGIC:
-            asked = (
-                f" that asks to call {shortened(', '.join(sorted(head.asked)), 200)}"
-                if head.asked
-                else ""
-            )
+            asked = shortened(", ".join(sorted(head.asked)), 200)
+            would = f" that asks to call {asked}" if asked else ""
             raise CheckpointError(
-                f"{path} is a plain pickle{asked}, no PyTorch file; nothing of it was run"
+                f"{path} is a plain pickle{would}, no PyTorch file; nothing of it was run"
             )
         for _ in ("protocol version", "machine"):
-            _Unpickler(file, path, spans).load()
-        reader = _Unpickler(file, path, spans)
+            _Unpickler(file).load()
+        reader = _Unpickler(file)
         content = reader.load()
-        for key in _Unpickler(file, path, spans).load():
+        for key in _Unpickler(file).load():
+            storage = reader.storages[key]
             (numel,) = struct.unpack("<q", file.read(8))
-            dtype = reader.storages[key].dtype
-            if dtype is None or numel < 0:
+            if storage.dtype is None or numel < 0:
                 raise CheckpointError(f"{path} holds a storage of a type that is not read here")
-            spans[key] = _Span(file.tell(), numel * dtype.itemsize, None)
-            file.seek(spans[key].length, 1)
+            storage.content = bytearray(file.read(numel * storage.dtype.itemsize))
     return Reading(content, frozenset(reader.asked))

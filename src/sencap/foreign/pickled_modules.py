@@ -90,6 +90,8 @@ def read_module(name: str, content: Any) -> PickledModule:
 
 
 def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
+    """Add a module's tensors and attributes, and those of the modules within it, under
+    ``prefix``."""
     if depth > DEEPEST:
         raise CheckpointError(f"its {into.name} has modules within modules, {depth} deep")
     if isinstance(content, dict):  # a state dict
@@ -98,21 +100,24 @@ def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
             _take(into, prefix + ".".join(kept), value)
     elif isinstance(content, Placeholder) and isinstance(content.state, dict):
         state = content.state
-        into.attributes[prefix.removesuffix(".")] = {
-            key: value
-            for key, value in state.items()
-            if isinstance(key, str) and not key.startswith("_")
-        }
-        for held in (state, state.get("_parameters"), state.get("_buffers")):
-            for name, value in held.items() if isinstance(held, dict) else ():
+        attributes = {k: v for k, v in state.items() if isinstance(k, str) and k[:1] != "_"}
+        into.attributes[prefix.removesuffix(".")] = attributes
+        # the position tables of the authors' modules are no buffers but plain attributes
+        for held in (state, _table(state, "_parameters"), _table(state, "_buffers")):
+            for name, value in held.items():
                 _take(into, f"{prefix}{name}", value)
-        modules = state.get("_modules")
-        for name, child in modules.items() if isinstance(modules, dict) else ():
-            _walk(child, prefix if name in WRAPPERS else f"{prefix}{name}.", into, depth + 1)
-    elif (
-        isinstance(content, Placeholder) and content.args
-    ):  # torch.compile pickles the module as an argument
+        for name, child in _table(state, "_modules").items():
+            inner = prefix if name in WRAPPERS else f"{prefix}{name}."
+            _walk(child, inner, into, depth + 1)
+    elif isinstance(content, Placeholder) and content.args:
+        # torch.compile pickles the module as an argument
         _walk(content.args[0], prefix, into, depth + 1)
+
+
+def _table(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A module's dict of that name; empty where the file has something else there."""
+    found = state.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _take(into: PickledModule, name: str, value: Any) -> None:

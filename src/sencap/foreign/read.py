@@ -1,21 +1,26 @@
 """What ``extractor.init`` names, read into tensors: a file, a folder of ours, or weights of timm's
 hub.
 
-Nothing in a file is run: see `sencap.foreign.inert`. What a file is, is told by its content; its
-name plays no part.
+Nothing in a file is run: PyTorch's safe reader has the first word, and `sencap.foreign.inert` reads
+what it refuses. What a file is, is told by its content; its name plays no part.
 """
 
 from __future__ import annotations
 
+import argparse
+import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import timm
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from sencap.checkpoint_folder import CONFIG, WEIGHTS, read_header
 from sencap.errors import CheckpointError, SettingsError
@@ -66,7 +71,7 @@ class Source:
     """
 
     name: str
-    containers: Mapping[str, Mapping[str, Tensor | StoredTensor]]
+    containers: Mapping[str, Mapping[str, Tensor]]
     others: tuple[str, ...] = ()
     kind: str = ""
     remark: str = ""
@@ -99,6 +104,41 @@ def _read_file(path: Path) -> Source:
         pass  # no safetensors file: perhaps PyTorch's
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from error
+    content = _by_pytorch(path)
+    if not isinstance(content, dict):
+        content = _by_hand(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds {type(content).__name__}, not a dict of tensors")
+    containers = dict(_containers(content, path))
+    if not containers:
+        raise CheckpointError(f"{path} holds no tensors; its keys: {_first(map(str, content))}")
+    held = {name.partition(".")[0] for name in containers if name} | set(containers.get("", ()))
+    others = tuple(str(key) for key in content if str(key) not in held)
+    return Source(str(path), containers, others)
+
+
+def _by_pytorch(path: Path) -> Any:
+    """The content of a file that PyTorch's safe reader takes: tensors in plain containers, an
+    optimiser's state, a namespace of settings. None where it refuses."""
+    try:
+        # it also warns of what it may not read
+        with safe_globals([argparse.Namespace]), warnings.catch_warnings(action="error"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # PyTorch has no one error for it; what is wrong is told by `_by_hand`
+        return None
+    if zipfile.is_zipfile(path):  # PyTorch compares no checksums
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise CheckpointError(f"{path} is damaged: its {damaged} is not what was written")
+    return content
+
+
+def _by_hand(path: Path) -> Any:
+    """The content of a file that PyTorch's safe reader refuses, if it only holds values.
+
+    Raises:
+        CheckpointError: it is damaged, holds whole modules, or would call what does more.
+    """
     reading = read_torch_file(path)
     if isinstance(reading.content, dict) and set(reading.content) >= OFFICIAL:
         raise CheckpointError(
@@ -117,32 +157,34 @@ def _read_file(path: Path) -> Source:
             "m)); torch.save({k: v for k, v in s.items() if torch.is_tensor(v)}, "
             "'tensors.pth')\" and give extractor.init that tensors.pth"
         )
-    if not isinstance(reading.content, dict):
-        raise CheckpointError(
-            f"{path} holds {type(reading.content).__name__}, not a dict of tensors"
-        )
-    containers = dict(_containers(reading.content))
-    if not containers:
-        raise CheckpointError(
-            f"{path} holds no tensors; its keys: {_first(map(str, reading.content))}"
-        )
-    held = {name.partition(".")[0] for name in containers if name} | set(containers.get("", ()))
-    return Source(
-        str(path), containers, tuple(str(key) for key in reading.content if str(key) not in held)
-    )
+    return reading.content
 
 
 def _containers(
-    table: Mapping[Any, Any], name: str = "", depth: int = 0
-) -> Iterator[tuple[str, dict[str, Tensor | StoredTensor]]]:
-    tensors = {
-        str(key): value for key, value in table.items() if isinstance(value, Tensor | StoredTensor)
-    }
-    if tensors:
-        yield name, tensors
+    table: Mapping[Any, Any], path: Path, name: str = "", depth: int = 0
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The tensors of every dict within ``table``, by the keys that lead there, joined by dots."""
+    found = {key: value for key, value in table.items() if isinstance(value, Tensor | StoredTensor)}
+    if found:
+        yield name, {str(key): _tensor(path, str(key), value) for key, value in found.items()}
     for key, value in table.items():
         if isinstance(value, dict) and depth < DEEPEST and isinstance(key, str | int):
-            yield from _containers(value, f"{name}.{key}" if name else str(key), depth + 1)
+            inner = f"{name}.{key}" if name else str(key)
+            yield from _containers(value, path, inner, depth + 1)
+
+
+def _tensor(path: Path, key: str, value: Tensor | StoredTensor) -> Tensor:
+    if isinstance(value, StoredTensor):
+        try:
+            return value.tensor()
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {key} cannot be read: {error}") from error
+    if value.layout is not torch.strided or value.device.type != "cpu" or value.is_nested:
+        raise CheckpointError(f"{path}: {key} is no plain tensor (sparse, nested, without numbers)")
+    # steps of 0 show few numbers as a tensor of any size, which would fill the memory
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise CheckpointError(f"{path}: {key} does not lie within its storage")
+    return value
 
 
 def _read_folder(path: Path) -> Source:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sencap.checkpoint_folder import COUNTER
 from sencap.errors import CheckpointError
-from sencap.foreign.inert import StoredTensor
 from sencap.foreign.read import Source
 from sencap.json_files import shortened
 from sencap.models.misfit import misfit
@@ -39,11 +38,13 @@ class Recognised:
 
 
 class _Place(NamedTuple):
-    """Where the backbone's tensors may lie: ``container``[``prefix`` + alias(name)]."""
+    """Where the backbone's tensors may lie, ``found`` of them: ``container``[``prefix`` +
+    alias(name)]."""
 
     container: str
     prefix: str
     layout: str
+    found: int = 0
 
     @property
     def full(self) -> str:
@@ -55,9 +56,8 @@ def _same(name: str) -> str:
 
 
 def _dotted(name: str) -> str:
-    return re.sub(
-        r"^([a-z]+)_(\d+)\.", r"\1.\2.", name
-    )  # stages_0.… of a features_only model is timm's stages.0.…
+    # stages_0.… of a features_only model is stages.0.… in timm's own
+    return re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", name)
 
 
 def _numbered(name: str) -> str:
@@ -84,48 +84,49 @@ def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
             and both shapes.
     """
     # files of before 2018 lack the counters, and nothing depends on them
-    wanted = [name for name in target if not name.endswith(COUNTER)]
-    best: tuple[int, _Place] | None = None
-    for layout, alias in LAYOUTS.items():
-        names = [alias(name) for name in wanted]
-        whole = []
-        for place in _places(source, layout, names[0]):
-            held = source.containers[place.container]
-            found = sum(place.prefix + name in held for name in names)
-            if found == len(names):
-                whole.append(place)
-            elif best is None or found > best[0]:
-                best = found, place
+    wanted = {name: tensor for name, tensor in target.items() if not name.endswith(COUNTER)}
+    partly: list[_Place] = []
+    for layout in LAYOUTS:
+        places = list(_places(source, layout, list(wanted)))
+        whole = [place for place in places if place.found == len(wanted)]
         if whole:
             return _by_name(source, target, _choose(source, whole))
+        partly += places
+    try:
+        return _by_order(source, wanted)
+    except CheckpointError as error:
+        if not partly:
+            raise
+        # where some names agree, names tell more of what is wrong than the order does
+        likeliest = max(partly, key=lambda place: place.found)
+        raise _differences(source, wanted, likeliest) from error
+
+
+def _by_order(source: Source, wanted: Mapping[str, Tensor]) -> Recognised:
+    """Another library's port of the network: the tensors one after the other, the shapes alike.
+
+    Raises:
+        CheckpointError: a shape differs, the first convolution's input channels apart.
+    """
     container = max(source.containers, key=lambda name: len(source.containers[name]))
-    in_order = [
-        (key, value)
-        for key, value in source.containers[container].items()
-        if not key.endswith(COUNTER) and len(value.shape)
-    ]
-    first = first_convolution(target)
-    for i, name in enumerate(wanted):
-        here = tuple(target[name].shape)
-        there = tuple(in_order[i][1].shape) if i < len(in_order) else None
-        if there != here and not (
-            name == first and there is not None and _ignoring_inputs(here, there)
-        ):
-            if best is not None:
-                raise _differences(source, target, best[1])
-            raise _misfit(
-                source,
-                name,
-                here,
-                f"{there} ({shortened(in_order[i][0], 60)})" if there else "nothing",
-            )
-    taken = dict(zip(wanted, in_order, strict=False))
-    left = [key for key, _ in in_order[len(wanted) :]]
+    held = source.containers[container]
+    # a counter under another name is a single number without axes
+    keys = [key for key in held if not key.endswith(COUNTER) and held[key].ndim]
+    first = first_convolution(wanted)
+    for number, (name, tensor) in enumerate(wanted.items()):
+        here = tuple(tensor.shape)
+        if number == len(keys):
+            raise _misfit(source, name, here, "nothing")
+        key = keys[number]
+        there = tuple(held[key].shape)
+        alike = _ignoring_inputs(here, there) if name == first else here == there
+        if not alike:
+            raise _misfit(source, name, here, f"{there} ({shortened(key, 60)})")
     return Recognised(
         "weights under another library's names",
         "by order and shape",
-        {name: _tensor(source, *item) for name, item in taken.items()},
-        _left(source, _Place(container, "", "by name"), left),
+        {name: held[key] for name, key in zip(wanted, keys, strict=False)},
+        _left(source, _Place(container, "", "by name"), keys[len(wanted) :]),
     )
 
 
@@ -134,12 +135,15 @@ def first_convolution(target: Mapping[str, Tensor]) -> str:
     return next(name for name, tensor in target.items() if tensor.ndim == 4)
 
 
-def _places(source: Source, layout: str, first: str) -> Iterator[_Place]:
-    for container, tensors in source.containers.items():
-        for key in tensors:
-            prefix = key.removesuffix(first)
+def _places(source: Source, layout: str, wanted: list[str]) -> Iterator[_Place]:
+    """Every place that holds the first of the wanted tensors, and how many of all it holds."""
+    names = [LAYOUTS[layout](name) for name in wanted]
+    for container, held in source.containers.items():
+        for key in held:
+            prefix = key.removesuffix(names[0])
             if prefix != key and (not prefix or prefix.endswith(".")):
-                yield _Place(container, prefix, layout)
+                found = sum(prefix + name in held for name in names)
+                yield _Place(container, prefix, layout, found)
 
 
 def _choose(source: Source, places: list[_Place]) -> _Place:
@@ -172,7 +176,7 @@ def _by_name(source: Source, target: Mapping[str, Tensor], place: _Place) -> Rec
                 f"{tuple(held[key].shape)}, which the backbone lacks. Is extractor.backbone the "
                 "network these weights are of, not a shallower one?"
             )
-    tensors = {name: _tensor(source, key, held[key]) for name, key in taken.items()}
+    tensors = {name: held[key] for name, key in taken.items()}
     return Recognised(_kind(source, place), place.layout, tensors, _left(source, place, left))
 
 
@@ -209,19 +213,20 @@ def _stage(name: str) -> str:
     return f"{first}.{second}" if second.isdigit() and not first[-1].isdigit() else first
 
 
-def _differences(source: Source, target: Mapping[str, Tensor], place: _Place) -> CheckpointError:
+def _differences(source: Source, wanted: Mapping[str, Tensor], place: _Place) -> CheckpointError:
     """How the tensors in the likeliest place differ from the backbone's, the input channels
     apart."""
     held, alias = source.containers[place.container], LAYOUTS[place.layout]
-    first = first_convolution(target)
-    wanted = {name: tensor for name, tensor in target.items() if not name.endswith(COUNTER)}
-    places = {name: place.prefix + alias(name) for name in wanted}
-    found = {name: held[key] for name, key in places.items() if key in held}
-    if first in found and _ignoring_inputs(tuple(target[first].shape), tuple(found[first].shape)):
-        del wanted[first], found[first]
-    differences = misfit(wanted, found)
+    keys = {name: place.prefix + alias(name) for name in wanted}
+    found = {name: held[key] for name, key in keys.items() if key in held}
+    first = first_convolution(wanted)
+    here = tuple(wanted[first].shape)
+    others = dict(wanted)
+    if first in found and _ignoring_inputs(here, tuple(found[first].shape)):
+        del others[first], found[first]
+    differences = misfit(others, found)
     if differences is None:
-        return _misfit(source, first, tuple(target[first].shape), "of another network")
+        return _misfit(source, first, here, "of another network")
     return CheckpointError(
         f"extractor.init={source.name} does not fit the backbone: {differences}. "
         "Is extractor.backbone the network these weights are of?"
@@ -237,14 +242,3 @@ def _misfit(source: Source, name: str, here: tuple[int, ...], there: str) -> Che
 
 def _ignoring_inputs(here: tuple[int, ...], there: tuple[int, ...]) -> bool:
     return len(here) == len(there) == 4 and (here[0], here[2:]) == (there[0], there[2:])
-
-
-def _tensor(source: Source, key: str, value: Tensor | StoredTensor) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    try:
-        return value.tensor()
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"extractor.init={source.name}: {key} cannot be read: {error}"
-        ) from error
