@@ -195,8 +195,8 @@ def count_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
     counts = {"extractor": 0, "difference": 0, "decoder": 0}
     for name, entry in tensors.items():
         part = name.partition(".")[0]
-        if part in counts and not name.endswith(STATISTICS):
-            counts[part] += math.prod(entry.shape)
+        if not name.endswith(STATISTICS):
+            counts[part] = counts.get(part, 0) + math.prod(entry.shape)
     return {**counts, "total": sum(counts.values())}
 
 

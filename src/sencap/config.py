@@ -34,6 +34,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Attention compares all positions of the grid: its cost grows with the fourth power of the side
 LARGEST_SIZE, LARGEST_GRID = 1024, 64
 
+LARGEST_HEAD = 1000.0  # weight of a head's loss
+SMALLEST_TEMPERATURE = 0.01
+
 # Of `DifferenceSettings`, before its systems had their own. Older checkpoints and runs, of any
 # system, hold these
 FORMER_DEFAULTS = {
@@ -128,6 +131,8 @@ class ExtractorSettings:
             single-sub: the difference image (after - before) in one stream; dual: each date through
             one shared stream. (sen: single-cat; the compared systems are dual and take no other)
         grid: Side of the square grid that the compared systems pool the features to. (14; psnet: 7)
+        pyramid: The maps of the stage before, twice as fine, are folded into the stage's grid and
+            stand beside its own channels. (off; siamese: on)
         init: Weights the backbone starts from: a file or folder, recognised by its content, or
             timm:NAME (see docs/weights.md); nothing for random ones.
         fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is
@@ -142,6 +147,7 @@ class ExtractorSettings:
     stage: int | None = None
     structure: Structure | None = None
     grid: int | None = None
+    pyramid: bool | None = None
     init: str | None = None
     fine_tune_from: FineTuneFrom | None = None
     frozen_statistics: FrozenStatistics | None = None
@@ -242,6 +248,35 @@ class DecoderSettings:
 
 
 @dataclass(frozen=True)
+class ChangeSettings:
+    """Heads on the memory that see change without words; trained beside the decoder, never needed.
+
+    Attributes:
+        flag: Weight of the loss of the flag head: did the pair change? 0: no such head.
+        mask: Weight of the loss of the mask head: what share of each cell of the grid is changed
+            building? 0: no such head. Data without masks train without it.
+        temperature: What the flag head's logit is divided by before it becomes a probability, so
+            that 0.9 means right in nine of ten; `sencap calibrate` finds it.
+    """
+
+    flag: float = 0.0
+    mask: float = 0.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("flag", "mask"):
+            if not 0 <= getattr(self, name) <= LARGEST_HEAD:
+                raise SettingsError(
+                    f"change.{name} is {getattr(self, name)}; it must be from 0 to {LARGEST_HEAD}"
+                )
+        if not SMALLEST_TEMPERATURE <= self.temperature <= 1 / SMALLEST_TEMPERATURE:
+            raise SettingsError(
+                f"change.temperature is {self.temperature}; it must be from {SMALLEST_TEMPERATURE} "
+                f"to {1 / SMALLEST_TEMPERATURE:g}"
+            )
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """A whole captioner.
 
@@ -255,6 +290,7 @@ class ModelSettings:
         extractor: The feature extractor.
         difference: The difference encoder.
         decoder: The caption decoder.
+        change: Heads that see change without words.
     """
 
     system: str = "sen"
@@ -265,6 +301,7 @@ class ModelSettings:
     extractor: ExtractorSettings = field(default_factory=ExtractorSettings)
     difference: DifferenceSettings = field(default_factory=DifferenceSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    change: ChangeSettings = field(default_factory=ChangeSettings)
 
     def __post_init__(self) -> None:
         _numbers(self, "", "dimension", "size")
@@ -445,6 +482,7 @@ class TrainingSettings:
         extractor: The feature extractor.
         difference: The difference encoder.
         decoder: The caption decoder.
+        change: Heads that see change without words.
         vocabulary: Which words are known.
         loading: How pairs become batches.
         optimisation: The optimiser and its schedule.
@@ -467,6 +505,7 @@ class TrainingSettings:
     extractor: ExtractorSettings = field(default_factory=ExtractorSettings)
     difference: DifferenceSettings = field(default_factory=DifferenceSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    change: ChangeSettings = field(default_factory=ChangeSettings)
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     loading: LoadingSettings = field(default_factory=LoadingSettings)
     optimisation: OptimisationSettings = field(default_factory=OptimisationSettings)
@@ -524,6 +563,7 @@ def model_from_dict(values: dict[str, Any], source: str = "model settings") -> M
         "extractor": ExtractorSettings,
         "difference": DifferenceSettings,
         "decoder": DecoderSettings,
+        "change": ChangeSettings,
     }
     try:
         top = _checked(ModelSettings, values, "")

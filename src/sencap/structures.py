@@ -61,7 +61,9 @@ class ImagePair:
 class Memory:
     """What a decoder may look at: the difference encoder's tokens for a batch of pairs.
 
-    ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). ``parts`` holds named
+    ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). Of a captioner that
+    has change heads (see `sencap.models.change`): ``flag`` (B,), the logit of "the pair changed", and
+    ``mask`` (B, N), the logit of each cell's share of changed building. ``parts`` holds named
     intermediate results, each (B, N, D'), for those who explain a model; no decoder needs them.
 
     Raises:
@@ -71,6 +73,8 @@ class Memory:
     tokens: Tensor
     grid: tuple[int, int]
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+    flag: Tensor | None = None
+    mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         h, w = self.grid

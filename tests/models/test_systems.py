@@ -56,6 +56,7 @@ TOTALS = {
     "rsiccformer-c": 55_347_765,
     "rsiccformer": 65_589_813,
     "psnet": 188_089_333,
+    "siamese": 7_365_557,
 }
 
 
@@ -259,7 +260,7 @@ def test_the_real_command_refuses_before_it_reads_data(
 def test_settings_that_are_one_model_resolve_to_one(system: str) -> None:
     bare = ModelSettings(system=system)
     whole = resolved(bare)
-    assert whole.dimension == 512
+    assert whole.dimension == (256 if system == "siamese" else 512)
     assert None not in (whole.extractor.backbone, whole.extractor.stage, whole.decoder.dropout)
     assert (whole.difference.heads is None) == (system in RECURRENT)
     assert resolved(whole) == whole

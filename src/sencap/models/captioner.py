@@ -35,11 +35,13 @@ class Captioner(nn.Module):
         *,
         mean: Iterable[float],
         std: Iterable[float],
+        change: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.extractor = extractor
         self.difference = difference
         self.decoder = decoder
+        self.change = change
         self.register_buffer("mean", torch.tensor(tuple(mean)).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(tuple(std)).view(3, 1, 1), persistent=False)
 
@@ -62,7 +64,13 @@ class Captioner(nn.Module):
         if images.ndim != 5 or images.shape[1:3] != (2, 3):
             raise ShapeError(f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}")
         normalised = self.normalise(images)
-        memory: Memory = self.difference(self.extractor(normalised), normalised)
+        return self.remember(self.extractor(normalised), normalised)
+
+    def remember(self, features: Tensor, normalised: Tensor) -> Memory:
+        """The extractor's features and the normalised images → the memory, with what the change heads say."""
+        memory: Memory = self.difference(features, normalised)
+        if self.change is not None:
+            memory = self.change(memory)
         return memory
 
     def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
@@ -78,10 +86,11 @@ class Captioner(nn.Module):
 
 
 def count_parameters(captioner: Captioner) -> dict[str, int]:
-    """Every parameter counted, by part: ``extractor``, ``difference``, ``decoder`` and
-    ``total``."""
-    counts = {
-        part: sum(p.numel() for p in getattr(captioner, part).parameters())
-        for part in ("extractor", "difference", "decoder")
-    }
-    return {**counts, "total": sum(p.numel() for p in captioner.parameters())}
+    """Every parameter counted, by part and in ``total``.
+
+    The parts are ``extractor``, ``difference``, ``decoder`` and, where there are any, ``change``.
+    """
+    counts = {}
+    for name, part in captioner.named_children():
+        counts[name] = sum(parameter.numel() for parameter in part.parameters())
+    return {**counts, "total": sum(counts.values())}

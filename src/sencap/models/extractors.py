@@ -36,7 +36,10 @@ class Extractor(nn.Module):
 
     With a ``grid`` the backbone may be a vision transformer too: images are then resized (bilinear,
     antialiased) so that its patches make that grid. It has no stages to start fine-tuning from but
-    conv1 and none.
+    conv1 and none, and no pyramid.
+
+    A ``pyramid`` stacks two stages' maps: beside the channels of the stage stand those of the stage
+    before, whose grid is twice as fine, so that four of its cells lie in one.
 
     Raises:
         SettingsError: an unknown backbone, one without a feature map at that stage, or no such
@@ -51,14 +54,20 @@ class Extractor(nn.Module):
         structure: Structure,
         fine_tune_from: FineTuneFrom,
         frozen_statistics: FrozenStatistics,
+        pyramid: bool = False,
         grid: int | None = None,
     ) -> None:
         super().__init__()
         self.structure, self.stage, self.frozen_statistics = structure, stage, frozen_statistics
+        self.pyramid, self.dates = pyramid, 2 if structure == "dual" else 1
         self.backbone = _backbone(
-            backbone, stage=stage, in_channels=IN_CHANNELS[structure], grid=grid
+            backbone,
+            stage=stage,
+            in_channels=IN_CHANNELS[structure],
+            pyramid=pyramid,
+            grid=grid,
         )
-        self.stride, self.channels = _stride_and_channels(self.backbone)
+        self.stride, self.channels = _stride_and_channels(self.backbone, pyramid=pyramid)
         first_trained = STAGES.index(fine_tune_from)
         if isinstance(self.backbone, VisionTransformer):
             if fine_tune_from not in ("conv1", "none"):
@@ -97,8 +106,25 @@ class Extractor(nn.Module):
             x = images.reshape(B * 2, 3, H, W)
         if isinstance(self.backbone, VisionTransformer):
             return _transformer_map(self.backbone, x)
-        out: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))[-1]
-        return out
+        *before, out = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        if self.pyramid:
+            out = torch.cat((out, _folded(before[-1], out.shape[-2:])), 1)
+        found: Tensor = out
+        return found
+
+    def features(self, maps: Tensor) -> Tensor:
+        """The backbone's maps (B·S, C, h, w) → what the difference encoder gets, (B, S, …)."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 2, 3, H, W) → features."""
+        return self.features(self.maps(images))
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the maps of an image never change in training."""
+        trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        return not trained and self.frozen_statistics == "fixed"
 
 
 class FeatureExtractor(Extractor):
@@ -118,6 +144,7 @@ class FeatureExtractor(Extractor):
         dimension: int = 512,
         fine_tune_from: FineTuneFrom = "conv2_x",
         frozen_statistics: FrozenStatistics = "moving",
+        pyramid: bool = False,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -125,14 +152,15 @@ class FeatureExtractor(Extractor):
             structure=structure,
             fine_tune_from=fine_tune_from,
             frozen_statistics=frozen_statistics,
+            pyramid=pyramid,
         )
         self.P = nn.Conv2d(self.channels, dimension, kernel_size=1)
         self.train(self.training)  # born in training mode: fixed statistics are fixed from here on
 
-    def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
-        F: Tensor = self.P(self.maps(images))  # Eq. (3): (B·S, D, h, w)
-        return F.reshape(images.shape[0], -1, *F.shape[1:])
+    def features(self, maps: Tensor) -> Tensor:
+        """See `Extractor.features`: (B, S, D, h, w)."""
+        F: Tensor = self.P(maps)  # Eq. (3): (B·S, D, h, w)
+        return F.unflatten(0, (-1, self.dates))
 
 
 class PooledExtractor(Extractor):
@@ -152,6 +180,7 @@ class PooledExtractor(Extractor):
         grid: int = 14,
         fine_tune_from: FineTuneFrom = "none",
         frozen_statistics: FrozenStatistics = "fixed",
+        pyramid: bool = False,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -159,22 +188,35 @@ class PooledExtractor(Extractor):
             structure="dual",
             fine_tune_from=fine_tune_from,
             frozen_statistics=frozen_statistics,
+            pyramid=pyramid,
             grid=grid,
         )
         self.grid = grid
         self.train(self.training)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
-        x = F_.adaptive_avg_pool2d(self.maps(images), self.grid)
-        return x.reshape(images.shape[0], 2, *x.shape[1:])
+    def features(self, maps: Tensor) -> Tensor:
+        """See `Extractor.features`: (B, 2, C, grid, grid)."""
+        return F_.adaptive_avg_pool2d(maps, self.grid).unflatten(0, (-1, self.dates))
 
 
-def _stride_and_channels(backbone: nn.Module) -> tuple[int, int]:
+def _stride_and_channels(backbone: nn.Module, *, pyramid: bool) -> tuple[int, int]:
     features: Any = backbone.feature_info
     if isinstance(backbone, VisionTransformer):
         return features[-1]["reduction"], features[-1]["num_chs"]
-    return features.reduction()[-1], features.channels()[-1]
+    channels: list[int] = features.channels()
+    if pyramid:
+        return features.reduction()[-1], channels[-1] + 4 * channels[-2]
+    return features.reduction()[-1], channels[-1]
+
+
+def _folded(fine: Tensor, grid: torch.Size) -> Tensor:
+    """Maps (B, C, 2·h, 2·w) → (B, 4·C, h, w): four cells become one of four times the channels.
+
+    An odd number of rows or columns, of images that are no multiple of the stride, gets zeros.
+    """
+    h, w = grid
+    fine = F_.pad(fine, (0, 2 * w - fine.shape[-1], 0, 2 * h - fine.shape[-2]))
+    return F_.pixel_unshuffle(fine, 2)
 
 
 def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
@@ -203,10 +245,12 @@ def _nearest_models(name: str) -> str:
     return f"some that may be meant: {', '.join(close) or 'see timm.list_models()'}"
 
 
-def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
+def _backbone(
+    name: str, *, stage: int, in_channels: int, pyramid: bool, grid: int | None
+) -> nn.Module:
     check_backbone(name)
     try:
-        return _network(name, stage=stage, in_channels=in_channels, grid=grid)
+        return _network(name, stage=stage, in_channels=in_channels, pyramid=pyramid, grid=grid)
     except SettingsError:
         raise
     except Exception as error:  # timm's hundreds of networks fail in as many ways
@@ -217,7 +261,9 @@ def _backbone(name: str, *, stage: int, in_channels: int, grid: int | None) -> n
         ) from error
 
 
-def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn.Module:
+def _network(
+    name: str, *, stage: int, in_channels: int, pyramid: bool, grid: int | None
+) -> nn.Module:
     probe = timm.create_model(name, features_only=True)
     stride = 2 ** (stage + 1)
     strides = probe.feature_info.reduction()
@@ -226,9 +272,13 @@ def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn
             f"extractor.backbone={name} has no features of stride {stride} for "
             f"extractor.stage={stage}; it has strides {strides}"
         )
-    model = getattr(
-        probe, "model", None
-    )  # of a vision transformer, whose maps are all of one stride
+    if pyramid and stride // 2 not in strides[:-1]:
+        raise SettingsError(
+            f"extractor.pyramid=true needs the stage before extractor.stage={stage} too, and "
+            f"extractor.backbone={name} has strides {strides}; leave the pyramid out"
+        )
+    # of a vision transformer, whose maps are all of one stride
+    model = getattr(probe, "model", None)
     if grid is not None and isinstance(model, VisionTransformer):
         transformer: nn.Module = timm.create_model(
             name, num_classes=0, in_chans=in_channels, img_size=grid * stride
@@ -241,19 +291,20 @@ def _network(name: str, *, stage: int, in_channels: int, grid: int | None) -> nn
             f"{layout}); choose a convolutional network, for example resnet50"
         )
     index = max(i for i, s in enumerate(strides) if s == stride)
+    indices = (index,)
+    if pyramid:
+        finer = max(i for i, s in enumerate(strides) if s == stride // 2)
+        indices = (finer, index)
     backbone: nn.Module = timm.create_model(
-        name, features_only=True, in_chans=in_channels, out_indices=(index,)
+        name, features_only=True, in_chans=in_channels, out_indices=indices
     )
     blocks = dict(backbone.named_children()).get("blocks")
-    if isinstance(
-        blocks, nn.Sequential
-    ):  # EfficientNets keep and run the blocks after the last map
+    # EfficientNets keep and run the blocks after the last map
+    if isinstance(blocks, nn.Sequential):
         last = int(probe.feature_info.info[index]["module"].split(".")[1])
         backbone.blocks = blocks[: last + 1]
     _check_unused(name, stage, whole=_count(probe), used=_count(backbone))
-    return backbone.to(
-        memory_format=torch.channels_last
-    )  # a third faster on CPUs, and what cuDNN prefers
+    return backbone.to(memory_format=torch.channels_last)  # what cuDNN prefers
 
 
 def _check_unused(name: str, stage: int, *, whole: int, used: int) -> None:

@@ -34,15 +34,22 @@ from sencap.models.baselines.recurrent import (
 )
 from sencap.models.baselines.rsiccformer import RSICCformerDifference
 from sencap.models.captioner import Captioner
+from sencap.models.change import ChangeHeads
 from sencap.models.decoders import TransformerDecoder
 from sencap.models.difference import SENDifference
 from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtractor
 from sencap.models.numbers import Numbers, own
+from sencap.models.siamese import SiameseDifference
 
 # ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with its
 # statistics.
 RESNET_101 = ExtractorSettings(
-    backbone="resnet101", stage=3, grid=14, fine_tune_from="none", frozen_statistics="fixed"
+    backbone="resnet101",
+    stage=3,
+    grid=14,
+    pyramid=False,
+    fine_tune_from="none",
+    frozen_statistics="fixed",
 )
 # ViT-B/32 on 224 pixels: 768 channels on a 7×7 grid.
 VIT_B_32 = dataclasses.replace(RESNET_101, backbone="vit_base_patch32_224", stage=4, grid=7)
@@ -60,6 +67,7 @@ def sen(
             backbone="resnet50",
             stage=4,
             structure=structure,
+            pyramid=False,
             fine_tune_from="conv2_x",
             frozen_statistics="moving",
         ),
@@ -82,7 +90,7 @@ def sen(
     extractor = FeatureExtractor(dimension=D, **n.extractor)
     difference = SENDifference(D, stride=extractor.stride, **n.difference)
     decoder = TransformerDecoder(D, vocabulary_size=vocabulary_size, **n.decoder)
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=D)
 
 
 def sen_single_sub(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -119,7 +127,7 @@ def capt_rep_diff(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         words=300,
         **n.decoder,
     )
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=extractor.channels)
 
 
 def capt_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -135,7 +143,7 @@ def capt_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         words=300,
         **n.decoder,
     )
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=3 * extractor.channels)
 
 
 def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -151,7 +159,7 @@ def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         words=300,
         **n.decoder,
     )
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=3 * extractor.channels)
 
 
 def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -168,7 +176,7 @@ def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         words=300,
         **n.decoder,
     )
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=3 * extractor.channels)
 
 
 def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -185,7 +193,7 @@ def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
     )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
 def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -202,7 +210,7 @@ def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
     )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
 def rsiccformer_c(
@@ -227,7 +235,7 @@ def rsiccformer_c(
         **n.difference,
     )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
 def rsiccformer(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -249,7 +257,26 @@ def psnet(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
     )
     decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
-    return _captioner(n, extractor, difference, decoder)
+    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
+
+
+def siamese(settings: ModelSettings, vocabulary_size: int) -> Captioner:
+    """Ours, for few pairs: a frozen pyramid per date, and attention over what differs."""
+    n = own(
+        settings,
+        dimension=256,
+        extractor=dataclasses.replace(
+            RESNET_101, backbone="tf_efficientnet_lite2", stage=4, grid=8, pyramid=True
+        ),
+        difference=DifferenceSettings(layers=2, heads=8, dropout=0.3, position_dropout=0.1),
+        decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.3, position_dropout=0.1),
+    )
+    extractor = PooledExtractor(**n.extractor)
+    difference = SiameseDifference(
+        extractor.channels, n.dimension, grid=extractor.grid, **n.difference
+    )
+    decoder = TransformerDecoder(n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    return _captioner(n, extractor, difference, decoder, width=n.dimension)
 
 
 SYSTEMS: dict[str, Callable[[ModelSettings, int], Captioner]] = {
@@ -265,6 +292,7 @@ SYSTEMS: dict[str, Callable[[ModelSettings, int], Captioner]] = {
     "rsiccformer-c": rsiccformer_c,
     "rsiccformer": rsiccformer,
     "psnet": psnet,
+    "siamese": siamese,
 }
 
 
@@ -308,10 +336,17 @@ def resolved(settings: ModelSettings) -> ModelSettings:
 
 
 def _captioner(
-    numbers: Numbers, extractor: Extractor, difference: nn.Module, decoder: nn.Module
+    numbers: Numbers, extractor: Extractor, difference: nn.Module, decoder: nn.Module, *, width: int
 ) -> Captioner:
+    """The parts put together; ``width`` is that of the memory's tokens, which the heads look at."""
     settings = numbers.settings
-    captioner = Captioner(extractor, difference, decoder, mean=settings.mean, std=settings.std)
+    flag, mask = settings.change.flag > 0, settings.change.mask > 0
+    change = None
+    if flag or mask:
+        change = ChangeHeads(width, flag=flag, mask=mask, dropout=numbers.decoder["dropout"])
+    captioner = Captioner(
+        extractor, difference, decoder, mean=settings.mean, std=settings.std, change=change
+    )
     captioner.settings = settings
     return captioner
 
