@@ -2,6 +2,9 @@
 
 Coordinates are pixels of the 256-pixel frame (0.5 m each), x to the right and y down; points are
 (n, 2). An angle a stands for the unit vectors u = (cos a, sin a) and v = (-sin a, cos a).
+
+By hand, since a library of geometry (Shapely) would be a dependency of the core for a dozen lines:
+outlines are only made here; what overlaps what is asked of a drawn mask (`layout.Occupancy`).
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 
-FRAME = 256
-STEP = 4.0
+FRAME = 256  # pixels of the image's side
+STEP = 4.0  # pixels between two points of a polyline
+REACH = 420.0  # a road runs so far to either side of its centre, out of the frame from any place
 
 
 def to_world(local: Points, centre: Points, angle: float) -> Points:
@@ -33,14 +37,12 @@ def rectangle(centre: Points, angle: float, width: float, depth: float) -> Point
 def blob(rng: np.random.Generator, centre: Points, radius: float, aspect: float = 1.0) -> Points:
     """A smooth round-ish outline (48, 2) around a centre: a pond, a clearing, a bush."""
     turn = np.linspace(0.0, 2 * math.pi, 48, endpoint=False)
+    # A circle whose radius swings twice, three and five times in a turn, each time less.
     wobble = np.ones_like(turn)
     for order in (2, 3, 5):
         wobble += rng.normal(0.0, 0.22 / order) * np.cos(order * turn + rng.uniform(0, 2 * math.pi))
-    local = (
-        radius
-        * np.clip(wobble, 0.5, 1.6)[:, None]
-        * np.stack([np.cos(turn) * aspect, np.sin(turn)], 1)
-    )
+    circle = np.stack([np.cos(turn) * aspect, np.sin(turn)], 1)
+    local = radius * np.clip(wobble, 0.5, 1.6)[:, None] * circle
     return to_world(local, centre, float(rng.uniform(0, math.pi)))
 
 
@@ -53,22 +55,24 @@ def resample(points: Points) -> Points:
     return np.stack([np.interp(wanted, along, points[:, axis]) for axis in (0, 1)], 1)
 
 
-def straight(centre: Points, angle: float, before: float = 420.0, after: float = 420.0) -> Points:
-    """A straight road through a point; lengths in pixels to either side of it."""
+def straight(centre: Points, angle: float, before: float = REACH) -> Points:
+    """A straight road through a point; it begins `before` pixels ahead of it."""
     direction = np.array([math.cos(angle), math.sin(angle)])
-    return resample(np.stack([centre - before * direction, centre + after * direction]))
+    return resample(np.stack([centre - before * direction, centre + REACH * direction]))
 
 
-def bent(centre: Points, angle: float, bow: float, length: float = 420.0) -> Points:
+def bent(centre: Points, angle: float, bow: float) -> Points:
     """An arc-like road through a point: `bow` is how far it leaves its tangent at 200 pixels."""
-    along = np.arange(-length, length + STEP, STEP)
+    along = np.arange(-REACH, REACH + STEP, STEP)
+    # A parabola: near its vertex it looks like an arc, and needs no case for a bow of 0.
     local = np.stack([along, bow * (along / 200.0) ** 2], 1)
     return resample(to_world(local, centre, angle))
 
 
 def winding(centre: Points, angle: float, sway: float, wave: float, phase: float) -> Points:
     """A road that swings to both sides of a straight line by `sway` pixels every `wave` pixels."""
-    along = np.arange(-420.0, 420.0 + STEP, STEP)
+    along = np.arange(-REACH, REACH + STEP, STEP)
+    # The phase's own swing is taken off, so that the road runs through the centre.
     swing = sway * (np.sin(2 * math.pi * along / wave + phase) - math.sin(phase))
     return resample(to_world(np.stack([along, swing], 1), centre, angle))
 
@@ -85,9 +89,11 @@ def strip(points: Points, width: float) -> Points:
     near = np.flatnonzero(inside_frame(points, -40.0))
     if len(near) == 0:
         return np.zeros((0, 2))
+    # One point more at either end, so that the band reaches beyond the margin.
     part = points[max(near[0] - 1, 0) : near[-1] + 2]
     ways = tangents(part)
     aside = np.stack([-ways[:, 1], ways[:, 0]], 1) * (width / 2)
+    # There along one side and back along the other.
     return np.concatenate([part + aside, (part - aside)[::-1]])
 
 

@@ -1,5 +1,4 @@
-"""What a synthetic scene holds: ground, roads, buildings, water, trees, each with the dates it
-exists at.
+"""What a synthetic scene holds: roads, buildings, water, trees, each with the dates it exists at.
 
 A scene is one world at two dates. Every element says whether it exists `before` and `after`; a
 change is an element that exists at one date only, so an unchanged pair is the same scene with every
@@ -9,7 +8,7 @@ element frozen.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,12 @@ from PIL import Image, ImageDraw
 
 from sencap.synthetic.geometry import FRAME, Points, rectangle, strip
 
+# A scene is drawn with a margin: misregistration moves the frame by up to three pixels, and crowns
+# and shadows reach in from outside.
 PAD = 10
 CANVAS = FRAME + 2 * PAD
 
-Dates = tuple[bool, bool]
+Dates = tuple[bool, bool]  # whether a thing stands before, and after
 BOTH: Dates = (True, True)
 ADDED: Dates = (False, True)
 REMOVED: Dates = (True, False)
@@ -32,13 +33,17 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Road:
-    """A road or path: a polyline (n, 2) and its width in pixels."""
+    """A road or path: a polyline (n, 2) and its width in pixels.
+
+    `bulb` is the radius of the turning circle at its end, 0 for none; `marked` roads have a broken
+    line in the middle.
+    """
 
     points: Points
     width: float
     surface: Surface
     dates: Dates = BOTH
-    bulb: float = 0.0  # radius of the turning circle at its end
+    bulb: float = 0.0
     marked: bool = False
 
     @property
@@ -61,7 +66,11 @@ class Wing:
 
 @dataclass(frozen=True)
 class House:
-    """A house: wings under roofs, a driveway towards its road, and the plot it stands on."""
+    """A house: wings under roofs, a driveway towards its road, and the plot it stands on.
+
+    `road` is the index of its road in ``Scene.roads`` (-1: none), `side` the side it stands on, 1
+    or -1. Lengths and the height of its ridge are in pixels.
+    """
 
     centre: Points
     angle: float
@@ -74,7 +83,7 @@ class House:
     drive: Points | None = None
     plot: Points | None = None
     plot_style: Literal["none", "lawn", "bare"] = "none"
-    road: int = -1  # index into Scene.roads
+    road: int = -1
     side: int = 0
     fenced: bool = False
 
@@ -86,7 +95,7 @@ class House:
 
 @dataclass(frozen=True)
 class Block:
-    """A large flat-roofed building."""
+    """A large flat-roofed building with so many ventilation `units` on its roof."""
 
     centre: Points
     angle: float
@@ -105,7 +114,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Parking:
-    """A parking lot; `filled` is the share of its bays that hold a car."""
+    """A parking lot; `filled` is the share of its bays that hold a car, `tone` its grey."""
 
     centre: Points
     angle: float
@@ -123,7 +132,7 @@ class Parking:
 
 @dataclass(frozen=True)
 class Patch:
-    """An area of one kind: a pool, a lake, a clearing, a field."""
+    """An area of one kind; `tone` in 0..1 is its colour, `angle` the direction of a field."""
 
     kind: Literal["pool", "lake", "clearing", "field"]
     outline: Points
@@ -134,8 +143,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Trees:
-    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3 evergreen), and both
-    dates."""
+    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3 evergreen), dates."""
 
     points: Points
     radius: NDArray[np.float64]
@@ -144,20 +152,36 @@ class Trees:
     after: NDArray[np.bool_]
 
 
+class YardTree(NamedTuple):
+    """One tree on a house's plot; it is there as long as the house is."""
+
+    x: float
+    y: float
+    radius: float
+    species: int
+    dates: Dates
+
+
 def no_trees() -> Trees:
     """An empty set of trees."""
     none = np.zeros(0, np.bool_)
     return Trees(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), none, none)
 
 
-def _always(stands: bool) -> Dates:
-    """The same presence at both dates."""
-    return (stands, stands)
+Built = TypeVar("Built", Road, House, Block, Parking, Patch)
+
+
+def _frozen(things: list[Built], date: int) -> list[Built]:
+    """The things as they stood at a date, for both dates."""
+    return [replace(thing, dates=(thing.dates[date],) * 2) for thing in things]
 
 
 @dataclass
 class Scene:
-    """One world at two dates. `grass` in 0..1 is how green the open ground is, 0 is bare soil."""
+    """One world at two dates. `grass` in 0..1 is how green the open ground is, 0 is bare soil.
+
+    `shape` is that of its roads; `yard` the trees on plots, which `plant_woods` turns into `trees`.
+    """
 
     kind: str
     texture_seed: int
@@ -170,7 +194,7 @@ class Scene:
     parkings: list[Parking] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
     trees: Trees = field(default_factory=no_trees)
-    yard: list[tuple[float, float, float, int, Dates]] = field(default_factory=list)
+    yard: list[YardTree] = field(default_factory=list)
 
     @property
     def large(self) -> list[Block | Parking]:
@@ -179,24 +203,22 @@ class Scene:
 
     def frozen(self, date: int) -> Scene:
         """The same scene, unchanged: both dates show what stood at `date` (0 before, 1 after)."""
-        trees = self.trees
-        stands = trees.after if date else trees.before
+        stands = (self.trees.before, self.trees.after)[date]
         return replace(
             self,
             kind="unchanged",
-            roads=[replace(item, dates=_always(item.dates[date])) for item in self.roads],
-            houses=[replace(item, dates=_always(item.dates[date])) for item in self.houses],
-            blocks=[replace(item, dates=_always(item.dates[date])) for item in self.blocks],
-            parkings=[replace(item, dates=_always(item.dates[date])) for item in self.parkings],
-            patches=[replace(item, dates=_always(item.dates[date])) for item in self.patches],
-            trees=replace(trees, before=stands, after=stands),
+            roads=_frozen(self.roads, date),
+            houses=_frozen(self.houses, date),
+            blocks=_frozen(self.blocks, date),
+            parkings=_frozen(self.parkings, date),
+            patches=_frozen(self.patches, date),
+            trees=replace(self.trees, before=stands, after=stands),
             yard=[],
         )
 
 
 def draw_polygon(pen: ImageDraw.ImageDraw, points: Points, fill: int, scale: float = 1.0) -> None:
-    """Fill a polygon of frame coordinates on a mask of the padded canvas; nothing if it has no
-    points."""
+    """Fill a polygon of frame coordinates, which may be empty, on a mask of the padded canvas."""
     if len(points) == 0:
         return
     pen.polygon([((x + PAD) * scale, (y + PAD) * scale) for x, y in points.tolist()], fill=fill)
@@ -214,13 +236,13 @@ def draw_road(
 
 
 def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
-    """Where no tree can stand at a date: (CANVAS, CANVAS), indexed by row and column with PAD
-    added."""
+    """Where no tree can stand at a date: (CANVAS, CANVAS), by row and column with PAD added."""
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
     for road in scene.roads:
         if road.dates[date]:
             draw_road(pen, road, 1, grow=3.5)
+    # Trees keep some pixels away from walls, and off plots and driveways.
     for house in scene.houses:
         if house.dates[date]:
             grown = rectangle(house.centre, house.angle, house.width + 9, house.depth + 9)
