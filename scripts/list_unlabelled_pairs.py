@@ -1,11 +1,11 @@
 """List the real aerial pairs that may be pre-trained on without captions, as a CSV that `sencap
 pack` takes.
 
-    python scripts/list_unlabelled_pairs.py ../shared/data runs/unlabelled.csv
+    python scripts/list_unlabelled_pairs.py PLACES runs/unlabelled.csv
     sencap pack runs/unlabelled.csv runs/places-real --size 256
 
-They are the images of levir_cc's **train** split (its val and test images are left out) and
-aerial_pairs.
+PLACES holds two folders: levir_cc, in LEVIR-CC's layout, of which the images of the **train** split
+are taken (those of val and test are left out), and aerial_pairs, with pairs in its A and B.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Cut the example pairs that ship with sencap: synthetic ones, and Sentinel-2 crops of OSCD.
 
-    python scripts/make_examples.py ../shared/data/oscd src/sencap/examples
+    python scripts/make_examples.py OSCD src/sencap/examples
 
-The Sentinel-2 crops contain modified Copernicus Sentinel data 2015-2018 (Onera Satellite Change
+OSCD is the folder of the Onera Satellite Change Detection images, one folder a city
+(https://rcdaudt.github.io/oscd). The Sentinel-2 crops contain modified Copernicus Sentinel data 2015-2018 (Onera Satellite Change
 Detection imagery) and may be shipped with that line.
 """
 

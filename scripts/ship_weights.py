@@ -1,6 +1,6 @@
 """Make the folder of weights that ships with sencap from a trained checkpoint, with its measured card.
 
-    python scripts/ship_weights.py runs/shipped ../shared/data/levir_cc src/sencap/weights/sen-lite0
+    python scripts/ship_weights.py runs/shipped DATA src/sencap/weights/sen-lite0
 
 Stores the weights in half precision, evaluates what was stored on levir_cc's val and test together, and writes the
 card (README.md) and the report (docs/shipped-weights.md, docs/shipped-weights.json) from that evaluation.
@@ -19,9 +19,7 @@ from sencap.evaluation.report import as_markdown
 from sencap.files import write_whole
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
-COMMAND = (
-    "sencap evaluate --data ../shared/data/levir_cc --split val+test --beam {beam} --json out.json"
-)
+COMMAND = "sencap evaluate --data DATA --split val+test --beam {beam} --json out.json"
 ROWS = {
     "constant": "constant caption",
     "perfect_flag_fixed": "perfect flag, two fixed captions",
@@ -60,7 +58,7 @@ On the excerpt's `val` and `test` together ({pairs} pairs, never trained or sele
 Change or no change told right: **{accuracy:.3f}** ({changed} of {all_changed} changed pairs, {unchanged} of
 {all_unchanged} unchanged ones).
 
-`{command}`
+`{command}`, where DATA holds those pairs in LEVIR-CC's layout
 
 {signatures}
 
@@ -139,7 +137,10 @@ def main() -> None:
         card(report, arguments.out, beam=arguments.beam, synthetic=arguments.synthetic),
     )
     docs = Path(__file__).parents[1] / "docs"
-    title = f"# The shipped weights, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`\n\n"
+    title = (
+        f"# The shipped weights, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`, "
+        "where DATA holds [those pairs](results.md) in LEVIR-CC's [layout](data.md)\n\n"
+    )
     write_whole(docs / "shipped-weights.md", title + as_markdown(report).split("\n", 2)[2] + "\n")
     write_whole(docs / "shipped-weights.json", json.dumps(report, indent=1) + "\n")
     print((arguments.out / "README.md").read_text(encoding="utf-8"))
