@@ -35,8 +35,12 @@ Ink = tuple[int, int, int, int] | int
 # The values of a mask of change, as LEVIR-MCI stores them.
 SAME, PAVED, BUILDING = 0, 128, 255
 
-SCALE = 2
-PITCH = math.radians(30)
+SCALE = 2  # subpixels per pixel and axis, so that edges come out soft
+PITCH = math.radians(30)  # of every roof
+HEIGHT_STEPS = 6  # levels of the height map per pixel of height
+DIRT = (206.0, 188.0, 156.0)
+PAVEMENT = {"asphalt": (132.0, 130.0, 128.0), "concrete": (178.0, 172.0, 162.0)}
+KERB = (198, 192, 180)
 CAR_COLOURS: tuple[Colour, ...] = (
     (236, 236, 234), (222, 222, 222), (40, 42, 46), (64, 66, 72), (150, 152, 156),
     (150, 40, 36), (52, 72, 118), (190, 180, 160),
@@ -91,13 +95,13 @@ class Canvas:
 
     def raise_to(self, points: Points, height: float) -> None:
         """Give a polygon a height above ground in pixels."""
-        draw_polygon(self.height_pen, points, int(min(height, 40) * 6))
+        draw_polygon(self.height_pen, points, int(min(height, 40) * HEIGHT_STEPS))
 
     def layers(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """The drawing at image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights
-        (h, w)."""
+        """At image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights (h, w)."""
+        # What is not drawn is black and clear, so the mean of subpixels is already colour × cover.
         drawn = np.asarray(self.image.reduce(SCALE), np.float32)
-        heights = np.asarray(self.heights, np.float32) / np.float32(6.0)
+        heights = np.asarray(self.heights, np.float32) / np.float32(HEIGHT_STEPS)
         return drawn[..., :3], drawn[..., 3:] / np.float32(255.0), heights
 
 
@@ -130,25 +134,19 @@ class LabelCanvas(Canvas):
 def road_colour(road: Road, look: Look) -> NDArray[np.float64]:
     """The colour of a road's surface at a date."""
     if road.surface == "dirt":
-        return np.array([206.0, 188.0, 156.0])
-    base = (
-        np.array([132.0, 130.0, 128.0])
-        if road.surface == "asphalt"
-        else np.array([178.0, 172.0, 162.0])
-    )
-    return base * look.asphalt
+        return np.array(DIRT)
+    return np.array(PAVEMENT[road.surface]) * look.asphalt
 
 
 def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
-    """All roads of a date: kerbs first, so that crossings stay open, then surfaces, then
-    markings."""
+    """All roads of a date: kerbs first, so that crossings stay open, then surfaces, then lines."""
     standing = [road for road in scene.roads if road.dates[date]]
     for road in standing:
         canvas.begin(road.dates, PAVED)
         if road.surface != "dirt" and not road.is_path:
-            canvas.band(road.points, (198, 192, 180), road.width + 2)
+            canvas.band(road.points, KERB, road.width + 2)
             if road.bulb:
-                canvas.disc(road.points[-1], road.bulb + 1, (198, 192, 180))
+                canvas.disc(road.points[-1], road.bulb + 1, KERB)
     for road in standing:
         canvas.begin(road.dates, PAVED)
         colour = road_colour(road, canvas.look)
@@ -158,6 +156,7 @@ def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
     for road in standing:
         canvas.begin(road.dates, PAVED)
         if road.marked and not road.is_path and road.surface == "asphalt":
+            # A broken line: of every three steps of the polyline the first is drawn.
             for start in range(0, len(road.points) - 2, 3):
                 canvas.line(road.points[start : start + 2], (206, 200, 170), 0.7)
 
@@ -169,38 +168,46 @@ def draw_house_ground(canvas: Canvas, house: House) -> None:
         canvas.polygon(house.drive, (206, 200, 188))
     if house.fenced and house.plot is not None and len(house.plot) == 4:
         canvas.begin(house.dates, SAME)
-        for first, second in ((0, 1), (1, 2), (3, 0)):
+        for first, second in ((0, 1), (1, 2), (3, 0)):  # open towards the road
             canvas.line(house.plot[[first, second]], (112, 96, 76), 0.8)
 
 
 def _face(canvas: Canvas, points: Points, normal: Points, colour: NDArray[np.float64]) -> None:
-    """One roof face; `normal` is its downhill direction in the plane (zero for a flat roof)."""
+    """One roof face; `normal` is its downhill direction in the plane."""
     look = canvas.look
+    # Lambert's law: the cosine between the face's normal (sin, cos of the pitch) and the sun, whose
+    # direction is (toward, slope). Faces away from the sun keep half of the light, from the sky.
     toward = float(normal @ np.array(look.sun))
-    lit = math.cos(PITCH) * look.slope + math.sin(PITCH) * toward if normal.any() else look.slope
+    lit = math.cos(PITCH) * look.slope + math.sin(PITCH) * toward
     light = 0.5 + 0.62 * max(lit, 0.0) / max(look.slope, 0.1)
     canvas.polygon(points, colour * min(light, 1.5))
 
 
+def _walls(canvas: Canvas, base: Points, top: Points, colour: Paint) -> None:
+    """The four walls between a base (4, 2) and its eaves; the roof hides those on the far side."""
+    for first in range(4):
+        second = (first + 1) % 4
+        canvas.polygon(np.stack([base[first], base[second], top[second], top[first]]), colour)
+
+
 def _roof(canvas: Canvas, house: House, wing: Wing) -> None:
     """A gable or hip roof over one wing, lit by the sun, on walls seen a little from the side."""
-    angle = house.angle if wing.along_x else house.angle + math.pi / 2
-    length, breadth = (wing.width, wing.depth) if wing.along_x else (wing.depth, wing.width)
+    # The ridge runs along `angle`, over a rectangle of length × breadth.
+    angle, length, breadth = house.angle, wing.width, wing.depth
+    if not wing.along_x:
+        angle, length, breadth = angle + math.pi / 2, breadth, length
     middle = to_world(np.array([[wing.x, wing.y]]), house.centre, house.angle)[0]
+    # A camera that does not stand right above sees high things moved by lean × height.
     eave = house.height * 0.55
     ridge = house.height * (0.8 + 0.2 * min(breadth / 26.0, 1.2))
     lean = np.array(canvas.look.lean)
     base = rectangle(middle, angle, length - 1.5, breadth - 1.5)
     top = rectangle(middle, angle, length, breadth) + lean * eave
-    for first in range(4):
-        second = (first + 1) % 4
-        wall = np.stack([base[first], base[second], top[second], top[first]])
-        canvas.polygon(wall, (168, 154, 136))
+    _walls(canvas, base, top, (168, 154, 136))
+    # A hip roof's ridge is shorter than the roof; a gable roof's is as long.
     inset = min(breadth / 2, length * 0.48) if wing.hip else 0.0
-    ends = (
-        to_world(np.array([[inset - length / 2, 0.0], [length / 2 - inset, 0.0]]), middle, angle)
-        + lean * ridge
-    )
+    half = length / 2 - inset
+    ends = to_world(np.array([[-half, 0.0], [half, 0.0]]), middle, angle) + lean * ridge
     along = np.array([math.cos(angle), math.sin(angle)])
     across = np.array([-along[1], along[0]])
     colour = np.array(house.roof, float)
@@ -210,6 +217,7 @@ def _roof(canvas: Canvas, house: House, wing: Wing) -> None:
         _face(canvas, np.stack([top[0], top[3], ends[0]]), -along, colour)
         _face(canvas, np.stack([top[1], top[2], ends[1]]), along, colour)
     canvas.line(ends, colour * 1.18, 0.6)
+    # For shadows two steps do: the eaves all over, and a higher band along the ridge.
     canvas.raise_to(rectangle(middle, angle, length, breadth), eave)
     canvas.raise_to(rectangle(middle, angle, length - inset, breadth * 0.5), (eave + 2 * ridge) / 3)
 
@@ -227,15 +235,12 @@ def draw_block(canvas: Canvas, block: Block) -> None:
     lean = np.array(canvas.look.lean) * block.height
     base = block.outline
     top = base + lean
-    for first in range(4):
-        second = (first + 1) % 4
-        canvas.polygon(
-            np.stack([base[first], base[second], top[second], top[first]]), (150, 140, 128)
-        )
+    _walls(canvas, base, top, (150, 140, 128))
     colour = np.array(block.roof, float)
     canvas.polygon(top, colour * 1.08)
     inner = rectangle(block.centre, block.angle, block.width - 3, block.depth - 3) + lean
     canvas.polygon(inner, colour * 0.96)
+    # Seeded by the building, so that its units stand in the same places at both dates.
     rng = np.random.default_rng((block.units, int(block.width * 10)))
     for _ in range(block.units):
         local = rng.uniform(-0.42, 0.42, (1, 2)) * np.array([block.width, block.depth])
@@ -248,7 +253,7 @@ def draw_block(canvas: Canvas, block: Block) -> None:
 
 
 def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> None:
-    """A paved lot with rows of bays; which bays hold a car differs by date."""
+    """A paved lot with rows of bays of 2.7 m × 4.8 m; which bays hold a car differs by date."""
     canvas.begin(parking.dates, PAVED)
     tone = parking.tone * (0.5 + 0.5 * canvas.look.asphalt)
     canvas.polygon(
@@ -256,6 +261,7 @@ def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> 
         (190, 184, 172),
     )
     canvas.polygon(parking.outline, (tone, tone * 0.99, tone * 0.97))
+    # Rows lie back to back in pairs, with a lane between two pairs.
     row = -parking.depth / 2 + 6.5
     while row < parking.depth / 2 - 4:
         for column in np.arange(-parking.width / 2 + 4, parking.width / 2 - 4, 5.4):
@@ -286,6 +292,7 @@ def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
         canvas.begin(road.dates, PAVED)
         rng = np.random.default_rng((seed, 0, number))
         ways = tangents(road.points)
+        # About one car per 90 m, on the right lane or the left.
         for index in np.flatnonzero(inside_frame(road.points)):
             if rng.random() < 0.022:
                 way = ways[index]

@@ -17,8 +17,8 @@ Season = Literal["spring", "summer", "autumn", "winter"]
 Triple = tuple[float, float, float]
 SEASONS: tuple[Season, ...] = ("spring", "summer", "autumn", "winter")
 
-# Radiances in quarter steps, for tone curves.
-TONES = np.arange(0, 400, 0.25)
+TONES = np.arange(0, 400, 0.25)  # radiances in quarter steps, for tone curves
+MOST_SHIFT = 3.0  # pixels of misregistration
 # Colours of a season under neutral light: green grass, dry grass, four evergreen and four deciduous
 # crowns.
 GRASS: dict[Season, Triple] = {
@@ -39,7 +39,12 @@ DECIDUOUS: dict[Season, tuple[Triple, ...]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """One date's season, sun (unit vector towards it, tangent of its elevation) and sensor."""
+    """One date's season, light and sensor.
+
+    `sun` is the unit vector towards the sun in the image plane and `slope` the tangent of its
+    elevation; `shade` the light that is left in a shadow. `shift` (pixels) and `turn` (degrees) are
+    the misregistration, `lean` how far a thing of height 1 leans; the rest is the sensor's.
+    """
 
     season: Season
     dryness: float
@@ -64,80 +69,53 @@ class Look:
     car_seed: int
 
 
-def _style(rng: np.random.Generator, date: int) -> dict[str, float | Triple]:
-    """The colours of a sensor; the older date leans to bright and warm ones, the newer to dark
-    ones."""
-    names = ("bright", "teal", "hazy", "dark", "neutral")
-    weights = (0.3, 0.22, 0.14, 0.12, 0.22) if date == 0 else (0.07, 0.05, 0.1, 0.5, 0.28)
-    name = str(rng.choice(names, p=weights))
-    spread = float(rng.normal(0, 1))
-    styles: dict[str, dict[str, float | Triple]] = {
-        "bright": {
-            "gain": 1.15 + 0.12 * spread,
-            "gamma": 1.05,
-            "contrast": 1.4,
-            "tint": (1.02, 1.01, 0.95),
-            "saturation": 0.85,
-        },
-        "teal": {
-            "gain": 0.92 + 0.07 * spread,
-            "gamma": 1.2,
-            "contrast": 1.4,
-            "tint": (0.98, 1.0, 0.98),
-            "saturation": 1.05,
-        },
-        "hazy": {
-            "gain": 0.82 + 0.07 * spread,
-            "gamma": 1.0,
-            "contrast": 0.95,
-            "tint": (1.0, 0.99, 1.04),
-            "saturation": 0.65,
-        },
-        "dark": {
-            "gain": 0.6 + 0.06 * spread,
-            "gamma": 1.1,
-            "contrast": 1.25,
-            "tint": (0.99, 1.01, 0.97),
-            "saturation": 0.68,
-        },
-        "neutral": {
-            "gain": 0.82 + 0.1 * spread,
-            "gamma": 1.05,
-            "contrast": 1.25,
-            "tint": (1.0, 1.0, 0.99),
-            "saturation": 0.75,
-        },
-    }
-    return styles[name]
+@dataclass(frozen=True)
+class Style:
+    """The colours of a sensor; `spread` is how far its gain varies from scene to scene."""
+
+    gain: float
+    spread: float
+    gamma: float
+    contrast: float
+    tint: Triple
+    saturation: float
+
+
+# Measured by eye on LEVIR-CC's images. The older date leans to bright and warm colours, the newer
+# to dark ones: the chances are those of the older and of the newer date.
+STYLES = {
+    "bright": Style(1.15, 0.12, 1.05, 1.4, (1.02, 1.01, 0.95), 0.85),
+    "teal": Style(0.92, 0.07, 1.2, 1.4, (0.98, 1.0, 0.98), 1.05),
+    "hazy": Style(0.82, 0.07, 1.0, 0.95, (1.0, 0.99, 1.04), 0.65),
+    "dark": Style(0.6, 0.06, 1.1, 1.25, (0.99, 1.01, 0.97), 0.68),
+    "neutral": Style(0.82, 0.1, 1.05, 1.25, (1.0, 1.0, 0.99), 0.75),
+}
+STYLE_CHANCES = ((0.3, 0.22, 0.14, 0.12, 0.22), (0.07, 0.05, 0.1, 0.5, 0.28))
+ELEVATIONS = {"spring": 54.0, "summer": 66.0, "autumn": 46.0, "winter": 36.0}  # degrees, at noon
 
 
 def make_look(rng: np.random.Generator, date: int, *, season: Season | None = None) -> Look:
-    """A look at random. `date` is 0 for the older image, 1 for the newer; a season can be asked
-    for."""
-    style = _style(rng, date)
-    tint = style["tint"]
-    assert isinstance(tint, tuple)
-    gains = np.array(tint) * rng.normal(1, 0.025, 3)
+    """A look at random: `date` is 0 for the older image, 1 for the newer; a season may be given."""
+    style = STYLES[str(rng.choice(list(STYLES), p=STYLE_CHANCES[date]))]
+    gain = style.gain + style.spread * float(rng.normal(0, 1))
+    gains = np.array(style.tint) * rng.normal(1, 0.025, 3)
     season = season or SEASONS[int(rng.integers(4))]
-    azimuth = math.radians(
-        float(rng.normal(90, 48))
-    )  # the image's lower edge is south, where the noon sun stands
-    elevation = {"spring": 54.0, "summer": 66.0, "autumn": 46.0, "winter": 36.0}[season] + float(
-        rng.normal(0, 6)
-    )
+    # The image's lower edge is south, where the noon sun stands.
+    azimuth = math.radians(float(rng.normal(90, 48)))
+    elevation = ELEVATIONS[season] + float(rng.normal(0, 6))
     shade = float(rng.uniform(0.22, 0.46))
-    soft = float(rng.random())
+    soft = float(rng.random())  # low: a blurred image, in between: a coarse one, high: a sharp one
     return Look(
         season=season,
         dryness=float(rng.beta(2, 2)),
         sun=(math.cos(azimuth), math.sin(azimuth)),
         slope=math.tan(math.radians(min(max(elevation, 26.0), 74.0))),
-        shade=(shade * 0.96, shade, shade * 1.1),
-        gain=_number(style["gain"]),
-        gamma=_number(style["gamma"]) * float(rng.uniform(0.92, 1.08)),
-        contrast=_number(style["contrast"]) * float(rng.uniform(0.92, 1.1)),
+        shade=(shade * 0.96, shade, shade * 1.1),  # the sky's light is blue
+        gain=gain,
+        gamma=style.gamma * float(rng.uniform(0.92, 1.08)),
+        contrast=style.contrast * float(rng.uniform(0.92, 1.1)),
         tint=(float(gains[0]), float(gains[1]), float(gains[2])),
-        saturation=_number(style["saturation"]) * float(rng.uniform(0.85, 1.15)),
+        saturation=style.saturation * float(rng.uniform(0.85, 1.15)),
         haze=float(rng.exponential(4.0)) + (7.0 if date else 1.5),
         noise=float(rng.uniform(0.5, 5.0)),
         blur=float(rng.uniform(0.0, 0.9)) if soft < 0.4 else 0.0,
@@ -152,16 +130,12 @@ def make_look(rng: np.random.Generator, date: int, *, season: Season | None = No
     )
 
 
-def _number(value: float | Triple) -> float:
-    """A style's plain number."""
-    assert isinstance(value, float | int)
-    return float(value)
-
-
 def _tone_curve(look: Look) -> NDArray[np.uint8]:
     """A look's contrast, gamma, highlights and haze: the delivered value for each of ``TONES``."""
+    # Contrast turns about the radiance of open ground.
     pivot = 84.0 * look.gain
     tones = np.clip(((TONES - pivot) * look.contrast + pivot) / 255.0, 0, 1.15) ** look.gamma
+    # Highlights are compressed, as a film's shoulder does.
     tones = 1.06 * tones / (1 + 0.18 * tones**3)
     return np.clip(tones * (255.0 - look.haze) + look.haze + 0.5, 0, 255).astype(np.uint8)
 
@@ -178,17 +152,15 @@ def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) ->
     steps = np.clip(image * np.float32(4.0), 0, len(TONES) - 1).astype(np.int32)
     picture = Image.fromarray(_tone_curve(look)[steps])
     picture = place(picture, look)
-    if look.coarseness > 1:
+    if look.coarseness > 1:  # taken with larger pixels, and enlarged
         small = max(round(picture.width / look.coarseness), 8)
-        picture = picture.resize((small, small), Image.Resampling.BOX).resize(
-            picture.size, Image.Resampling.BICUBIC
-        )
+        coarse = picture.resize((small, small), Image.Resampling.BOX)
+        picture = coarse.resize(picture.size, Image.Resampling.BICUBIC)
     if look.blur:
         picture = picture.filter(ImageFilter.GaussianBlur(look.blur))
     if look.sharpen:
-        picture = picture.filter(
-            ImageFilter.UnsharpMask(radius=1.2, percent=int(look.sharpen), threshold=0)
-        )
+        sharper = ImageFilter.UnsharpMask(radius=1.2, percent=int(look.sharpen), threshold=0)
+        picture = picture.filter(sharper)
     grain = rng.standard_normal((picture.height, picture.width, 1), np.float32) * look.noise
     pixels = np.clip(np.asarray(picture, np.float32) + grain + 0.5, 0, 255).astype(np.uint8)
     if look.jpeg:
@@ -203,14 +175,14 @@ def place(
 ) -> Image.Image:
     """Cut the frame out of the padded canvas, misregistered by the look's shift and turn."""
     side = picture.width - 2 * PAD
+    shift_x, shift_y = (min(max(shift, -MOST_SHIFT), MOST_SHIFT) for shift in look.shift)
     if look.turn == 0:
-        left = PAD + min(max(look.shift[0], -3.0), 3.0)
-        top = PAD + min(max(look.shift[1], -3.0), 3.0)
+        left, top = PAD + shift_x, PAD + shift_y
         return picture.resize((side, side), resampling, box=(left, top, left + side, top + side))
     angle, middle = math.radians(look.turn), side / 2
     cosine, sine = math.cos(angle), math.sin(angle)
-    shift_x = min(max(look.shift[0], -3.0), 3.0)
-    shift_y = min(max(look.shift[1], -3.0), 3.0)
+    # From a pixel of the frame to its place on the canvas: a turn about the frame's middle, and the
+    # shift.
     matrix = (
         cosine, -sine, PAD + middle + shift_x - cosine * middle + sine * middle,
         sine, cosine, PAD + middle + shift_y - sine * middle - cosine * middle,

@@ -2,6 +2,8 @@
 
 A tile costs some milliseconds, a crop of it microseconds: a scene takes its textures as random
 crops of a fixed bank, so that the same world looks the same at both dates.
+
+By hand, since a package of noise (Perlin, simplex) would be a dependency for one sum of octaves.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ def _octave_sum(
         if cells != TILE:
             image = Image.fromarray(grid).resize((TILE, TILE), Image.Resampling.BICUBIC)
             grid = np.asarray(image, np.float32)
+        # Each octave has the deviation of its weight, however it was resized.
         total += weight * grid / max(float(grid.std()), 1e-6)
     total -= total.mean()
     return total / np.float32(total.std())
