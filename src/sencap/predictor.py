@@ -16,6 +16,7 @@ from sencap.config import as_dict
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
 from sencap.engines.choice import EngineName, Model, open_checkpoint
 from sencap.engines.contract import Engine, Floats, PairMemory
+from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
@@ -35,13 +36,14 @@ class Predictor:
     H, W) of uint8 or uint16, as `sencap.images` says; both dates of a pair have one size, and are
     resized to the model's.
 
-    ``decision`` says what makes a pair changed. ``probability``: the model's probability of change,
-    all five fixed sentences of no change counted together, is at least a half; the caption is then
-    the search's best one that tells a change, and otherwise always the first of the fixed
-    sentences. ``search``: whatever the best caption of the search says, as in the literature. The
+    ``decision`` says what makes a pair changed. ``probability``: the model's probability of change
+    is at least a half; the caption is then the search's best one that tells a change, and otherwise
+    always the first of the fixed sentences. That probability is the flag head's, by its
+    temperature, or, of a model without one, what is left by all five fixed sentences of no change
+    together. ``search``: whatever the best caption of the search says, as in the literature. The
     two differ because the many ways to tell a change share its probability, so that a single
-    sentence of no change can beat each. A model whose vocabulary lacks a word of the fixed
-    sentences has no such probability; its ``decision`` is then ``search``.
+    sentence of no change can beat each. A model without flag head whose vocabulary lacks a word of
+    the fixed sentences has no such probability; its ``decision`` is then ``search``.
 
     Of two images that are equal at the model's size no model is asked: the caption is the first of
     the fixed sentences, its ``change_probability`` 0, and its ``note`` says so.
@@ -69,7 +71,8 @@ class Predictor:
             raise SettingsError(
                 "decision='probability' needs change_probability; decision='search' does without"
             )
-        known = all(word in checkpoint.vocabulary for words in _fixed_words() for word in words)
+        spoken = all(word in checkpoint.vocabulary for words in _fixed_words() for word in words)
+        known = spoken or checkpoint.settings.change.flag > 0
         self.change_probability = change_probability and known
         self.decision: Decision = decision if known else "search"
         self.size = checkpoint.settings.size  # pixels: each side of the images that the model sees
@@ -168,7 +171,10 @@ class Predictor:
         """Per pair: the probability of change, and the fixed sentences of no change with their
         log-probabilities."""
         log_probs = self._fixed_log_probs(memory)
-        p_change = 1.0 - np.exp(log_probs).sum(-1).clip(max=1.0)
+        if memory.flag is None:
+            p_change = 1.0 - np.exp(log_probs).sum(-1).clip(max=1.0)
+        else:
+            p_change = 1.0 / (1.0 + np.exp(-memory.flag / self.checkpoint.settings.change.temperature))
         captions = [_as_captions(values) for values in log_probs.tolist()]
         return list(zip(p_change.tolist(), captions, strict=True))
 
@@ -209,6 +215,7 @@ def load(
     beam: int = 3,
     device: str = "auto",
     engine: EngineName = "auto",
+    precision: Precision = "fp32",
     decision: Decision = "probability",
     change_probability: bool = True,
 ) -> Predictor:
@@ -220,18 +227,22 @@ def load(
 
     ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch (PyTorch), or
     auto: onnx, unless ``device`` is a GPU or the checkpoint has no graphs. ``device`` is cpu, cuda,
-    cuda:1 …, or auto: with PyTorch's engine a GPU if there is one. ``decision`` and
+    cuda:1 …, or auto: with PyTorch's engine a GPU if there is one. ``precision`` int8 computes the
+    encoder in 8 bits, where the checkpoint and the processor offer it. ``decision`` and
     ``change_probability`` as in `Predictor`.
 
     Raises:
         CheckpointError: the folder is not a whole checkpoint, or has no graphs and the engine needs
             them.
-        SettingsError: ``weights`` is an empty text, a number out of its bounds, no such device.
+        SettingsError: ``weights`` is an empty text, a number out of its bounds, no such device, a
+            precision that is not offered here.
         MissingDependencyError: PyTorch's engine is needed, and PyTorch is not installed.
     """
     folder = checkpoint_folder(weights)
     check_numbers(beam=beam)
-    network, model = open_checkpoint(folder, device=device, engine=engine)
+    network, model = open_checkpoint(
+        folder, device=device, engine=engine, precision=precision
+    )
     return Predictor(
         network, model, beam=beam, decision=decision, change_probability=change_probability
     )

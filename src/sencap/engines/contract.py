@@ -23,7 +23,8 @@ class PairMemory:
     ``tokens`` (B, N, D), N = h·w in row-major order of ``grid`` = (h, w). For those who explain, by
     name: ``parts`` (B, N, D'), intermediate results; ``received``, how much attention each cell got
     inside the encoder, (B, N), or (B, 2·N) where both dates' cells were asked, before first. They
-    are empty unless they were asked for.
+    are empty unless they were asked for. ``flag`` (B,) and ``mask`` (B, N) are the logits of the
+    change heads, as `sencap.structures.Memory` has them; None of a captioner without.
 
     Raises:
         ShapeError: tokens that do not fill the grid.
@@ -33,6 +34,8 @@ class PairMemory:
     grid: tuple[int, int]
     parts: Mapping[str, Floats]
     received: Mapping[str, Floats]
+    flag: Floats | None = None
+    mask: Floats | None = None
 
     def __post_init__(self) -> None:
         h, w = self.grid
@@ -41,7 +44,10 @@ class PairMemory:
 
     def keep(self, pairs: Sequence[int]) -> PairMemory:
         """The memory of some of the pairs, by index; without what is for explaining."""
-        return PairMemory(self.tokens[list(pairs)], self.grid, {}, {})
+        rows = list(pairs)
+        flag = None if self.flag is None else self.flag[rows]
+        mask = None if self.mask is None else self.mask[rows]
+        return PairMemory(self.tokens[rows], self.grid, {}, {}, flag, mask)
 
 
 class State(Protocol):

@@ -1,10 +1,12 @@
 """The graphs of a captioner on disk: their files, the names of what goes in and out, and what a
 graph may not do.
 
-    encoder.onnx   images (B, 2, 3, S, S) uint8 ▶ tokens (B, N, D) · part/NAME · attention/NAME
+    encoder.onnx   images (B, 2, 3, S, S) uint8 ▶ tokens (B, N, D) · flag (B,) · mask (B, N) ·
+                   part/NAME · attention/NAME
     start.onnx     tokens (B, N, D) ▶ pair.*
     step.onnx      words (B, K) · pair.* (B, …) · hypothesis.* (B, K, …) ▶ logits (B, K, V) · hypothesis.* ·
                    cells (B, K, N) or dates (B, K, 3)
+    encoder.int8.onnx   as encoder.onnx, computed in int8, with weights of its own inside; may be absent
 
 The weights lie once, in ``model.safetensors``: the graphs name that file, an offset and a length,
 as ONNX's external data. Any ONNX runtime can open them so. sencap itself hands the weights over,
@@ -15,23 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from sencap.errors import CheckpointError
+from sencap.json_files import NotJsonError, parse_json
 
 ENCODER, START, STEP = "encoder.onnx", "start.onnx", "step.onnx"
 GRAPHS = (ENCODER, START, STEP)
+ENCODER_INT8 = "encoder.int8.onnx"
+INT8 = "int8"  # the key of its metadata: a JSON object, see `int8_record`
 WEIGHTS = "model.safetensors"
 
-IMAGES, TOKENS, WORDS, LOGITS, CELLS, DATES = (
-    "images",
-    "tokens",
-    "words",
-    "logits",
-    "cells",
-    "dates",
-)
+IMAGES, TOKENS, FLAG, MASK = "images", "tokens", "flag", "mask"
+WORDS, LOGITS, CELLS, DATES = "words", "logits", "cells", "dates"
 PART, ATTENTION = "part/", "attention/"
 PAIR, HYPOTHESIS = "pair.", "hypothesis."
 NEW = ".new"  # after the names of a step's new state: a graph's inputs and outputs may not share names
@@ -41,9 +41,7 @@ GRID, FORMAT_KEY, FORMAT = (
     "sencap-graph-1",
 )  # keys of a graph's metadata, and their format
 
-_MOST_BYTES = (
-    64_000_000  # of a graph without its weights; the largest of the twelve systems has 2 MB
-)
+_MOST_BYTES = 512_000_000  # of a graph: the paper's encoder in int8, weights inside, has 36 MB
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
@@ -56,7 +54,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
     """
     if path.stat().st_size > _MOST_BYTES:
         raise CheckpointError(
-            f"{path} has {path.stat().st_size:,} bytes; a graph without weights has 64 MB at most"
+            f"{path} has {path.stat().st_size:,} bytes; a graph has 512 MB at most"
         )
     try:
         model = onnx.load_model(path, load_external_data=False)
@@ -78,6 +76,24 @@ def read_graph(path: Path) -> onnx.ModelProto:
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
     """What the graph says of itself."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def int8_record(path: Path) -> dict[str, Any]:
+    """What the graph of an encoder in int8 says of itself.
+
+    ``source``: the digest of what it was made of; ``calibrated_on``; and ``measured``, once it was
+    compared with fp32.
+
+    Raises:
+        CheckpointError: it is no graph of sencap, or says nothing of the kind.
+    """
+    try:
+        record = parse_json(metadata_of(read_graph(path)).get(INT8, "").encode())
+    except NotJsonError:
+        record = None
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{path} does not say what it was made of; write it again")
+    return record
 
 
 def external_range(tensor: onnx.TensorProto) -> tuple[str, int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,9 +23,11 @@ from sencap.checkpoint_folder import (
 )
 from sencap.engines import graphs
 from sencap.engines.contract import Ids, PairMemory, Step
+from sencap.engines.precisions import Precision, check_precision
 from sencap.errors import CheckpointError
 
 Array = NDArray[Any]
+log = logging.getLogger(__name__)
 
 _NUMPY: dict[int, np.dtype[Any]] = {
     onnx.TensorProto.FLOAT: np.dtype(np.float32),
@@ -60,13 +64,19 @@ class ArrayState:
 class OnnxEngine:
     """A checkpoint's graphs, run by ONNX Runtime.
 
-    ``threads`` are those of one operation (0: as many as there are cores).
+    ``threads`` are those of one operation (0: as many as there are cores). ``precision`` is the
+    encoder's; the decoder computes in fp32 always.
 
     Raises:
-        CheckpointError: a graph is missing, damaged, not ours, or wants what it must not have.
+        CheckpointError: a graph is missing, damaged, not ours, or wants what it must not have; the
+            int8 graph is one of other weights.
+        SettingsError: this processor does not have the precision.
     """
 
-    def __init__(self, folder: str | Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, folder: str | Path, *, threads: int = 0, precision: Precision = "fp32"
+    ) -> None:
+        check_precision(precision)
         self.folder = Path(folder)
         missing = [name for name in graphs.GRAPHS if not (self.folder / name).is_file()]
         if missing:
@@ -75,7 +85,11 @@ class OnnxEngine:
                 f"export {self.folder}"
             )
         self._weights = np.memmap(self.folder / graphs.WEIGHTS, np.uint8, "r")
-        self._encoder, metadata = self._open(graphs.ENCODER, threads)
+        encoder = graphs.ENCODER
+        if precision == "int8":
+            self._check_int8()
+            encoder = graphs.ENCODER_INT8
+        self._encoder, metadata = self._open(encoder, threads)
         self._start, _ = self._open(graphs.START, threads)
         self._step, _ = self._open(graphs.STEP, threads)
         height, _, width = metadata[graphs.GRID].partition(",")
@@ -92,7 +106,8 @@ class OnnxEngine:
     def encode(self, images: NDArray[np.uint8], *, explain: bool = False) -> PairMemory:
         """See `Engine.encode`."""
         names = [output.name for output in self._encoder.get_outputs()]
-        wanted = names if explain else [graphs.TOKENS]
+        needed = (graphs.TOKENS, graphs.FLAG, graphs.MASK)
+        wanted = [name for name in names if explain or name in needed]
         values = self._encoder.run(wanted, {graphs.IMAGES: np.ascontiguousarray(images)})
         found = dict(zip(wanted, values, strict=True))
         parts = {
@@ -103,7 +118,8 @@ class OnnxEngine:
             for n, v in found.items()
             if n.startswith(graphs.ATTENTION)
         }
-        return PairMemory(found[graphs.TOKENS], self.grid, parts, received)
+        flag, mask = found.get(graphs.FLAG), found.get(graphs.MASK)
+        return PairMemory(found[graphs.TOKENS], self.grid, parts, received, flag, mask)
 
     def start(self, memory: PairMemory, *, explain: bool = False) -> ArrayState:
         """See `Decoding.start`."""
@@ -135,6 +151,40 @@ class OnnxEngine:
         """See `Engine.parameters`: what the file of weights holds, without the statistics of
         BatchNorms."""
         return count_parameters(read_header(self.folder / graphs.WEIGHTS))
+
+    def encoder_graph(self) -> onnx.ModelProto:
+        """The encoder's graph in fp32, with its weights inside."""
+        path = self.folder / graphs.ENCODER
+        model = graphs.read_graph(path)
+        weights = self._hand_over(path, model)
+        for tensor in model.graph.initializer:
+            if tensor.name in weights:
+                values = np.ascontiguousarray(weights[tensor.name])
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+        return model
+
+    def _check_int8(self) -> None:
+        """Refuse an int8 encoder that is not there, or was made of other weights than those
+        here."""
+        path = self.folder / graphs.ENCODER_INT8
+        command = f"sencap export {self.folder} --precision int8"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{self.folder} offers no int8 (there is no {path.name}); use fp32, or write it: "
+                f"{command}"
+            )
+        told = graphs.int8_record(path)
+        if told.get("source") != source_digest(self.folder):
+            raise CheckpointError(
+                f"{path} was made of other weights than those beside it; use fp32, or write it "
+                f"again: {command}"
+            )
+        if "measured" not in told:
+            log.warning(
+                "warning: how well int8 does with these weights was never measured; do so with: "
+                "%s --check DATA",
+                command,
+            )
 
     def _open(self, name: str, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
         """A session on a graph, which gets its weights from us and opens no file of its own."""
@@ -195,14 +245,25 @@ class OnnxEngine:
         return values
 
 
-def open_checkpoint(folder: Path, *, threads: int = 0) -> tuple[OnnxEngine, CheckpointFolder]:
+def open_checkpoint(
+    folder: Path, *, threads: int = 0, precision: Precision = "fp32"
+) -> tuple[OnnxEngine, CheckpointFolder]:
     """The engine of a checkpoint folder, and what else the folder holds.
 
     Raises:
         CheckpointError: the folder is not a whole checkpoint, or its graphs cannot be used.
+        SettingsError: this processor does not have the precision.
     """
     checkpoint = read_checkpoint_folder(folder)
-    return OnnxEngine(folder, threads=threads), checkpoint
+    return OnnxEngine(folder, threads=threads, precision=precision), checkpoint
+
+
+def source_digest(folder: Path) -> str:
+    """SHA-256 of what an int8 encoder is made of: the encoder in fp32, and its weights."""
+    digest = hashlib.sha256()
+    for name in (graphs.ENCODER, graphs.WEIGHTS):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def _zeros(entry: Any, pairs: int) -> Array:

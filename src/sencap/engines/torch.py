@@ -3,6 +3,7 @@ graph yet."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,7 @@ class TorchEngine(TorchDecoding):
         pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
         pixels = pixels.to(self.captioner.mean.device)
         if not explain:
-            memory = self.captioner.encode(pixels)
-            return PairMemory(_array(memory.tokens), memory.grid, {}, {})
+            return _as_arrays(self.captioner.encode(pixels), {}, {})
         with recording(self.captioner) as seen:
             memory = self.captioner.encode(pixels)
         parts = {name: _array(part) for name, part in memory.parts.items()}
@@ -100,7 +100,7 @@ class TorchEngine(TorchDecoding):
         received = {
             name: _array(values) for name, values in attention_received(seen, cells).items()
         }
-        return PairMemory(_array(memory.tokens), memory.grid, parts, received)
+        return _as_arrays(memory, parts, received)
 
     def parameters(self) -> dict[str, int]:
         """See `Engine.parameters`."""
@@ -158,6 +158,14 @@ def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
     )  # (layers, B, heads, K, N) → (B, K, N)
     others = [calls[0] for name, calls in seen.items() if not name.endswith("attention")]
     return cells, others[0] if others else None
+
+
+def _as_arrays(
+    memory: Memory, parts: Mapping[str, Floats], received: Mapping[str, Floats]
+) -> PairMemory:
+    flag = None if memory.flag is None else _array(memory.flag)
+    mask = None if memory.mask is None else _array(memory.mask)
+    return PairMemory(_array(memory.tokens), memory.grid, parts, received, flag, mask)
 
 
 def _is_module(decoder: Any) -> bool:

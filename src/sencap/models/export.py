@@ -66,6 +66,10 @@ class _Encoder(nn.Module):
         with recording(self.captioner) as seen:
             memory = self.captioner.encode(images)
         outputs = {graphs.TOKENS: memory.tokens}
+        if memory.flag is not None:
+            outputs[graphs.FLAG] = memory.flag
+        if memory.mask is not None:
+            outputs[graphs.MASK] = memory.mask
         for name, part in memory.parts.items():
             outputs[graphs.PART + name] = part
         for name, received in attention_received(seen, memory.tokens.shape[1]).items():

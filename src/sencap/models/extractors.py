@@ -160,7 +160,7 @@ class FeatureExtractor(Extractor):
     def features(self, maps: Tensor) -> Tensor:
         """See `Extractor.features`: (B, S, D, h, w)."""
         F: Tensor = self.P(maps)  # Eq. (3): (B·S, D, h, w)
-        return F.unflatten(0, (-1, self.dates))
+        return F.reshape(-1, self.dates, *F.shape[1:])
 
 
 class PooledExtractor(Extractor):
@@ -196,7 +196,8 @@ class PooledExtractor(Extractor):
 
     def features(self, maps: Tensor) -> Tensor:
         """See `Extractor.features`: (B, 2, C, grid, grid)."""
-        return F_.adaptive_avg_pool2d(maps, self.grid).unflatten(0, (-1, self.dates))
+        x = F_.adaptive_avg_pool2d(maps, self.grid)
+        return x.reshape(-1, self.dates, *x.shape[1:])
 
 
 def _stride_and_channels(backbone: nn.Module, *, pyramid: bool) -> tuple[int, int]:
@@ -291,7 +292,7 @@ def _network(
             f"{layout}); choose a convolutional network, for example resnet50"
         )
     index = max(i for i, s in enumerate(strides) if s == stride)
-    indices = (index,)
+    indices: tuple[int, ...] = (index,)
     if pyramid:
         finer = max(i for i, s in enumerate(strides) if s == stride // 2)
         indices = (finer, index)

@@ -1,0 +1,150 @@
+"""The change heads, the pyramid and the siamese system: what they say, and who listens."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reference.on_arrays import predictor_of
+from sencap.config import ChangeSettings, ExtractorSettings, ModelSettings
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
+from sencap.engines.onnx import OnnxEngine
+from sencap.engines.torch import TorchEngine
+from sencap.errors import SettingsError
+from sencap.models.captioner import count_parameters
+from sencap.models.checkpoint import Checkpoint, save_checkpoint
+from sencap.models.export import export_graphs
+from sencap.models.extractors import PooledExtractor
+from sencap.models.variants import SYSTEMS, build
+from sencap.structures import ImagePair
+from tiny_systems import V, pixels, tiny
+
+BOTH = ChangeSettings(flag=1.0, mask=0.5)
+SENTENCES = ["a house appears", "many roads are built", *NO_CHANGE_SENTENCES]
+WORDS = Vocabulary.build([sentence.split() for sentence in SENTENCES], minimum_count=1)
+
+
+def checkpoint_of(system: str, change: ChangeSettings) -> Checkpoint:
+    torch.manual_seed(0)
+    settings = tiny(system, change=change)
+    return Checkpoint(build(settings, len(WORDS)).eval(), WORDS, settings, {})
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_can_have_change_heads(system: str) -> None:
+    bare = build(tiny(system), V).eval()
+    captioner = build(tiny(system, change=BOTH), V).eval()
+    images = pixels(3)
+    with torch.no_grad():
+        memory = captioner.encode(images)
+        assert bare.encode(images).flag is None
+    assert memory.flag is not None
+    assert memory.mask is not None
+    assert memory.flag.shape == (3,)
+    assert memory.mask.shape == memory.tokens.shape[:2]
+    counts = count_parameters(captioner)
+    assert counts["change"] == counts["total"] - count_parameters(bare)["total"] > 0
+
+
+def test_a_head_without_weight_is_not_there() -> None:
+    captioner = build(tiny("siamese", change=ChangeSettings(flag=0.3)), V).eval()
+    memory = captioner.encode(pixels(1))
+    assert memory.flag is not None
+    assert memory.mask is None
+
+
+@pytest.mark.parametrize("system", ["siamese", "sen", "duda"])
+def test_both_engines_give_what_the_heads_say(system: str, tmp_path: Path) -> None:
+    checkpoint = checkpoint_of(system, BOTH)
+    captioner = checkpoint.captioner
+    save_checkpoint(tmp_path, checkpoint)
+    export_graphs(captioner, tmp_path, size=64)
+    images = pixels(4).numpy()
+    expected, found = TorchEngine(captioner).encode(images), OnnxEngine(tmp_path).encode(images)
+    for name in ("flag", "mask"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)
+    kept = found.keep([2, 0])
+    assert found.flag is not None
+    assert kept.flag is not None
+    np.testing.assert_array_equal(kept.flag, found.flag[[2, 0]])
+
+
+def test_the_flag_head_decides_by_its_temperature() -> None:
+    change = dataclasses.replace(BOTH, temperature=4.0)
+    checkpoint = checkpoint_of("siamese", change)
+    captioner = checkpoint.captioner
+    predictor = predictor_of(checkpoint)
+    pairs = [ImagePair(images) for images in pixels(6).numpy()]
+    with torch.no_grad():
+        flags = captioner.encode(pixels(6)).flag
+    assert flags is not None
+    flag_head: Any = captioner.change
+    flag_head.flag.output.bias.data -= flags.median()
+    logits = (flags - flags.median()).tolist()
+    captions = predictor.caption_pairs(pairs)
+    for logit, caption in zip(logits, captions, strict=True):
+        probability = 1 / (1 + np.exp(-logit / 4.0))
+        assert caption.change_probability == pytest.approx(probability, abs=1e-5)
+    assert len({caption.changed for caption in captions}) == 2
+
+
+def test_of_equal_images_the_siamese_difference_is_zero() -> None:
+    captioner = build(tiny("siamese"), V).eval()
+    images = pixels(2)
+    images[:, 1] = images[:, 0]
+    with torch.no_grad():
+        assert captioner.encode(images).parts["difference"].abs().max() == 0
+
+
+@pytest.mark.parametrize("size", [64, 72])
+def test_a_pyramid_stacks_both_strides_cell_by_cell(size: int) -> None:
+    extractor = PooledExtractor(backbone="test_convnext", stage=4, grid=size // 32, pyramid=True)
+    images = torch.randn(1, 2, 3, size, size)
+    with torch.no_grad():
+        fine, coarse = extractor.eval().backbone(images[0])
+        maps = extractor.maps(images)
+    channels = coarse.shape[1]
+    torch.testing.assert_close(maps[:, :channels], coarse)
+    h, w = coarse.shape[-2:]
+    padded = F.pad(fine, (0, 2 * w - fine.shape[-1], 0, 2 * h - fine.shape[-2]))
+    for row in range(2):
+        for column in range(2):
+            part = maps[:, channels + 2 * row + column :: 4]
+            torch.testing.assert_close(part, padded[:, :, row::2, column::2])
+
+
+def test_every_system_takes_a_pyramid() -> None:
+    for system in SYSTEMS:
+        if system != "psnet":
+            settings = tiny(system)
+            pyramid = dataclasses.replace(settings.extractor, pyramid=True)
+            captioner = build(dataclasses.replace(settings, extractor=pyramid), V).eval()
+            plain: Any = build(settings, V).extractor
+            extractor: Any = captioner.extractor
+            assert extractor.channels > plain.channels or system == "siamese"
+            captioner.encode(pixels(1))
+
+
+def test_a_pyramid_needs_the_stage_before() -> None:
+    extractor = ExtractorSettings(backbone="test_convnext", stage=1, pyramid=True, grid=2)
+    with pytest.raises(
+        SettingsError, match=r"pyramid=true needs the stage before extractor.stage=1"
+    ):
+        build(ModelSettings(system="siamese", dimension=32, size=64, extractor=extractor), V)
+
+
+@pytest.mark.parametrize(("name", "value"), [("flag", -1.0), ("mask", float("nan")), ("flag", 1e9)])
+def test_weights_of_the_heads_have_bounds(name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=rf"change\.{name} is .*; it must be from 0 to"):
+        ChangeSettings(**{name: value})
+
+
+def test_a_temperature_has_bounds() -> None:
+    with pytest.raises(SettingsError, match=r"change\.temperature is 0\.0; it must be from 0\.01"):
+        ChangeSettings(temperature=0.0)
