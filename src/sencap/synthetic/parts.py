@@ -11,28 +11,22 @@ import numpy as np
 from sencap.synthetic.geometry import FRAME, Points, blob, distance, rectangle
 from sencap.synthetic.houses import HouseStyle, house_style, make_house
 from sencap.synthetic.layout import Occupancy, houses_along, make_roads
-from sencap.synthetic.world import (
-    BOTH,
-    Colour,
-    Dates,
-    Patch,
-    Scene,
-    Shape,
-)
+from sencap.synthetic.world import BOTH, Colour, Dates, Patch, Scene, Shape
 
 SOILS: tuple[Colour, ...] = (
     (190, 156, 122), (206, 192, 164), (150, 122, 94), (176, 160, 136), (198, 172, 138),
     (164, 134, 104), (142, 128, 108),
 )  # fmt: skip
-SHAPES: tuple[Shape, ...] = (
-    "straight",
-    "curved",
-    "winding",
-    "t-shaped",
-    "crossroad",
-    "parallel",
-    "dead end",
-)
+# How often a road has each shape: any road, and one of an estate, which is seldom a dead end.
+SHAPES: dict[Shape, tuple[float, float]] = {
+    "straight": (0.34, 0.2),
+    "curved": (0.2, 0.17),
+    "winding": (0.12, 0.1),
+    "t-shaped": (0.12, 0.15),
+    "crossroad": (0.08, 0.13),
+    "parallel": (0.04, 0.2),
+    "dead end": (0.1, 0.05),
+}
 Compose = Callable[[np.random.Generator, Scene], None]
 
 
@@ -41,13 +35,9 @@ class Unplaced(Exception):  # noqa: N818 (a signal to draw again, no error of th
 
 
 def pick_shape(rng: np.random.Generator, *, estate: bool = False) -> Shape:
-    """A road shape; estates are seldom a dead end."""
-    weights = (
-        (0.2, 0.17, 0.1, 0.15, 0.13, 0.2, 0.05)
-        if estate
-        else (0.34, 0.2, 0.12, 0.12, 0.08, 0.04, 0.1)
-    )
-    return SHAPES[int(rng.choice(len(SHAPES), p=weights))]
+    """A road shape, of any road or of an estate's."""
+    weights = [chances[estate] for chances in SHAPES.values()]
+    return list(SHAPES)[int(rng.choice(len(SHAPES), p=weights))]
 
 
 def add_roads(rng: np.random.Generator, scene: Scene, shape: Shape, dates: Dates) -> list[int]:
@@ -77,18 +67,13 @@ def add_backdrop(rng: np.random.Generator, scene: Scene) -> None:
     draw = rng.random()
     centre = rng.uniform(-10, 266, 2)
     if draw < 0.12:
-        outline = rectangle(
-            centre,
-            float(rng.uniform(0, 3)),
-            float(rng.uniform(90, 220)),
-            float(rng.uniform(90, 220)),
-        )
-        scene.patches.append(
-            Patch("field", outline, BOTH, float(rng.random()), float(rng.uniform(0, 3)))
-        )
+        angle, width = float(rng.uniform(0, 3)), float(rng.uniform(90, 220))
+        outline = rectangle(centre, angle, width, float(rng.uniform(90, 220)))
+        tone, furrows = float(rng.random()), float(rng.uniform(0, 3))
+        scene.patches.append(Patch("field", outline, BOTH, tone, furrows))
     elif draw < 0.2:
         outline = blob(rng, centre, float(rng.uniform(18, 46)), float(rng.uniform(1, 2)))
-        if not (Occupancy(scene).touches(outline)):
+        if not Occupancy(scene).touches(outline):
             scene.patches.append(Patch("lake", outline, BOTH, float(rng.random())))
     if rng.random() < 0.12:
         path = make_roads(rng, "winding", BOTH, surface="dirt", width=float(rng.uniform(3, 6)))
@@ -114,18 +99,13 @@ def add_lonely_house(
     """A house on its own, in the woods or the open, off the roads."""
     style = house_style(rng, rural=True)
     occupancy = Occupancy(scene)
-    for _ in range(12):
+    for _ in range(12):  # places to try before the scene is drawn again
         turn = float(rng.uniform(0, 2 * math.pi))
         facing = np.array([math.cos(turn), math.sin(turn)])
         to_road = float(rng.uniform(10, 26)) if rng.random() < 0.4 else 0.0
-        house = make_house(
-            rng, replace(style, plot="none"), spot(rng), facing, dates, to_road=to_road
-        )
-        roads = (
-            np.concatenate([road.points for road in scene.roads])
-            if scene.roads
-            else np.zeros((0, 2))
-        )
+        plain = replace(style, plot="none")
+        house = make_house(rng, plain, spot(rng), facing, dates, to_road=to_road)
+        roads = np.concatenate([np.zeros((0, 2)), *(road.points for road in scene.roads)])
         if occupancy.is_free(house.outline, gap=6) and distance(house.centre, roads) > away:
             scene.houses.append(house)
             return
