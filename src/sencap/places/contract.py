@@ -95,9 +95,10 @@ class PlacesReport:
             "that are used"
         ]
         lines += _some(f"{name} is left out: {why}" for name, why in self.left_out.items())
-        lines += _some(
-            f"{name}: {why}" for name, several in self.missing.items() for why in several
-        )
+        missing = []
+        for name, several in self.missing.items():
+            missing += [f"{name}: {why}" for why in several]
+        lines += _some(missing)
         return "\n  ".join(lines)
 
 
@@ -169,9 +170,8 @@ class ListedPlaces(Places, Generic[Source]):
         self.origin, self.report = origin, PlacesReport()
         problems = problems or {}
         self._places: list[tuple[str, tuple[tuple[datetime.date, Source], ...]]] = []
-        self._lost: dict[
-            str, int
-        ] = {}  # by place, the listed images that turned out unusable when read
+        # By place, the listed images that turned out unusable when they were read.
+        self._lost: dict[str, int] = {}
         for name in sorted({**listed, **problems}):
             images = sorted(listed.get(name, ()), key=lambda image: image[0])
             if len(images) < FEWEST_DATES:
@@ -218,6 +218,7 @@ class ListedPlaces(Places, Generic[Source]):
                 read.append((date, _with_data(self.read_source(source))))
             except DataError as error:
                 problems.append(f"{date}: {error}")
+        # One array per place, so that all its images must have one size: the commonest.
         sizes = [image.shape for _, image in read]
         size = max(sizes, key=sizes.count, default=None)
         fitting = [(date, image) for date, image in read if image.shape == size]
@@ -279,8 +280,10 @@ def _joined(dates: Sequence[datetime.date]) -> str:
     return ", ".join(date.isoformat() for date in dates)
 
 
-def _some(lines: Iterator[str]) -> list[str]:
+def _some(lines: Iterable[str]) -> list[str]:
     """The first lines, and how many more there are."""
     every = list(lines)
     more = len(every) - _SHOWN
-    return every[:_SHOWN] + ([f"… and {more:,} more"] if more > 0 else [])
+    if more <= 0:
+        return every
+    return [*every[:_SHOWN], f"… and {more:,} more"]

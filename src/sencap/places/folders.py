@@ -35,12 +35,10 @@ class _FilePlaces(ListedPlaces[Path]):
 
     def fingerprint(self) -> str:
         """Sizes of the files too: undated pairs of two folders differ in nothing else."""
-        return _hash(
-            [
-                super().fingerprint(),
-                *(str(file.stat().st_size) for _, images in self._places for _, file in images),
-            ]
-        )
+        sizes = []
+        for _, images in self._places:
+            sizes += [str(file.stat().st_size) for _, file in images]
+        return _hash([super().fingerprint(), *sizes])
 
 
 class FolderPlaces(_FilePlaces):

@@ -1,5 +1,4 @@
-"""Writes the packed form of any source of places: resumable after a kill, checked by hashes, never
-half a file.
+"""Writes the packed form of any source of places: resumable, checked by hashes, never half a file.
 
 A part is written as a draft, flushed to the disk and renamed; then its list, likewise; the index
 comes last. So whatever bears its final name is whole, and the same command goes on after the last
@@ -43,16 +42,8 @@ from sencap.processes import map_in_order
 from sencap.version import __version__
 
 PLACES_PER_FILE = 512
-_KEYS = {
-    "file",
-    "names",
-    "dates",
-    "missing",
-    "left_out",
-    "images",
-    "bytes",
-    "sha256",
-}  # of a part's list
+# What the list of a part has.
+_KEYS = {"file", "names", "dates", "missing", "left_out", "images", "bytes", "sha256"}
 
 
 @dataclass
@@ -119,9 +110,9 @@ def pack(
     todo = [number for number in range(len(starts)) if number not in set(done)]
     _check_space(out, places, size, len(todo) / max(len(starts), 1))
     first = min(len(done) * places_per_file, len(places))
-    wanted = [
-        i for n in todo for i in range(starts[n], min(starts[n] + places_per_file, len(places)))
-    ]
+    wanted: list[int] = []
+    for number in todo:
+        wanted += range(len(places))[starts[number] : starts[number] + places_per_file]
     bar = tqdm(total=len(places), initial=first, desc="packing", unit="place", disable=not progress)
     read = partial(_read, places, size=size)
     with bar, closing(map_in_order(read, wanted, workers=workers)) as reads:

@@ -39,9 +39,8 @@ from sencap.rasters import (
 )
 
 _OPEN = 64  # rasters held open at once
-_MOST_CELLS = (
-    1_000_000  # four times the places of SSL4EO-S12; each is read once when a series is opened
-)
+# Four times the places of SSL4EO-S12; each is read once when a series is opened.
+_MOST_CELLS = 1_000_000
 _RGB = ("B04", "B03", "B02")
 
 
@@ -140,8 +139,10 @@ class SeriesPlaces(ListedPlaces[Cell]):
         files = [(date, file) for date, file in found if wanted is None or date in wanted]
         grid, files = self._common_grid(files, wrong)
         if grid is None or min(grid.width, grid.height) < self.size:
-            ground = f"their common ground is {grid.width}×{grid.height} pixels, " if grid else ""
-            what = f"{ground}too little for a cell of {self.size}" if grid else "; ".join(wrong)
+            what = "; ".join(wrong)
+            if grid is not None:
+                ground = f"{grid.width}×{grid.height} pixels"
+                what = f"their common ground is {ground}, too little for a cell of {self.size}"
             self.lost.append(f"{folder.name}: {len(files)} dated rasters can be used; {what}")
             return
         self.grids.append(grid)
@@ -186,7 +187,10 @@ class SeriesPlaces(ListedPlaces[Cell]):
             except DataError as error:
                 wrong.append(f"{date}: {error}")
                 continue
-            first, box = (first, shared_box(box, ground)) if first else (own, ground)
+            if first is None:  # its grid is the series'
+                first, box = own, ground
+            else:
+                box = shared_box(box, ground)
             usable.append((date, file))
         if first is None or len(usable) < FEWEST_DATES:
             wrong.append(f"a series needs {FEWEST_DATES} dated rasters")
@@ -268,7 +272,10 @@ def _check_dates(
     """Refuse a date that no raster has: it is a slip, and would be left out in silence."""
     if wanted is None:
         return
-    found = {date for folder in folders for date, _ in dated(folder, list_images(folder))[0]}
+    found: set[datetime.date] = set()
+    for folder in folders:
+        images, _ = dated(folder, list_images(folder))
+        found.update(date for date, _ in images)
     absent = sorted(set(wanted) - found)
     if absent:
         first = ", ".join(map(str, absent[:5]))

@@ -97,9 +97,7 @@ class ShardPlaces(ListedPlaces[Sample]):
         archive = self._archive(self.files[number])
         try:
             image: NDArray[Any] = archive.bands.oindex[place, time, archive.rgb]
-        except (
-            Exception
-        ) as error:  # zipfile and the decoders raise errors of any kind for damaged archives
+        except Exception as error:  # zipfile and the decoders raise any kind for damaged archives
             raise ImageError(
                 f"{self.files[number]}: place {place}, date {time} is damaged, get the file "
                 f"again ({error!r})"
@@ -144,12 +142,15 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
     if root.is_file():
         return [root]
     splits = (split,) if split else SPLITS
-    for name in (product,) if product else PRODUCTS:
+    products = (product,) if product else PRODUCTS
+    for name in products:
         folders = [root / part / name for part in splits] + [root / name]
-        folders += (
-            [root] if root.name == name or (product is None and root.name not in PRODUCTS) else []
-        )
-        files = [file for folder in folders for file in sorted(folder.glob(f"*{SUFFIX}"))]
+        # `root` may be the product's own folder, or a folder of any other name with archives.
+        if root.name == name or (product is None and root.name not in PRODUCTS):
+            folders.append(root)
+        files: list[Path] = []
+        for folder in folders:
+            files += sorted(folder.glob(f"*{SUFFIX}"))
         files = [file for file in files if split is None or _split_of(file) in (split, None)]
         if files:
             return files
@@ -164,9 +165,14 @@ def rgb_order(names: Sequence[str], file: Path) -> list[int]:
         DataError: the bands have other names.
     """
     plain = [re.sub(r"^(B)0(\d)$", r"\1\2", name.upper()) for name in names]
-    found = [[index for index, name in enumerate(plain) if name in colour] for colour in _COLOURS]
-    if all(len(one) == 1 for one in found):
-        return [one[0] for one in found]
+    found: list[int] = []
+    for colour in _COLOURS:
+        found += [index for index, name in enumerate(plain) if name in colour]
+    # One band for each colour, none named twice.
+    if len(found) == 3 and all(
+        plain[index] in _COLOURS[place] for place, index in enumerate(found)
+    ):
+        return found
     if len(names) == 3:
         return [0, 1, 2]
     raise DataError(
@@ -177,7 +183,9 @@ def rgb_order(names: Sequence[str], file: Path) -> list[int]:
 def _split_of(file: Path) -> str | None:
     """The split that an archive's folder or name tells."""
     named = re.match(r"ssl4eos12_(train|val)_", file.name)
-    return named[1] if named else next((part for part in file.parts[-3:-1] if part in SPLITS), None)
+    if named:
+        return named[1]
+    return next((part for part in file.parts[-3:-1] if part in SPLITS), None)
 
 
 def _open(file: Path) -> _Archive:
@@ -193,9 +201,7 @@ def _open(file: Path) -> _Archive:
     try:
         group: Any = zarr.open_group(ZipStore(file, mode="r"), mode="r", zarr_format=2)
         bands, names = group["bands"], [str(name) for name in group["band"][:]]
-    except (
-        Exception
-    ) as error:  # zipfile and the decoders raise errors of any kind for damaged archives
+    except Exception as error:  # as above
         raise DataError(
             f"{file} is no whole zarr archive with arrays 'bands' and 'band', get it again "
             f"({error!r})"

@@ -27,10 +27,10 @@ from sencap.places.reading import Scaling, find_date
 
 PRODUCTS = ("s2c", "s2a", "rgb")
 RGB = ("B4", "B3", "B2")
-_SPELT = {f"B{zero}{name[1]}": name for name in RGB for zero in ("", "0")}
-Scene = tuple[
-    str, tuple[str, str, str]
-]  # its folder below the product's, and the names of its B4, B3, B2
+# How a band may be spelt: B4 is also B04.
+_SPELT = {name: name for name in RGB} | {f"B0{name[1]}": name for name in RGB}
+# A scene's folder below the product's, and the names of its B4, B3, B2.
+Scene = tuple[str, tuple[str, str, str]]
 
 
 class SceneFolderPlaces(ListedPlaces[Scene]):
@@ -104,7 +104,12 @@ def holds_scenes(folder: Path, tries: int = 20) -> bool:
     if not folder.is_dir():
         return False
     places = sorted(entry for entry in folder.iterdir() if entry.is_dir())[:tries]
-    return any(_bands(scene) for place in places for scene in place.iterdir() if scene.is_dir())
+    return any(map(_holds_bands, places))
+
+
+def _holds_bands(place: Path) -> bool:
+    """Whether a scene of a place has one of the bands."""
+    return any(_bands(scene) for scene in place.iterdir() if scene.is_dir())
 
 
 def _scenes(place: Path) -> tuple[list[tuple[datetime.date, Scene]], list[str]]:

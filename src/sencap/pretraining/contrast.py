@@ -2,7 +2,11 @@
 
 Shapes: B places per process, n dates per input, d the embedding's width, K the queue's length, S
 sub-spaces (1; SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo and the SEN
-paper's Eq. (1); the code is our own.
+paper's Eq. (1).
+
+By hand, since the libraries of self-supervised learning know one image per input and one queue:
+pairs of dates, SeCo's sub-spaces and a run that resumes to the same weights would all have to be
+put into them from outside, and MoCo itself is the hundred lines below.
 """
 
 from __future__ import annotations
@@ -176,17 +180,14 @@ class MomentumContrast(nn.Module):
             raise ShapeError(f"{S} sub-space(s) take {1 + S} views; got {len(views)}")
         self.follow()
         z_q = self.query.project(self._in_groups(self.query.features, views[0], None))  # (S, B, d)
-        with torch.no_grad():
-            z_k = [
-                self.key.project(self._shuffled(view, generator)) for view in views[1:]
-            ]  # per view (S, B, d)
+        with torch.no_grad():  # per view (S, B, d)
+            z_k = [self.key.project(self._shuffled(view, generator)) for view in views[1:]]
         losses, nearest = [], []
         for s in range(S):
             queue: Queue = self.queues[s]  # type: ignore[assignment]
             allowed = queue.allowed(places, mask_own=self.settings.mask_own)
-            negatives = (
-                queue.keys.clone()
-            )  # the keys of this batch will overwrite some before the backward pass
+            # A copy: the keys of this batch will overwrite some before the backward pass.
+            negatives = queue.keys.clone()
             if s > 0:
                 others = torch.cat([z_k[v][s] for v in range(S) if v != s])
                 negatives = torch.cat([negatives, others])

@@ -3,6 +3,8 @@ comparisons."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from sencap.errors import ShapeError
@@ -29,7 +31,9 @@ def combinations(dates: int, order: Order) -> list[View]:
     """
     if dates < 2:
         raise ShapeError(f"a place needs images of at least two dates; this one has {dates}")
-    return [(i, j) for i in range(dates) for j in range(dates) if order == "unordered" or i <= j]
+    if order == "unordered":
+        return list(itertools.product(range(dates), repeat=2))
+    return list(itertools.combinations_with_replacement(range(dates), 2))
 
 
 def draw_views(

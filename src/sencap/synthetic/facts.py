@@ -75,12 +75,10 @@ def tree_cover(trees: Trees, standing: NDArray[np.bool_]) -> NDArray[np.float64]
     chosen = standing & inside_frame(trees.points)
     columns, rows = (trees.points[chosen] / CELL).astype(int).T
     np.add.at(area, (rows, columns), np.pi * trees.radius[chosen] ** 2 / CELL**2)
+    # The mean over each cell and its eight neighbours, since crowns reach over the cells' edges.
     padded = np.pad(area, 1, mode="edge")
-    smooth = (
-        sum(padded[dy : dy + len(area), dx : dx + len(area)] for dy in range(3) for dx in range(3))
-        / 9
-    )
-    return np.clip(smooth, 0.0, 1.0)
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    return np.asarray(np.clip(around.mean(axis=(2, 3)), 0.0, 1.0), np.float64)
 
 
 def place_of(region: NDArray[np.bool_]) -> Place | None:
