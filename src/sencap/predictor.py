@@ -174,7 +174,9 @@ class Predictor:
         if memory.flag is None:
             p_change = 1.0 - np.exp(log_probs).sum(-1).clip(max=1.0)
         else:
-            p_change = 1.0 / (1.0 + np.exp(-memory.flag / self.checkpoint.settings.change.temperature))
+            p_change = 1.0 / (
+                1.0 + np.exp(-memory.flag / self.checkpoint.settings.change.temperature)
+            )
         captions = [_as_captions(values) for values in log_probs.tolist()]
         return list(zip(p_change.tolist(), captions, strict=True))
 
@@ -240,9 +242,7 @@ def load(
     """
     folder = checkpoint_folder(weights)
     check_numbers(beam=beam)
-    network, model = open_checkpoint(
-        folder, device=device, engine=engine, precision=precision
-    )
+    network, model = open_checkpoint(folder, device=device, engine=engine, precision=precision)
     return Predictor(
         network, model, beam=beam, decision=decision, change_probability=change_probability
     )

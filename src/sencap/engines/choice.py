@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 from sencap.config import ModelSettings
 from sencap.data.vocabulary import Vocabulary
 from sencap.engines.contract import Engine
+from sencap.engines.precisions import Precision, check_precision
 from sencap.errors import CheckpointError, MissingDependencyError, SettingsError, nearest
 
 EngineName = Literal["auto", "onnx", "torch"]
@@ -41,12 +42,21 @@ class Model(Protocol):
         ...
 
 
-def open_checkpoint(folder: Path, *, device: str, engine: EngineName) -> tuple[Engine, Model]:
+def open_checkpoint(
+    folder: Path, *, device: str, engine: EngineName, precision: Precision = "fp32"
+) -> tuple[Engine, Model]:
     """A checkpoint, opened by the engine asked for; see `sencap.predictor.load`."""
-    if _which_engine(folder, device, engine) == "onnx":
+    check_precision(precision)
+    chosen = _which_engine(folder, device, engine)
+    if chosen == "onnx":
         from sencap.engines import onnx  # noqa: PLC0415  (the engine that is asked for)
 
-        return onnx.open_checkpoint(folder)
+        return onnx.open_checkpoint(folder, precision=precision)
+    if precision != "fp32":
+        raise SettingsError(
+            f"precision={precision} is the ONNX engine's, on the CPU; device={device}, "
+            f"engine={engine} mean PyTorch here: say precision=fp32, or device=cpu and engine=onnx"
+        )
     from sencap.engines import torch  # noqa: PLC0415  (imports PyTorch)
 
     return torch.open_checkpoint(folder, device=device)
