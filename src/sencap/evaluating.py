@@ -28,7 +28,7 @@ from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
 from sencap.engines.choice import EngineName
 from sencap.environment import environment
 from sencap.errors import SencapError, SettingsError
-from sencap.evaluation.protocol import CaptionedPair as Scored
+from sencap.evaluation.protocol import ScoredPair
 from sencap.evaluation.protocol import evaluate as score
 from sencap.evaluation.report import as_dict
 from sencap.figures.album import Section, ShownPair, choose, write_album
@@ -119,7 +119,7 @@ def report_on(
     captions, seconds = _caption(predictor, pairs, batch_size=batch_size, progress=progress)
     notes += _notes_of_equal(captions)
     scored = [
-        Scored(pair.name, pair.captions, caption.text.split(), caption.log_prob, pair.changed)
+        ScoredPair(pair.name, pair.captions, caption.text.split(), caption.log_prob, pair.changed)
         for pair, caption in zip(pairs, captions, strict=True)
     ]
     evaluation = score(scored, predictor.checkpoint.vocabulary)

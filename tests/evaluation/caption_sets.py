@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sencap.evaluation.protocol import CaptionedPair
+from sencap.evaluation.protocol import ScoredPair
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 OFFICIAL = DATA / "captions" / "LevirCCcaptions_all.json"
@@ -39,9 +39,9 @@ def captions_of(entry: dict[str, Any]) -> list[list[str]]:
     return [list(sentence["tokens"]) for sentence in entry["sentences"]]
 
 
-def as_pairs(entries: Sequence[dict[str, Any]], hypothesis: str = SAME) -> list[CaptionedPair]:
+def as_pairs(entries: Sequence[dict[str, Any]], hypothesis: str = SAME) -> list[ScoredPair]:
     return [
-        CaptionedPair(
+        ScoredPair(
             entry["filename"],
             captions_of(entry),
             hypothesis.split(),

@@ -21,10 +21,10 @@ from sencap.evaluation.bootstrap import (
     why_no_interval,
 )
 from sencap.evaluation.metrics import Floats
+from sencap.evaluation.names import ACCURACY, METRICS, SUBSETS
 from sencap.evaluation.planning import Z_BOTH, pairs_needed, seeds_needed, smallest_gain
-from sencap.evaluation.protocol import CaptionedPair, Evaluation, evaluate
-from sencap.evaluation.scoring import METRICS
-from sencap.evaluation.statistics import ACCURACY, SUBSETS, PairStatistics, System, members
+from sencap.evaluation.protocol import Evaluation, ScoredPair, evaluate
+from sencap.evaluation.statistics import PairStatistics, System, members
 
 CHANGES = [
     "a road is built", "many houses are built along the road", "some houses appear", "a lake "
@@ -34,7 +34,7 @@ CHANGES = [
 NUMBERS = Numbers.seen([sentence.split() for sentence in [*CHANGES, SAME]], 2)
 
 
-def made_up(pairs: int, seed: int, skill: float = 0.7) -> list[CaptionedPair]:
+def made_up(pairs: int, seed: int, skill: float = 0.7) -> list[ScoredPair]:
     """Half changed; references depend on the number only, and the captions on seed and skill."""
     made = []
     for number in range(pairs):
@@ -46,7 +46,7 @@ def made_up(pairs: int, seed: int, skill: float = 0.7) -> list[CaptionedPair]:
             if draw.random() < skill
             else draw.choice([*CHANGES, SAME, ""]).split()
         )
-        made.append(CaptionedPair(f"{number}.png", references, said, -0.5, changed))
+        made.append(ScoredPair(f"{number}.png", references, said, -0.5, changed))
     return made
 
 
@@ -233,9 +233,7 @@ def test_the_paired_error_of_like_systems_is_smaller_than_the_unpaired_one(
     evaluation: Evaluation,
 ) -> None:
     nearly = [
-        pair
-        if number % 9
-        else CaptionedPair(pair.filename, pair.references, [], -0.5, pair.changed)
+        pair if number % 9 else ScoredPair(pair.filename, pair.references, [], -0.5, pair.changed)
         for number, pair in enumerate(evaluation.pairs)
     ]
     other = evaluate(nearly, NUMBERS, rows=False).system

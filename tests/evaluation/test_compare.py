@@ -16,10 +16,9 @@ from sencap.cli import main
 from sencap.errors import DataError, SettingsError
 from sencap.evaluation.comparable import Report, read_report
 from sencap.evaluation.compare import as_markdown, compare, metric_named
-from sencap.evaluation.protocol import CaptionedPair, evaluate
+from sencap.evaluation.names import METRICS, SUBSETS
+from sencap.evaluation.protocol import ScoredPair, evaluate
 from sencap.evaluation.report import as_dict, as_json
-from sencap.evaluation.scoring import METRICS
-from sencap.evaluation.statistics import SUBSETS
 
 Write = Callable[..., str]
 
@@ -35,7 +34,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def written(
         name: str,
-        pairs: list[CaptionedPair],
+        pairs: list[ScoredPair],
         numbers: Numbers = NUMBERS,
         meteor: bool = True,
         **more: Any,
@@ -88,7 +87,7 @@ def test_scores_that_are_both_shown_as_nothing_have_no_p(write: Write) -> None:
     """BLEU-4 of captions without a match is not quite 0, and differs with their length."""
     pairs = made_up(40, 1)
     short, longer = (
-        [CaptionedPair(p.filename, p.references, words, -1.0, p.changed) for p in pairs]
+        [ScoredPair(p.filename, p.references, words, -1.0, p.changed) for p in pairs]
         for words in (["a", "b"], ["a", "b", "c", "d", "e"])
     )
     row = found(write("a", short), write("b", longer))["words"]["all"]["BLEU-4"]
@@ -102,7 +101,7 @@ def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
     pairs = made_up(40, 1)
     right, wrong = (
         [
-            CaptionedPair(
+            ScoredPair(
                 p.filename, p.references, (CHANGES[0] if flag else SAME).split(), -1.0, p.changed
             )
             for p in pairs
@@ -118,7 +117,7 @@ def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
 def test_without_flags_all_pairs_alone_are_compared(write: Write) -> None:
     unknown = [
         [
-            CaptionedPair(p.filename, p.references, p.hypothesis, p.log_prob, None)
+            ScoredPair(p.filename, p.references, p.hypothesis, p.log_prob, None)
             for p in made_up(40, seed)
         ]
         for seed in (1, 2)
@@ -198,7 +197,7 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(write: Write) -> No
     path = write("a", pairs)
     with pytest.raises(DataError, match="numbers of pairs differ"):
         found(path, write("fewer", pairs[:18]))
-    swapped = [CaptionedPair("x.png", pairs[0].references, ["a"], -1.0, True), *pairs[1:]]
+    swapped = [ScoredPair("x.png", pairs[0].references, ["a"], -1.0, True), *pairs[1:]]
     with pytest.raises(DataError, match="on other pairs or references"):
         found(path, write("swapped", swapped))
     other = write("vocabulary", pairs, Numbers(("a", "road")))

@@ -23,7 +23,6 @@ from sencap.evaluation.metrics import (
     bleu_from_statistics,
     bleu_statistics,
     cider_d,
-    common_subsequence,
     corpus_bleu4,
     rouge_l,
 )
@@ -160,20 +159,32 @@ def test_cider_d_of_what_every_pair_says_is_zero() -> None:
     assert cider_d([["same"]] * 3, [[["same"]]] * 3).tolist() == [0, 0, 0]
 
 
-@given(CAPTION, CAPTION)
-def test_common_subsequence_against_the_table(first: list[str], second: list[str]) -> None:
+def longest_common(first: list[str], second: list[str]) -> int:
+    """The usual table, literally."""
     table = np.zeros((len(first) + 1, len(second) + 1), dtype=int)
     for i, one in enumerate(first, 1):
         for j, two in enumerate(second, 1):
-            table[i, j] = (
-                table[i - 1, j - 1] + 1 if one == two else max(table[i - 1, j], table[i, j - 1])
-            )
-    assert common_subsequence(first, second) == table[-1, -1]
+            longest = max(table[i - 1, j], table[i, j - 1])
+            table[i, j] = table[i - 1, j - 1] + 1 if one == two else longest
+    return int(table[-1, -1])
 
 
-def test_common_subsequence_of_long_captions() -> None:
+@given(CAPTION, CAPTION)
+def test_rouge_l_against_the_table(first: list[str], second: list[str]) -> None:
+    first, second = first or [""], second or [""]
+    common = longest_common(first, second)
+    precision, recall = common / len(first), common / len(second)
+    wanted = 0.0
+    if common:
+        wanted = (1 + 1.2**2) * precision * recall / (recall + 1.2**2 * precision)
+    assert rouge_l([first], [[second]])[0] == pytest.approx(wanted)
+
+
+def test_rouge_l_of_long_captions() -> None:
     """Longer than a machine word: the bits must not run over."""
-    assert common_subsequence(["a"] * 200, ["a"] * 150) == 150
+    precision = 150 / 200
+    wanted = (1 + 1.2**2) * precision / (1 + 1.2**2 * precision)
+    assert rouge_l([["a"] * 200], [[["a"] * 150]])[0] == pytest.approx(wanted)
 
 
 def test_what_cannot_be_scored_is_refused() -> None:

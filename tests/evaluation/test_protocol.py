@@ -23,25 +23,25 @@ from sencap.data.vocabulary import NO_CHANGE_SENTENCES
 from sencap.errors import DataError
 from sencap.evaluation import reference_rows
 from sencap.evaluation.metrics import (
-    Caption,
     References,
+    Tokens,
     bleu_from_statistics,
     bleu_statistics,
     cider_d,
     rouge_l,
 )
+from sencap.evaluation.names import METRICS, PROTOCOLS, SUBSETS
 from sencap.evaluation.protocol import (
     ID_BASE,
-    PROTOCOLS,
-    CaptionedPair,
+    ScoredPair,
     confusion_table,
     data_digest,
     evaluate,
     texts,
     told_changed,
 )
-from sencap.evaluation.scoring import METRICS, Scores, score_all
-from sencap.evaluation.statistics import SUBSETS, as_flags, members
+from sencap.evaluation.scoring import Scores, score_all
+from sencap.evaluation.statistics import as_flags, members
 
 FIXED = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
 CHANGES = [
@@ -51,7 +51,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
-def made_up(pairs: int = 24, references: int = 5) -> list[CaptionedPair]:
+def made_up(pairs: int = 24, references: int = 5) -> list[ScoredPair]:
     """Half changed; the captioner errs here and there, and says nothing once."""
     draw = random.Random(7)
     made = []
@@ -63,7 +63,7 @@ def made_up(pairs: int = 24, references: int = 5) -> list[CaptionedPair]:
             else FIXED[:references]
         )
         said = [] if number == 4 else draw.choice(truth) if number % 3 else FIXED[0]
-        made.append(CaptionedPair(f"{number}.png", truth, said, -0.5, changed))
+        made.append(ScoredPair(f"{number}.png", truth, said, -0.5, changed))
     return made
 
 
@@ -147,7 +147,7 @@ def test_the_two_protocols_of_a_caption() -> None:
 )
 def test_confusion_adds_up(said: list[str]) -> None:
     pairs = [
-        CaptionedPair(str(number), [["a"]], sentence.split(), 0.0, number % 2 == 0)
+        ScoredPair(str(number), [["a"]], sentence.split(), 0.0, number % 2 == 0)
         for number, sentence in enumerate(said)
     ]
     told = told_changed(pairs, Numbers.seen(FIXED, 1), [])
@@ -164,7 +164,7 @@ DEUTSCH = Numbers(tuple(" ".join((GLEICH, WEG, SEE)).split()))
 
 def german(
     flags: Sequence[bool | None], said: Sequence[str], same: str = GLEICH
-) -> list[CaptionedPair]:
+) -> list[ScoredPair]:
     """Pairs captioned in German: a way or a lake is new, or all is the same."""
     truth = {
         True: [WEG.split(), SEE.split()],
@@ -172,7 +172,7 @@ def german(
         None: [WEG.split(), GLEICH.split()],
     }
     return [
-        CaptionedPair(f"{number}.png", truth[flag], sentence.split(), -1.0, flag)
+        ScoredPair(f"{number}.png", truth[flag], sentence.split(), -1.0, flag)
         for number, (flag, sentence) in enumerate(zip(flags, said, strict=True))
     ]
 
@@ -228,7 +228,7 @@ def test_captions_that_cannot_be_judged_are_not() -> None:
     flags = [True, False] * 6
     pairs = german(flags, [WEG, SEE] * 6)
     odd = [
-        CaptionedPair(
+        ScoredPair(
             p.filename,
             [[f"wie{n}"], [f"so{n}"]] if not p.changed else p.references,
             p.hypothesis,
@@ -287,7 +287,7 @@ def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
         note.startswith("Scores under ids say little: of the references 0 of") for note in notes
     )
     same_length = [
-        CaptionedPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True)
+        ScoredPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True)
         for n, word in enumerate("abcdefghijkl")
     ]
     notes = evaluate(same_length, Numbers(("the",)), rows=False).notes
@@ -311,7 +311,7 @@ def test_flags_of_which_one_is_not_known_are_not_known() -> None:
 
 def test_the_data_digest_tells_data_apart_but_not_hypotheses() -> None:
     pairs = made_up()
-    other = [CaptionedPair(p.filename, p.references, ["x"], 0.0, p.changed) for p in pairs]
+    other = [ScoredPair(p.filename, p.references, ["x"], 0.0, p.changed) for p in pairs]
     assert data_digest(pairs) == data_digest(other)
     assert data_digest(pairs) != data_digest(pairs[::-1])
 
@@ -320,7 +320,7 @@ def test_no_pairs_and_no_references_are_refused() -> None:
     with pytest.raises(DataError, match="no pairs to score"):
         evaluate([], NUMBERS)
     with pytest.raises(DataError, match="pair 0 has no reference"):
-        evaluate([CaptionedPair("a.png", [], ["a"], 0.0, True)], NUMBERS)
+        evaluate([ScoredPair("a.png", [], ["a"], 0.0, True)], NUMBERS)
 
 
 @pytest.mark.usefixtures("no_java")
@@ -386,7 +386,7 @@ def test_the_rows_of_the_official_test_captions() -> None:
     )
     human = reference_rows.human_set(truth, flags)
     assert human is not None
-    sets: list[tuple[Sequence[Caption], References]] = [
+    sets: list[tuple[Sequence[Tokens], References]] = [
         ([same] * 1929, truth),
         ([houses if flag else same for flag in flags], truth),
         human,

@@ -9,22 +9,20 @@ import numpy as np
 import pytest
 
 from evaluation.caption_sets import Numbers
-from sencap.evaluation.protocol import CaptionedPair, evaluate
+from sencap.evaluation.names import METRICS
+from sencap.evaluation.protocol import ScoredPair, evaluate
 from sencap.evaluation.report import as_dict, as_markdown, signatures
-from sencap.evaluation.scoring import METRICS
 
 NUMBERS = Numbers(("a", "road", "is", "built", "there", "no", "difference"))
 SAME = ["there", "is", "no", "difference"]
 PAIRS = [
-    CaptionedPair(
-        "a.png", [["a", "road", "is", "built"], ["a", "road"]], ["a", "road"], -0.7, True
-    ),
-    CaptionedPair("b.png", [SAME, SAME], [], float("-inf"), False),
-    CaptionedPair("c.png", [SAME, SAME], SAME, -0.1, False),
+    ScoredPair("a.png", [["a", "road", "is", "built"], ["a", "road"]], ["a", "road"], -0.7, True),
+    ScoredPair("b.png", [SAME, SAME], [], float("-inf"), False),
+    ScoredPair("c.png", [SAME, SAME], SAME, -0.1, False),
 ]
 
 
-def report_of(pairs: list[CaptionedPair]) -> dict[str, Any]:
+def report_of(pairs: list[ScoredPair]) -> dict[str, Any]:
     return as_dict(
         evaluate(pairs, NUMBERS),
         beam=3,
@@ -99,7 +97,7 @@ def test_the_signature_names_what_a_score_depends_on() -> None:
     assert "vocab:none" in signatures(evaluation, beam=3)["words"]
     fewer = signatures(evaluate(PAIRS[:2], NUMBERS, rows=False), beam=3)["ids"].split("|")
     assert fewer[7] != parts[7]
-    uneven = [CaptionedPair("d.png", [SAME], SAME, 0.0, False), *PAIRS]
+    uneven = [ScoredPair("d.png", [SAME], SAME, 0.0, False), *PAIRS]
     assert "refs:1-2" in signatures(evaluate(uneven, NUMBERS, rows=False), beam=1)["words"]
 
 
@@ -122,7 +120,7 @@ def test_markdown_shows_both_protocols_the_rows_and_why_there_is_no_meteor() -> 
 @pytest.mark.usefixtures("no_java")
 def test_a_report_without_flags_shows_no_split_and_no_change_accuracy() -> None:
     unknown = [
-        CaptionedPair(f"{n}.png", [["ein", "weg"], ["neuer", "weg"]], ["ein", "weg"], -1.0, None)
+        ScoredPair(f"{n}.png", [["ein", "weg"], ["neuer", "weg"]], ["ein", "weg"], -1.0, None)
         for n in range(12)
     ]
     report = report_of(unknown)

@@ -5,6 +5,9 @@ A resample draws as many pairs as there are, with replacement (Efron 1979). Two 
 on the same draws (Koehn 2004), so that what makes a pair hard for both cancels out. An interval is
 the percentile interval: the middle 95 % of the resampled values.
 
+Why by hand: scipy's bootstrap resamples values, while a corpus score is no mean of values: here a
+resample is a weight for each pair, and scores of all metrics follow from one product of matrices.
+
 Shapes: P pairs, R resamples, S seeds.
 """
 
@@ -18,7 +21,8 @@ import numpy as np
 
 from sencap.bounds import check_numbers
 from sencap.evaluation.metrics import Floats
-from sencap.evaluation.statistics import ACCURACY, SUBSETS, System, members
+from sencap.evaluation.names import ACCURACY, SUBSETS
+from sencap.evaluation.statistics import System, members
 
 LEVEL = 0.95
 """Share of the resampled values that an interval covers."""
@@ -70,12 +74,11 @@ def draws(pairs: int, resamples: int, generator: np.random.Generator) -> Iterato
     size = max(1, _BLOCK // pairs)
     for begin in range(0, resamples, size):
         rows = min(size, resamples - begin)
-        drawn = generator.integers(0, pairs, (rows, pairs)) + pairs * np.arange(rows)[:, None]
-        yield (
-            np.bincount(drawn.ravel(), minlength=rows * pairs)
-            .reshape(rows, pairs)
-            .astype(np.float64)
-        )
+        drawn = generator.integers(0, pairs, (rows, pairs))
+        # each resample counts in cells of its own, so that one count does for the whole block
+        cells = drawn + pairs * np.arange(rows)[:, None]
+        counts = np.bincount(cells.ravel(), minlength=rows * pairs)
+        yield counts.reshape(rows, pairs).astype(np.float64)
 
 
 def resample(
@@ -90,7 +93,7 @@ def resample(
 
     score: takes how often each pair is drawn (R', P), gives (R', …). pairs: P, at least 1. stream:
     another one gives independent draws with the same seed.
-    Raises SettingsError as ``check`` does.
+    Raises SettingsError for numbers out of bounds.
     """
     check_numbers(resamples=resamples, seed=seed)
     generator = np.random.default_rng([seed, stream])
@@ -151,21 +154,21 @@ def intervals(system: System, *, resamples: int = RESAMPLES, seed: int = 0) -> d
     resample. Scores are × 100. ``change_accuracy`` → subset → [low, high] is in 0..1, as in the
     report. ``method`` says how they were made.
     """
-    found: dict[str, Any] = {
-        protocol: {subset: {} for subset in SUBSETS} for protocol in system.protocols
-    }
+    found: dict[str, Any] = {}
+    for protocol in system.protocols:
+        found[protocol] = {subset: {} for subset in SUBSETS}
     found["change_accuracy"] = {}
     for subset in SUBSETS:
         pairs = members(system.changed, subset).size
         values = resample_subset(system, subset, resamples=resamples, seed=seed)
         for (protocol, metric), column in zip(system.columns(), values.T, strict=True):
-            meaningful = why_no_interval(pairs, column) is None
-            spread = Spread.of(column) if meaningful else None
-            bounds = None if spread is None else [spread.low, spread.high]
-            if metric == ACCURACY:
-                found["change_accuracy"][subset] = bounds and [bound / 100 for bound in bounds]
-            else:
+            bounds = _interval(pairs, column)
+            if metric != ACCURACY:
                 found[protocol][subset][metric] = bounds
+            elif bounds is None:
+                found["change_accuracy"][subset] = None
+            else:
+                found["change_accuracy"][subset] = [bound / 100 for bound in bounds]
     found["method"] = {
         "name": "percentile bootstrap over pairs",
         "level": LEVEL,
@@ -173,3 +176,11 @@ def intervals(system: System, *, resamples: int = RESAMPLES, seed: int = 0) -> d
         "seed": seed,
     }
     return found
+
+
+def _interval(pairs: int, values: Floats) -> list[float] | None:
+    """Low and high of resampled scores (R,) of so many pairs, None where they say nothing."""
+    if why_no_interval(pairs, values) is not None:
+        return None
+    spread = Spread.of(values)
+    return None if spread is None else [spread.low, spread.high]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sencap.errors import DataError, ShapeError
-from sencap.evaluation.protocol import PROTOCOLS
+from sencap.evaluation.names import PROTOCOLS
 from sencap.evaluation.statistics import PairStatistics, System, agree, as_flags
 from sencap.json_files import read_json, shown
 
@@ -57,8 +57,9 @@ def read_report(path: str | Path) -> Report:
         content = read_json(path, most_megabytes=LARGEST, error=DataError)
     except DataError as error:
         raise DataError(f"{error}; give files of sencap evaluate --json") from error
-    pairs = content.get("pairs") if isinstance(content, dict) else None
-    if not isinstance(pairs, list) or not pairs or "signatures" not in content:
+    whole = isinstance(content, dict) and "signatures" in content
+    pairs = whole and content.get("pairs")
+    if not isinstance(pairs, list) or not pairs:
         raise DataError(f"{path}: is not a report; give files that sencap evaluate --json wrote")
     if isinstance(pairs[0], dict) and "statistics" not in pairs[0]:
         raise DataError(
@@ -76,8 +77,9 @@ def read_report(path: str | Path) -> Report:
 
 def _version(content: Mapping[str, Any]) -> str:
     environment = content.get("environment")
-    version = environment.get("sencap") if isinstance(environment, dict) else None
-    return f"sencap {version}" if isinstance(version, str) else "sencap of an unknown version"
+    if isinstance(environment, dict) and isinstance(environment.get("sencap"), str):
+        return f"sencap {environment['sencap']}"
+    return "sencap of an unknown version"
 
 
 def _report(path: str, content: Mapping[str, Any]) -> Report:

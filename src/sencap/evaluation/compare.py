@@ -23,12 +23,15 @@ from sencap.evaluation.bootstrap import (
 )
 from sencap.evaluation.comparable import Report, check_comparable, read_report
 from sencap.evaluation.metrics import Floats
-from sencap.evaluation.protocol import FLAGS_UNKNOWN, PROTOCOLS
-from sencap.evaluation.report import number, table
-from sencap.evaluation.scoring import METRICS
-from sencap.evaluation.statistics import ACCURACY, SUBSETS, members
+from sencap.evaluation.names import ACCURACY, METRICS, PROTOCOLS, SUBSETS
+from sencap.evaluation.protocol import FLAGS_UNKNOWN, said_of
+from sencap.evaluation.report import notes_section, number, table
+from sencap.evaluation.statistics import members
 
 Row: TypeAlias = dict[str, float | str | None]
+_NUMBERS = (
+    "a", "b", "difference", "low", "high", "error", "share", "p", "a_seed_sd", "b_seed_sd",
+)  # fmt: skip
 
 
 def metric_named(name: str) -> str:
@@ -88,24 +91,18 @@ def compare(
     counts = [len(side) for side in sides]
     if min(counts) == 1:
         notes.append(_one_seed(*counts))
-    result: dict[str, Any] = {
-        protocol: {subset: {} for subset in SUBSETS} for protocol in protocols
-    }
-    result["change_accuracy"] = {}
     weights = [seed_weights(count, resamples, seed, which) for which, count in enumerate(counts)]
     changed = reports[0].system.changed
     pairs = {subset: int(members(changed, subset).size) for subset in SUBSETS}
+    wanted = (*protocols, "")  # the change accuracy has no protocol
+    result: dict[str, Any] = {}
+    for name in protocols:
+        result[name] = {subset: {} for subset in SUBSETS}
+    result["change_accuracy"] = {}
     for subset in SUBSETS:
-        exact = np.stack([report.system.scores(subset)[0] for report in reports])
-        values = np.stack(
-            [
-                resample_subset(report.system, subset, resamples=resamples, seed=seed)
-                for report in reports
-            ],
-            axis=1,
-        )
+        exact, values = _scores(reports, subset, resamples=resamples, seed=seed)
         for column, (scored, metric) in enumerate(reports[0].system.columns()):
-            if metric not in metrics or scored not in (*protocols, ""):
+            if metric not in metrics or scored not in wanted:
                 continue
             row = _row(pairs[subset], exact[:, column], values[:, :, column], weights)
             if metric == ACCURACY:
@@ -113,19 +110,32 @@ def compare(
             else:
                 result[scored][subset][metric] = row
     notes += _notes(result, pairs, flags_known=not np.isnan(changed).any())
+    drawn = "pairs and seeds" if len(reports) > 2 else "pairs"
     return {
         "a": [report.path for report in sides[0]],
         "b": [report.path for report in sides[1]],
         **result,
         "pairs": pairs,
         "method": {
-            "name": "percentile bootstrap over pairs" + (" and seeds" if len(reports) > 2 else ""),
+            "name": f"percentile bootstrap over {drawn}",
             "level": LEVEL,
             "resamples": resamples,
             "seed": seed,
         },
         "notes": notes,
     }
+
+
+def _scores(
+    reports: Sequence[Report], subset: str, *, resamples: int, seed: int
+) -> tuple[Floats, Floats]:
+    """The scores of all reports on a subset, (reports, columns), and those of its resamples, (R,
+    reports, columns)."""
+    exact, resampled = [], []
+    for report in reports:
+        exact.append(report.system.scores(subset)[0])
+        resampled.append(resample_subset(report.system, subset, resamples=resamples, seed=seed))
+    return np.stack(exact), np.stack(resampled, axis=1)
 
 
 def _known_metrics(names: Sequence[str] | None) -> list[str]:
@@ -151,12 +161,10 @@ def _read_side(paths: str | Path | Sequence[str | Path]) -> list[Report]:
 
 
 def _one_seed(a: int, b: int) -> str:
-    single = "A" if a == 1 else "B"
-    which, whose = (
-        ("A and B are one report each", "")
-        if a == b
-        else (f"{single} is one report", f" of {single}")
-    )
+    which, whose = "A and B are one report each", ""
+    if a != b:
+        single = "A" if a == 1 else "B"
+        which, whose = f"{single} is one report", f" of {single}"
     return (
         f"{which}: the interval says how far the difference would move on other pairs, and not "
         f"how far it would move with another training seed{whose}. Give several seeds of each "
@@ -170,14 +178,12 @@ def _notes(result: dict[str, Any], pairs: dict[str, int], *, flags_known: bool) 
     if not flags_known:
         notes.append(f"{FLAGS_UNKNOWN}, so there are all pairs only, and no change accuracy.")
     for subset in SUBSETS:
-        rows = [
-            result[protocol][subset].get("CIDEr") for protocol in PROTOCOLS if protocol in result
-        ]
-        if pairs[subset] and any(row and row["a"] == row["b"] == 0 for row in rows):
-            whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
+        compared = [result[protocol][subset] for protocol in PROTOCOLS if protocol in result]
+        rows = [found["CIDEr"] for found in compared if "CIDEr" in found]
+        if pairs[subset] and any(row["a"] == row["b"] == 0 for row in rows):
             notes.append(
-                f"CIDEr of {whose} is 0 for A and B: so it is by construction, whatever the "
-                "captions, where there is one pair, or where all pairs have the same references."
+                f"CIDEr of {said_of(subset)} is 0 for A and B: so it is by construction, whatever "
+                "the captions, where there is one pair, or where all pairs have the same references."
             )
     return notes
 
@@ -188,96 +194,97 @@ def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -
     exact: (S_a + S_b,), values: (R, S_a + S_b), weights: (R, S_a) and (R, S_b).
     """
     split = weights[0].shape[1]
-    sides = exact[:split], exact[split:]
-    a, b = (float(side.mean()) for side in sides)
+    a, b = exact[:split], exact[split:]
+    difference = float(b.mean()) - float(a.mean())
     resampled_a = (weights[0] * values[:, :split]).sum(axis=1)
     resampled_b = (weights[1] * values[:, split:]).sum(axis=1)
     differences = resampled_b - resampled_a
     shown = np.round(differences, DECIMALS)
+    row: Row = dict.fromkeys(_NUMBERS)
+    row["a"], row["b"], row["difference"] = _known(a.mean()), _known(b.mean()), _known(difference)
+    row["a_seed_sd"], row["b_seed_sd"] = _deviation(a), _deviation(b)
+    row["note"] = None
+    if np.isnan(difference):
+        return row  # there is nothing to have an interval of
     reason = why_no_interval(pairs, differences)
-    spread = Spread.of(differences) if reason is None else None
-    if np.isnan(b - a):
-        note = None  # there is nothing to have an interval of
-    elif reason is not None and pairs >= FEWEST_PAIRS and not shown.any():
-        note = "no difference in any resample"
+    if reason is None:
+        spread = Spread.of(differences)
+        assert spread is not None, "what is not finite has a reason"
+        row["low"], row["high"], row["error"] = spread.low, spread.high, spread.error
+        row["share"] = float((shown <= 0).mean())
+        row["p"] = p_value(shown)
+    elif pairs >= FEWEST_PAIRS and not shown.any():
+        row["note"] = "no difference in any resample"
     else:
-        note = reason
-    numbers = {
-        "a": a,
-        "b": b,
-        "difference": b - a,
-        "low": None if spread is None else spread.low,
-        "high": None if spread is None else spread.high,
-        "error": None if spread is None else spread.error,
-        "share": None if spread is None else float((shown <= 0).mean()),
-        "p": None if spread is None else p_value(shown),
-        "a_seed_sd": float(sides[0].std(ddof=1)) if len(sides[0]) > 1 else None,
-        "b_seed_sd": float(sides[1].std(ddof=1)) if len(sides[1]) > 1 else None,
-    }
-    row: Row = {
-        name: value if value is not None and np.isfinite(value) else None
-        for name, value in numbers.items()
-    }
-    return row | {"note": note}
+        row["note"] = reason
+    return row
+
+
+def _known(value: float) -> float | None:
+    """A number, or None for one that is not finite."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _deviation(seeds: Floats) -> float | None:
+    """The standard deviation between seeds (S,), None of one seed."""
+    if len(seeds) == 1:
+        return None
+    return _known(seeds.std(ddof=1))
 
 
 def as_markdown(comparison: dict[str, Any]) -> str:
     """The comparison for reading: who is compared, a table per protocol, the change accuracy,
     notes."""
     method = comparison["method"]
+    seeds = ""
+    if len(comparison["a"] + comparison["b"]) > 2:
+        seeds = " ±: standard deviation between seeds."
     lines = [
         "# Comparison",
         "",
-        *(f"- {side.upper()}: {', '.join(comparison[side])}" for side in ("a", "b")),
+        f"- A: {', '.join(comparison['a'])}",
+        f"- B: {', '.join(comparison['b'])}",
         "",
         f"Scores × 100. B − A with its {100 * method['level']:.0f} % interval ({method['name']}, "
         f"{method['resamples']:,} resamples). ≤ 0: share of resamples in which B is not better. "
-        "p: two-sided p-value of no difference."
-        + (
-            " ±: standard deviation between seeds."
-            if len(comparison["a"] + comparison["b"]) > 2
-            else ""
-        ),
+        f"p: two-sided p-value of no difference.{seeds}",
         "",
     ]
-    protocols = [protocol for protocol in PROTOCOLS if any(comparison.get(protocol, {}).values())]
-    for protocol in protocols:
-        rows = [
-            _cells(comparison, subset, metric.replace("*", "\\*"), row)
-            for subset in SUBSETS
-            if comparison["pairs"][subset]
-            for metric, row in comparison[protocol][subset].items()
-        ]
-        lines += [f"## Protocol `{protocol}`", "", *_table(rows), ""]
-    if comparison["change_accuracy"]:
-        rows = [
-            _cells(comparison, subset, "told right", row)
-            for subset, row in comparison["change_accuracy"].items()
-            if comparison["pairs"][subset] and row["difference"] is not None
-        ]
+    pairs = {subset: count for subset, count in comparison["pairs"].items() if count}
+    for protocol in PROTOCOLS:
+        rows = []
+        for subset, count in pairs.items():
+            for metric, row in comparison.get(protocol, {}).get(subset, {}).items():
+                rows.append(_cells(subset, count, metric.replace("*", "\\*"), row))
         if rows:
-            lines += ["## Change or no change", "", *_table(rows), ""]
-    if comparison["notes"]:
-        lines += ["## Notes", "", *(f"- {note}" for note in comparison["notes"]), ""]
-    return "\n".join(lines)
+            lines += [f"## Protocol `{protocol}`", "", *_table(rows), ""]
+    rows = []
+    for subset, row in comparison["change_accuracy"].items():
+        if subset in pairs and row["difference"] is not None:
+            rows.append(_cells(subset, pairs[subset], "told right", row))
+    if rows:
+        lines += ["## Change or no change", "", *_table(rows), ""]
+    return "\n".join([*lines, *notes_section(comparison["notes"])])
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     return table(["pairs", "metric", "A", "B", "B − A", "interval", "≤ 0", "p"], rows, texts=2)
 
 
-def _cells(comparison: dict[str, Any], subset: str, metric: str, row: dict[str, Any]) -> list[str]:
-    known = row["low"] is not None
-    return [
-        f"{subset} ({comparison['pairs'][subset]:,})",
-        metric,
-        *(
-            number(row[side])
-            + (f" ± {row[f'{side}_seed_sd']:.2f}" if row[f"{side}_seed_sd"] is not None else "")
-            for side in ("a", "b")
-        ),
-        f"{row['difference']:+.2f}" if row["difference"] is not None else "–",
-        f"{row['low']:+.2f} to {row['high']:+.2f}" if known else row["note"] or "–",
-        f"{row['share']:.3f}" if known else "–",
-        f"{row['p']:.4f}" if known else "–",
-    ]
+def _cells(subset: str, pairs: int, metric: str, row: dict[str, Any]) -> list[str]:
+    """The cells of one line; a dash for what there is not."""
+    cells = [f"{subset} ({pairs:,})", metric, _score(row, "a"), _score(row, "b")]
+    if row["difference"] is None:
+        return [*cells, "–", "–", "–", "–"]
+    cells.append(f"{row['difference']:+.2f}")
+    if row["low"] is None:
+        return [*cells, row["note"] or "–", "–", "–"]
+    interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+    return [*cells, interval, f"{row['share']:.3f}", f"{row['p']:.4f}"]
+
+
+def _score(row: dict[str, Any], side: str) -> str:
+    deviation = row[f"{side}_seed_sd"]
+    if deviation is None:
+        return number(row[side])
+    return f"{number(row[side])} ± {deviation:.2f}"

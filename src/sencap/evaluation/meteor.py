@@ -1,10 +1,11 @@
 """METEOR 1.5 (Denkowski and Lavie 2014): the jar aligns, the arithmetic is done here.
 
-The jar that ships inside ``pycocoevalcap`` is asked once, for the matches of every pair (its
-``SCORE`` lines); from these 23 numbers a pair, scores of pairs, of subsets and of bootstrap samples
-follow in numpy. That saves a Java start of several seconds per score, and it is also why a decimal
-comma cannot hurt: only the jar's other command, ``EVAL``, reads numbers the way the locale writes
-them. The results equal those of pycocoevalcap's own wrapper (a test).
+Why by hand: pycocoevalcap's own wrapper starts Java for every score, which takes seconds, and gives
+no numbers that could be added up. Here the jar that ships inside ``pycocoevalcap`` is asked once,
+for the matches of every pair (its ``SCORE`` lines); from these 23 numbers a pair, scores of pairs,
+of subsets and of bootstrap samples follow in numpy. A decimal comma cannot hurt: only the jar's
+other command, ``EVAL``, reads numbers the way the locale writes them. The results equal those of
+the wrapper (a test).
 
 The jar is handed all it is to read at once, both its outputs are drained, and it has a time limit,
 so it cannot hang a run. Options are those of the captioning literature: ``-l en -norm``.
@@ -13,6 +14,7 @@ so it cannot hang a run. Options are those of the captioning literature: ``-l en
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import subprocess
@@ -23,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sencap.errors import MissingDependencyError, SencapError
-from sencap.evaluation.metrics import Caption, Floats, References, check
+from sencap.evaluation.metrics import Floats, References, Tokens, check_scorable
 
 COLUMNS = 23
 """Numbers per pair: hypothesis and reference length, function words in each; then for exact, stem,
@@ -41,7 +43,7 @@ _INSTALL = (
 
 
 def meteor_statistics(
-    sets: Sequence[tuple[Sequence[Caption], References]], *, time_limit: float = 600.0
+    sets: Sequence[tuple[Sequence[Tokens], References]], *, time_limit: float = 600.0
 ) -> list[Floats]:
     """Match the hypotheses of several lists with their references in one run of the jar.
 
@@ -51,22 +53,17 @@ def meteor_statistics(
     Returns per list an array (pairs, COLUMNS); see ``meteor_from_statistics``.
     Raises MissingDependencyError when Java or the jar is missing or does not start, SencapError
     when the jar runs out of time or answers something else than expected, ShapeError and DataError
-    as ``metrics.check`` does.
+    as ``metrics.check_scorable`` does.
     """
     for hypotheses, references in sets:
-        check(hypotheses, references)
-    lines = [
-        [
-            _line(hypothesis, captions)
-            for hypothesis, captions in zip(hypotheses, references, strict=True)
-        ]
-        for hypotheses, references in sets
-    ]
-    unique = list(dict.fromkeys(line for group in lines for line in group))
+        check_scorable(hypotheses, references)
+    groups = [list(map(_line, hypotheses, references)) for hypotheses, references in sets]
+    unique = list(dict.fromkeys(itertools.chain.from_iterable(groups)))
     if not unique:
         return []
-    known = dict(zip(unique, _align(unique, time_limit), strict=True))
-    return [np.stack([known[line] for line in group]) for group in lines]
+    row_of = {line: row for row, line in enumerate(unique)}
+    rows = _align(unique, time_limit)
+    return [rows[[row_of[line] for line in group]] for group in groups]
 
 
 def meteor_from_statistics(statistics: Floats) -> Floats:
@@ -112,14 +109,14 @@ def _whole(statistics: Floats) -> npt.NDArray[np.bool_]:
     return in_one_piece
 
 
-def _line(hypothesis: Caption, captions: Sequence[Caption]) -> str:
+def _line(hypothesis: Tokens, captions: Sequence[Tokens]) -> str:
     """One request. The separator and line ends cannot occur inside a caption: they become
     spaces."""
-    texts = (
-        " ".join(" ".join(caption).replace("|||", " ").split())
-        for caption in (*captions, hypothesis)
-    )
-    return " ||| ".join(("SCORE", *texts))
+    fields = ["SCORE"]
+    for caption in (*captions, hypothesis):
+        words = " ".join(caption).replace("|||", " ").split()
+        fields.append(" ".join(words))
+    return " ||| ".join(fields)
 
 
 def _align(lines: Sequence[str], time_limit: float) -> Floats:
@@ -148,11 +145,10 @@ def _align(lines: Sequence[str], time_limit: float) -> Floats:
             f"METEOR: {command[0]} ended with exit code {done.returncode}: "
             f"{complaint or 'no message'}; {_INSTALL}"
         )
+    answers = [line.split() for line in done.stdout.decode().splitlines()]
     try:
-        rows = np.array(
-            [line.split() for line in done.stdout.decode().splitlines()], dtype=np.float64
-        )
-    except ValueError:
+        rows = np.array(answers, dtype=np.float64)
+    except ValueError:  # words, or lines of unequal lengths
         rows = np.empty((0, 0))
     if rows.shape != (len(lines), COLUMNS):
         raise SencapError(
@@ -173,10 +169,10 @@ def check_meteor() -> None:
 
 
 def _java() -> str:
+    java = shutil.which("java")
     home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java") or (
-        shutil.which("java", path=str(Path(home) / "bin")) if home else None
-    )
+    if java is None and home:
+        java = shutil.which("java", path=str(Path(home) / "bin"))
     if java is None:
         raise MissingDependencyError(
             f"METEOR needs Java, and there is no 'java' on PATH nor under JAVA_HOME; {_INSTALL}. "
@@ -187,8 +183,8 @@ def _java() -> str:
 
 def _jar() -> Path:
     package = importlib.util.find_spec("pycocoevalcap")
-    folders = package.submodule_search_locations if package is not None else None
-    for folder in folders or ():
+    folders = (package and package.submodule_search_locations) or ()
+    for folder in folders:
         jar = Path(folder) / "meteor" / "meteor-1.5.jar"
         if jar.is_file():
             return jar

@@ -1,16 +1,19 @@
 """BLEU-1..4, ROUGE-L and CIDEr-D of captions, fast and without Java.
 
-Written from the definitions (Papineni et al. 2002; Lin 2004; Vedantam et al. 2015) with the choices that
-``pycocoevalcap`` makes where a definition leaves room; that package is the authority, and the tests compare
-the two to 1e-6. All scores here are raw: BLEU and ROUGE-L in 0..1, CIDEr-D in 0..10; ``scoring`` multiplies
-by 100.
+Why by hand: ``pycocoevalcap``, the authority, counts every list of pairs anew. Subsets, thousands
+of resamples and the search for the best constant sentence need what each pair adds to a score,
+counted once; then each of them costs a sum.
 
-A caption is a sequence of tokens without white space, words or ids written as strings. A pair has one
-hypothesis and one or more references. An empty hypothesis is one like any other, and scores 0 against words.
+Written from the definitions (Papineni et al. 2002; Lin 2004; Vedantam et al. 2015) with the choices
+that the authority makes where a definition leaves room; the tests compare the two to 1e-6. All
+scores here are raw: BLEU and ROUGE-L in 0..1, CIDEr-D in 0..10; ``scoring`` multiplies by 100.
 
-What can be added up is kept per pair (BLEU's counts, ROUGE-L's values), so that a subset, or a bootstrap
-sample, costs one sum and no second counting. CIDEr-D weighs n-grams by how many of the *scored* pairs use
-them, so it has to be computed anew for every subset.
+A caption is a sequence of tokens without white space, words or ids written as strings. A pair has
+one hypothesis and one or more references. An empty hypothesis is one like any other, and scores 0
+against words.
+
+CIDEr-D weighs n-grams by how many of the *scored* pairs use them, so it has to be computed anew for
+every subset.
 """
 
 from __future__ import annotations
@@ -18,19 +21,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sencap.errors import DataError, ShapeError
 
-Caption: TypeAlias = Sequence[str]
-References: TypeAlias = Sequence[Sequence[Caption]]
+Tokens: TypeAlias = Sequence[str]
+References: TypeAlias = Sequence[Sequence[Tokens]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 _Words: TypeAlias = tuple[str, ...]
 _Counts: TypeAlias = Counter[_Words]
 Weighed: TypeAlias = tuple[dict[_Words, float], list[float]]
+Number = TypeVar("Number", float, Floats)
 
 ORDERS = 4
 """N-grams of 1 to this many tokens, in BLEU and in CIDEr-D."""
@@ -39,21 +43,22 @@ ROUGE_BETA = 1.2
 CIDER_SIGMA = 6.0
 """Width, in tokens, of CIDEr-D's penalty for a length unlike the reference's."""
 
-# Guards against 0/0, of the sizes the authority uses: a BLEU of nothing is then 0, not undefined.
+# Guards against 0/0, of the sizes the authority uses: a BLEU of nothing is then 0, not undefined
 _NO_MATCH, _NO_GUESS = 1e-15, 1e-9
 
 
-def check(hypotheses: Sequence[Caption], references: References) -> None:
+def check_scorable(hypotheses: Sequence[Tokens], references: References) -> None:
     """Refuse what cannot be scored.
 
-    Raises ShapeError when the two lengths differ, DataError when there is no pair or a pair has no reference.
+    Raises ShapeError when the two lengths differ, DataError when there is no pair or a pair has no
+    reference.
     """
     _check_lengths(len(hypotheses), len(references))
     if not references:
         raise DataError("there are no pairs to score; is the split empty?")
-    bare = next((index for index, captions in enumerate(references) if not captions), None)
-    if bare is not None:
-        raise DataError(f"pair {bare} has no reference caption; every pair needs at least one")
+    for index, captions in enumerate(references):
+        if not captions:
+            raise DataError(f"pair {index} has no reference caption; every pair needs at least one")
 
 
 def _check_lengths(hypotheses: int, pairs: int) -> None:
@@ -63,17 +68,22 @@ def _check_lengths(hypotheses: int, pairs: int) -> None:
         )
 
 
-def ngrams(caption: Caption) -> _Counts:
+def ngrams(caption: Tokens) -> _Counts:
     """Count the n-grams of 1 to ORDERS tokens of a caption, as tuples of tokens."""
     words = tuple(caption)
-    return Counter(
-        words[start : start + order]
-        for order in range(1, ORDERS + 1)
-        for start in range(len(words) - order + 1)
-    )
+    counts: _Counts = Counter()
+    for order in range(1, ORDERS + 1):
+        starts = range(len(words) - order + 1)
+        counts.update(words[start : start + order] for start in starts)
+    return counts
 
 
-# ---------------------------------------------------------------------------------------------------- BLEU
+def s_star_m(bleu_4: Number, meteor: Number, rouge: Number, cider: Number) -> Number:
+    """S*m: the mean of the four, each raw. Of single numbers, or of arrays of one shape."""
+    return (bleu_4 + meteor + rouge + cider) / 4
+
+
+# BLEU
 
 
 class BleuReferences:
@@ -83,50 +93,58 @@ class BleuReferences:
     """
 
     def __init__(self, references: References) -> None:
-        check([()] * len(references), references)
-        self._lengths = [[len(caption) for caption in captions] for captions in references]
+        check_scorable([()] * len(references), references)
+        self._lengths: list[list[int]] = []
+        self._limits: list[dict[_Words, int]] = []
         known: dict[tuple[_Words, ...], dict[_Words, int]] = {}
-        self._limits = []
         for captions in references:
-            key = tuple(tuple(caption) for caption in captions)
-            if key not in known:
+            key = tuple(map(tuple, captions))
+            if key not in known:  # most unchanged pairs have the same references
                 known[key] = _most_counts(key)
             self._limits.append(known[key])
+            self._lengths.append([len(caption) for caption in captions])
 
     def statistics(
-        self, hypotheses: Sequence[Caption], chosen: Sequence[int] | None = None
+        self, hypotheses: Sequence[Tokens], chosen: Sequence[int] | None = None
     ) -> Floats:
         """Per pair what BLEU adds up: (pairs, 2 + 2·ORDERS).
 
-        Columns: hypothesis length, length of the reference closest to it (the shorter one of two equally
-        close), then for n = 1..ORDERS the matched n-grams, then for n = 1..ORDERS the n-grams there are.
-        chosen: the pairs that the hypotheses belong to, by index, where they are not all of them in order.
-        Raises ShapeError when there is not one hypothesis per pair.
+        Columns: hypothesis length, length of the reference closest to it (the shorter one of two
+        equally close), then for n = 1..ORDERS the matched n-grams, then for n = 1..ORDERS the
+        n-grams there are. chosen: the pairs that the hypotheses belong to, by index, where they are
+        not all of them in order. Raises ShapeError when there is not one hypothesis per pair.
         """
         pairs = range(len(self._lengths)) if chosen is None else chosen
         _check_lengths(len(hypotheses), len(pairs))
         rows = np.zeros((len(hypotheses), 2 + 2 * ORDERS))
-        counts = {
-            caption: ngrams(caption) for caption in {tuple(hypothesis) for hypothesis in hypotheses}
-        }
+        counts: dict[_Words, _Counts] = {}
         for row, hypothesis, pair in zip(rows, hypotheses, pairs, strict=True):
-            limit, length = self._limits[pair], len(hypothesis)
-            matched = [0] * ORDERS
-            for ngram, count in counts[tuple(hypothesis)].items():
-                matched[len(ngram) - 1] += min(count, limit.get(ngram, 0))
-            closest = min((abs(other - length), other) for other in self._lengths[pair])[1]
-            row[:] = [
-                length,
-                closest,
-                *matched,
-                *(max(0, length - order) for order in range(ORDERS)),
-            ]
+            words = tuple(hypothesis)
+            if words not in counts:
+                counts[words] = ngrams(words)
+            row[0] = len(words)
+            row[1] = _closest(self._lengths[pair], len(words))
+            row[2 : 2 + ORDERS] = _matched(counts[words], self._limits[pair])
+            row[2 + ORDERS :] = np.maximum(0, len(words) - np.arange(ORDERS))
         return rows
 
 
-def bleu_statistics(hypotheses: Sequence[Caption], references: References) -> Floats:
-    """Per pair what BLEU adds up; see ``BleuReferences.statistics``. Raises as ``check`` does."""
-    check(hypotheses, references)
+def _closest(lengths: Sequence[int], length: int) -> int:
+    """The length closest to another, the shorter one of two equally close."""
+    return min(lengths, key=lambda other: (abs(other - length), other))
+
+
+def _matched(counts: _Counts, limits: dict[_Words, int]) -> list[int]:
+    """How many n-grams of each order are in a reference, each at most as often as it is there."""
+    matched = [0] * ORDERS
+    for ngram, count in counts.items():
+        matched[len(ngram) - 1] += min(count, limits.get(ngram, 0))
+    return matched
+
+
+def bleu_statistics(hypotheses: Sequence[Tokens], references: References) -> Floats:
+    """As ``BleuReferences.statistics``. Raises as ``check_scorable`` does."""
+    check_scorable(hypotheses, references)
     return BleuReferences(references).statistics(hypotheses)
 
 
@@ -154,33 +172,31 @@ def bleu_from_statistics(statistics: Floats) -> Floats:
     return result
 
 
-def corpus_bleu4(hypotheses: Sequence[Caption], references: References) -> float:
-    """Corpus BLEU-4 in 0..1, for validation while training: no Java, milliseconds per hundred pairs.
+def corpus_bleu4(hypotheses: Sequence[Tokens], references: References) -> float:
+    """Corpus BLEU-4 in 0..1, for validation while training: milliseconds per hundred pairs.
 
-    Raises as ``check`` does.
+    Raises as ``check_scorable`` does.
     """
     return float(bleu_from_statistics(bleu_statistics(hypotheses, references).sum(axis=0))[-1])
 
 
-# ------------------------------------------------------------------------------------------------- ROUGE-L
+# ROUGE-L
 
 
-def common_subsequence(first: Caption, second: Caption) -> int:
-    """Length of the longest common subsequence of two captions.
-
-    Bit-parallel (Hyyrö 2004): one integer holds a whole row of the usual table, with a 0 where it steps up.
-    """
-    return _common_subsequence(_positions(first), len(first), second)
-
-
-def _positions(caption: Caption) -> dict[str, int]:
+def _positions(caption: Tokens) -> dict[str, int]:
+    """Where each word stands in a caption, as the bits of a number."""
     positions: dict[str, int] = {}
     for index, word in enumerate(caption):
         positions[word] = positions.get(word, 0) | 1 << index
     return positions
 
 
-def _common_subsequence(positions: dict[str, int], length: int, other: Caption) -> int:
+def _common_subsequence(positions: dict[str, int], length: int, other: Tokens) -> int:
+    """Length of the longest common subsequence of a caption, given by its positions, and another.
+
+    Bit-parallel (Hyyrö 2004): one integer holds a whole row of the usual table, with a 0 where it
+    steps up.
+    """
     every = (1 << length) - 1
     row = every
     for word in other:
@@ -189,13 +205,14 @@ def _common_subsequence(positions: dict[str, int], length: int, other: Caption) 
     return length - row.bit_count()
 
 
-def rouge_l(hypotheses: Sequence[Caption], references: References) -> Floats:
+def rouge_l(hypotheses: Sequence[Tokens], references: References) -> Floats:
     """ROUGE-L of every pair, each in 0..1: (pairs,). The corpus score is their mean.
 
-    Precision and recall are each the best over the references, as the authority has it; an empty caption
-    counts as one empty token, so that an empty hypothesis matches an empty reference and nothing else.
+    Precision and recall are each the best over the references, as the authority has it; an empty
+    caption counts as one empty token, so that an empty hypothesis matches an empty reference and
+    nothing else.
     """
-    check(hypotheses, references)
+    check_scorable(hypotheses, references)
     scores = np.zeros(len(hypotheses))
     for index, (hypothesis, captions) in enumerate(zip(hypotheses, references, strict=True)):
         words = hypothesis or ("",)
@@ -211,7 +228,7 @@ def rouge_l(hypotheses: Sequence[Caption], references: References) -> Floats:
     return scores
 
 
-# ------------------------------------------------------------------------------------------------- CIDEr-D
+# CIDEr-D
 
 
 def length_penalty(length: int, other: int) -> float:
@@ -231,19 +248,23 @@ class CiderReferences:
     """
 
     def __init__(self, references: References) -> None:
-        check([()] * len(references), references)
-        self._references = [[tuple(caption) for caption in captions] for captions in references]
-        counts = {caption: ngrams(caption) for captions in self._references for caption in captions}
-        used: Counter[_Words] = Counter()
+        check_scorable([()] * len(references), references)
+        self._references = [list(map(tuple, captions)) for captions in references]
+        counts: dict[_Words, _Counts] = {}
+        used: Counter[_Words] = Counter()  # in how many pairs' references an n-gram is
         for captions in self._references:
-            used.update(set().union(*(counts[caption] for caption in captions)))
+            of_pair: set[_Words] = set()
+            for caption in captions:
+                counts[caption] = counts.get(caption) or ngrams(caption)
+                of_pair.update(counts[caption])
+            used.update(of_pair)
         self._log_pairs = math.log(len(references))
         self._weights = {
             ngram: self._log_pairs - math.log(number) for ngram, number in used.items()
         }
         self._vectors = {caption: self._vector(count) for caption, count in counts.items()}
 
-    def vector(self, caption: Caption) -> Weighed:
+    def vector(self, caption: Tokens) -> Weighed:
         """The weighted n-gram counts of a caption, and their Euclidean norm for each n."""
         words = tuple(caption)
         return self._vectors.get(words) or self._vector(ngrams(words))
@@ -258,16 +279,16 @@ class CiderReferences:
             squares[len(ngram) - 1] += value * value
         return vector, [math.sqrt(square) for square in squares]
 
-    def score(self, hypotheses: Sequence[Caption], chosen: Sequence[int] | None = None) -> Floats:
+    def score(self, hypotheses: Sequence[Tokens], chosen: Sequence[int] | None = None) -> Floats:
         """CIDEr-D of every pair, each in 0..10: (pairs,). The corpus score is their mean.
 
-        chosen: the pairs that the hypotheses belong to, by index, where they are not all of them in order;
-        the weights remain those of all.
+        chosen: the pairs that the hypotheses belong to, by index, where they are not all of them in
+        order; the weights remain those of all.
         Raises ShapeError when there is not one hypothesis per pair.
         """
-        references = (
-            self._references if chosen is None else [self._references[index] for index in chosen]
-        )
+        references = self._references
+        if chosen is not None:
+            references = [references[index] for index in chosen]
         _check_lengths(len(hypotheses), len(references))
         known: dict[_Words, Weighed] = {}
         scores = np.zeros(len(hypotheses))
@@ -280,23 +301,21 @@ class CiderReferences:
         return scores
 
     def _likeness(self, words: _Words, weighed: Weighed, caption: _Words) -> float:
-        """Mean over n of the clipped cosine of the two vectors, times the penalty for unlike lengths."""
+        """Mean over n of the clipped cosine of two vectors, times the penalty of the lengths."""
         (vector, norms), (other, other_norms) = weighed, self._vectors[caption]
         products = [0.0] * ORDERS
-        for (
-            ngram,
-            mine,
-        ) in vector.items():  # in the caption's order: a set's order would change the last bits
-            value = other.get(ngram, 0.0)
-            products[len(ngram) - 1] += min(mine, value) * value
-        sizes = (one * two for one, two in zip(norms, other_norms, strict=True))
-        cosines = (
-            product / size for product, size in zip(products, sizes, strict=True) if size > 0
-        )
-        return sum(cosines) / ORDERS * length_penalty(len(words), len(caption))
+        # in the caption's order: a set's order would change the last bits
+        for ngram, mine in vector.items():
+            theirs = other.get(ngram, 0.0)
+            products[len(ngram) - 1] += min(mine, theirs) * theirs
+        total = 0.0
+        for product, norm, other_norm in zip(products, norms, other_norms, strict=True):
+            if norm * other_norm > 0:
+                total += product / (norm * other_norm)
+        return total / ORDERS * length_penalty(len(words), len(caption))
 
 
-def cider_d(hypotheses: Sequence[Caption], references: References) -> Floats:
-    """CIDEr-D of every pair, each in 0..10: (pairs,). See ``CiderReferences``; raises as ``check`` does."""
-    check(hypotheses, references)
+def cider_d(hypotheses: Sequence[Tokens], references: References) -> Floats:
+    """CIDEr-D of every pair, each in 0..10: (pairs,). Raises as ``check_scorable`` does."""
+    check_scorable(hypotheses, references)
     return CiderReferences(references).score(hypotheses)

@@ -15,8 +15,9 @@ upwards, where the table has nothing, and no order of the words changes any scor
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -25,20 +26,12 @@ import numpy as np
 
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, coverage, learn_no_change, says_no_change
 from sencap.evaluation.bootstrap import FEWEST_PAIRS
-from sencap.evaluation.metrics import References, check
-from sencap.evaluation.reference_rows import Plan, ReferenceRow
-from sencap.evaluation.scoring import Scores, score_all
-from sencap.evaluation.statistics import (
-    SUBSETS,
-    Flags,
-    PairStatistics,
-    System,
-    agree,
-    as_flags,
-    members,
-)
+from sencap.evaluation.metrics import References, Tokens, check_scorable
+from sencap.evaluation.names import PROTOCOLS, SUBSETS
+from sencap.evaluation.reference_rows import ProtocolRows, ReferenceRow, Row
+from sencap.evaluation.scoring import Scores, Scoring, score_all
+from sencap.evaluation.statistics import Flags, PairStatistics, System, agree, as_flags, members
 
-PROTOCOLS = ("ids", "words")
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 _SHOWN = 5
@@ -66,8 +59,8 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class CaptionedPair:
-    """One pair as it is evaluated: words of its references and of the hypothesis, without start and
+class ScoredPair:
+    """One pair as it is scored: words of its references and of the hypothesis, without start and
     end.
 
     log_prob: of the hypothesis, natural logarithm. changed: the pair's change flag, not what the
@@ -93,7 +86,7 @@ class Evaluation:
     to know, such as why METEOR is missing.
     """
 
-    pairs: Sequence[CaptionedPair]
+    pairs: Sequence[ScoredPair]
     scores: Mapping[str, Mapping[str, Scores]]
     pair_scores: Sequence[Mapping[str, Scores]]
     system: System
@@ -120,7 +113,7 @@ def texts(words: Sequence[str], protocol: str, encoder: Encoder) -> tuple[str, .
 
 
 def told_changed(
-    pairs: Sequence[CaptionedPair], encoder: Encoder, sentences: Collection[str] = ()
+    pairs: Sequence[ScoredPair], encoder: Encoder, sentences: Collection[str] = ()
 ) -> list[bool | None]:
     """Whether each hypothesis says that something changed: it is no sentence of no change.
 
@@ -131,38 +124,37 @@ def told_changed(
     told: list[bool | None] = [not says_no_change(pair.hypothesis, sentences) for pair in pairs]
     if False in told:
         return told
-    unchanged = [words for pair in pairs if pair.changed is False for words in pair.references]
-    known = [words for words in unchanged if says_no_change(words, sentences)]
-    if not unchanged:
-        known = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
-    sayable = any(all(word in encoder for word in words) for words in known)
-    return told if sayable else [None] * len(pairs)
+    sayable = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
+    unchanged = [pair.references for pair in pairs if pair.changed is False]
+    if unchanged:
+        said: Iterable[Sequence[str]] = itertools.chain.from_iterable(unchanged)
+        sayable = [list(words) for words in said if says_no_change(words, sentences)]
+    for words in sayable:
+        if all(word in encoder for word in words):
+            return told
+    return [None] * len(pairs)
 
 
 def confusion_table(changed: Sequence[bool], told: Sequence[bool]) -> dict[str, dict[str, int]]:
     """Truth → what the hypothesis says → pairs, over "changed" and "unchanged"."""
-    table = {truth: {"changed": 0, "unchanged": 0} for truth in ("changed", "unchanged")}
+    name = {True: "changed", False: "unchanged"}
+    table = {truth: {"changed": 0, "unchanged": 0} for truth in name.values()}
     for truth, said in zip(changed, told, strict=True):
-        table[_name(truth)][_name(said)] += 1
+        table[name[bool(truth)]][name[bool(said)]] += 1
     return table
 
 
-def _name(changed: bool) -> str:
-    return "changed" if changed else "unchanged"
-
-
-def data_digest(pairs: Sequence[CaptionedPair]) -> str:
+def data_digest(pairs: Sequence[ScoredPair]) -> str:
     """SHA-256 of what is evaluated against: file names, references and change flags, in their
     order."""
     content = [
-        [pair.filename, pair.changed, [" ".join(caption) for caption in pair.references]]
-        for pair in pairs
+        [pair.filename, pair.changed, list(map(" ".join, pair.references))] for pair in pairs
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def evaluate(
-    pairs: Sequence[CaptionedPair],
+    pairs: Sequence[ScoredPair],
     encoder: Encoder,
     *,
     rows: bool = True,
@@ -175,65 +167,75 @@ def evaluate(
     take. Without Java the other metrics still come: METEOR and S*m are None then, and ``notes``
     says why. Raises DataError when there is no pair, or a pair has no reference.
     """
-    check([pair.hypothesis for pair in pairs], [pair.references for pair in pairs])
     captions = [pair.references for pair in pairs]
+    check_scorable([pair.hypothesis for pair in pairs], captions)
     changed = [pair.changed for pair in pairs]
     flags = as_flags(changed)
     own_sentences = learn_no_change(captions, changed)
     told = told_changed(pairs, encoder, own_sentences)
     right = agree(flags, as_flags(told))
-    sets, plans = [], []
+    judged = not np.isnan(right).any()
+
+    # one start of Java for all that is scored: the hypotheses, then what the rows need
+    sets: list[tuple[Sequence[Tokens], References]] = []
+    wanted: dict[str, ProtocolRows] = {}
     for protocol in PROTOCOLS:
         encode = partial(texts, protocol=protocol, encoder=encoder)
-        references = [[encode(words) for words in sentences] for sentences in captions]
+        references = [list(map(encode, sentences)) for sentences in captions]
         sets.append(([encode(pair.hypothesis) for pair in pairs], references))
         if rows:
-            plans.append(Plan(captions, references, flags, encode, own_sentences))
-    wanted = [one for plan in plans for one in plan.sets]
-    scorings, note = score_all([*sets, *wanted], time_limit=time_limit)
-    own, rest = scorings[: len(sets)], iter(scorings[len(sets) :])
-    each = [scoring.each() for scoring in own]
-    found = [plan.finish([next(rest) for _ in plan.sets]) for plan in plans]
-    names = list(found[0]) if found else []
-    judged = not np.isnan(right).any()
+            wanted[protocol] = ProtocolRows(captions, references, flags, encode, own_sentences)
+    for of_protocol in wanted.values():
+        sets += of_protocol.sets
+    scorings, missing = score_all(sets, time_limit=time_limit)
+
+    own = dict(zip(PROTOCOLS, scorings, strict=False))
+    rest = iter(scorings[len(PROTOCOLS) :])
+    found: dict[str, Mapping[str, Row]] = {}
+    for protocol, of_protocol in wanted.items():
+        found[protocol] = of_protocol.finish(list(itertools.islice(rest, len(of_protocol.sets))))
+    statistics = {name: PairStatistics.of(scoring, flags) for name, scoring in own.items()}
+    notes = _notes(pairs, encoder, flags, judged=judged, own_sentences=own_sentences)
+    if missing is not None:
+        notes.insert(0, f"No METEOR, and so no S*m: {missing}")
     return Evaluation(
         pairs=pairs,
-        scores={
-            protocol: {subset: scoring.total(members(flags, subset).tolist()) for subset in SUBSETS}
-            for protocol, scoring in zip(PROTOCOLS, own, strict=True)
-        },
-        pair_scores=[dict(zip(PROTOCOLS, both, strict=True)) for both in zip(*each, strict=True)],
-        system=System(
-            {
-                p: PairStatistics.of(scoring, flags)
-                for p, scoring in zip(PROTOCOLS, own, strict=True)
-            },
-            changed=flags,
-            right=right,
-        ),
-        rows={
-            name: ReferenceRow(
-                scores={p: rows_of[name][0] for p, rows_of in zip(PROTOCOLS, found, strict=True)},
-                sentences={
-                    p: rows_of[name][1] for p, rows_of in zip(PROTOCOLS, found, strict=True)
-                },
-            )
-            for name in names
-        },
+        scores={protocol: _by_subset(scoring, flags) for protocol, scoring in own.items()},
+        pair_scores=_by_pair(own),
+        system=System(statistics, changed=flags, right=right),
+        rows=_by_row(found),
         told=told,
         change_accuracy=float(right.mean()) if judged else None,
         confusion=confusion_table(flags == 1, as_flags(told) == 1) if judged else None,
         vocabulary_size=len(encoder),
         vocabulary_digest=encoder.digest,
-        notes=[
-            *([] if note is None else [f"No METEOR, and so no S*m: {note}"]),
-            *_notes(pairs, encoder, flags, judged=judged, own_sentences=own_sentences),
-        ],
+        notes=notes,
     )
 
 
+def _by_subset(scoring: Scoring, flags: Flags) -> dict[str, Scores]:
+    return {subset: scoring.total(members(flags, subset).tolist()) for subset in SUBSETS}
+
+
+def _by_pair(scorings: Mapping[str, Scoring]) -> list[dict[str, Scores]]:
+    """Per pair, protocol → scores."""
+    each = [scoring.each() for scoring in scorings.values()]
+    return [dict(zip(scorings, scores, strict=True)) for scores in zip(*each, strict=True)]
+
+
+def _by_row(found: Mapping[str, Mapping[str, Row]]) -> dict[str, ReferenceRow]:
+    """The rows of all protocols, by their names."""
+    rows: dict[str, ReferenceRow] = {}
+    for protocol, of_protocol in found.items():
+        for name, (scores, sentences) in of_protocol.items():
+            row = rows.setdefault(name, ReferenceRow({}, {}))
+            row.scores[protocol] = scores
+            row.sentences[protocol] = sentences
+    return rows
+
+
 def _notes(
-    pairs: Sequence[CaptionedPair],
+    pairs: Sequence[ScoredPair],
     encoder: Encoder,
     flags: Flags,
     *,
@@ -245,8 +247,9 @@ def _notes(
     for subset in SUBSETS:
         rows = members(flags, subset)
         notes += _notes_on_subset(subset, [pairs[row].references for row in rows], encoder)
-    references = [words for pair in pairs for words in pair.references]
-    if not any(says_no_change(words) for words in references):
+    of_pairs = [pair.references for pair in pairs]
+    references = list(itertools.chain.from_iterable(of_pairs))
+    if not any(map(says_no_change, references)):
         notes.append(
             "METEOR's stems, synonyms and paraphrases are English ones: for captions in another "
             "language it counts equal words only, and some by mistake."
@@ -277,9 +280,9 @@ def _notes_on_change(flags: Flags, *, judged: bool, own_sentences: Sequence[str]
             )
     new = [sentence for sentence in own_sentences if not says_no_change(sentence.split())]
     if new:
-        shown = "; ".join(new[:_SHOWN]) + (
-            f"; and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
-        )
+        shown = "; ".join(new[:_SHOWN])
+        if len(new) > _SHOWN:
+            shown += f"; and {len(new) - _SHOWN} more"
         notes.append(
             "Sentences of no change learnt from the change flags, since no changed pair has "
             f"them: {shown}."
@@ -298,7 +301,7 @@ def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> lis
     of each."""
     if not captions:
         return []
-    whose = "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
+    whose = said_of(subset)
     notes = []
     if len(captions) < FEWEST_PAIRS:
         notes.append(
@@ -307,7 +310,7 @@ def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> lis
         )
     alike = [protocol for protocol in PROTOCOLS if _all_alike(captions, protocol, encoder)]
     if alike:
-        where = "" if len(alike) == len(PROTOCOLS) else f" under {alike[0]}"
+        where = f" under {alike[0]}" if len(alike) < len(PROTOCOLS) else ""
         reason = "they all have the same references" if len(captions) > 1 else "there is one pair"
         notes.append(
             f"CIDEr of {whose}{where} is 0 by construction, whatever the hypotheses: {reason}, "
@@ -317,9 +320,13 @@ def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> lis
     return notes
 
 
+def said_of(subset: str) -> str:
+    """What a subset is called in a sentence."""
+    return "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
+
+
 def _all_alike(captions: References, protocol: str, encoder: Encoder) -> bool:
-    """Whether all pairs have the same references under a protocol."""
-    first = sorted(texts(words, protocol, encoder) for words in captions[0])
-    return all(
-        sorted(texts(words, protocol, encoder) for words in one) == first for one in captions
-    )
+    """Whether all pairs have the same references under a protocol, in any order."""
+    encode = partial(texts, protocol=protocol, encoder=encoder)
+    first = sorted(map(encode, captions[0]))
+    return all(sorted(map(encode, one)) == first for one in captions)

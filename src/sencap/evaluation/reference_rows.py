@@ -20,6 +20,7 @@ is only ``human``.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -29,28 +30,34 @@ from typing import TypeAlias
 import numpy as np
 
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES
-from sencap.evaluation.meteor import add_statistics, meteor_from_statistics
+from sencap.evaluation.meteor import COLUMNS, add_statistics, meteor_from_statistics
 from sencap.evaluation.metrics import (
+    ORDERS,
     BleuReferences,
-    Caption,
     CiderReferences,
     Floats,
     References,
+    Tokens,
     bleu_from_statistics,
     length_penalty,
     rouge_l,
 )
-from sencap.evaluation.scoring import METRICS, Scores, Scoring, scores
+from sencap.evaluation.names import METRICS
+from sencap.evaluation.scoring import Scores, Scoring, scores
 from sencap.evaluation.statistics import Flags, members
 
 HUMAN_SEED = 0
-"""Seed of the draw of one caption per pair; with it the figures in SPEC are met."""
+"""Seed of the draw of one caption per pair."""
 TYPICAL_CHANGE = "many houses are built along the road"
 SHORTLIST, FINALISTS = 64, 10
 """How many candidate sentences are scored without METEOR, and how many of these with it."""
+ROWS = ("constant", "perfect_flag", "perfect_flag_fixed", "human")
 
 Sentences: TypeAlias = dict[str, str | None]
-_Set: TypeAlias = tuple[list[Caption], References]
+"""What a row says: of "changed" and of "unchanged" pairs."""
+Row: TypeAlias = tuple[Scores, Sentences]
+_Words: TypeAlias = tuple[str, ...]
+_Set: TypeAlias = tuple[list[Tokens], References]  # hypotheses, and what they are scored against
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,16 @@ class _Part:
 
 
 def _value(result: Scores) -> float:
-    """What "best" means: S*m, or the mean of its terms that there are."""
+    """What "best" means: S*m, or without METEOR the mean of its other terms."""
     terms = [result[name] for name in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr")]
-    return math.fsum(term for term in terms if term is not None) / sum(
-        term is not None for term in terms
-    )
+    known = [term for term in terms if term is not None]
+    return math.fsum(known) / len(known)
 
 
-class Plan:
+_NOTHING = _Part(np.zeros(2 + 2 * ORDERS), 0.0, 0.0, np.zeros(COLUMNS))  # said of no pair
+
+
+class ProtocolRows:
     """The reference rows of one protocol: what has to be scored, ``sets``, and what follows,
     ``finish``.
 
@@ -106,7 +115,7 @@ class Plan:
         captions: References,
         references: References,
         changed: Flags,
-        encode: Callable[[Sequence[str]], tuple[str, ...]],
+        encode: Callable[[Sequence[str]], _Words],
         own: Sequence[str] = (),
     ) -> None:
         self._references = references
@@ -115,144 +124,148 @@ class Plan:
             False: members(changed, "unchanged").tolist(),
         }
         self._bleu, self._cider = BleuReferences(references), CiderReferences(references)
+        self._constant: str | None = None
+        self._named: dict[str, _Set] = {}  # rows that need one scoring
+        # the sentences among which the perfect flag's two are sought: sentence → tokens
+        self._options: dict[bool, dict[str, _Words]] = {}
+
         five = _five_in_use([captions[index] for index in self._where[False]])
-        known = not np.isnan(changed).any()
-        no_change = dict.fromkeys([*five, *own[:FINALISTS]]) if known else {}
-        fixed = {sentence: encode(sentence.split()) for sentence in no_change}
-        self._constant = next(iter(fixed), None)
-        self._named: dict[str, _Set] = {}
-        self._options: dict[bool, dict[str, tuple[str, ...]]] = {}
-        if self._constant is not None:
-            constant = fixed[self._constant]
-            everywhere: list[Caption] = [constant] * len(references)
-            self._named["constant"] = (everywhere, references)
-            self._options = {False: fixed, True: self._finalists(captions, fixed)}
+        no_change = dict.fromkeys([*five, *own[:FINALISTS]])
+        if no_change and not np.isnan(changed).any():
+            fixed = {sentence: encode(sentence.split()) for sentence in no_change}
+            self._constant, constant = next(iter(fixed.items()))
+            self._named["constant"] = ([constant] * len(references), references)
+            self._options = {False: fixed, True: self._finalists(captions, constant)}
             if five:
                 typical = encode(TYPICAL_CHANGE.split())
-                said: list[Caption] = [typical if flag else constant for flag in changed]
+                by_flag = {1.0: typical, 0.0: constant}
+                said: list[Tokens] = [by_flag[flag] for flag in changed.tolist()]
                 self._named["perfect_flag_fixed"] = (said, references)
         human = human_set(references, changed)
         if human is not None:
             self._named["human"] = human
-        self.sets: list[_Set] = list(self._named.values())
-        for flag, options in self._options.items():
-            subset = [references[index] for index in self._where[flag]]
-            self.sets += [([tokens] * len(subset), subset) for tokens in options.values() if subset]
+        self.sets = [*self._named.values(), *self._sets_of_options()]
 
-    def _finalists(
-        self,
-        captions: References,
-        fixed: dict[str, tuple[str, ...]],
-    ) -> dict[str, tuple[str, ...]]:
-        """The candidates for the changed pairs that are best without METEOR, as sentence →
-        tokens."""
-        candidates: dict[tuple[str, ...], str] = {}
+    def _sets_of_options(self) -> list[_Set]:
+        """Each sentence in question, said of all the pairs with its flag."""
+        sets: list[_Set] = []
+        for flag, options in self._options.items():
+            subset = [self._references[index] for index in self._where[flag]]
+            if subset:
+                sets += [([tokens] * len(subset), subset) for tokens in options.values()]
+        return sets
+
+    def _finalists(self, captions: References, constant: _Words) -> dict[str, _Words]:
+        """The candidates for the changed pairs that are best without METEOR, beside a constant
+        sentence for the others: sentence → tokens."""
+        candidates: dict[_Words, str] = {}
         for index in self._where[True]:
             for words, tokens in zip(captions[index], self._references[index], strict=True):
                 candidates.setdefault(tuple(tokens), " ".join(words))
         central = self._most_central(list(candidates))[:SHORTLIST]
-        other = self._part(next(iter(fixed.values())), False)
+        unchanged = self._counted(constant, False)
         pairs = len(self._references)
-        ranked = sorted(
-            central, key=lambda tokens: -_value(self._part(tokens, True).with_(other, pairs))
-        )
+
+        def worth(tokens: _Words) -> float:
+            return _value(self._counted(tokens, True).with_(unchanged, pairs))
+
+        ranked = sorted(central, key=worth, reverse=True)
         return {candidates[tokens]: tokens for tokens in ranked[:FINALISTS]}
 
-    def _most_central(self, candidates: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    def _most_central(self, candidates: list[_Words]) -> list[_Words]:
         """Candidates by their mean likeness to all references of changed pairs, the likeliest
         first.
 
         The likeness is CIDEr-D's without clipping, so that the references of one length can be
         added up beforehand.
         """
-        sums: dict[int, dict[tuple[str, ...], float]] = {}
+        sums: dict[int, dict[_Words, float]] = {}  # length → n-gram → sum of its shares
         for index in self._where[True]:
-            for caption in self._references[index]:
-                vector, norms = self._cider.vector(caption)
+            captions = self._references[index]
+            for caption in captions:
                 total = sums.setdefault(len(caption), {})
-                for ngram, value in vector.items():
-                    if value:
-                        share = value / norms[len(ngram) - 1] / len(self._references[index])
-                        total[ngram] = total.get(ngram, 0.0) + share
-        likeness = {}
-        for tokens in candidates:
-            vector, norms = self._cider.vector(tokens)
-            unit = {
-                ngram: value / norms[len(ngram) - 1] for ngram, value in vector.items() if value
-            }
-            likeness[tokens] = math.fsum(
-                length_penalty(len(tokens), length)
-                * sum(value * total.get(ngram, 0.0) for ngram, value in unit.items())
+                for ngram, value in self._unit(caption).items():
+                    total[ngram] = total.get(ngram, 0.0) + value / len(captions)
+
+        def likeness(tokens: _Words) -> float:
+            unit = self._unit(tokens)
+            return math.fsum(
+                length_penalty(len(tokens), length) * _product(unit, total)
                 for length, total in sums.items()
             )
-        return sorted(candidates, key=lambda tokens: -likeness[tokens])
 
-    def _part(self, tokens: tuple[str, ...], flag: bool, scoring: Scoring | None = None) -> _Part:
-        """What saying this of the pairs with this flag collects; without a scoring, all but
-        METEOR."""
+        return sorted(candidates, key=likeness, reverse=True)
+
+    def _unit(self, caption: Tokens) -> dict[_Words, float]:
+        """A caption's weighted n-grams, those of each order divided by their norm."""
+        vector, norms = self._cider.vector(caption)
+        # an n-gram of every pair weighs 0, and its norm may be 0 too
+        return {ngram: value / norms[len(ngram) - 1] for ngram, value in vector.items() if value}
+
+    def _counted(self, tokens: _Words, flag: bool) -> _Part:
+        """What saying this of the pairs with this flag collects, METEOR left out."""
         where = self._where[flag]
-        said = [tokens] * len(where)
         if not where:
-            return _Part(np.zeros(10), 0.0, 0.0, np.zeros(23))
-        cider = float(self._cider.score(said, where).sum())
-        if scoring is None:
-            bleu = self._bleu.statistics(said, where).sum(axis=0)
-            return _Part(
-                bleu,
-                float(rouge_l(said, [self._references[row] for row in where]).sum()),
-                cider,
-                None,
-            )
-        meteor = None if scoring.meteor is None else add_statistics(scoring.meteor)
-        return _Part(scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), cider, meteor)
+            return _NOTHING
+        said = [tokens] * len(where)
+        bleu = self._bleu.statistics(said, where).sum(axis=0)
+        rouge = rouge_l(said, [self._references[row] for row in where]).sum()
+        cider = self._cider.score(said, where).sum()
+        return _Part(bleu, float(rouge), float(cider), None)
 
-    def finish(self, scorings: Sequence[Scoring]) -> dict[str, tuple[Scores, Sentences]]:
+    def _scored(self, tokens: _Words, flag: bool, scoring: Scoring) -> _Part:
+        """What saying this of the pairs with this flag collects, from its scoring."""
+        where = self._where[flag]
+        # weighed by all pairs, as the row is, and not by those with this flag
+        cider = self._cider.score([tokens] * len(where), where).sum()
+        meteor = None
+        if scoring.meteor is not None:
+            meteor = add_statistics(scoring.meteor)
+        return _Part(scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), float(cider), meteor)
+
+    def finish(self, scorings: Sequence[Scoring]) -> dict[str, Row]:
         """The rows by name, from the scorings of ``sets`` in their order; what cannot be had is all
         None."""
-        rows: dict[str, tuple[Scores, Sentences]] = {
-            name: (dict.fromkeys(METRICS), {"changed": None, "unchanged": None})
-            for name in ("constant", "perfect_flag", "perfect_flag_fixed", "human")
+        rows: dict[str, Row] = {}
+        for name in ROWS:
+            rows[name] = (dict.fromkeys(METRICS), {"changed": None, "unchanged": None})
+        sentences: dict[str, Sentences] = {
+            "constant": {"changed": self._constant, "unchanged": self._constant},
+            "perfect_flag_fixed": {"changed": TYPICAL_CHANGE, "unchanged": self._constant},
+            "human": {"changed": None, "unchanged": None},
         }
-        sentences: dict[str, tuple[str | None, str | None]] = {
-            "constant": (self._constant, self._constant),
-            "perfect_flag_fixed": (TYPICAL_CHANGE, self._constant),
-            "human": (None, None),
-        }
-        for name, scoring in zip(self._named, scorings, strict=False):
-            change, no_change = sentences[name]
-            rows[name] = (scoring.total(), {"changed": change, "unchanged": no_change})
+        for name, scoring in zip(self._named, scorings, strict=False):  # the others come after
+            rows[name] = (scoring.total(), sentences[name])
         if self._options:
             rows["perfect_flag"] = self._perfect_flag(scorings[len(self._named) :])
         return rows
 
-    def _perfect_flag(self, scorings: Sequence[Scoring]) -> tuple[Scores, Sentences]:
+    def _perfect_flag(self, scorings: Sequence[Scoring]) -> Row:
         """The best two of the sentences in question, from their scorings."""
         rest = iter(scorings)
-        best: dict[bool, list[tuple[str | None, _Part]]] = {}
+        parts: dict[bool, list[tuple[str | None, _Part]]] = {}
         for flag, options in self._options.items():
+            parts[flag] = []
             if not self._where[flag]:
-                best[flag] = [(None, self._part((), flag))]
+                parts[flag].append((None, _NOTHING))
                 continue
-            best[flag] = [
-                (sentence, self._part(tokens, flag, next(rest)))
-                for sentence, tokens in options.items()
-            ]
-        _, row, said = max(
-            (
-                (_value(result), result, (change, no_change))
-                for change, part in best[True]
-                for no_change, other in best[False]
-                for result in [part.with_(other, len(self._references))]
-            ),
-            key=lambda found: found[0],
-        )
-        return row, {"changed": said[0], "unchanged": said[1]}
+            for sentence, tokens in options.items():
+                parts[flag].append((sentence, self._scored(tokens, flag, next(rest))))
+        found: list[Row] = []
+        for (change, part), (no_change, other) in itertools.product(parts[True], parts[False]):
+            result = part.with_(other, len(self._references))
+            found.append((result, {"changed": change, "unchanged": no_change}))
+        return max(found, key=lambda row: _value(row[0]))
+
+
+def _product(one: dict[_Words, float], other: dict[_Words, float]) -> float:
+    return sum(value * other.get(ngram, 0.0) for ngram, value in one.items())
 
 
 def _five_in_use(unchanged: References) -> Sequence[str]:
     """The five fixed sentences, or none of them where the references of the unchanged pairs hold
     none."""
-    said = {" ".join(words).lower() for captions in unchanged for words in captions}
+    said = {" ".join(words).lower() for words in itertools.chain.from_iterable(unchanged)}
     if unchanged and said.isdisjoint(NO_CHANGE_SENTENCES):
         return ()
     return NO_CHANGE_SENTENCES
@@ -265,15 +278,16 @@ def human_set(references: References, changed: Flags) -> _Set | None:
     Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a protocol. A pair
     that is not known to be unchanged counts as changed.
     """
-    unchanged = changed == 0
-    if any(
-        not flag and len(captions) < 2 for captions, flag in zip(references, unchanged, strict=True)
-    ):
-        return None
     draw = random.Random(HUMAN_SEED)
-    said, against = [], []
-    for captions, flag in zip(references, unchanged, strict=True):
+    said: list[Tokens] = []
+    against: list[Sequence[Tokens]] = []
+    for captions, unchanged in zip(references, changed == 0, strict=True):
         drawn = draw.randrange(len(captions))
+        others = [*captions[:drawn], *captions[drawn + 1 :]]
+        if unchanged:
+            others = list(captions)  # every one of them is right
+        if not others:
+            return None
         said.append(captions[drawn])
-        against.append(captions if flag else [*captions[:drawn], *captions[drawn + 1 :]])
+        against.append(others)
     return said, against

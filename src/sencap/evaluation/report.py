@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from sencap.evaluation.bootstrap import RESAMPLES, intervals
-from sencap.evaluation.protocol import PROTOCOLS, Evaluation, data_digest
-from sencap.evaluation.scoring import METRICS
-from sencap.evaluation.statistics import SUBSETS
+from sencap.evaluation.names import METRICS, PROTOCOLS, SUBSETS
+from sencap.evaluation.protocol import Evaluation, data_digest
 from sencap.version import __version__
 
 _ROW_TITLES = {
@@ -38,27 +37,26 @@ def signatures(evaluation: Evaluation, beam: int, decision: str = "search") -> d
     (``probability``). Under ``words`` the vocabulary takes no part in the scoring, and is ``none``.
     """
     counts = sorted({len(pair.references) for pair in evaluation.pairs})
-    references = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
-    meteor = "meteor-1.5" if evaluation.has_meteor else "no-meteor"
+    fewest, most = counts[0], counts[-1]
     vocabulary = f"{evaluation.vocabulary_size}:{evaluation.vocabulary_digest[:8]}"
-    names = "S*m+BLEU+METEOR+ROUGE-L+CIDEr" if evaluation.has_meteor else "BLEU+ROUGE-L+CIDEr"
-    return {
-        protocol: "|".join(
-            (
-                names,
-                f"protocol:{protocol}",
-                f"vocab:{vocabulary if protocol == 'ids' else 'none'}",
-                f"refs:{references}",
-                f"beam:{beam}",
-                f"decision:{decision}",
-                f"pairs:{len(evaluation.pairs)}",
-                f"data:{data_digest(evaluation.pairs)[:8]}",
-                f"metric:pycocoevalcap-{_version('pycocoevalcap')}/{meteor}",
-                f"sencap:{__version__}",
-            )
-        )
-        for protocol in PROTOCOLS
-    }
+    names, meteor = "S*m+BLEU+METEOR+ROUGE-L+CIDEr", "meteor-1.5"
+    if not evaluation.has_meteor:
+        names, meteor = "BLEU+ROUGE-L+CIDEr", "no-meteor"
+    found = {}
+    for protocol in PROTOCOLS:
+        fields = {
+            "protocol": protocol,
+            "vocab": vocabulary if protocol == "ids" else "none",
+            "refs": f"{fewest}" if fewest == most else f"{fewest}-{most}",
+            "beam": beam,
+            "decision": decision,
+            "pairs": len(evaluation.pairs),
+            "data": data_digest(evaluation.pairs)[:8],
+            "metric": f"pycocoevalcap-{_version('pycocoevalcap')}/{meteor}",
+            "sencap": __version__,
+        }
+        found[protocol] = "|".join([names, *(f"{name}:{value}" for name, value in fields.items())])
+    return found
 
 
 def _version(package: str) -> str:
@@ -90,28 +88,17 @@ def as_dict(
     its bounds.
     """
     report: dict[str, Any] = {protocol: evaluation.scores[protocol] for protocol in PROTOCOLS}
-    report["reference_rows"] = {
+    rows = {
         name: {**row.scores, "sentences": row.sentences} for name, row in evaluation.rows.items()
     }
-    if evaluation.rows:
+    if rows:
         constant = evaluation.rows["constant"]
-        report["reference_rows"]["constant"]["sentence"] = constant.sentences["words"]["changed"]
+        rows["constant"]["sentence"] = constant.sentences["words"]["changed"]
+    report["reference_rows"] = rows
     report["change_accuracy"] = evaluation.change_accuracy
     report["confusion"] = evaluation.confusion
     report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
-    rows = {protocol: kept.rows() for protocol, kept in evaluation.system.protocols.items()}
-    report["pairs"] = [
-        {
-            "filename": pair.filename,
-            "hypothesis": " ".join(pair.hypothesis),
-            "log_prob": pair.log_prob,
-            "changed": pair.changed,
-            "told_changed": evaluation.told[index],
-            "scores": evaluation.pair_scores[index],
-            "statistics": {protocol: kept[index] for protocol, kept in rows.items()},
-        }
-        for index, pair in enumerate(evaluation.pairs)
-    ]
+    report["pairs"] = _pairs(evaluation)
     report["environment"] = environment
     report["signatures"] = signatures(evaluation, beam, decision)
     report["parameters"] = parameters
@@ -119,6 +106,25 @@ def as_dict(
     report["notes"] = evaluation.notes
     plain: dict[str, Any] = _plain(report)
     return plain
+
+
+def _pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """What a report says of each pair."""
+    kept = {name: one.rows() for name, one in evaluation.system.protocols.items()}
+    found = []
+    for index, pair in enumerate(evaluation.pairs):
+        found.append(
+            {
+                "filename": pair.filename,
+                "hypothesis": " ".join(pair.hypothesis),
+                "log_prob": pair.log_prob,
+                "changed": pair.changed,
+                "told_changed": evaluation.told[index],
+                "scores": evaluation.pair_scores[index],
+                "statistics": {protocol: rows[index] for protocol, rows in kept.items()},
+            }
+        )
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -132,7 +138,9 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return str(value)
 
 
 def as_json(report: Mapping[str, Any]) -> str:
@@ -143,10 +151,8 @@ def as_json(report: Mapping[str, Any]) -> str:
     ``\\n``.
     """
     text = json.dumps(report, indent=1, allow_nan=False)
-    return (
-        re.sub(r"\[\n([^][{}\"]*)\]", lambda numbers: f"[{' '.join(numbers[1].split())}]", text)
-        + "\n"
-    )
+    list_of_numbers = r"\[\n([^][{}\"]*)\]"
+    return re.sub(list_of_numbers, lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
@@ -169,8 +175,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     if report["change_accuracy"] is not None:
         lines += ["## Change or no change", "", *_confusion(report), ""]
     lines += _facts(report)
-    if report["notes"]:
-        lines += ["## Notes", "", *(f"- {note}" for note in report["notes"]), ""]
+    lines += notes_section(report["notes"])
     return "\n".join(lines)
 
 
@@ -180,8 +185,8 @@ def _score_table(report: Mapping[str, Any], protocol: str) -> list[str]:
         if all(score is None for score in report[protocol][subset].values()):
             continue  # a subset without pairs
         title = "**all pairs**" if subset == "all" else f"{subset} pairs"
-        rows.append([title, *(number(report[protocol][subset][metric]) for metric in METRICS)])
-        bounds = report["intervals"][protocol][subset]
+        scores, bounds = report[protocol][subset], report["intervals"][protocol][subset]
+        rows.append([title, *(number(scores[metric]) for metric in METRICS)])
         rows.append(["interval", *(_bounds(bounds[metric]) for metric in METRICS)])
     for name, row in report["reference_rows"].items():
         if all(score is None for score in row[protocol].values()):
@@ -195,24 +200,25 @@ def _sentences(report: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, row in report["reference_rows"].items():
         for protocol, said in row["sentences"].items():
-            parts = [
-                f"“{sentence}” for {subset} pairs" for subset, sentence in said.items() if sentence
-            ]
+            parts = [f"“{text}” for {subset} pairs" for subset, text in said.items() if text]
             if parts:
                 lines.append(f"- {_ROW_TITLES.get(name, name)} (`{protocol}`): {', '.join(parts)}")
-    return ["The reference rows say:", "", *lines, ""] if lines else []
+    return _under("The reference rows say:", lines)
+
+
+def _under(head: str, lines: Sequence[str]) -> list[str]:
+    """Lines below a heading; nothing where there are none."""
+    return [head, "", *lines, ""] if lines else []
 
 
 def _confusion(report: Mapping[str, Any]) -> list[str]:
-    counts = report["confusion"]
-    rows = [
-        [f"{truth} pairs", str(counts[truth]["changed"]), str(counts[truth]["unchanged"])]
-        for truth in ("changed", "unchanged")
-    ]
+    rows = []
+    for truth, counts in report["confusion"].items():
+        rows.append([f"{truth} pairs", str(counts["changed"]), str(counts["unchanged"])])
     bounds = report["intervals"]["change_accuracy"]["all"]
-    interval = (
-        f"interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}" if bounds else "no interval"
-    )
+    interval = "no interval"
+    if bounds:
+        interval = f"interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
     return [
         f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} "
         f"pairs ({interval}).",
@@ -224,14 +230,21 @@ def _confusion(report: Mapping[str, Any]) -> list[str]:
 def _facts(report: Mapping[str, Any]) -> list[str]:
     facts = []
     if report["parameters"] is not None:
-        by_part = report["parameters"]
-        parts = by_part.items() if isinstance(by_part, Mapping) else [("in all", by_part)]
-        facts.append("- Parameters: " + ", ".join(f"{name} {number:,}" for name, number in parts))
+        parts = report["parameters"]
+        if not isinstance(parts, Mapping):
+            parts = {"in all": parts}
+        counts = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+        facts.append(f"- Parameters: {counts}")
     if report["pairs_per_second"] is not None:
         facts.append(f"- Speed: {report['pairs_per_second']:.1f} pairs/s")
     for name, value in (report["environment"] or {}).items():
         facts.append(f"- {name}: {value}")
-    return ["## Run", "", *facts, ""] if facts else []
+    return _under("## Run", facts)
+
+
+def notes_section(notes: Sequence[str]) -> list[str]:
+    """The lines of a report's notes; nothing where there are none."""
+    return _under("## Notes", [f"- {note}" for note in notes])
 
 
 def number(value: float | None) -> str:
@@ -245,5 +258,5 @@ def _bounds(bounds: Sequence[float] | None) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> list[str]:
     """The lines of a Markdown table whose first columns are texts, and whose others are numbers."""
-    rule = ["---" if column < texts else "---:" for column in range(len(head))]
+    rule = ["---"] * texts + ["---:"] * (len(head) - texts)
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]

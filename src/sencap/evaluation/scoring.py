@@ -10,31 +10,33 @@ from typing import TypeAlias
 from sencap.errors import SencapError
 from sencap.evaluation.meteor import add_statistics, meteor_from_statistics, meteor_statistics
 from sencap.evaluation.metrics import (
-    Caption,
     CiderReferences,
     Floats,
     References,
+    Tokens,
     bleu_from_statistics,
     bleu_statistics,
     rouge_l,
+    s_star_m,
 )
+from sencap.evaluation.names import METRICS
 
 Scores: TypeAlias = dict[str, float | None]
-
-METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
-"""The names of the scores, in the order in which they are shown. ``S*m`` is the mean of the four
-before it, with BLEU-4 for BLEU."""
 
 
 def scores(bleu: Floats, meteor: float | None, rouge: float, cider: float) -> Scores:
     """Name raw figures (bleu: BLEU-1..4 in 0..1) and multiply by 100; without METEOR there is no
     ``S*m``."""
-    mean = None if meteor is None else (float(bleu[3]) + meteor + rouge + cider) / 4
-    values = (*(float(value) for value in bleu), meteor, rouge, cider, mean)
-    return {
-        name: None if value is None else 100 * value
-        for name, value in zip(METRICS, values, strict=True)
-    }
+    *shorter, bleu_4 = bleu.tolist()
+    mean = None
+    if meteor is not None:
+        mean = s_star_m(bleu_4, meteor, rouge, cider)
+    raw = (*shorter, bleu_4, meteor, rouge, cider, mean)
+    named: Scores = dict.fromkeys(METRICS)
+    for name, value in zip(METRICS, raw, strict=True):
+        if value is not None:
+            named[name] = 100 * value
+    return named
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Scoring:
     See ``metrics`` and ``meteor`` for the columns.
     """
 
-    hypotheses: Sequence[Caption]
+    hypotheses: Sequence[Tokens]
     references: References
     bleu: Floats
     rouge: Floats
@@ -59,56 +61,49 @@ class Scoring:
         CIDEr weighs by the chosen pairs alone, as the authority does when it is handed a subset. An
         empty choice has no scores: each is None.
         """
-        rows = list(range(len(self.hypotheses))) if chosen is None else list(chosen)
+        rows = range(len(self.hypotheses)) if chosen is None else chosen
+        rows = list(rows)
         if not rows:
             return dict.fromkeys(METRICS)
-        cider = CiderReferences([self.references[row] for row in rows]).score(
-            [self.hypotheses[row] for row in rows]
-        )
-        meteor = self.meteor
-        return scores(
-            bleu_from_statistics(self.bleu[rows].sum(axis=0)),
-            None if meteor is None else float(meteor_from_statistics(add_statistics(meteor[rows]))),
-            float(self.rouge[rows].mean()),
-            float(cider.mean()),
-        )
+        weighed = CiderReferences([self.references[row] for row in rows])
+        cider = weighed.score([self.hypotheses[row] for row in rows])
+        bleu = bleu_from_statistics(self.bleu[rows].sum(axis=0))
+        meteor = None
+        if self.meteor is not None:
+            meteor = float(meteor_from_statistics(add_statistics(self.meteor[rows])))
+        return scores(bleu, meteor, float(self.rouge[rows].mean()), float(cider.mean()))
 
     def each(self) -> list[Scores]:
         """The scores of every pair by itself; CIDEr weighs by all pairs. Sentence BLEU-4 is not
         smoothed."""
         cider = CiderReferences(self.references).score(self.hypotheses)
         bleu = bleu_from_statistics(self.bleu)
-        meteor = None if self.meteor is None else meteor_from_statistics(self.meteor)
-        return [
-            scores(
-                bleu[row],
-                None if meteor is None else float(meteor[row]),
-                float(self.rouge[row]),
-                float(cider[row]),
-            )
-            for row in range(len(self.hypotheses))
-        ]
+        meteor: Sequence[float | None] = [None] * len(self.hypotheses)
+        if self.meteor is not None:
+            meteor = meteor_from_statistics(self.meteor).tolist()
+        values = zip(bleu, meteor, self.rouge.tolist(), cider.tolist(), strict=True)
+        return [scores(*one) for one in values]
 
 
 def score_all(
-    sets: Sequence[tuple[Sequence[Caption], References]], *, time_limit: float = 600.0
+    sets: Sequence[tuple[Sequence[Tokens], References]], *, time_limit: float = 600.0
 ) -> tuple[list[Scoring], str | None]:
     """Score several lists of hypotheses with one start of Java.
 
     sets: lists of hypotheses, each with the references of its pairs. time_limit: seconds for
     METEOR, all in all.
     Returns a Scoring per list, and None, or why there is no METEOR (Java missing, out of time).
-    Raises ShapeError and DataError as ``metrics.check`` does.
+    Raises ShapeError and DataError as ``metrics.check_scorable`` does.
     """
-    counted = [(bleu_statistics(*one), rouge_l(*one)) for one in sets]
-    aligned: Sequence[Floats | None]
+    bleu = [bleu_statistics(*one) for one in sets]
+    rouge = [rouge_l(*one) for one in sets]
+    note = None
+    meteor: Sequence[Floats | None] = [None] * len(sets)
     try:
-        aligned, note = meteor_statistics(sets, time_limit=time_limit), None
+        meteor = meteor_statistics(sets, time_limit=time_limit)
     except SencapError as error:
-        aligned, note = [None] * len(sets), str(error)
-    return [
-        Scoring(hypotheses, references, bleu, rouge, meteor)
-        for (hypotheses, references), (bleu, rouge), meteor in zip(
-            sets, counted, aligned, strict=True
-        )
-    ], note
+        note = str(error)
+    scorings = []
+    for one, counts, shares, matches in zip(sets, bleu, rouge, meteor, strict=True):
+        scorings.append(Scoring(*one, counts, shares, matches))
+    return scorings, note

@@ -13,6 +13,7 @@ Shapes: P pairs, R resamples.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -22,14 +23,18 @@ import numpy.typing as npt
 
 from sencap.errors import DataError, ShapeError
 from sencap.evaluation.meteor import COLUMNS, meteor_from_statistics, summable
-from sencap.evaluation.metrics import ORDERS, CiderReferences, Floats, bleu_from_statistics
-from sencap.evaluation.scoring import METRICS, Scoring
+from sencap.evaluation.metrics import (
+    ORDERS,
+    CiderReferences,
+    Floats,
+    bleu_from_statistics,
+    s_star_m,
+)
+from sencap.evaluation.names import ACCURACY, METRICS, SUBSETS
+from sencap.evaluation.scoring import Scoring
 
-SUBSETS = ("all", "changed", "unchanged")
 LARGEST = 10**9
 """No count of a pair's n-grams or words is larger."""
-ACCURACY = "change accuracy"
-"""The name of the share of pairs whose caption tells change from no change rightly."""
 
 Flags: TypeAlias = Floats
 """Per pair 1 for yes, 0 for no, NaN for not known: a pair that is neither changed nor unchanged."""
@@ -58,8 +63,7 @@ def members(changed: Flags, subset: str) -> Indices:
     "all" has any."""
     if subset == "all":
         return np.arange(len(changed))
-    wanted = 1 if subset == "changed" else 0
-    return np.flatnonzero(changed == wanted)
+    return np.flatnonzero(changed == (subset == "changed"))
 
 
 @dataclass(frozen=True)
@@ -101,15 +105,18 @@ class PairStatistics:
     def rows(self) -> list[dict[str, Any]]:
         """Per pair what JSON holds: name → number or list of numbers, METEOR's None where it is
         missing."""
-        return [
-            {
+        found = []
+        for pair, rouge in enumerate(self.rouge):
+            row: dict[str, Any] = {
                 "bleu": _short(self.bleu[pair]),
-                "rouge": float(self.rouge[pair]),
+                "rouge": float(rouge),
                 "cider": self.cider[pair].tolist(),
-                "meteor": None if self.meteor is None else _short(self.meteor[pair]),
+                "meteor": None,
             }
-            for pair in range(len(self.rouge))
-        ]
+            if self.meteor is not None:
+                row["meteor"] = _short(self.meteor[pair])
+            found.append(row)
+        return found
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> PairStatistics:
@@ -118,10 +125,11 @@ class PairStatistics:
         Raises DataError or ShapeError on anything else: what is missing, or no number from 0 to a
         billion.
         """
-        with_meteor = all(row.get("meteor") is not None for row in rows)
-        names = ("bleu", "rouge", "cider", "meteor") if with_meteor else ("bleu", "rouge", "cider")
-        arrays = {name: _numbers(rows, name) for name in names}
-        return cls(arrays["bleu"], arrays["rouge"], arrays["cider"], arrays.get("meteor"))
+        meteor = None
+        if all(row.get("meteor") is not None for row in rows):
+            meteor = _numbers(rows, "meteor")
+        bleu, rouge, cider = (_numbers(rows, name) for name in ("bleu", "rouge", "cider"))
+        return cls(bleu, rouge, cider, meteor)
 
     def scores(self, chosen: Indices, weights: Floats, *, own_kind: bool) -> Floats:
         """METRICS × 100 of weighted samples of the chosen pairs: (R, chosen) → (R, METRICS);
@@ -139,7 +147,7 @@ class PairStatistics:
         bleu = bleu_from_statistics(weights @ self.bleu[chosen])
         rouge = weights @ self.rouge[chosen] / pairs
         cider = weights @ self.cider[chosen, int(own_kind)] / pairs
-        mean = (bleu[:, -1] + meteor + rouge + cider) / 4
+        mean = s_star_m(bleu[:, -1], meteor, rouge, cider)
         result: Floats = 100 * np.column_stack((bleu, meteor, rouge, cider, mean))
         return result
 
@@ -147,9 +155,9 @@ class PairStatistics:
 def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
     """What each row has under a name, a number or a list of them, as one array; DataError if it is
     anything else."""
-    missing = next((index for index, row in enumerate(rows) if name not in row), None)
-    if missing is not None:
-        raise DataError(f"the statistics of pair {missing} have no {name!r}")
+    for index, row in enumerate(rows):
+        if name not in row:
+            raise DataError(f"the statistics of pair {index} have no {name!r}")
     try:
         found = np.array([row[name] for row in rows])
     except ValueError as error:  # lists of unequal lengths
@@ -162,7 +170,7 @@ def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
 
 def _short(numbers: Floats) -> list[float | int]:
     """Counts as integers: shorter in a file, and the same when read again."""
-    return [int(number) if number == int(number) else float(number) for number in numbers]
+    return [int(number) if number.is_integer() else number for number in numbers.tolist()]
 
 
 @dataclass(frozen=True)
@@ -180,10 +188,7 @@ class System:
     def columns(self) -> list[tuple[str, str]]:
         """What the columns of ``scores`` are: (protocol, metric); the change accuracy has no
         protocol, ""."""
-        return [
-            *((protocol, metric) for protocol in self.protocols for metric in METRICS),
-            ("", ACCURACY),
-        ]
+        return [*itertools.product(self.protocols, METRICS), ("", ACCURACY)]
 
     def scores(self, subset: str, weights: Floats | None = None) -> Floats:
         """All scores × 100 of weighted samples of a subset: (R, pairs of the subset) → (R,
@@ -192,7 +197,8 @@ class System:
         Without weights those of the subset itself: (1, columns). What cannot be had is NaN.
         """
         chosen = members(self.changed, subset)
-        weights = np.ones((1, chosen.size)) if weights is None else weights
+        if weights is None:
+            weights = np.ones((1, chosen.size))
         parts = [
             statistics.scores(chosen, weights, own_kind=subset != "all")
             for statistics in self.protocols.values()
