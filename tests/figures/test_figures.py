@@ -24,7 +24,6 @@ from sencap.figures import (
     attention_by_stage,
     marked_words,
     side_by_side,
-    sweep_plot,
     sweep_plots,
 )
 from sencap.figures.maps import is_before, limits_of, part_title, relative, span
@@ -177,9 +176,9 @@ def test_sweeps_name_their_axes_with_units(tmp_path: Path) -> None:
         "(millions)", "(pairs/s)", "39.9", "mean ± standard deviation of 1 to 2 seeds; one GPU", "(a)", "(c)",
     ):  # fmt: skip
         assert said in text
-    with Image.open(sweep_plot(width, tmp_path / "one.png", label=BY_DIMENSION)) as picture:
+    with Image.open(sweep_plots([Sweep(BY_DIMENSION, width)], tmp_path / "one.png")) as picture:
         assert picture.width < 0.6 * TWO_COLUMNS * 200
-    text = _texts(sweep_plot([SweepPoint(1, [70.0])], tmp_path / "least.svg", label=BY_BEAM))
+    text = _texts(sweep_plots([Sweep(BY_BEAM, [SweepPoint(1, [70.0])])], tmp_path / "least.svg"))
     assert "<!-- 1 seed -->" in text
     assert "(millions)" not in text
 
@@ -206,11 +205,11 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
 
 
 def test_paths_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    points = [SweepPoint(1, [70.0])]
+    sweeps = [Sweep(BY_BEAM, [SweepPoint(1, [70.0])])]
     with pytest.raises(SettingsError, match=r"must end in one of .png, .pdf, .svg:"):
-        sweep_plot(points, tmp_path / "a.html", label=BY_BEAM)
+        sweep_plots(sweeps, tmp_path / "a.html")
     with pytest.raises(SettingsError, match="make it first"):
-        sweep_plot(points, tmp_path / "no" / "a.png", label=BY_BEAM)
+        sweep_plots(sweeps, tmp_path / "no" / "a.png")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"sencap\[figures\]"):
-        sweep_plot(points, tmp_path / "a.png", label=BY_BEAM)
+        sweep_plots(sweeps, tmp_path / "a.png")

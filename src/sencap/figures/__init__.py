@@ -5,8 +5,8 @@
 | captions of several systems side by side (Fig. 3) | `side_by_side` | PNG, PDF, SVG, HTML |
 | maps by initialisation (Fig. 4) | `attention_by_initialisation` | PNG, PDF, SVG |
 | maps by stage (Fig. 5) | `attention_by_stage` | PNG, PDF, SVG |
-| sweeps (Fig. 6) | `sweep_plot`, `sweep_plots` | PNG, PDF, SVG |
-| one explained caption | `words.draw_words`, `page.explanation_page` | PNG, PDF, SVG; HTML |
+| sweeps (Fig. 6) | `sweep_plots` | PNG, PDF, SVG |
+| one explained caption | `words.draw_words`, `explanation.explanation_page` | PNG, PDF, SVG; HTML |
 
 PNG, PDF and SVG need matplotlib (the extra ``figures``), HTML does not. No text is smaller than 8
 points at the width it is drawn for, no meaning hangs on colour alone, and colour maps are
@@ -21,7 +21,6 @@ from sencap.figures.sweeps import (
     BY_DIMENSION,
     Sweep,
     SweepPoint,
-    sweep_plot,
     sweep_plots,
 )
 
@@ -37,6 +36,5 @@ __all__ = [
     "attention_by_stage",
     "marked_words",
     "side_by_side",
-    "sweep_plot",
     "sweep_plots",
 ]

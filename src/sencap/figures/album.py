@@ -19,7 +19,7 @@ from sencap.files import told_as_output, write_whole
 
 @dataclass(frozen=True)
 class Badge:
-    """What a pair is, or what its caption says; kind: right, wrong, or "" where neither is known."""
+    """What a pair is, or what its caption says; kind: right, wrong, or "" where it is not known."""
 
     text: str
     kind: str = ""

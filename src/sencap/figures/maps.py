@@ -2,19 +2,17 @@
 common one.
 
 **own**: each map's colours run from its least to its greatest value, which stand below it. Shows
-  where within a
-map, and nothing about how much: a flat map, stretched, looks like a sharp one.
+where within a map, and nothing about how much: a flat map, stretched, looks like a sharp one.
 **common**: each map is divided by its mean, and all maps of the figure share one scale from the
-  least to the
-greatest quotient. 1 is a cell like the others. Networks and stages whose values differ in size can
-be compared.
+least to the greatest quotient. 1 is a cell like the others. Networks and stages whose values differ
+in size can be compared.
 **values**: the values as they are, all on one scale. For maps of one kind only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -26,8 +24,13 @@ from sencap.structures import ImagePair
 
 Scale = Literal["own", "common", "values"]
 QUANTITY = "mean |activation|"
-_LEFT, _RIGHT, _GAP = 0.22, 0.62, 0.06  # inches: row labels, colour bars, between cells
-_CELL = 1.25  # inches: the widest cell
+# inches
+_LEFT, _RIGHT = 0.22, 0.62  # for the rows' labels, and for the colour bars
+_GAP = 0.06  # between cells
+_CELL = 1.25  # the widest cell
+_ABOVE = 0.04  # between a title and its cell
+_BELOW_OWN, _BELOW = LINE + 0.06, 0.1  # below a row of maps: with their values, and without
+_BETWEEN = 0.12  # below a pair
 _STAGES = {"sfe": "SFE", "cagd": "CAGD"}
 _DATES = {"bef": "before", "aft": "after"}
 
@@ -48,7 +51,9 @@ class MapRow:
 
     def __post_init__(self) -> None:
         for name, values in self.maps.items():
-            if values.ndim != 2 or not (values >= 0).all() or not (values < float("inf")).all():
+            # NaN is neither
+            in_bounds = (values >= 0) & (values < float("inf"))
+            if values.ndim != 2 or not in_bounds.all():
                 raise ShapeError(
                     f"map {name!r} must be (h, w), finite and not negative; got {values.shape}"
                 )
@@ -100,13 +105,18 @@ def part_title(name: str) -> str:
 def relative(values: Map) -> Map:
     """A map divided by its mean: 1 is a cell like the others. A map of zeros stays."""
     mean = float(values.mean())
-    return values / mean if mean > 0 else values
+    if mean == 0:
+        return values
+    return values / mean
 
 
 def limits_of(maps: Sequence[Map]) -> tuple[float, float]:
     """The least and the greatest value of several maps, a little apart where they are equal."""
-    low, high = min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)
-    return (low, high) if high > low else (low, low + 1e-6)
+    low = min(float(values.min()) for values in maps)
+    high = max(float(values.max()) for values in maps)
+    if high == low:
+        high = low + 1e-6
+    return low, high
 
 
 def is_before(name: str) -> bool:
@@ -137,105 +147,114 @@ def _table(
     titles: Mapping[str, str],
 ) -> Path:
     path = check_path(path, endings=DRAWN)
-    cell = cell_width(len(titles))
-    head = head_height(titles.values(), cell)
-    height = 0.05 + sum(head + block_height(row.pair, cell, scales) for row in rows)
-    sheet = Sheet(_LEFT + (len(titles) + 1) * (cell + _GAP) + _RIGHT, height)
-    everything = [values for row in rows for values in row.maps.values()]
-    y = 0.05
-    for row in rows:
-        y = draw_block(sheet, y, row, titles, everything, scales=scales, quantity=quantity)
-    return sheet.save(path)
-
-
-def cell_width(maps: int) -> float:
-    """The width of a cell in a table of so many maps per row, beside one image."""
-    return min(_CELL, (TWO_COLUMNS - _LEFT - _RIGHT) / (maps + 1) - _GAP)
-
-
-def head_height(titles: Iterable[str], cell: float) -> float:
-    """The height of the titles above the cells, wrapped."""
-    return LINE * max(len(wrap(title, cell)) for title in [*titles, "before"]) + 0.04
-
-
-def block_height(pair: ImagePair, cell: float, scales: Sequence[Scale]) -> float:
-    """The height of one pair's rows below their head."""
-    side = cell * ratio(pair.images[0])
-    under = sum(LINE + 0.06 if scale == "own" else 0.1 for scale in scales)
-    return len(scales) * side + under + 0.12 + (LINE if len(scales) > 1 else 0)
-
-
-def draw_block(
-    sheet: Sheet,
-    y: float,
-    row: MapRow,
-    titles: Mapping[str, str],
-    everything: Sequence[Map],
-    *,
-    scales: Sequence[Scale],
-    quantity: str,
-) -> float:
-    """One pair: a row of maps for each scale, the images at its left; returns where the next thing
-    may begin.
-
-    ``everything`` is what the common scale spans.
-    """
     for scale in scales:
         if scale not in get_args(Scale):
             raise SettingsError(f"scale={scale!r} is unknown; {nearest(scale, get_args(Scale))}")
-    cell = cell_width(len(titles))
-    head = head_height(titles.values(), cell)
-    for column, title in enumerate(["before" if len(scales) > 1 else "after", *titles.values()]):
-        lines = wrap(title, cell)
-        x = _LEFT + column * (cell + _GAP) + cell / 2
-        for number, line in enumerate(lines):
-            sheet.text(x, y + head - 0.04 - (len(lines) - number) * LINE, line, ha="center")
-    y += head
-    side = cell * ratio(row.pair.images[0])
-    spans = {
-        "common": limits_of([relative(values) for values in everything]),
-        "values": limits_of(everything),
-    }
-    for number, scale in enumerate(scales):
-        if number == 1:
-            sheet.text(_LEFT + cell / 2, y, "after", ha="center")
-            y += LINE
-        if number < 2:
-            date = number if len(scales) > 1 else 1
-            sheet.image(_LEFT, y, cell, row.pair.images[date])
-        sheet.text(
-            _LEFT - 0.06,
-            y + side / 2,
-            _LABELS[scale],
-            rotation=90,
-            ha="right",
-            va="center",
-            color=PALE,
-        )
+    everything: list[Map] = []
+    for row in rows:
+        everything.extend(row.maps.values())
+    block = Block(titles, everything, tuple(scales), quantity)
+    height = 0.05 + sum(block.height(row.pair) for row in rows)
+    sheet = Sheet(_LEFT + (len(titles) + 1) * (block.cell + _GAP) + _RIGHT, height)
+    y = 0.05
+    for row in rows:
+        y = block.draw(sheet, y, row)
+    return sheet.save(path)
+
+
+@dataclass(frozen=True)
+class Block:
+    """How the maps of a pair are drawn: a row for each scale, the images at their left.
+
+    titles: name of a map → what stands above its column. everything: the maps that the common scale
+    spans. quantity: what the maps measure.
+    """
+
+    titles: Mapping[str, str]
+    everything: Sequence[Map]
+    scales: Sequence[Scale]
+    quantity: str = QUANTITY
+
+    @property
+    def cell(self) -> float:
+        """The width of a cell, an image or a map."""
+        columns = len(self.titles) + 1
+        return min(_CELL, (TWO_COLUMNS - _LEFT - _RIGHT) / columns - _GAP)
+
+    @property
+    def _head(self) -> float:
+        """The height of the titles above the cells, wrapped."""
+        titles = [*self.titles.values(), "before"]
+        return LINE * max(len(wrap(title, self.cell)) for title in titles) + _ABOVE
+
+    def height(self, pair: ImagePair) -> float:
+        """The height of all rows of a pair, with their titles."""
+        side = self.cell * ratio(pair.images[0])
+        below = sum(_below(scale) for scale in self.scales)
+        after = LINE if len(self.scales) > 1 else 0  # the word between the two images
+        return self._head + len(self.scales) * side + below + after + _BETWEEN
+
+    def draw(self, sheet: Sheet, y: float, row: MapRow) -> float:
+        """One pair, from y downwards; returns where the next thing may begin."""
+        self._draw_titles(sheet, y)
+        y += self._head
+        side = self.cell * ratio(row.pair.images[0])
+        # the image before stands beside the first row and the image after beside the second; a
+        # single row has the image after
+        beside = [1] if len(self.scales) == 1 else [0, 1]
+        for number, scale in enumerate(self.scales):
+            if number == 1:
+                sheet.text(_LEFT + self.cell / 2, y, "after", ha="center")
+                y += LINE
+            if number < len(beside):
+                sheet.image(_LEFT, y, self.cell, row.pair.images[beside[number]])
+            self._draw_row(sheet, y, row, scale)
+            y += side + _below(scale)
+        return y + _BETWEEN
+
+    def _draw_titles(self, sheet: Sheet, y: float) -> None:
+        first = "before" if len(self.scales) > 1 else "after"
+        for column, title in enumerate([first, *self.titles.values()]):
+            lines = wrap(title, self.cell)
+            top = y + self._head - _ABOVE - len(lines) * LINE
+            for number, line in enumerate(lines):
+                sheet.text(self._x(column) + self.cell / 2, top + number * LINE, line, ha="center")
+
+    def _draw_row(self, sheet: Sheet, y: float, row: MapRow, scale: Scale) -> None:
+        """The maps of a pair on one scale, its name at the left and its colour bar at the right."""
+        side = self.cell * ratio(row.pair.images[0])
+        label, middle = _LABELS[scale], y + side / 2
+        sheet.text(_LEFT - 0.06, middle, label, rotation=90, ha="right", va="center", color=PALE)
         for column, (name, values) in enumerate(row.maps.items(), 1):
-            x = _LEFT + column * (cell + _GAP)
+            x = self._x(column)
+            image = row.pair.images[0 if is_before(name) else 1]
             shown = relative(values) if scale == "common" else values
-            limits = limits_of([values]) if scale == "own" else spans[scale]
-            sheet.map(
-                x,
-                y,
-                cell,
-                row.pair.images[0 if is_before(name) else 1],
-                values=shown,
-                limits=limits,
-            )
+            limits = limits_of([values]) if scale == "own" else self._limits(scale)
+            sheet.map(x, y, self.cell, image, values=shown, limits=limits)
             if scale == "own":
-                low, high = float(values.min()), float(values.max())
-                sheet.text(x + cell / 2, y + side + 0.02, span(low, high), ha="center", color=PALE)
-        right = _LEFT + (len(titles) + 1) * (cell + _GAP)
+                said = span(float(values.min()), float(values.max()))
+                sheet.text(x + self.cell / 2, y + side + 0.02, said, ha="center", color=PALE)
+        right = self._x(len(self.titles) + 1)
         if scale == "own":
-            sheet.bar(right, y, side, limits=(0.0, 1.0), label=quantity, names=("min", "max"))
-            y += side + LINE + 0.06
+            ends_of_bar = ("min", "max")
+            sheet.bar(right, y, side, limits=(0.0, 1.0), label=self.quantity, names=ends_of_bar)
+        elif scale == "common":
+            sheet.bar(right, y, side, limits=self._limits(scale), label="÷ the map's mean")
         else:
-            label = "÷ the map's mean" if scale == "common" else quantity
-            sheet.bar(right, y, side, limits=spans[scale], label=label)
-            y += side + 0.1
-    return y + 0.12
+            sheet.bar(right, y, side, limits=self._limits(scale), label=self.quantity)
+
+    def _x(self, column: int) -> float:
+        return _LEFT + column * (self.cell + _GAP)
+
+    def _limits(self, scale: Scale) -> tuple[float, float]:
+        """What the colours of all maps run over, on a scale that they share."""
+        if scale == "common":
+            return limits_of([relative(values) for values in self.everything])
+        return limits_of(self.everything)
+
+
+def _below(scale: Scale) -> float:
+    return _BELOW_OWN if scale == "own" else _BELOW
 
 
 def ends(low: float, high: float) -> tuple[str, str]:

@@ -29,6 +29,8 @@ DPI = 200
 LONGEST = 1024  # pixels of an image's longer side: twice what is seen of one at the widest
 SLIMMEST = 8  # times as long as wide; images beyond are squeezed, or no sheet would hold them
 
+_GREY: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}
+
 Map = NDArray[np.floating[Any]]
 
 
@@ -68,9 +70,8 @@ class Sheet:
         """An image (3, H, W), ``width`` wide; returns its height."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
-        axes.imshow(
-            shrink(image, LONGEST).transpose(1, 2, 0), interpolation="antialiased", aspect="auto"
-        )
+        few = shrink(image, LONGEST).transpose(1, 2, 0)
+        axes.imshow(few, interpolation="antialiased", aspect="auto")
         axes.set_axis_off()
         return height
 
@@ -88,20 +89,14 @@ class Sheet:
         squares they are."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
-        extent = (0.0, 1.0, 1.0, 0.0)
-        axes.imshow(
-            pale(shrink(image, LONGEST)), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto"
-        )
-        axes.imshow(
-            values,
-            cmap=MAP,
-            alpha=VEIL,
-            vmin=limits[0],
-            vmax=limits[1],
-            extent=extent,
-            interpolation="nearest",
-            aspect="auto",
-        )
+        whole: dict[str, Any] = {
+            "extent": (0.0, 1.0, 1.0, 0.0),
+            "aspect": "auto",
+        }  # map and image fill one frame
+        axes.imshow(pale(shrink(image, LONGEST)), **_GREY, **whole)
+        low, high = limits
+        squares: dict[str, Any] = {"interpolation": "nearest", **whole}
+        axes.imshow(values, cmap=MAP, alpha=VEIL, vmin=low, vmax=high, **squares)
         axes.set_axis_off()
         return height
 
@@ -118,20 +113,18 @@ class Sheet:
         """A colour bar, 0.09 inches wide, as the colours look over mid grey; ``names`` replace the
         ends' values."""
         axes = self.axes(x, y, 0.09, height)
-        column = np.linspace(0, 1, 128)[::-1, None]
-        extent = (0.0, 1.0, limits[0], limits[1])
-        axes.imshow(
-            np.full((1, 1), 0.65), cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto"
-        )
-        axes.imshow(column, cmap=MAP, alpha=VEIL, extent=extent, aspect="auto")
+        whole: dict[str, Any] = {"extent": (0.0, 1.0, *limits), "aspect": "auto"}
+        axes.imshow(np.full((1, 1), 0.65), **_GREY, **whole)
+        column = np.linspace(0, 1, 128)[::-1, None]  # the greatest on top
+        axes.imshow(column, cmap=MAP, alpha=VEIL, **whole)
         axes.set_xticks([])
         axes.yaxis.tick_right()
         axes.yaxis.set_label_position("right")
         axes.set_ylabel(label, fontsize=TEXT, color=INK, labelpad=3)
-        if names is not None:
-            axes.set_yticks(limits, names)
-        else:
+        if names is None:
             axes.locator_params(axis="y", nbins=4)
+        else:
+            axes.set_yticks(limits, names)
         axes.tick_params(labelsize=TEXT, length=2, pad=2, colors=INK)
         for spine in axes.spines.values():
             spine.set_linewidth(0.4)
@@ -161,7 +154,8 @@ def ratio(image: NDArray[np.uint8]) -> float:
 
 def pale(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """An image (3, H, W) as grey (H, W), 0.3–1, so that a map over it keeps its colours apart."""
-    grey: NDArray[np.float64] = np.tensordot((0.299, 0.587, 0.114), image / 255.0, 1)
+    brightness = (0.299, 0.587, 0.114)  # of red, green and blue, as television has it (BT.601)
+    grey: NDArray[np.float64] = np.tensordot(brightness, image / 255.0, 1)
     return 0.3 + 0.7 * grey
 
 
@@ -179,7 +173,7 @@ def wrap(text: str, width: float, *, size: float = TEXT, bold: bool = False) -> 
     """A text in lines of at most ``width`` inches, broken between words."""
     lines: list[str] = []
     for word in re.split(r"\s+", text.strip()):
-        longer = f"{lines[-1]} {word}" if lines else word
+        longer = " ".join([*lines[-1:], word])
         if lines and text_width(longer, size=size, bold=bold) <= width:
             lines[-1] = longer
         else:

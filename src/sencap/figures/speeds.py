@@ -13,7 +13,11 @@ from sencap.errors import SettingsError
 from sencap.figures.files import DRAWN, check_path
 from sencap.figures.sheet import BLUE, INK, PALE, TEXT, TWO_COLUMNS, VERMILION, save_figure, wrap
 
-COLOURS = {"onnx": BLUE, "torch": VERMILION}  # of the engines; names stand beside the bars too
+COLOURS = {
+    "onnx": BLUE,
+    "onnx-int8": BLUE,
+    "torch": VERMILION,
+}  # of the engines; names stand beside the bars too
 BAR, GAP = 0.19, 0.3  # inches: from bar to bar, and the heading of a group
 
 

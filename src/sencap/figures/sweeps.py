@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ BY_DIMENSION = "embedding width D (channels)"
 BY_BEAM = "beam size (hypotheses)"
 BY_DEPTH = "ResNet depth (layers)"
 SCORE, PARAMETERS, SPEED = "$S^*_m$ (× 100)", "parameters\n(millions)", "speed\n(pairs/s)"
+_LINE: dict[str, Any] = {"markersize": 4, "linewidth": 1.2, "capsize": 2.5}
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,6 @@ class Sweep:
                 raise SettingsError(f"the sweep of {self.label!r} has no score at {point.setting}")
 
 
-def sweep_plot(
-    points: Sequence[SweepPoint], path: str | Path, *, label: str, note: str = ""
-) -> Path:
-    """One sweep, one column wide; ``label`` names the setting with its unit. Else as
-    `sweep_plots`."""
-    return sweep_plots([Sweep(label, points)], path, note=note)
-
-
 def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") -> Path:
     """Sweeps side by side: mean and standard deviation of S*_m above; parameters and speed, where
     known, below.
@@ -90,8 +84,7 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
         raise SettingsError("there is nothing to draw: give at least one sweep")
     from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
 
-    points = [point for sweep in sweeps for point in sweep.points]
-    heights = [1.9, *[0.85] * max(_costs(sweep) for sweep in sweeps)]
+    heights = [1.9, *[0.85] * max(len(_costs(sweep)) for sweep in sweeps)]
     width = ONE_COLUMN if len(sweeps) == 1 else TWO_COLUMNS
     figure = Figure(figsize=(width, sum(heights) + 0.75), layout="constrained", facecolor="white")
     grid = figure.add_gridspec(len(heights), len(sweeps), height_ratios=heights)
@@ -100,70 +93,65 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
         top = figure.add_subplot(grid[0, column], sharey=first)
         first = first or top
         _scores(top, sweep)
-        panels = [top]
-        if _has_parameters(sweep):
-            panels.append(figure.add_subplot(grid[1, column], sharex=top))
-            _parameters(panels[-1], sweep)
-        if _has_speed(sweep):
-            panels.append(figure.add_subplot(grid[len(panels), column], sharex=top))
-            _speed(panels[-1], sweep)
-        for panel in panels:
-            _tidy(panel, last=panel is panels[-1])
-        panels[-1].set_xticks(
-            range(len(sweep.points)), [_name(point.setting) for point in sweep.points]
-        )
-        panels[-1].set_xlabel(sweep.label, fontsize=TEXT)
+        last = top
+        for row, draw in enumerate(_costs(sweep), start=1):
+            _tidy(last, last=False)
+            last = figure.add_subplot(grid[row, column], sharex=top)
+            draw(last, sweep)
+        _tidy(last, last=True)
+        names = [_name(point.setting) for point in sweep.points]
+        last.set_xticks(range(len(names)), names)
+        last.set_xlabel(sweep.label, fontsize=TEXT)
         if len(sweeps) > 1:
-            top.set_title(f"({chr(97 + column)})", fontsize=TEXT + 1, loc="left", fontweight="bold")
-            if column:
-                top.set_ylabel("")
-                top.tick_params(labelleft=False)
-    seeds = sorted({len(point.scores) for point in points})
-    counted = " to ".join(str(n) for n in sorted({seeds[0], seeds[-1]}))
-    drawn = "mean ± standard deviation of" if seeds[-1] > 1 else ""
-    text = " ".join(part for part in (drawn, counted, "seeds" if seeds[-1] > 1 else "seed") if part)
-    figure.supxlabel("; ".join(part for part in (text, note) if part), fontsize=TEXT, color=INK)
+            letter = string.ascii_lowercase[column]
+            top.set_title(f"({letter})", fontsize=TEXT + 1, loc="left", fontweight="bold")
+        if column:  # the first column's axis is that of all
+            top.set_ylabel("")
+            top.tick_params(labelleft=False)
+    below = _seeds(sweeps)
+    if note:
+        below = f"{below}; {note}"
+    figure.supxlabel(below, fontsize=TEXT, color=INK)
     return save_figure(figure, path)
 
 
-def _has_parameters(sweep: Sweep) -> bool:
-    return any(point.parameters is not None for point in sweep.points)
+def _seeds(sweeps: Sequence[Sweep]) -> str:
+    """How many seeds are drawn, and what of them."""
+    counts: set[int] = set()
+    for sweep in sweeps:
+        counts.update(len(point.scores) for point in sweep.points)
+    fewest, most = min(counts), max(counts)
+    if most == 1:
+        return "1 seed"
+    counted = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"mean ± standard deviation of {counted} seeds"
 
 
-def _has_speed(sweep: Sweep) -> bool:
-    return any(len(point.speeds) > 0 for point in sweep.points)
+def _costs(sweep: Sweep) -> list[Callable[[Axes, Sweep], None]]:
+    """What draws the panels below the scores: of the costs that are known."""
+    panels: list[Callable[[Axes, Sweep], None]] = []
+    if any(point.parameters is not None for point in sweep.points):
+        panels.append(_parameters)
+    if any(point.speeds for point in sweep.points):
+        panels.append(_speed)
+    return panels
 
 
-def _costs(sweep: Sweep) -> int:
-    return _has_parameters(sweep) + _has_speed(sweep)
+def _spread(values: Sequence[float]) -> float:
+    """The sample's standard deviation, 0 of a single value."""
+    if len(values) == 1:
+        return 0.0
+    return float(np.std(values, ddof=1))
 
 
 def _scores(axes: Axes, sweep: Sweep) -> None:
     means = [float(np.mean(point.scores)) for point in sweep.points]
-    spreads = [
-        float(np.std(point.scores, ddof=1)) if len(point.scores) > 1 else 0.0
-        for point in sweep.points
-    ]
-    axes.errorbar(
-        range(len(means)),
-        means,
-        spreads,
-        color=BLUE,
-        marker="o",
-        markersize=4,
-        linewidth=1.2,
-        capsize=2.5,
-    )
+    spreads = [_spread(point.scores) for point in sweep.points]
+    axes.errorbar(range(len(means)), means, spreads, color=BLUE, marker="o", **_LINE)
     for x, point in enumerate(sweep.points):
-        if len(point.scores) > 1:
-            axes.plot(
-                [x + 0.12] * len(point.scores),
-                point.scores,
-                ".",
-                color=INK,
-                markersize=3,
-                alpha=0.6,
-            )
+        count = len(point.scores)
+        if count > 1:  # beside the mean, not over it
+            axes.plot([x + 0.12] * count, point.scores, ".", color=INK, markersize=3, alpha=0.6)
     axes.set_ylabel(SCORE, fontsize=TEXT)
 
 
@@ -171,22 +159,18 @@ def _parameters(axes: Axes, sweep: Sweep) -> None:
     for x, point in enumerate(sweep.points):
         if point.parameters is not None:
             millions = point.parameters / 1e6
-            axes.bar(x, millions, 0.5, color=VERMILION)
-            axes.annotate(f"{millions:.3g}", (x, millions), (0, 1), textcoords="offset points",
-                          ha="center", va="bottom", fontsize=TEXT)  # fmt: skip
+            bar = axes.bar(x, millions, 0.5, color=VERMILION)
+            axes.bar_label(bar, [f"{millions:.3g}"], padding=1, fontsize=TEXT)
     axes.margins(y=0.35)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(PARAMETERS, fontsize=TEXT)
 
 
 def _speed(axes: Axes, sweep: Sweep) -> None:
-    known = [(x, point.speeds) for x, point in enumerate(sweep.points) if len(point.speeds)]
-    means = [float(np.mean(speeds)) for _, speeds in known]
-    spreads = [float(np.std(speeds, ddof=1)) if len(speeds) > 1 else 0.0 for _, speeds in known]
-    axes.errorbar(
-        [x for x, _ in known], means, spreads,
-        color=GREEN, marker="s", markersize=4, linewidth=1.2, linestyle="--", capsize=2.5,
-    )  # fmt: skip
+    known = {x: point.speeds for x, point in enumerate(sweep.points) if point.speeds}
+    means = [float(np.mean(speeds)) for speeds in known.values()]
+    spreads = [_spread(speeds) for speeds in known.values()]
+    axes.errorbar(list(known), means, spreads, color=GREEN, marker="s", linestyle="--", **_LINE)
     axes.margins(y=0.2)
     axes.set_ylim(bottom=0)
     axes.locator_params(axis="y", nbins=4)
@@ -202,4 +186,6 @@ def _tidy(axes: Axes, *, last: bool) -> None:
 
 
 def _name(setting: float | str) -> str:
-    return setting if isinstance(setting, str) else f"{setting:g}"
+    if isinstance(setting, str):
+        return setting
+    return f"{setting:g}"

@@ -3,21 +3,13 @@ parts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sencap.figures.files import DRAWN, check_path
-from sencap.figures.maps import (
-    QUANTITY,
-    MapRow,
-    block_height,
-    cell_width,
-    draw_block,
-    head_height,
-    limits_of,
-    part_title,
-    relative,
-)
+from sencap.figures.maps import Block, MapRow, limits_of, part_title, relative
 from sencap.figures.sheet import INK, LINE, MAP, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
 from sencap.structures import ImagePair
 
@@ -26,11 +18,19 @@ NO_WORD_MAPS = (
 )
 WORDS = "Where the decoder looked as it chose each word (image after)"
 PARTS = "How strongly each part of the memory responds"
-DATES = "How much the speaker drew on each date's features, and on their difference, as it chose each word"
+DATES = (
+    "How much the speaker drew on each date's features, and on their difference, as it chose each "
+    "word"
+)
 DATE_NAMES = ("before", "difference", "after")
-_LABEL, _TABLE_ROW, _TABLE_WORDS = 0.75, LINE * 1.5, 9
-_EDGE, _GAP, _COLUMNS, _RIGHT = 0.22, 0.06, 6, 0.62
-_SIDE, _CAPTION = 1.9, 12.0
+_CAPTION = 12.0  # points
+# inches
+_EDGE, _GAP = 0.22, 0.06  # at the paper's edge, between cells
+_RIGHT = 0.62  # for the colour bar
+_SIDE = 1.9  # the width of an image beside the caption
+_HEADING = LINE * 1.6  # a section's first line, with the space below it
+_LABEL, _TABLE_ROW = 0.75, LINE * 1.5  # of the table of dates: names at the left, height of a row
+_COLUMNS, _TABLE_WORDS = 6, 9  # words of a row of maps, and of a row of the table
 
 
 def draw_words(
@@ -57,57 +57,67 @@ def draw_words(
         MissingDependencyError: matplotlib is not installed.
     """
     path = check_path(path, endings=DRAWN)
-    width = TWO_COLUMNS - 2 * _EDGE
-    side, tall = _SIDE, _SIDE * ratio(pair.images[0])
-    beside = width - 2 * (side + _GAP) - 0.1
-    lines = wrap(caption or "(empty caption)", beside, size=_CAPTION, bold=True)
-    small = wrap(note, beside) if note else []
-    tall = max(tall, len(lines) * LINE * 1.5 + 0.1 + len(small) * LINE)
+    top = _Top.of(pair, caption, note)
+    titles = {name: part_title(name) for name in parts}
+    block = Block(titles, list(parts.values()), ("own", "common"))
     cell = (TWO_COLUMNS - _EDGE - _RIGHT) / _COLUMNS - _GAP
     step = cell * ratio(pair.images[0]) + LINE + 0.1
-    rows = -(-len(words) // _COLUMNS) if word_maps is not None else 0
-    block = MapRow(pair, parts)
-    titles = {name: part_title(name) for name in parts}
-    table = head_height(titles.values(), cell_width(len(parts))) + block_height(
-        pair, cell_width(len(parts)), ("own", "common")
-    )
-    shares = _dates_height(len(words)) if dates is not None and len(words) else 0
-    height = 0.1 + LINE + tall + 0.2 + LINE * 1.6 + rows * step + shares + 0.1
-    height += LINE * 1.6 + table if parts else 0
+    rows = math.ceil(len(words) / _COLUMNS) if word_maps is not None else 0
+
+    height = 0.1 + LINE + top.height + 0.2 + _HEADING + rows * step + 0.1
+    if dates is not None and words:
+        height += _dates_height(len(words))
+    if parts:
+        height += _HEADING + block.height(pair)
     sheet = Sheet(TWO_COLUMNS, height)
+
     y = 0.1
-    for number, date in enumerate(("before", "after")):
-        x = _EDGE + number * (side + _GAP)
-        sheet.text(x, y, date, color=PALE)
-        sheet.image(x, y + LINE, side, pair.images[number])
-    x, top = _EDGE + 2 * (side + _GAP) + 0.1, y + LINE
-    for line in lines:
-        sheet.text(x, top, line, size=_CAPTION, weight="bold")
-        top += LINE * 1.5
-    for number, line in enumerate(small):
-        sheet.text(x, top + 0.1 + number * LINE, line, color=PALE)
-    y += LINE + tall + 0.2
+    top.draw(sheet, y, pair)
+    y += LINE + top.height + 0.2
     sheet.text(_EDGE, y, WORDS if word_maps is not None else NO_WORD_MAPS, weight="bold")
-    y += LINE * 1.6
-    if word_maps is not None and len(words):
+    y += _HEADING
+    if word_maps is not None and words:
         _draw_maps(sheet, y, pair, words, [relative(m) for m in word_maps], cell=cell, step=step)
         y += rows * step
-    if dates is not None and len(words):
+    if dates is not None and words:
         _draw_dates(sheet, y, words, dates)
-        y += shares
+        y += _dates_height(len(words))
     y += 0.1
     if parts:
         sheet.text(_EDGE, y, PARTS, weight="bold")
-        draw_block(
-            sheet,
-            y + LINE * 1.6,
-            block,
-            titles,
-            list(parts.values()),
-            scales=("own", "common"),
-            quantity=QUANTITY,
-        )
+        block.draw(sheet, y + _HEADING, MapRow(pair, parts))
     return sheet.save(path)
+
+
+@dataclass(frozen=True)
+class _Top:
+    """The head of the picture: both images, the caption in lines, and small print."""
+
+    caption: Sequence[str]
+    small: Sequence[str]
+    height: float  # below the dates' names
+
+    @classmethod
+    def of(cls, pair: ImagePair, caption: str, note: str) -> _Top:
+        width = TWO_COLUMNS - 2 * _EDGE - 2 * (_SIDE + _GAP) - 0.1
+        lines = wrap(caption or "(empty caption)", width, size=_CAPTION, bold=True)
+        small = wrap(note, width) if note else []
+        text = len(lines) * LINE * 1.5 + 0.1 + len(small) * LINE
+        return cls(lines, small, max(_SIDE * ratio(pair.images[0]), text))
+
+    def draw(self, sheet: Sheet, y: float, pair: ImagePair) -> None:
+        x = _EDGE
+        for image, date in zip(pair.images, ("before", "after"), strict=True):
+            sheet.text(x, y, date, color=PALE)
+            sheet.image(x, y + LINE, _SIDE, image)
+            x += _SIDE + _GAP
+        x += 0.1
+        y += LINE
+        for line in self.caption:
+            sheet.text(x, y, line, size=_CAPTION, weight="bold")
+            y += LINE * 1.5
+        for number, line in enumerate(self.small):
+            sheet.text(x, y + 0.1 + number * LINE, line, color=PALE)
 
 
 def _draw_maps(
@@ -120,8 +130,7 @@ def _draw_maps(
     cell: float,
     step: float,
 ) -> None:
-    limits = limits_of([*maps])
-    limits = (0.0, limits[1])
+    limits = (0.0, limits_of(maps)[1])  # attention begins at none
     for number, (word, values) in enumerate(zip(words, maps, strict=True)):
         row, column = divmod(number, _COLUMNS)
         x, top = _EDGE + column * (cell + _GAP), y + row * step
@@ -132,14 +141,15 @@ def _draw_maps(
 
 
 def _dates_height(words: int) -> float:
-    return LINE * 1.6 + -(-words // _TABLE_WORDS) * (LINE * 1.3 + 3 * _TABLE_ROW + 0.12)
+    blocks = math.ceil(words / _TABLE_WORDS)
+    return _HEADING + blocks * (LINE * 1.3 + 3 * _TABLE_ROW + 0.12)
 
 
 def _draw_dates(sheet: Sheet, y: float, words: Sequence[str], dates: Map) -> None:
     """A table in blocks of words: three rows of shares, each number on the colour of its value from
     0 to 1."""
     sheet.text(_EDGE, y, DATES, weight="bold")
-    y += LINE * 1.6
+    y += _HEADING
     cell = (TWO_COLUMNS - 2 * _EDGE - _LABEL) / _TABLE_WORDS
     for first in range(0, len(words), _TABLE_WORDS):
         block = dates[first : first + _TABLE_WORDS]
