@@ -13,6 +13,7 @@ import math
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _check_record(path: Path, training: Any) -> None:
 
 def _check_sizes(folder: Path, settings: ModelSettings, tensors: Mapping[str, TensorEntry]) -> None:
     """Sizes that no tensor has are refused before a model of them is thought of."""
-    lengths = {length for entry in tensors.values() for length in entry.shape}
+    lengths = set(chain.from_iterable(entry.shape for entry in tensors.values()))
     if settings.dimension is not None and settings.dimension not in lengths:
         raise CheckpointError(
             f"{folder / WEIGHTS} does not fit {CONFIG}: dimension is {settings.dimension}, "

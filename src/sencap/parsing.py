@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NoReturn
 
 import yaml
@@ -66,8 +67,7 @@ def parser_of(
     ``positional`` are the parameters that need no flag; ``short`` gives required flags a letter.
     """
     # jsonargparse would evaluate annotations that are still texts, and for that import all that the
-    # module imports
-    # for types alone, PyTorch among it
+    # module imports for types alone, PyTorch among it
     command.__annotations__ = inspect.get_annotations(command, eval_str=True)
     signature = inspect.signature(command)
     documentation = parse(inspect.getdoc(command) or "")
@@ -137,10 +137,13 @@ class Parser(ArgumentParser):
     def setting_groups(self) -> list[str]:
         """What holds settings of its own and is no flag itself: ``optimisation`` of
         ``--optimisation.epochs``."""
-        flags = [
-            flag.removeprefix("--") for action in self._actions for flag in action.option_strings
-        ]
+        flags = [flag.removeprefix("--") for flag in self.flags]
         return sorted({flag.partition(".")[0] for flag in flags if "." in flag})
+
+    @property
+    def flags(self) -> list[str]:
+        """All of them, as argparse knows them: ``--optimisation.learning_rate``."""
+        return list(chain.from_iterable(action.option_strings for action in self._actions))
 
     def parse_args(self, args: Sequence[str], **options: Any) -> Any:  # type: ignore[override]
         """As jsonargparse's, which would also take a file for each group of settings: one way is
@@ -170,8 +173,7 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # noqa: ARG002
         """Raise a SettingsError in words of ours."""
-        flags = [flag for action in self._actions for flag in action.option_strings]
-        raise SettingsError(told(message, flags))
+        raise SettingsError(told(message, self.flags))
 
 
 def _load_yaml(text: str) -> Any:
@@ -224,17 +226,15 @@ def _meant(key: str, flags: Sequence[str]) -> str:
     """A setting of that last name in any group, or else the nearest flag."""
     # without the hyphens, which all flags have in common
     names = [flag.removeprefix("--") for flag in flags]
-    groups: dict[
-        str, list[str]
-    ] = {}  # --decoder.layers and --difference.layers share their last name
+    # --decoder.layers and --difference.layers share their last name
+    groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name.rpartition(".")[2], []).append(name)
     last = key.rpartition(".")[2]
     meant = groups.get(last) or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not meant:
-        meant = [
-            name for near in difflib.get_close_matches(last, groups, n=1) for name in groups[near]
-        ]
+        near = difflib.get_close_matches(last, groups, n=1)
+        meant = groups[near[0]] if near else []
     if not meant:
         return "--help lists all there are"
     return "did you mean " + " or ".join(repr(_hyphenated(f"--{name}")) for name in meant) + "?"

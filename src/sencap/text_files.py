@@ -42,7 +42,8 @@ def csv_problem(error: csv.Error) -> str:
     if said == "unexpected end of data":
         return "a quotation mark is opened and never closed"
     if said.startswith("field larger than"):
-        return f"a cell has more than {csv.field_size_limit():,} letters; is a quotation mark not closed?"
+        most = csv.field_size_limit()
+        return f"a cell has more than {most:,} letters; is a quotation mark not closed?"
     if said.endswith("expected after '\"'"):
         return "a quotation mark is closed within a cell; write two of them for one that is meant"
     return said

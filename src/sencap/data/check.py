@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
 from types import MappingProxyType
 
@@ -72,9 +73,9 @@ class CheckReport:
         missing = [split for split in ("train", "val") if not self.counts[split]]
         if not missing:
             return f"can be used for: training and {evaluation}"
-        hint = (
-            ", unless --selection-data names another data set for it" if missing == ["val"] else ""
-        )
+        hint = ""
+        if missing == ["val"]:
+            hint = ", unless --selection-data names another data set for it"
         splits = " and ".join(repr(split) for split in missing)
         return f"can be used for: {evaluation}; not for training: no pairs of split {splits}{hint}"
 
@@ -113,7 +114,8 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
     if images:
         folders = ImageFolders(root if root.is_dir() else root.parent)
         bar = tqdm(entries, desc="images", unit="pair", disable=not progress)
-        problems += [problem for entry in bar for problem in _check_images(folders, entry)]
+        for entry in bar:
+            problems += _check_images(folders, entry)
         if entries:  # else it is the caption file that is wrong
             problems += _unnamed_images(folders, entries)
     known = _coverage(entries)
@@ -124,14 +126,19 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
 def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
     """What the vocabulary of all captions would know of them, by minimum_count: the default, and
     1."""
-    captions = [words for entry in entries for words in entry.captions]
-    counts = Counter(word for words in captions for word in words)
-    minimum_counts = (VocabularySettings().minimum_count, 1)
+    captions = _all_captions(entries)
+    counts = Counter(chain.from_iterable(captions))
+    if not counts:
+        return {}
     found = {}
-    for minimum_count in minimum_counts if counts else ():
+    for minimum_count in (VocabularySettings().minimum_count, 1):
         kept = {word for word, count in counts.items() if count >= minimum_count}
         found[minimum_count] = coverage(captions, kept)
     return found
+
+
+def _all_captions(entries: Iterable[CaptionEntry]) -> list[Sequence[str]]:
+    return list(chain.from_iterable(entry.captions for entry in entries))
 
 
 def _warnings(
@@ -148,11 +155,10 @@ def _warnings(
             "changeflag (0 or 1) to each entry"
         )
     elif entries:
-        said += [
-            f"there is no {kind} pair" for kind in ("changed", "unchanged") if not counts[kind]
-        ]
+        absent = [kind for kind in ("changed", "unchanged") if not counts[kind]]
+        said += [f"there is no {kind} pair" for kind in absent]
     most = DecoderSettings().max_words
-    longer = sum(len(words) > most for entry in entries for words in entry.captions)
+    longer = sum(len(words) > most for words in _all_captions(entries))
     if longer:
         said.append(
             f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and "
@@ -195,17 +201,15 @@ def _check_images(folders: ImageFolders, entry: CaptionEntry) -> Iterator[Proble
 
 def _unnamed_images(folders: ImageFolders, entries: Iterable[CaptionEntry]) -> list[Problem]:
     """A warning for each image in the folders of the data set that no entry names."""
-    used = {folders.find(entry, date) for entry in entries for date in DATES}
-    places = ["", *SPLITS, *sorted({entry.folder for entry in entries} - {"", *SPLITS})]
-    searched = [folders.root / "images" / place / date for place in places for date in DATES]
-    listed = dict.fromkeys(
-        file for folder in searched for file in folders.list_images(folder).values()
-    )
-    return [
-        Problem(str(file), "", "no entry names it", "warning")
-        for file in listed
-        if file not in used
-    ]
+    used = {folders.find(entry, date) for entry, date in product(entries, DATES)}
+    # images/A itself, the splits, and any other folder that an entry names by its filepath
+    named = {entry.folder for entry in entries}
+    places = ["", *SPLITS, *sorted(named - {"", *SPLITS})]
+    unnamed: dict[Path, None] = {}  # a set that keeps its order
+    for place, date in product(places, DATES):
+        files = folders.list_images(folders.root / "images" / place / date).values()
+        unnamed.update(dict.fromkeys(file for file in files if file not in used))
+    return [Problem(str(file), "", "no entry names it", "warning") for file in unnamed]
 
 
 def _count(entries: Iterable[CaptionEntry]) -> Mapping[str, int]:

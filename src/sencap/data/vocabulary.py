@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,7 +38,8 @@ NO_CHANGE_SENTENCES = (
 _NO_CHANGE = re.compile(
     r"(there (is|are|was|were) )?no (visible )?(change[sd]?|differences?)\b"
     r"|nothing( has)? changed\b"
-    r"|(everything|all|the (area|scene)) (is|remains|remained|appears|looks|stays|stayed) (all )?the same\b"
+    r"|(everything|all|the (area|scene)) (is|remains|remained|appears|looks|stays|stayed) "
+    r"(all )?the same\b"
 )
 CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """Control characters and halves of surrogate pairs, for a class of a pattern: no file and no
@@ -89,7 +91,8 @@ def learn_no_change(
         texts = {" ".join(words).lower() for words in sentences}
         if flag is False:
             unchanged_pairs.update(texts)
-            alone |= texts if len(texts) == 1 else set()
+            if len(texts) == 1:
+                alone |= texts
         elif flag is True:
             said_of_changed |= texts
     frequent = sorted(unchanged_pairs, key=lambda text: (-unchanged_pairs[text], text))
@@ -340,7 +343,10 @@ class Coverage:
 
     def __str__(self) -> str:
         share = 100 * self.unknown_share
-        return f"{self.known:,} of {self.words:,} different words known, {share:.1f} % of all words unknown"
+        return (
+            f"{self.known:,} of {self.words:,} different words known, "
+            f"{share:.1f} % of all words unknown"
+        )
 
 
 def coverage(captions: Iterable[Sequence[str]], vocabulary: Container[str]) -> Coverage:
@@ -349,7 +355,7 @@ def coverage(captions: Iterable[Sequence[str]], vocabulary: Container[str]) -> C
     >>> print(coverage([["a", "road"], ["a", "lake"]], {"a", "road"}))
     2 of 3 different words known, 25.0 % of all words unknown
     """
-    counts = Counter(word for caption in captions for word in caption)
+    counts = Counter(chain.from_iterable(captions))
     unknown = [word for word in counts if word not in vocabulary]
     said = counts.total()
     missed = sum(counts[word] for word in unknown)
@@ -360,6 +366,7 @@ def _without_double_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """The pairs of a JSON object as a dict, refusing a key that comes twice."""
     table = dict(pairs)
     if len(table) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        counts = Counter(key for key, _ in pairs)
+        [(twice, _)] = counts.most_common(1)
         raise NotJsonError(f"it holds {shown(twice)} twice")
     return table

@@ -46,15 +46,14 @@ def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
         CheckpointError: no such weights, a file that would run code, or one that does not fit the
             backbone.
     """
-    given = CHANNELS.search(str(path))
-    source = read(str(path)[: given.start()] if given else str(path))
+    init, rgb = _without_channels(str(path))
+    source = read(init)
     target = extractor.backbone.state_dict()
     found = recognise(source, target)
     first = first_convolution(target)
     channels = found.tensors[first].shape[1]
     _check_numbers(source, found.tensors)
     loaded = {name: tensor.to(target[name].dtype) for name, tensor in found.tensors.items()}
-    rgb = tuple(int(number) for number in given.groups()) if given else None
     loaded[first], adapted = _adapt(source, loaded[first], target[first].shape[1], rgb)
     differences = misfit({name: target[name] for name in loaded}, loaded)
     if differences:
@@ -63,13 +62,24 @@ def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
             "Is extractor.backbone the network these weights are of?"
         )
     extractor.backbone.load_state_dict({**target, **loaded})
-    meaning = _meaning(channels, given=rgb)
-    return (
-        f"{Path(source.name).name}: recognised as {found.kind}, {channels} input channels{meaning}; "
-        f"{len(loaded)} tensors matched {found.how}; adapted: {', '.join(adapted) or 'nothing'}; "
-        f"left: {', '.join(found.left) or 'nothing'}"
-        + (f"; {source.remark}" if source.remark else "")
-    )
+    kind = f"{found.kind}, {channels} input channels{_meaning(channels, given=rgb)}"
+    parts = [
+        f"recognised as {kind}",
+        f"{len(loaded)} tensors matched {found.how}",
+        f"adapted: {', '.join(adapted) or 'nothing'}",
+        f"left: {', '.join(found.left) or 'nothing'}",
+    ]
+    if source.remark:
+        parts.append(source.remark)
+    return f"{Path(source.name).name}: {'; '.join(parts)}"
+
+
+def _without_channels(init: str) -> tuple[str, tuple[int, ...] | None]:
+    """The source, and the channels that are red, green and blue if it ends in ?rgb=…"""
+    given = CHANNELS.search(init)
+    if given is None:
+        return init, None
+    return init[: given.start()], tuple(int(number) for number in given.groups())
 
 
 def _check_numbers(source: Source, tensors: Mapping[str, Tensor]) -> None:
@@ -91,11 +101,10 @@ def _check_numbers(source: Source, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _meaning(channels: int, *, given: tuple[int, ...] | None) -> str:
-    if given is not None:
+    known = {6: "the RGB of two dates, the older first", **SENTINEL_2}
+    if given is not None or channels not in known:
         return ""
-    if channels == 6:
-        return ", taken as the RGB of two dates, the older first"
-    return f", taken as {SENTINEL_2[channels]}" if channels in SENTINEL_2 else ""
+    return f", taken as {known[channels]}"
 
 
 def _adapt(

@@ -8,8 +8,8 @@ same:
 - **whole modules**: SEN's authors save their three networks as pickled objects, of classes that are
   not installed here, perhaps in the format of before PyTorch 1.6. Their attributes (heads, strides)
   are needed too, so a reader of tensors alone would not do;
-- what a training program keeps beside the weights: Lightning's own kinds of dict, callbacks' classes
-  as keys, a pickle protocol other than 2. SeCo's weights are published so;
+- what a training program keeps beside the weights: Lightning's own kinds of dict, callbacks'
+  classes as keys, a pickle protocol other than 2. SeCo's weights are published so;
 - **hostile files**, in order to say what they would have called.
 
 A pickle may ask for any function of any library to be called. This reader looks no name up: a class

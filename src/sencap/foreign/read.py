@@ -207,9 +207,9 @@ def _read_folder(path: Path) -> Source:
     if "mean" in described and "std" in described:
         mean, std = shown(described["mean"]), shown(described["std"])
         remark = f"it saw images normalised with mean {mean} and std {std}"
-    return Source(
-        str(path), {"": tensors}, (), f"{kind} ({', '.join(known)})" if known else kind, remark
-    )
+    if known:
+        kind = f"{kind} ({', '.join(known)})"
+    return Source(str(path), {"": tensors}, (), kind, remark)
 
 
 def _refuse_folder(path: Path, reason: str) -> NoReturn:
@@ -242,5 +242,7 @@ def _from_hub(init: str) -> Source:
 
 
 def _first(words: Any, most: int = 5) -> str:
+    """The first of some words, and how many there are more."""
     words = [shortened(word, 60) for word in words]
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+    said = ", ".join(words[:most])
+    return said if len(words) <= most else f"{said} and {len(words) - most} more"

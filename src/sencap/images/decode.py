@@ -21,9 +21,8 @@ from sencap.images.common import ORIENTATION, check_sides, turn
 from sencap.images.scale import row_blocks
 from sencap.images.tiff import read_tiff
 
-_MOST_BYTES = (
-    1 << 30
-)  # of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
+# Of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
+_MOST_BYTES = 1 << 30
 _MOST_BYTES_OF_TIFF = 4 << 30  # twice what one page may take, for its overviews
 
 
@@ -42,7 +41,8 @@ def decode(file: BinaryIO) -> NDArray[Any]:
     if not head:
         raise ImageError("the file is empty")
     is_tiff = head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
-    if size > (_MOST_BYTES_OF_TIFF if is_tiff else _MOST_BYTES):
+    most = _MOST_BYTES_OF_TIFF if is_tiff else _MOST_BYTES
+    if size > most:
         raise ImageError(
             f"it is a file of {size / 1e9:,.1f} GB, more than an image may take: cut it into tiles"
         )
@@ -53,7 +53,9 @@ def decode(file: BinaryIO) -> NDArray[Any]:
         check_sides(width, height)
         if not _holds(file, b"IEND"):
             raise ImageError("it is cut off: it ends before its last chunk, IEND; get it again")
-        return _read_deep_png(file) if bits == 16 else _read_picture(file, PngImageFile)
+        if bits == 16:
+            return _read_deep_png(file)
+        return _read_picture(file, PngImageFile)
     if head.startswith(b"\xff\xd8\xff"):
         return _read_picture(file, JpegImageFile)
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
@@ -147,8 +149,16 @@ def _holds(file: BinaryIO, word: bytes) -> bool:
 
 
 def _webp_sides(head: bytes) -> tuple[int, int]:
-    """Width and height of a WebP file from its first 32 bytes."""
-    first, bits = {b"VP8X": (24, 24), b"VP8L": (21, 14)}.get(head[12:16], (26, 16))
-    sides = int.from_bytes(head[first:30], "little")
-    more, mask = int(bits != 16), (1 << bits if bits != 16 else 1 << 14) - 1
-    return (sides & mask) + more, (sides >> bits & mask) + more
+    """Width and height of a WebP file from its first 32 bytes.
+
+    Its three kinds write them at three places, and with one subtracted or not.
+    """
+    kind = head[12:16]
+    if kind == b"VP8X":
+        first, step, bits, more = 24, 24, 24, 1
+    elif kind == b"VP8L":
+        first, step, bits, more = 21, 14, 14, 1
+    else:
+        first, step, bits, more = 26, 16, 14, 0
+    sides, mask = int.from_bytes(head[first:30], "little"), (1 << bits) - 1
+    return (sides & mask) + more, (sides >> step & mask) + more

@@ -37,21 +37,24 @@ def find_pairs(source: str | Path) -> Pairs:
     if not source.is_dir():
         return _pairs_of_table(source)
     folders = {entry.name.lower(): entry for entry in sorted(source.iterdir()) if entry.is_dir()}
-    for marks in _MARKS:
-        if set(marks) <= set(folders):
-            both = [(date, file) for date in (0, 1) for file in _images(folders[marks[date]])]
-            return _match(source, [(file.stem, date, file) for date, file in both])
+    for before, after in _MARKS:
+        if before in folders and after in folders:
+            listed = [(file.stem, 0, file) for file in _images(folders[before])]
+            listed += [(file.stem, 1, file) for file in _images(folders[after])]
+            return _match(source, listed)
     files = _images(source)
     for marks in _MARKS:
         pattern = re.compile(rf"(?:(.*)[_-])?({'|'.join(marks)})", re.IGNORECASE | re.DOTALL)
-        found = [(pattern.fullmatch(file.stem), file) for file in files]
-        listed = [
-            (m[1] or source.resolve().name, marks.index(m[2].lower()), file)
-            for m, file in found
-            if m
-        ]
+        listed, others = [], []
+        for file in files:
+            match = pattern.fullmatch(file.stem)
+            if match is None:
+                others.append(file)
+                continue
+            name = match[1] or source.resolve().name  # before.png alone: the folder's name
+            listed.append((name, marks.index(match[2].lower()), file))
         if listed:
-            return _match(source, listed, [file for match, file in found if not match])
+            return _match(source, listed, others)
     wanted = "folders A and B, or before and after; or files <name>_before.png and <name>_after.png"
     raise DataError(f"{source} holds no pairs, but {len(files)} other images: expected {wanted}")
 
@@ -73,10 +76,10 @@ def _match(
             )
     for date, missing in enumerate(("after", "before")):
         alone = sorted(set(dates[date]) - set(dates[1 - date]))
-        problems += [
-            f"{dates[date][name].relative_to(source)} has no image {missing}" for name in alone
-        ]
-    problems += [] if listed else ["its two folders hold no images"]
+        files = [dates[date][name].relative_to(source) for name in alone]
+        problems += [f"{file} has no image {missing}" for file in files]
+    if not listed:
+        problems.append("its two folders hold no images")
     _refuse(source, problems)
     return [(dates[0][name], dates[1][name], name) for name in sorted(dates[0])]
 
@@ -85,8 +88,8 @@ def _pairs_of_table(source: Path) -> Pairs:
     if not os.path.lexists(source):
         raise DataError(f"{source} does not exist; {_WANTED}")
     text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
-    lines = text.splitlines()
-    mark = max(",;\t", key=lines[0].count) if lines else ","
+    lines = text.splitlines() or [""]
+    mark = max(",;\t", key=lines[0].count)  # what the titles are parted by
     reader = csv.reader(lines, delimiter=mark, strict=True)
     try:
         rows = list(reader) or [[]]

@@ -14,9 +14,8 @@ from sencap.images.scale import LevelCounts, Levels, check_size, resize, stretch
 from sencap.images.sources import ImageSource, read_file, read_source
 from sencap.structures import ImagePair
 
-_LARGE = (
-    64 << 20
-)  # bytes of an image of 16 bits that is rather read twice than kept while the other is read
+# Bytes of an image of 16 bits that is rather read twice than kept while the other is read
+_LARGE = 64 << 20
 
 
 def read_image(path: str | Path) -> Levels:
@@ -71,16 +70,16 @@ def as_pair(
     sides = first.shape[1:] if size is None else (size, size)
     result = np.empty((2, 3, *sides), np.uint8)
     counts = LevelCounts()
-    kept: NDArray[Any] | None = (
-        None  # of two large images only one at a time is in memory as a whole
-    )
+    kept: NDArray[Any] | None = None
     if one.dtype == np.uint8:
         result[0] = _reduced(first, size)
     else:
+        # the stretch is a common one, so it is known only when the second is read too
         counts.add(first)
         read_twice = first.nbytes > _LARGE and size is not None and _is_path(before)
-        kept = None if read_twice else first
-    del first
+        if not read_twice:
+            kept = first
+    del first  # of two large images only one at a time is in memory as a whole
     second = read_source(after, _label(after, "after"))
     _check_alike(one, _Known(_label(after, "after"), second.shape, second.dtype))
     if one.dtype == np.uint8:
@@ -115,10 +114,10 @@ def _check_alike(one: _Known, other: _Known) -> None:
         what = f"the two images differ in size: {', '.join(sizes)} pixels"
         raise ImageError(f"{what}. Cut or resample them to the same ground.")
     if one.dtype != other.dtype:
-        what = (
-            f"{one.label} is {one.dtype} and {other.label} {other.dtype}: there is no common scale"
+        types = f"{one.label} is {one.dtype} and {other.label} {other.dtype}"
+        raise ImageError(
+            f"{types}: there is no common scale. Export both with the same number of bits."
         )
-        raise ImageError(f"{what}. Export both with the same number of bits.")
 
 
 def _is_path(source: ImageSource) -> TypeGuard[str | os.PathLike[str]]:

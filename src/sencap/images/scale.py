@@ -72,9 +72,8 @@ def _table(counts: NDArray[np.int64]) -> Table:
     share = counts.cumsum()
     low, high = np.searchsorted(share, [0.02 * share[-1], 0.98 * share[-1]])
     levels = np.arange(_LEVELS)
-    table: Table = (
-        np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255).round().astype(np.uint8)
-    )
+    steps = (levels - low) * (255 / max(high - low, 1))  # an image of one level has no range
+    table: Table = steps.clip(0, 255).round().astype(np.uint8)
     return table
 
 
@@ -136,7 +135,7 @@ def stretched(
 ) -> NDArray[np.uint8]:
     """An image (3, H, W) of 16 bits with its bands' tables applied; with ``size`` each band is
     resized at once."""
-    height, width = (size, size) if size is not None else image.shape[1:]
+    height, width = image.shape[1:] if size is None else (size, size)
     result = np.empty((3, height, width), np.uint8)
     for band in range(3):
         result[band] = _resample_band(_look_up(tables[band], image[band]), height, width)
@@ -178,12 +177,8 @@ def _resample_band(band: NDArray[np.uint8], height: int, width: int) -> NDArray[
 
 
 def _check_bands(images: NDArray[Any], *types: str) -> None:
-    if (
-        images.ndim < 3
-        or images.shape[-3] != 3
-        or 0 in images.shape
-        or images.dtype.name not in types
-    ):
+    is_image = images.ndim >= 3 and images.shape[-3] == 3 and 0 not in images.shape
+    if not is_image or images.dtype.name not in types:
         raise ShapeError(
             f"expected {' or '.join(types)} (…, 3, H, W); got {images.dtype} {images.shape}"
         )

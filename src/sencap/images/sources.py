@@ -112,9 +112,7 @@ def _content(file: Any) -> bytes:
     """What is left to read of an open file."""
     try:
         content = file.read(_MOST_BYTES + 1)
-    except (
-        Exception
-    ) as error:  # io.UnsupportedOperation, ValueError of a closed file, and what other files raise
+    except Exception as error:  # not readable, closed, and what other people's files raise
         raise ImageError(f"this open file cannot be read ({error})") from error
     if not isinstance(content, bytes):
         raise ImageError("this file is not open in binary mode: open it with mode 'rb'")
@@ -146,7 +144,7 @@ def _as_array(source: Any) -> NDArray[Any]:
         raise ShapeError(f"it is {_named(source)}; {TAKEN}")
     try:
         return np.asarray(source)
-    except Exception as error:  # lists of unequal lengths, tensors that NumPy has no type for, and what others raise
+    except Exception as error:  # unequal lists, types that NumPy lacks, and what others raise
         hint = "lists of unequal lengths?" if isinstance(source, list | tuple) else _named(source)
         raise ShapeError(f"it cannot be made an array ({hint}); {TAKEN}") from error
 
@@ -156,19 +154,14 @@ def _as_levels(array: NDArray[Any], *, is_list: bool) -> NDArray[Any]:
     tell it."""
     if array.dtype.name in ("uint8", "uint16"):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
-    if (
-        is_list
-        and array.dtype.kind in "iu"
-        and array.size
-        and array.min() >= 0
-        and array.max() <= 255
-    ):
-        return array.astype(np.uint8)
     hint = ""
     if array.dtype.kind == "f":
         hint = ". For floats 0–1: (255 * image).round().astype('uint8')"
     elif is_list and array.dtype.kind in "iu" and array.size:
-        hint = f". Its numbers go from {array.min()} to {array.max()}; in lists they are 0–255"
+        least, most = array.min(), array.max()
+        if least >= 0 and most <= 255:
+            return array.astype(np.uint8)
+        hint = f". Its numbers go from {least} to {most}; in lists they are 0–255"
     raise ShapeError(f"it is {array.dtype} {array.shape}; {TAKEN}{hint}")
 
 
@@ -184,7 +177,7 @@ def _bands_first(array: NDArray[Any]) -> NDArray[Any]:
         return np.broadcast_to(array.transpose(2, 0, 1), (3, *shape[:2]))
     hint = ""
     if array.ndim == 3 and 4 in (shape[0], shape[2]):
-        hint = ". Of four bands leave out the one that is not red, green or blue, as image[..., :3] does"
+        hint = ". Of four bands leave out what is not red, green or blue, as image[..., :3] does"
     raise ShapeError(f"it is {array.dtype} {shape}; {TAKEN}{hint}")
 
 

@@ -19,36 +19,21 @@ from sencap.images.scale import Levels, row_blocks
 
 MOST_PAGES = 64  # one image with its overviews and their masks has fewer than 40
 _MOST_TAGS = 4096  # of a page; tifffile takes no more
-_MOST_CLAIMED = (
-    40 << 20
-)  # bytes of all pages' tags: places and lengths of five million strips or tiles
+# Bytes of all pages' tags: places and lengths of five million strips or tiles
+_MOST_CLAIMED = 40 << 20
 _MOST_DECODED = 2 << 30  # bytes of one page, all its bands
 _BRIGHTEST = 6.5535  # reflectance that becomes 65535
 
 # the tags whose values tifffile reads as it opens a page; of others it reads what it is asked for
 _LOADED = frozenset(tifffile.TIFF.TAG_LOAD) | frozenset(tifffile.TIFF.TAG_ATTRIBUTES)
+# Bytes of a value, by the number of its type in TIFF
 _WIDTHS = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2,
+    9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
+}  # fmt: skip
 
-logging.getLogger("tifffile").addHandler(
-    logging.NullHandler()
-)  # keeps it from stderr: we raise an error
+# keeps tifffile from stderr: what it finds wrong, we raise
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
@@ -63,20 +48,22 @@ def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
     file.seek(0)
     # what tifffile does for some microscopes' files would read pages and tags that we have not seen
     with tifffile.TiffFile(file, is_lsm=False, is_ndpi=False, is_scanimage=False) as opened:
+        # overviews (bit 0) and masks (bit 2) are no images of their own
         pages = [page for page in opened.pages if not page.subfiletype & 0b101]
         if len(pages) != 1:
             raise ImageError(f"it holds {len(pages)} pages: save the one that you mean")
         page = pages[0]
         _check_page(page, size)
         bands = _bands_first(page)
-        if page.photometric == 3:
+        if page.photometric == 3:  # numbers of a palette's colours
             table = np.asarray(page.colormap)
-            image: NDArray[Any] = (table >> 8 if table.max() > 0xFF else table).astype(np.uint8)[
-                :, bands[0]
-            ]
+            if table.max() > 0xFF:  # colours of 16 bits, as the standard has them
+                table = table >> 8
+            image: NDArray[Any] = table.astype(np.uint8)[:, bands[0]]
         else:
             image = _levels(bands, page.bitspersample)
-            image = ~image if page.photometric == 0 else image
+            if page.photometric == 0:  # white is 0
+                image = ~image
         turned = page.tags.valueof(ORIENTATION, default=1)
         return turn(np.broadcast_to(image, (3, *image.shape[1:])), turned)
 
@@ -184,10 +171,11 @@ def _directories(file: BinaryIO) -> Iterator[int]:
     file.seek(0)
     head = file.read(4)
     order = "<" if head.startswith(b"II") else ">"
-    is_big = b"+" in head
-    layout = _Layout(order, "Q", "Q") if is_big else _Layout(order, "I", "H")
+    layout, first = _Layout(order, "I", "H"), 4
+    if b"+" in head:  # BigTIFF, with places of 64 bits
+        layout, first = _Layout(order, "Q", "Q"), 8
     left = _MOST_CLAIMED
-    file.seek(8 if is_big else 4)
+    file.seek(first)
     try:
         place = _number(file, layout.order + layout.place)
         while place:

@@ -25,6 +25,7 @@ def command(
     picture: str | None = None,
     device: str = "auto",
     engine: Literal["auto", "onnx", "torch"] = "auto",
+    precision: Literal["fp32", "int8", "bf16"] = "fp32",
     decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
 ) -> None:
@@ -46,6 +47,8 @@ def command(
         device: cpu, cuda, or auto.
         engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
             and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
+            bf16 is refused, as ONNX Runtime lacks it.
         decision: What makes a pair changed: the model's probability of change (all sentences of no
             change counted together), or whatever the best caption of the search says.
         batch_size: Pairs captioned at once.
@@ -61,7 +64,14 @@ def command(
     from sencap.captioning import caption_files
     from sencap.predictor import load
 
-    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
+    predictor = load(
+        weights,
+        beam=beam,
+        device=device,
+        engine=engine,
+        precision=precision,
+        decision=decision,
+    )
     if picture is not None and not single:
         with told_as_output(picture):
             Path(picture).mkdir(parents=True, exist_ok=True)
@@ -111,8 +121,10 @@ def _inputs(sources: Sequence[str], files: Sequence[Files], weights: str | None)
     """All files that the run reads."""
     from sencap.weights import checkpoint_files
 
-    images = [path for before, after, _ in files for path in (before, after)]
-    return [*map(Path, sources), *images, *checkpoint_files(weights)]
+    paths = [Path(source) for source in sources]
+    for before, after, _ in files:
+        paths += [before, after]
+    return [*paths, *checkpoint_files(weights)]
 
 
 def _pictures(

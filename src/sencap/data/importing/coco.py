@@ -1,17 +1,18 @@
 """Captions in the manner of COCO: one list of images, one of annotations, joined by ids.
 
-    {"images": [{"id": 7, …}, …], "annotations": [{"image_id": 7, "caption": "a road is built"}, …]}
+    {"images": [{"id": 7, …}, …],
+     "annotations": [{"image_id": 7, "caption": "a road is built"}, …]}
 
 COCO has one image for an entry, a pair has two. These ways to name them are known:
 
-    {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}    two keys (or before, after; or
-                                                                              file_name,
-                                                                              file_name_after; …)
-    {"id": 7, "file_name": "7.png"}                   the file has that name in two folders, A and B (or before and
-                                                      after, or 1 and 2), beside the JSON file or
-                                                      below images
-    {"id": 7, "file_name": "7_before.png"}            two entries whose names differ in before/after, A/B, 1/2 only
-    {"id": 8, "file_name": "7_after.png"}             (or A/7.png and B/7.png); annotations may be of either
+1. two keys (or before, after; or file_name, file_name_after; …):
+   {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}
+2. one name that two folders have, A and B (or before and after, 1 and 2), beside the JSON file or
+   below images:
+   {"id": 7, "file_name": "7.png"}
+3. two entries whose names differ in before/after, A/B, 1/2 only (or A/7.png and B/7.png);
+   annotations may be of either:
+   {"id": 7, "file_name": "7_before.png"}, {"id": 8, "file_name": "7_after.png"}
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sencap.data.importing.records import (
     existing,
     find_columns,
     image_side,
+    names_in,
     read_row,
 )
 from sencap.data.importing.texts import read_content
@@ -77,6 +79,28 @@ def read_coco(files: list[tuple[Path, str]], problems: Problems) -> Iterator[Row
 
 def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems) -> list[_Entry]:
     """The entries of "images", each with its captions under one key more."""
+    captions = _captions_by_image(file, content, problems)
+    entries: list[_Entry] = []
+    known: set[Any] = set()
+    for number, image in enumerate(content["images"]):
+        place = f"{file.name}, images[{number}]"
+        if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
+            problems.note(place, f"it has no id: {shown(image)}")
+            continue
+        if image["id"] in known:
+            problems.note(place, f"the id {shown(image['id'])} is taken already")
+        known.add(image["id"])
+        entries.append(_Entry(place, {**image, _CAPTIONS: captions.pop(image["id"], [])}, split))
+    for image_id in captions:  # those that no image took
+        problems.note(
+            f"{file.name}, annotations", f"there is no image with the id {shown(image_id)}"
+        )
+    return entries
+
+
+def _captions_by_image(
+    file: Path, content: dict[str, Any], problems: Problems
+) -> dict[Any, list[Any]]:
     captions: dict[Any, list[Any]] = defaultdict(list)
     for number, annotation in enumerate(content["annotations"]):
         place = f"{file.name}, annotations[{number}]"
@@ -89,26 +113,11 @@ def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems
             )
         else:
             captions[annotation["image_id"]].append(annotation["caption"])
-    entries: list[_Entry] = []
-    known: set[Any] = set()
-    for number, image in enumerate(content["images"]):
-        place = f"{file.name}, images[{number}]"
-        if not isinstance(image, dict) or not isinstance(image.get("id"), int | str):
-            problems.note(place, f"it has no id: {shown(image)}")
-            continue
-        if image["id"] in known:
-            problems.note(place, f"the id {shown(image['id'])} is taken already")
-        known.add(image["id"])
-        entries.append(_Entry(place, {**image, _CAPTIONS: captions.pop(image["id"], [])}, split))
-    for image_id in captions:
-        problems.note(
-            f"{file.name}, annotations", f"there is no image with the id {shown(image_id)}"
-        )
-    return entries
+    return captions
 
 
 def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row]:
-    names = list(dict.fromkeys(name for entry in entries for name in entry.content))
+    names = names_in([entry.content for entry in entries])
     # captions are in the annotations; a text of the image itself is something else
     keys = [name for name in names if name == _CAPTIONS or not find_columns([name]).captions]
     try:
@@ -137,18 +146,17 @@ def _rows_of_single(
 ) -> Iterator[Row]:
     """Rows of entries with one name each: of a file that two folders have, or of one of two
     files."""
-    named = [entry for entry in entries if isinstance(entry.content.get(key), str)]
-    for entry in entries:
-        if not isinstance(entry.content.get(key), str):
-            problems.note(
-                entry.place,
-                f"{key} is {shown(entry.content.get(key))}; it must be the name of a file",
-            )
+    named: list[_Entry] = []
     partners: dict[tuple[str, str], str] = {}  # by (what both names have in common, date), the name
-    for entry in named:
-        told = _date_in_name(entry.content[key])
+    for entry in entries:
+        name = entry.content.get(key)
+        if not isinstance(name, str):
+            problems.note(entry.place, f"{key} is {shown(name)}; it must be the name of a file")
+            continue
+        named.append(entry)
+        told = _date_in_name(name)
         if told:
-            partners[told] = entry.content[key]
+            partners[told] = name
     columns = replace(columns, before="before", after="after")
     for entry in named:
         names = _both_names(entry.content[key], entry.content.get(columns.split), partners, bases)
@@ -170,23 +178,20 @@ def _both_names(
     name: str, split: Any, partners: dict[tuple[str, str], str], bases: list[Path]
 ) -> tuple[str, str] | None:
     """The names of both images of the pair that one name is of."""
-    for before, after in MARKS:
-        for folders in ((before, after), (before.upper(), after.upper())):
-            inside = (
-                [f"{split}/{folder}" for folder in folders]
-                if isinstance(split, str) and split
-                else []
-            )
-            for pair in (folders, inside):
-                found = [f"{folder}/{name}" for folder in pair]
-                if found and all(existing(one, bases) for one in found):
-                    return found[0], found[1]
+    roots = [""]
+    if isinstance(split, str) and split:
+        roots.append(f"{split}/")  # train/A beside A
+    for marks in MARKS:
+        for root in roots:
+            for first, second in (marks, (marks[0].upper(), marks[1].upper())):
+                before, after = f"{root}{first}/{name}", f"{root}{second}/{name}"
+                if existing(before, bases) and existing(after, bases):
+                    return before, after
     told = _date_in_name(name)
-    if told:
-        both = [partners.get((told[0], date)) for date in ("before", "after")]
-        if both[0] and both[1]:
-            return both[0], both[1]
-    return None
+    if told is None:
+        return None
+    both = partners.get((told[0], "before")), partners.get((told[0], "after"))
+    return both if both[0] and both[1] else None  # type: ignore[return-value]
 
 
 def _date_in_name(name: str) -> tuple[str, str] | None:
@@ -205,7 +210,8 @@ def _date_in_name(name: str) -> tuple[str, str] | None:
 
 def _bases(file: Path) -> list[Path]:
     """The folders that names may be relative to; COCO's files often lie in a folder annotations."""
-    folders = (
-        [file.parent, file.parent.parent] if file.parent.name == "annotations" else [file.parent]
-    )
-    return [base for folder in folders for base in (folder, folder / "images")]
+    bases = [file.parent, file.parent / "images"]
+    if file.parent.name == "annotations":
+        above = file.parent.parent
+        bases += [above, above / "images"]
+    return bases

@@ -1,4 +1,4 @@
-"""What a source of captions is, told by its content: a table, COCO-style JSON, or a Hugging Face image folder."""
+"""What a source of captions is, by its content: a table, COCO-style JSON, Hugging Face's folder."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from sencap.files import not_a_file
 from sencap.json_files import shown
 
 Kind = Literal["auto", "table", "coco", "huggingface"]
-Found = tuple[
-    str, list[tuple[Path, str]]
-]  # the kind, and its files, each with its split ("" if not known)
+# The kind, and its files, each with its split ("" if that is not known)
+Found = tuple[str, list[tuple[Path, str]]]
 
 _TABLES = (".csv", ".tsv", ".jsonl")
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _LOOKED_FOR = """\
   table: a CSV or TSV file, or JSON objects, with before, after and caption
   coco: a JSON file with lists "images" and "annotations"
-  huggingface: metadata.csv or metadata.jsonl, in the folder or in train, validation, test below it"""
-
+  huggingface: metadata.csv or metadata.jsonl, in the folder or in train, validation, test in it"""
 
 _NOTHING_TO_DO = (
-    "has LEVIR-CC's layout already, which sencap reads as it is: there is nothing to import; `sencap check` "
-    "looks at it"
+    "has LEVIR-CC's layout already, which sencap reads as it is: there is nothing to import; "
+    "`sencap check` looks at it"
 )
 
 
@@ -36,7 +34,7 @@ def recognise(source: Path, kind: str = "auto") -> Found:
     """The kind of a source and the files that hold its captions.
 
     Raises:
-        DataError: there is nothing of a known kind; the message tells what was looked for and what was seen.
+        DataError: there is nothing of a known kind; the message tells what was looked for and seen.
         SettingsError: an unknown kind.
     """
     if kind not in get_args(Kind):
@@ -46,23 +44,24 @@ def recognise(source: Path, kind: str = "auto") -> Found:
     reason = not_a_file(source)
     if reason:
         raise DataError(f"{source}: {reason}; give a folder or a file of captions")
-    return (_kind_of_file(source) if kind == "auto" else kind), [(source, "")]
+    if kind == "auto":
+        kind = _kind_of_file(source)
+    return kind, [(source, "")]
 
 
 def _in_folder(folder: Path, kind: str) -> Found:
+    # in this order: metadata.csv is a table too
     finders = {"huggingface": _metadata_files, "coco": _coco_files, "table": _table_files}
     for name, find in finders.items():
-        files = find(folder) if kind in ("auto", name) else []
-        if files:
+        if kind in ("auto", name) and (files := find(folder)):
             return name, files
     if _is_levir(folder):
         raise DataError(f"{folder} {_NOTHING_TO_DO}")
-    what = (
-        "holds no captions of a known kind"
-        if kind == "auto"
-        else f"holds nothing of the kind {kind}"
-    )
-    raise DataError(f"{folder} {what}; looked for\n{_LOOKED_FOR}\n  and saw: {_seen(folder)}")
+    what = f"nothing of the kind {kind}"
+    if kind == "auto":
+        what = "no captions of a known kind"
+    looked = f"looked for\n{_LOOKED_FOR}\n  and saw: {_seen(folder)}"
+    raise DataError(f"{folder} holds {what}; {looked}")
 
 
 def _seen(folder: Path) -> str:
@@ -107,10 +106,9 @@ def _metadata_files(folder: Path) -> list[tuple[Path, str]]:
     below = [*folder.glob("*/"), *folder.glob("data/*/")]
     files: list[tuple[Path, str]] = []
     for place in (folder, *sorted(below)):
-        for name in _METADATA:
-            if (place / name).is_file():
-                files.append((place / name, "" if place == folder else split_of(place.name)))
-                break
+        split = "" if place == folder else split_of(place.name)
+        held = [place / name for name in _METADATA if (place / name).is_file()]
+        files += [(file, split) for file in held[:1]]
     return files
 
 
@@ -128,9 +126,8 @@ def _holds_coco(file: Path) -> bool:
 
 def _table_files(folder: Path) -> list[tuple[Path, str]]:
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    return _with_splits(
-        [file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)]
-    )
+    tables = [file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)]
+    return _with_splits(tables)
 
 
 def _holds_list(file: Path) -> bool:
@@ -153,7 +150,7 @@ def _with_splits(files: list[Path]) -> list[tuple[Path, str]]:
     if "" in splits or len(set(splits)) < len(splits):
         names = ", ".join(file.name for file in files[:10])
         raise DataError(
-            f"{files[0].parent} holds several files of captions ({names}), whose names do not tell their splits "
-            "(train, val, test); give one of them"
+            f"{files[0].parent} holds several files of captions ({names}), whose names do not tell "
+            "their splits (train, val, test); give one of them"
         )
     return list(zip(files, splits, strict=True))

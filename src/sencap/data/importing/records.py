@@ -25,12 +25,8 @@ SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-MARKS = (
-    ("before", "after"),
-    ("pre", "post"),
-    ("a", "b"),
-    ("1", "2"),
-)  # what tells the first image from the second
+# What tells the first image from the second, in names of columns, folders and files
+MARKS = (("before", "after"), ("pre", "post"), ("a", "b"), ("1", "2"))
 
 _IMAGE_WORDS = {"image", "img", "file", "filename", "name", "path", "photo", "t"}
 _CAPTION_WORDS = {
@@ -108,8 +104,15 @@ class Problems:
         raise DataError("\n  ".join(lines))
 
 
-# -- which column is what
-# ------------------------------------------------------------------------------
+# Which column is what
+
+
+def names_in(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns that any of the records has, in the order in which they are met."""
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record))
+    return list(names)
 
 
 def find_columns(names: Iterable[str]) -> Columns:
@@ -129,15 +132,17 @@ def find_columns(names: Iterable[str]) -> Columns:
             images[side].append(name)
     if images["after"] and not images["before"]:
         images["before"] = images[""]  # file_name and after_file_name
+
+    def called(known: set[str]) -> list[str]:
+        return [name for name in names if name.strip().lower() in known]
+
     return Columns(
         before=_only("before", images["before"]),
         after=_only("after", images["after"]),
         captions=tuple(name for name in names if _is_caption(name)),
-        split=_only("split", [name for name in names if name.strip().lower() in _SPLIT_COLUMNS]),
-        changed=_only(
-            "changed", [name for name in names if name.strip().lower() in _CHANGED_COLUMNS]
-        ),
-        name=_only("name", [name for name in names if name.strip().lower() == "name"]),
+        split=_only("split", called(_SPLIT_COLUMNS)),
+        changed=_only("changed", called(_CHANGED_COLUMNS)),
+        name=_only("name", called({"name"})),
     )
 
 
@@ -145,21 +150,17 @@ def image_side(name: str) -> str | None:
     """Which image a column names: "before", "after", "" (an image, it is not said which), None (no
     image).
 
-    >>> image_side("file_name_after"), image_side("t1"), image_side("file_name"), image_side("caption1")
-    ('after', 'before', '', None)
+    >>> [image_side(name) for name in ("file_name_after", "t1", "file_name", "caption1")]
+    ['after', 'before', '', None]
     """
     words = _words(name)
     marks = [word for word in words if word not in _IMAGE_WORDS]
     if not marks:
-        is_file = bool({"file", "filename", "image", "img", "path"} & set(words))
-        return "" if is_file else None
-    if len(marks) > 1:
-        return None
-    for before, after in MARKS:
-        if marks[0] == before:
-            return "before"
-        if marks[0] == after:
-            return "after"
+        # a column "name" is not one of files
+        return "" if {"file", "filename", "image", "img", "path"} & set(words) else None
+    for pair in MARKS:
+        if marks[0] in pair and len(marks) == 1:
+            return ("before", "after")[pair.index(marks[0])]
     return None
 
 
@@ -189,8 +190,7 @@ def split_of(name: str) -> str:
     return ""
 
 
-# -- records to rows
-# -----------------------------------------------------------------------------------
+# Records to rows
 
 
 def read_row(
@@ -215,9 +215,8 @@ def read_row(
     name = record.get(columns.name)
     if before is None or after is None or len(problems.found) > wrong:
         return None
-    return Row(
-        place, before, after, tuple(captions), split, changed, "" if name is None else str(name)
-    )
+    called = "" if name is None else str(name)
+    return Row(place, before, after, tuple(captions), split, changed, called)
 
 
 def find_file(
@@ -252,18 +251,19 @@ def read_split(place: str, value: Any, problems: Problems) -> str:
     """The split that a record names, "" if it names none."""
     if value is None or value == "":
         return ""
-    known = SPLIT_NAMES.get(value.strip().lower(), "") if isinstance(value, str) else ""
-    if not known:
-        guess = value if isinstance(value, str) and len(value) < 60 else ""
-        problems.note(place, f"unknown split {shown(value)}; {nearest(guess, SPLIT_NAMES)}")
-    return known
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text not in SPLIT_NAMES:
+        # the nearest name is not looked for in a text of any length
+        problems.note(place, f"unknown split {shown(value)}; {nearest(text[:60], SPLIT_NAMES)}")
+        return ""
+    return SPLIT_NAMES[text]
 
 
 def read_flag(place: str, column: str, value: Any, problems: Problems) -> int | None:
     """Whether a record says that its pair changed (1, 0); None if it says nothing."""
     if value is None or value == "":
         return None
-    flag = _FLAGS.get(str(value).strip().lower()) if isinstance(value, str | int | float) else None
+    flag = _FLAGS.get(str(value).strip().lower())  # lists and dicts are none of them
     if flag is None:
         problems.note(place, f"{column} is {shown(value)}; it must be 1 or 0, true or false")
     return flag
@@ -326,8 +326,7 @@ def _list_of(text: str) -> Any:
     return text
 
 
-# -- rows to pairs
-# -------------------------------------------------------------------------------------
+# Rows to pairs
 
 
 def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
@@ -341,7 +340,7 @@ def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
         pair.name = pair.name or row.name
         for what in ("split", "changed"):
             said, before = getattr(row, what), getattr(pair, what)
-            if said in ("", None):
+            if said in ("", None):  # this row says nothing of it
                 continue
             if before not in ("", None, said):
                 problems.note(

@@ -10,7 +10,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sencap.data.importing.records import Columns, Problems, Row, find_columns, read_row, split_of
+from sencap.data.importing.records import (
+    Columns,
+    Problems,
+    Row,
+    find_columns,
+    names_in,
+    read_row,
+    split_of,
+)
 from sencap.data.importing.texts import read_content, read_text
 from sencap.errors import DataError
 from sencap.json_files import NotJsonError, parse_json, shown
@@ -32,7 +40,7 @@ def read_tables(
     """
     for file, split_of_file in files:
         records = read_records(file, problems)
-        names = list(dict.fromkeys(name for _, record in records for name in record))
+        names = names_in([record for _, record in records])
         columns = _checked_columns(file, names)
         for place, record in records:
             row = read_row(place, record, columns, [file.parent], problems)

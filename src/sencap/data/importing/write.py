@@ -25,11 +25,8 @@ from sencap.errors import DataError, ImageError, OutputError
 from sencap.files import check_output_folder, file_name, told_as_output, whole_file, write_whole
 from sencap.images import MIN_SIDE, read_pair
 
-_SUFFIXES = {
-    b"\x89PNG": ".png",
-    b"\xff\xd8\xff": ".jpg",
-    b"RIFF": ".webp",
-}  # all else that is read is TIFF
+# By a file's first bytes; all else that is read is TIFF
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
 @dataclass(frozen=True)
@@ -126,10 +123,8 @@ def _draw_splits(source: Path, pairs: list[Pair], *, val: float, test: float, se
     base = source if source.is_dir() else source.parent
     by_hash: dict[str, Pair] = {}
     for pair in pairs:
-        paths = [
-            str(path.relative_to(base) if path.is_relative_to(base) else path)
-            for path in (pair.before, pair.after)
-        ]
+        # below the source, so that moving it draws the same splits
+        paths = [_below(base, path) for path in (pair.before, pair.after)]
         key = json.dumps([seed, *paths])
         by_hash[hashlib.sha256(key.encode()).hexdigest()] = pair
     counts = {"val": round(val * len(pairs)), "test": round(test * len(pairs))}
@@ -150,6 +145,10 @@ def _draw_splits(source: Path, pairs: list[Pair], *, val: float, test: float, se
             pair.split = "train"
 
 
+def _below(base: Path, path: Path) -> str:
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)
+
+
 def _check_images(pairs: Iterable[Pair], problems: Problems, *, progress: bool) -> None:
     """Read each pair as training will, and note those that it would refuse."""
     for pair in tqdm(pairs, desc="reading", unit="pair", disable=not progress):
@@ -163,7 +162,8 @@ def _check_room(out: Path, pairs: Iterable[Pair]) -> None:
     there = out
     while not there.exists():
         there = there.parent
-    needed = sum(path.stat().st_size for pair in pairs for path in (pair.before, pair.after))
+    sizes = [pair.before.stat().st_size + pair.after.stat().st_size for pair in pairs]
+    needed = sum(sizes)
     free = shutil.disk_usage(there).free
     if needed > free:
         raise OutputError(
@@ -184,19 +184,17 @@ def _write(out: Path, source: Path, pairs: list[Pair], *, progress: bool) -> lis
                 for date in DATES:
                     (out / "images" / split / date).mkdir(parents=True, exist_ok=True)
         sentences = 0
-        for pair, name in zip(
-            tqdm(pairs, desc="copying", unit="pair", disable=not progress), names, strict=True
-        ):
+        bar = tqdm(pairs, desc="copying", unit="pair", disable=not progress)
+        for pair, name in zip(bar, names, strict=True):
             for date, path in zip(DATES, (pair.before, pair.after), strict=True):
-                with whole_file(
-                    out / "images" / pair.split / date / (name + _suffix(path))
-                ) as draft:
+                target = out / "images" / pair.split / date / (name + _suffix(path))
+                with whole_file(target) as draft:
                     shutil.copyfile(path, draft)
             entries.append(_entry(pair, name + _suffix(pair.before), len(entries), sentences))
             sentences += len(pair.captions)
         body = {"dataset": file_name(source.resolve().stem), "images": entries}
         write_whole(out / CAPTION_FILE, json.dumps(body, ensure_ascii=False) + "\n")
-    except BaseException:
+    except BaseException:  # Ctrl-C too
         # the folder was empty, so all of it is ours
         shutil.rmtree(out / "images" if was_there else out, ignore_errors=True)
         raise
@@ -247,15 +245,18 @@ def _entry(pair: Pair, filename: str, imgid: int, first_sentence: int) -> dict[s
 
 def _report(out: Path, kind: str, entries: list[dict[str, Any]], *, drawn: bool) -> ImportReport:
     pairs = Counter(entry["split"] for entry in entries)
-    words = {
-        word for entry in entries for sentence in entry["sentences"] for word in sentence["tokens"]
-    }
+    words: set[str] = set()
+    captions = 0
+    for entry in entries:
+        captions += len(entry["sentences"])
+        for sentence in entry["sentences"]:
+            words.update(sentence["tokens"])
     flags = Counter(entry.get("changeflag") for entry in entries)
     return ImportReport(
         out=out,
         kind=kind,
         pairs={split: pairs[split] for split in SPLITS},
-        captions=sum(len(entry["sentences"]) for entry in entries),
+        captions=captions,
         words=len(words),
         changed=flags[1],
         unchanged=flags[0],

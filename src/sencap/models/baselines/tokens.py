@@ -64,12 +64,10 @@ def xavier_uniform(module: nn.Module) -> None:
 
     The input projections of an `Attention` are left: they start so already, as one matrix.
     """
-    held = {
-        id(projection.weight)
-        for part in module.modules()
-        if isinstance(part, Attention)
-        for projection in (part.query, part.key, part.value)
-    }
+    held: set[int] = set()
+    for part in module.modules():
+        if isinstance(part, Attention):
+            held |= {id(projection.weight) for projection in (part.query, part.key, part.value)}
     for parameter in module.parameters():
         if parameter.ndim > 1 and id(parameter) not in held:
             nn.init.xavier_uniform_(parameter)
