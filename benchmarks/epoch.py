@@ -20,7 +20,7 @@ from sencap.config import ExtractorSettings, ModelSettings
 from sencap.environment import environment
 from sencap.models.captioner import Captioner
 from sencap.models.variants import build
-from sencap.training.task import caption_loss
+from sencap.training.losses import caption_loss
 
 CAPTIONS, WORDS, VOCABULARY = (
     5,

@@ -372,6 +372,11 @@ class LoadingSettings:
             strong).
         geometry: Random flips and quarter turns; the position words of the captions turn with the
             image.
+        same: Share of samples in which both dates become the same image, before or after, with the
+            captions of no change: what everybody tries first.
+        swap: The dates of unchanged pairs are swapped at random.
+        features: Folder for the features of a frozen extractor, which are computed once and used in
+            every epoch and every run that has the same ones (no colour changes then).
     """
 
     batch_size: int = 128
@@ -380,11 +385,20 @@ class LoadingSettings:
     cache: bool = False
     colour: float = 0.0
     geometry: bool = False
+    same: float = 0.0
+    swap: bool = False
+    features: str | None = None
 
     def __post_init__(self) -> None:
         _numbers(self, "loading", "batch_size", "workers")
         if not 0 <= self.colour <= 1:
             raise SettingsError(f"loading.colour is {self.colour}; it must be in [0, 1]")
+        _fraction("loading", "same", self.same)
+        if self.features is not None and self.colour:
+            raise SettingsError(
+                f"loading.colour={self.colour} changes images, and loading.features computes their "
+                "features once; give one of them"
+            )
 
 
 @dataclass(frozen=True)

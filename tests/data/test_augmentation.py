@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from sencap.data.augmentation import (
     FLIP_LEFT_RIGHT,
     FLIP_TOP_BOTTOM,
+    PLACEMENTS,
     can_turn,
+    draw_placement,
     flip_words,
     random_colour,
-    random_geometry,
     turn_words,
 )
 
@@ -52,12 +53,10 @@ def _marked(where: str, size: int = 32) -> np.ndarray:
 def test_the_words_say_where_the_mark_is_after_any_flip_and_turn(where: str) -> None:
     seen = set()
     for seed in range(64):
-        images, captions = random_geometry(
-            _marked(where),
-            [["a", "house", "at", "the", *where.split()]],
-            np.random.default_rng(seed),
-        )
-        words = " ".join(captions[0][4:])
+        caption = ["a", "house", "at", "the", *where.split()]
+        placement = draw_placement([caption], np.random.default_rng(seed))
+        images = placement.place(_marked(where))
+        words = " ".join(placement.tell(caption)[4:])
         assert words in CORNERS + SIDES
         assert np.array_equal(images, _marked(words)), (where, words)
         seen.add(words)
@@ -84,25 +83,26 @@ def test_hyphenated_corners_and_reversed_order_keep_their_style() -> None:
 def test_a_turn_is_left_out_where_a_word_cannot_turn() -> None:
     assert not can_turn(["a", "house", "above", "the", "road"])
     for seed in range(32):
-        _, captions = random_geometry(
-            np.zeros((2, 3, 32, 32), np.uint8),
-            [["above", "the", "vertical", "road"]],
-            np.random.default_rng(seed),
-        )
-        assert captions[0] in (
-            ["above", "the", "vertical", "road"],
-            ["below", "the", "vertical", "road"],
-        )
+        caption = ["above", "the", "vertical", "road"]
+        placement = draw_placement([["right"], caption], np.random.default_rng(seed))
+        assert not placement.turn
+        assert placement.tell(caption)[0] in ("above", "below")
 
 
 def test_images_that_are_not_square_are_not_turned() -> None:
-    shapes = {
-        random_geometry(np.zeros((2, 3, 32, 48), np.uint8), [["left"]], np.random.default_rng(s))[
-            0
-        ].shape
-        for s in range(32)
-    }
-    assert shapes == {(2, 3, 32, 48)}
+    drawn = [
+        draw_placement([["left"]], np.random.default_rng(seed), square=False) for seed in range(32)
+    ]
+    assert not any(placement.turn for placement in drawn)
+    assert len({placement.number for placement in drawn}) == 4
+
+
+def test_the_eight_placements_are_known_by_their_number() -> None:
+    picture = np.arange(16).reshape(4, 4)
+    placed = [placement.place(picture) for placement in PLACEMENTS]
+    assert [placement.number for placement in PLACEMENTS] == list(range(8))
+    assert np.array_equal(placed[0], picture)
+    assert len({array.tobytes() for array in placed}) == 8
 
 
 @given(st.lists(st.sampled_from(POSITION_WORDS), max_size=6))

@@ -290,7 +290,7 @@ def test_decoder_logits(layers: int, heads: int, T: int, N: int) -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_cross_entropy_ignores_padding(smoothing: float) -> None:
-    from sencap.training.task import caption_loss
+    from sencap.training.losses import caption_loss
 
     pad, V = 0, 7
     tokens = torch.tensor(

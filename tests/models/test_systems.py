@@ -37,7 +37,7 @@ from sencap.models.numbers import ANY_SYSTEMS, own
 from sencap.models.variants import SYSTEMS, build, check, resolved
 from sencap.structures import Hypothesis, Memory
 from sencap.training.loading import PairDataset, collate
-from sencap.training.task import caption_loss
+from sencap.training.losses import caption_loss
 from tiny_systems import RECURRENT, SEN, V, lively, pixels, tiny
 
 MARKERS: dict[str, Any] = {"start": 2, "end": 3, "forbidden": (0, 2)}

@@ -33,8 +33,9 @@ from sencap.models.extractors import FeatureExtractor
 from sencap.models.variants import build
 from sencap.training.fit import fit
 from sencap.training.loading import PairDataset, collate
+from sencap.training.losses import caption_loss
 from sencap.training.schedule import PlateauDecay
-from sencap.training.task import CaptioningTask, caption_loss
+from sencap.training.task import CaptioningTask
 
 
 def _dataset(tiny_data: Path, *, one_pass: bool) -> PairDataset:

@@ -7,6 +7,8 @@ words of the captions (left, top, upper, …) move with them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,33 +117,59 @@ def _turn_corner(pair: Sequence[str]) -> list[str]:
     return [new_height, new_side] if pair[0] in _HEIGHTS else [new_side, new_height]
 
 
-def random_geometry(
-    images: NDArray[np.uint8], captions: Sequence[Sequence[str]], generator: np.random.Generator
-) -> tuple[NDArray[np.uint8], list[list[str]]]:
-    """One of the eight flips and quarter turns, for both dates alike (2, 3, H, W), and its
-    captions.
+@dataclass(frozen=True)
+class Placement:
+    """One of the eight ways to lay a square on its place: mirrored, upside down, a quarter turn."""
+
+    mirror: bool = False
+    upside_down: bool = False
+    turn: bool = False
+
+    @property
+    def number(self) -> int:
+        """0 to 7; 0 leaves everything as it is."""
+        return self.mirror + 2 * self.upside_down + 4 * self.turn
+
+    def place(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Pixels (…, H, W) laid so."""
+        if self.mirror:
+            pixels = pixels[..., ::-1]
+        if self.upside_down:
+            pixels = pixels[..., ::-1, :]
+        if self.turn:
+            pixels = np.rot90(pixels, axes=(-2, -1))
+        return np.ascontiguousarray(pixels)
+
+    def tell(self, words: Sequence[str]) -> list[str]:
+        """The caption of a pair laid so; the turn is for captions that `can_turn`."""
+        out = list(words)
+        if self.mirror:
+            out = flip_words(out, FLIP_LEFT_RIGHT)
+        if self.upside_down:
+            out = flip_words(out, FLIP_TOP_BOTTOM)
+        if self.turn:
+            out = turn_words(out)
+        return out
+
+
+PLACEMENTS = tuple(
+    Placement(bool(number & 1), bool(number & 2), bool(number & 4)) for number in range(8)
+)
+"""All eight, by their number."""
+
+
+def draw_placement(
+    captions: Sequence[Sequence[str]], generator: np.random.Generator, *, square: bool = True
+) -> Placement:
+    """One of the eight placements for a pair with these captions.
 
     A quarter turn is left out if one of the captions has a position word that cannot turn
-    (`can_turn`) or the images are not square.
+    (`can_turn`) or the images are not ``square``.
     """
-    mirror, upside_down, turn = generator.random(3) < 0.5
-    words_of = [list(words) for words in captions]
-    if mirror:
-        images, words_of = (
-            images[..., ::-1],
-            [flip_words(words, FLIP_LEFT_RIGHT) for words in words_of],
-        )
-    if upside_down:
-        images, words_of = (
-            images[..., ::-1, :],
-            [flip_words(words, FLIP_TOP_BOTTOM) for words in words_of],
-        )
-    if turn and images.shape[-1] == images.shape[-2] and all(map(can_turn, words_of)):
-        images, words_of = (
-            np.rot90(images, axes=(-2, -1)),
-            [turn_words(words) for words in words_of],
-        )
-    return np.ascontiguousarray(images), words_of
+    mirror, upside_down, turn = (bool(drawn) for drawn in generator.random(3) < 0.5)
+    flipped = Placement(mirror, upside_down)
+    can_all_turn = all(can_turn(flipped.tell(words)) for words in captions)
+    return Placement(mirror, upside_down, turn and square and can_all_turn)
 
 
 def random_colour(

@@ -3,6 +3,7 @@
     DATA/LevirCCcaptions.json             {"images": [{"filename", "split", "sentences": [{"tokens"}, …]}, …]}
     DATA/images/{train,val,test}/{A,B}/   A before, B after; the folder is "filepath", or else the split
     DATA/images/{A,B}/                    or one folder for all splits
+    DATA/images/…/label/                  beside A and B, if there are any: change masks
 
 The captions may also come as ``{Train,Validation,Test}_Dubai_CC.json``, or as the only JSON file of
 the folder that has a list "images". "filepath", "imgid" and "sentid" (or "image_id", "sentence_id")
@@ -34,6 +35,7 @@ from sencap.json_files import NotJsonError, parse_json, shown
 
 SPLITS = ("train", "val", "test")
 DATES = ("A", "B")
+MASKS = "label"
 CAPTION_FILE = "LevirCCcaptions.json"
 MOST_WORDS = BOUNDS["max_words"].most
 LONGEST_NAME = 255
@@ -83,7 +85,7 @@ class CaptionedPair:
     """Two images of one place on disk, and the sentences (tuples of words) that say what changed.
 
     ``name``, ``changed`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files
-    that exist.
+    that exist. ``mask`` is the file of the change mask (`sencap.data.masks`), None without one.
     """
 
     name: str
@@ -93,6 +95,7 @@ class CaptionedPair:
     captions: tuple[tuple[str, ...], ...]
     changed: bool | None
     source: str
+    mask: Path | None = None
 
 
 def read_captions(path: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionEntry]:
@@ -138,7 +141,8 @@ def read_dataset(root: str | Path, *, splits: Collection[str] | None = None) -> 
             problems += images.missing(entry)
         else:
             words = (entry.captions, entry.changed, entry.source)
-            pairs.append(CaptionedPair(entry.name, entry.split, before, after, *words))
+            mask = images.find(entry, MASKS)
+            pairs.append(CaptionedPair(entry.name, entry.split, before, after, *words, mask))
     _refuse(root, problems)
     return pairs
 
@@ -152,7 +156,7 @@ class ImageFolders:
         self._listed: dict[Path, dict[str, Path]] = {}
 
     def find(self, entry: CaptionEntry, date: str) -> Path | None:
-        """The image of ``entry`` at ``date`` ("A" before, "B" after), None if there is none."""
+        """The image of ``entry`` at ``date`` ("A" before, "B" after), or its mask ("label")."""
         stem = PurePosixPath(entry.name).stem
         names = [entry.name, *(stem + suffix for suffix in IMAGE_SUFFIXES)]
         found = (

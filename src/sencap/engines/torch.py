@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class TorchEngine(TorchDecoding):
         pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
         pixels = pixels.to(self.captioner.mean.device)
         if not explain:
-            return _as_arrays(self.captioner.encode(pixels), {}, {})
+            return as_arrays(self.captioner.encode(pixels))
         with recording(self.captioner) as seen:
             memory = self.captioner.encode(pixels)
         parts = {name: _array(part) for name, part in memory.parts.items()}
@@ -100,7 +101,7 @@ class TorchEngine(TorchDecoding):
         received = {
             name: _array(values) for name, values in attention_received(seen, cells).items()
         }
-        return _as_arrays(memory, parts, received)
+        return as_arrays(memory, parts, received)
 
     def parameters(self) -> dict[str, int]:
         """See `Engine.parameters`."""
@@ -160,9 +161,12 @@ def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
     return cells, others[0] if others else None
 
 
-def _as_arrays(
-    memory: Memory, parts: Mapping[str, Floats], received: Mapping[str, Floats]
+def as_arrays(
+    memory: Memory,
+    parts: Mapping[str, Floats] = MappingProxyType({}),
+    received: Mapping[str, Floats] = MappingProxyType({}),
 ) -> PairMemory:
+    """A memory on arrays, with what was recorded for those who explain."""
     flag = None if memory.flag is None else _array(memory.flag)
     mask = None if memory.mask is None else _array(memory.mask)
     return PairMemory(_array(memory.tokens), memory.grid, parts, received, flag, mask)

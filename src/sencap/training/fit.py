@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
 from sencap.data.levir_cc import CaptionedPair, read_captions, read_dataset
+from sencap.data.masks import has_masks_only, read_masked_pairs
 from sencap.data.vocabulary import Vocabulary
 from sencap.environment import check_memory, device_type, environment
 from sencap.errors import DataError, SettingsError
@@ -28,9 +29,10 @@ from sencap.models.misfit import misfit
 from sencap.models.variants import build, check
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
+from sencap.training.features import FeatureStore, open_features
 from sencap.training.folder import BEST, LAST, check_folder, without_folders
 from sencap.training.loading import PairDataset, evaluation_loader, training_loader
-from sencap.training.task import CaptioningTask
+from sencap.training.task import CHANGE_LOSS, CaptioningTask
 from sencap.training.words import tell_words
 
 VALIDATION_BATCH = 32
@@ -78,15 +80,18 @@ def fit(settings: TrainingSettings) -> Path:
         max_words=settings.decoder.max_words,
         seed=settings.seed,
     )
-    data = _Data(settings, vocabulary, train_pairs, val_pairs, epoch=done)
-    run(task, data, Exporter(out, settings))
+    features = open_features(captioner, [*train_pairs, *val_pairs], settings)
+    data = _Data(settings, vocabulary, train_pairs, val_pairs, epoch=done, features=features)
+    exporter = Exporter(out, settings)
+    exporter.by_captions = any(pair.captions for pair in train_pairs)
+    run(task, data, exporter)
     return out / BEST
 
 
 def _read_pairs(settings: TrainingSettings) -> tuple[list[CaptionedPair], list[CaptionedPair]]:
     joined: list[CaptionedPair] = []
-    for folder in settings.folders:
-        joined += read_dataset(Path(folder))
+    for folder in map(Path, settings.folders):
+        joined += read_masked_pairs(folder) if has_masks_only(folder) else read_dataset(folder)
     selection = read_dataset(Path(settings.selection_data or settings.folders[0]))
     train = [p for p in joined if p.split == "train"]
     val = [p for p in selection if p.split == "val"]
@@ -135,10 +140,20 @@ def _check_memory(settings: TrainingSettings, words: int) -> None:
 
 def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vocabulary:
     """The vocabulary of some data folders' captions, or of ``settings.captions``, counted as the
-    settings say."""
+    settings say.
+
+    Raises:
+        SettingsError: none of the folders has captions, and ``settings.captions`` is not given.
+    """
+    captioned = [folder for folder in folders if not has_masks_only(Path(folder))]
+    if settings.captions is None and not captioned:
+        raise SettingsError(
+            "the data have masks and no captions, so they have no words to know; give "
+            "vocabulary.captions, the captions that the run after this one will learn"
+        )
     captions = [
         words
-        for source in ([settings.captions] if settings.captions else folders)
+        for source in ([settings.captions] if settings.captions else captioned)
         for entry in read_captions(source, splits=settings.splits)
         for words in entry.captions
     ]
@@ -157,15 +172,12 @@ class _Data(L.LightningDataModule):
         val: list[CaptionedPair],
         *,
         epoch: int,
+        features: FeatureStore | None = None,
     ) -> None:
         super().__init__()
-        self.settings, self.vocabulary, self.train_pairs, self.val_pairs = (
-            settings,
-            vocabulary,
-            train,
-            val,
-        )
-        self.epoch = epoch
+        self.settings, self.vocabulary = settings, vocabulary
+        self.train_pairs, self.val_pairs = train, val
+        self.epoch, self.features = epoch, features
 
     def _dataset(
         self, pairs: list[CaptionedPair], loading: LoadingSettings, *, augment: bool
@@ -178,6 +190,8 @@ class _Data(L.LightningDataModule):
             max_words=self.settings.decoder.max_words,
             seed=self.settings.seed,
             augment=augment,
+            masks=self.settings.change.mask > 0,
+            features=self.features,
         )
 
     def train_dataloader(self) -> Any:
@@ -208,6 +222,7 @@ class Exporter(Recorder):
     """After each epoch: ``best/`` if val BLEU-4 rose, and ``run.json``; at the end ``last/``."""
 
     began = 0.0
+    by_captions = True  # whether captions are learnt, so that they choose the best epoch
 
     def on_train_epoch_start(self, *_: object) -> None:
         """Start the clock."""
@@ -217,11 +232,22 @@ class Exporter(Recorder):
         """Keep the score, and the checkpoint if it is the best one."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        score = float(trainer.callback_metrics["val_bleu4"])
-        better = all(score > epoch["val_bleu4"] for epoch in self.history)
-        self.history.append({"epoch": trainer.current_epoch, "val_bleu4": score})
+        figures = {"val_bleu4": float(trainer.callback_metrics["val_bleu4"])}
+        change_loss = trainer.callback_metrics.get(CHANGE_LOSS)
+        if change_loss is not None:
+            figures[CHANGE_LOSS] = float(change_loss)
+        score = self._score(figures)
+        better = all(score > self._score(epoch) for epoch in self.history)
+        self.history.append({"epoch": trainer.current_epoch, **figures})
         if better:
             self._save(pl_module, BEST, trainer.current_epoch)
+
+    def _score(self, epoch: Mapping[str, float]) -> float:
+        """What the best epoch has most of: BLEU-4, or, where no caption is learnt, least loss of
+        the change heads."""
+        if self.by_captions:
+            return epoch["val_bleu4"]
+        return -epoch[CHANGE_LOSS]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: CaptioningTask) -> None:
         """Write the record of the run."""

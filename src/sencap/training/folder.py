@@ -17,7 +17,7 @@ KIND = Kind(
     folders=(BEST, LAST),
     free=frozenset(
         {"out", "data", "selection_data", "start", "resume", "progress", "hardware"}
-        | {"loading.workers", "loading.cache"}
+        | {"loading.workers", "loading.cache", "loading.features"}
     ),
     paths=frozenset({"vocabulary.captions", "extractor.init"}),
     formerly={f"difference.{name}": value for name, value in FORMER_DEFAULTS.items()},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,51 +15,76 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from sencap.config import LoadingSettings
-from sencap.data.augmentation import random_colour, random_geometry
+from sencap.data.augmentation import PLACEMENTS, Placement, draw_placement, random_colour
 from sencap.data.levir_cc import CaptionedPair
-from sencap.data.vocabulary import Vocabulary
+from sencap.data.masks import Mask, read_mask, resize_mask
+from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
 from sencap.images import read_pair
 from sencap.runs.sampler import EpochSampler
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pixels (B, 2, 3, H, W) uint8, tokens (B, K, T) with padding, and each pair's index in its
-    data set (B,)."""
+    """What a training step gets of B pairs.
+
+    ``images`` (B, 2, 3, H, W) uint8; ``tokens`` (B, K, T) with padding; ``index`` (B,), each pair's
+    in its data set; ``flags`` (B,): 1 changed, 0 not, NaN unknown; ``masks`` (B, H, W) uint8 and
+    ``masked`` (B,): which of them are there. ``maps`` (B, S, C, h, w), the frozen backbone's, or
+    None where they are to be computed.
+    """
 
     images: Tensor
     tokens: Tensor
     index: Tensor
+    flags: Tensor
+    masks: Tensor
+    masked: Tensor
+    maps: Tensor | None = None
 
     def pin_memory(self) -> Batch:
         """Called by a DataLoader that feeds a GPU."""
-        return Batch(self.images.pin_memory(), self.tokens.pin_memory(), self.index.pin_memory())
+        return self._map(lambda tensor: tensor.pin_memory())
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> Batch:
         """The batch on a device."""
-        images, tokens, index = (
-            t.to(device, non_blocking=non_blocking) for t in (self.images, self.tokens, self.index)
-        )
-        return Batch(images, tokens, index)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            tensor = getattr(self, field.name)
+            changed[field.name] = None if tensor is None else change(tensor)
+        return Batch(**changed)
 
 
 @dataclass(frozen=True)
 class Sample:
     """One item: images (2, 3, H, W) uint8, captions as id lists with <start> and <end>, index of
-    the pair."""
+    the pair, whether it changed, its change mask (H, W) and the backbone's maps (S, C, h, w), the
+    last three None where they are not known."""
 
     images: NDArray[np.uint8]
     captions: list[list[int]]
     index: int
+    changed: bool | None = None
+    mask: Mask | None = None
+    maps: NDArray[np.float32] | None = None
+
+
+class Features(Protocol):
+    """The maps of a frozen backbone, computed before."""
+
+    def maps(self, pair: CaptionedPair, placement: Placement) -> NDArray[np.float32]:
+        """Of both dates of a pair laid so: (S, C, h, w)."""
 
 
 class PairDataset(Dataset[Sample]):
     """Captioned pairs as samples: one per caption, or (``one_pass``) one per pair with all its
-    captions.
+    captions. A pair without captions is one sample of its own.
 
     An item's key is epoch × length + number (see `EpochSampler`), so that random augmentation
     depends on seed, epoch and number alone, whatever process draws it and wherever a run was
-    resumed.
+    resumed. Masks are read where ``masks`` says that a head learns from them.
     """
 
     def __init__(
@@ -69,15 +97,19 @@ class PairDataset(Dataset[Sample]):
         max_words: int = 50,
         seed: int = 0,
         augment: bool = False,
+        masks: bool = False,
+        features: Features | None = None,
     ) -> None:
         self.pairs, self.vocabulary, self.settings = pairs, vocabulary, settings
         self.size, self.max_words, self.seed, self.augment = size, max_words, seed, augment
-        self._items: list[tuple[int, int | None]] = (
-            [(i, None) for i in range(len(pairs))]
-            if settings.one_pass
-            else [(i, k) for i, pair in enumerate(pairs) for k in range(len(pair.captions))]
-        )
-        self._decoded: dict[int, NDArray[np.uint8]] = {}
+        self.masks, self.features = masks, features
+        self._items: list[tuple[int, int | None]] = []
+        for i, pair in enumerate(pairs):
+            if settings.one_pass or not pair.captions:
+                self._items.append((i, None))
+            else:
+                self._items += [(i, k) for k in range(len(pair.captions))]
+        self._decoded: dict[int, tuple[NDArray[np.uint8], Mask | None]] = {}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -85,43 +117,96 @@ class PairDataset(Dataset[Sample]):
     def __getitem__(self, key: int) -> Sample:
         epoch, number = divmod(key, len(self))
         i, k = self._items[number]
-        captions: Sequence[Sequence[str]] = self.pairs[i].captions
+        pair = self.pairs[i]
+        captions: Sequence[Sequence[str]] = pair.captions
         if k is not None:
             captions = captions[k : k + 1]
-        images = self._read(i)
+        images, mask = self._read(i)
+        changed, placement, order = pair.changed, PLACEMENTS[0], (0, 1)
         if self.augment:
             generator = np.random.default_rng((self.seed, epoch, number))
             if self.settings.geometry:
-                images, captions = random_geometry(images, captions, generator)
+                square = images.shape[-1] == images.shape[-2]
+                placement = draw_placement(captions, generator, square=square)
+                images = placement.place(images)
+                captions = [placement.tell(words) for words in captions]
+                mask = None if mask is None else placement.place(mask)
+            order = self._draw_order(changed, generator)
+            images = images[list(order)]
+            if order[0] == order[1]:
+                changed, mask = False, np.zeros_like(images[0, 0])
+                captions = _no_change(max(1, len(captions)))
             if self.settings.colour:
                 images = random_colour(images, generator, strength=self.settings.colour)
-        return Sample(images, [self._encode(words) for words in captions], i)
+        maps = None
+        if self.features is not None:
+            maps = self.features.maps(pair, placement)
+            maps = maps[list(order)] if len(maps) == len(order) else maps
+        ids = [self._encode(words) for words in captions]
+        return Sample(images, ids, i, changed, mask, maps)
 
-    def _read(self, i: int) -> NDArray[np.uint8]:
+    def _draw_order(self, changed: bool | None, generator: np.random.Generator) -> tuple[int, int]:
+        """Which dates become before and after: usually (0, 1), or one of them twice, or swapped."""
+        if self.settings.same and generator.random() < self.settings.same:
+            date = int(generator.integers(2))
+            return date, date
+        if self.settings.swap and changed is False and generator.random() < 0.5:
+            return 1, 0
+        return 0, 1
+
+    def _read(self, i: int) -> tuple[NDArray[np.uint8], Mask | None]:
+        """Images and mask of a pair at the model's size."""
         if i in self._decoded:
             return self._decoded[i]
         pair = self.pairs[i]
         images = read_pair(pair.before, pair.after, size=self.size).images
+        mask = None
+        if self.masks and pair.mask is not None:
+            mask = resize_mask(read_mask(pair.mask), self.size)
+        elif self.masks and pair.changed is False:
+            mask = np.zeros((self.size, self.size), np.uint8)
         if self.settings.cache:
-            self._decoded[i] = images
-        return images
+            self._decoded[i] = images, mask
+        return images, mask
 
     def _encode(self, words: Sequence[str]) -> list[int]:
         v = self.vocabulary
         return [v.start, *v.encode(words[: self.max_words]), v.end]
 
 
+def _no_change(count: int) -> list[list[str]]:
+    """So many captions of a pair that is one image twice."""
+    sentences = itertools.islice(itertools.cycle(NO_CHANGE_SENTENCES), count)
+    return [sentence.split() for sentence in sentences]
+
+
 def collate(samples: Sequence[Sample], *, pad: int) -> Batch:
     """Samples → batch; captions are padded to the longest, and pairs with fewer captions get empty
     ones."""
-    K = max(len(s.captions) for s in samples)
-    T = max(len(ids) for s in samples for ids in s.captions)
+    all_captions = [sample.captions for sample in samples]
+    K = max(1, *(len(captions) for captions in all_captions))
+    T = max((len(ids) for captions in all_captions for ids in captions), default=2)
     tokens = torch.full((len(samples), K, T), pad)
-    for b, s in enumerate(samples):
-        for k, ids in enumerate(s.captions):
+    for b, captions in enumerate(all_captions):
+        for k, ids in enumerate(captions):
             tokens[b, k, : len(ids)] = torch.tensor(ids)
-    images = torch.from_numpy(np.stack([s.images for s in samples]))
-    return Batch(images, tokens, torch.tensor([s.index for s in samples]))
+    images = torch.from_numpy(np.stack([sample.images for sample in samples]))
+    empty = np.zeros(images.shape[-2:], np.uint8)
+    masks = [empty if sample.mask is None else sample.mask for sample in samples]
+    maps = [sample.maps for sample in samples if sample.maps is not None]
+    return Batch(
+        images,
+        tokens,
+        index=torch.tensor([sample.index for sample in samples]),
+        flags=torch.tensor([_as_number(sample.changed) for sample in samples]),
+        masks=torch.from_numpy(np.stack(masks)),
+        masked=torch.tensor([sample.mask is not None for sample in samples]),
+        maps=torch.from_numpy(np.stack(maps)) if maps else None,
+    )
+
+
+def _as_number(changed: bool | None) -> float:
+    return math.nan if changed is None else float(changed)
 
 
 class _Numbers(Dataset[int]):
@@ -143,7 +228,8 @@ def training_loader(dataset: PairDataset, *, replicas: int, rank: int) -> DataLo
     settings = dataset.settings
     samples = settings.batch_size
     if settings.one_pass:
-        samples = max(1, round(samples / max(1, len(dataset.pairs[0].captions))))
+        most = max(len(pair.captions) for pair in dataset.pairs)
+        samples = max(1, round(samples / max(1, most)))
     sampler = EpochSampler(
         _Numbers(dataset), num_replicas=replicas, rank=rank, shuffle=True, seed=dataset.seed
     )

@@ -4,41 +4,48 @@ module."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sencap.config import OptimisationSettings
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.vocabulary import Vocabulary
-from sencap.engines.torch import TorchEngine
+from sencap.engines.torch import TorchEngine, as_arrays
 from sencap.evaluation.metrics import corpus_bleu4
 from sencap.models.captioner import Captioner
+from sencap.models.extractors import Extractor
 from sencap.search import Markers, search
+from sencap.structures import Memory
 from sencap.training.loading import Batch
+from sencap.training.losses import caption_loss, change_losses
 from sencap.training.schedule import PlateauDecay
 
+CHANGE_LOSS = "val_change_loss"
 
-def caption_loss(
-    logits: Tensor, tokens: Tensor, *, pad: int, label_smoothing: float = 0.0
-) -> Tensor:
-    """Cross-entropy per word, padding ignored: logits (B, K, T-1, V) of tokens (B, K, T) without
-    their first.
 
-    The mean runs over all words of all captions, so that K captions of B pairs weigh as K·B samples
-    do.
-    """
-    return F.cross_entropy(
-        logits.flatten(0, 2).float(),
-        tokens[..., 1:].flatten(),
-        ignore_index=pad,
-        label_smoothing=label_smoothing,
-    )
+def _remember(captioner: Captioner, batch: Batch) -> Memory:
+    """The memory of a batch, from its images or from the backbone's maps of them."""
+    if batch.maps is None:
+        return captioner.encode(batch.images)
+    extractor = cast("Extractor", captioner.extractor)
+    return captioner.remember(extractor.features(batch.maps), captioner.normalise(batch.images))
+
+
+def _named(losses: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The losses under names of the log; one alone is the whole loss, and needs no second line."""
+    if len(losses) == 1:
+        return {}
+    return {f"{prefix}_{name}": value for name, value in losses.items()}
+
+
+def _parameters(part: nn.Module | None) -> list[nn.Parameter]:
+    return [] if part is None else list(part.parameters())
 
 
 class CaptioningTask(L.LightningModule):
@@ -90,28 +97,48 @@ class CaptioningTask(L.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Teacher forcing on a batch."""
-        logits = self.captioner(batch.images, batch.tokens[..., :-1])
-        loss = caption_loss(
-            logits,
-            batch.tokens,
-            pad=self.vocabulary.pad,
-            label_smoothing=self.optimisation.label_smoothing,
-        )
-        self.log(
-            "loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.images)
-        )
+        memory = _remember(self.captioner, batch)
+        logits = self.captioner.decoder(memory, batch.tokens[..., :-1])
+        losses = {
+            "caption": caption_loss(
+                logits,
+                batch.tokens,
+                pad=self.vocabulary.pad,
+                label_smoothing=self.optimisation.label_smoothing,
+            ),
+            **self._change_losses(memory, batch),
+        }
+        loss = torch.stack(list(losses.values())).sum()
+        for name, value in {"loss": loss, **_named(losses, "loss")}.items():
+            self._log_mean(name, value, batch)
         return loss
+
+    def _change_losses(self, memory: Memory, batch: Batch) -> dict[str, Tensor]:
+        settings = self.captioner.settings.change
+        return change_losses(memory, batch.flags, batch.masks, batch.masked, settings)
+
+    def _log_mean(self, name: str, value: Tensor, batch: Batch) -> None:
+        """Log the mean over an epoch."""
+        size = len(batch.images)
+        bar = name == "loss"
+        self.log(name, value, prog_bar=bar, on_step=False, on_epoch=True, batch_size=size)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the captions of the last validation."""
         self._found = {}
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Caption a batch greedily."""
+        """Caption a batch greedily, and see what the change heads lose on it."""
         v = self.vocabulary
+        with torch.inference_mode():
+            memory = _remember(self.result, batch)
+            losses = self._change_losses(memory, batch)
+        if losses:
+            total = torch.stack(list(losses.values())).sum()
+            self._log_mean(CHANGE_LOSS, total, batch)
         engine = TorchEngine(self.result)
         markers = Markers(v.start, v.end, (v.pad, v.start, v.unk))
-        found = search(engine, engine.encode(batch.images), markers, max_words=self.max_words)
+        found = search(engine, as_arrays(memory), markers, max_words=self.max_words)
         self._found.update(
             {index: best[0].ids for index, best in zip(batch.index.tolist(), found, strict=True)}
         )
@@ -155,6 +182,7 @@ class CaptioningTask(L.LightningModule):
             "projection": (rest, settings.learning_rate),
             "difference": (list(self.captioner.difference.parameters()), settings.learning_rate),
             "decoder": (list(self.captioner.decoder.parameters()), settings.learning_rate),
+            "change": (_parameters(self.captioner.change), settings.learning_rate),
         }
         groups = [
             {"name": name, "params": [p for p in params if p.requires_grad], "lr": rate}
