@@ -608,6 +608,12 @@ def test_a_pipe_is_refused_and_not_waited_for(root: Path, tmp_path: Path) -> Non
         import_dataset(write_csv(root / "c.csv", rows), tmp_path / "out", progress=False)
 
 
+def test_a_file_that_is_not_of_the_kind_that_was_named_is_refused(tmp_path: Path) -> None:
+    file = write_json(tmp_path / "a.json", {"pictures": []})
+    with pytest.raises(DataError, match=r'a\.json has no lists "images" and "annotations"'):
+        import_dataset(file, tmp_path / "out", kind="coco", progress=False)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

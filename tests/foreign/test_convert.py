@@ -288,6 +288,18 @@ def other_heads_in_one_attention(parts: Modules) -> None:
     sub(parts, "encoder_feat", "blocks.0.attn").num_heads = 4
 
 
+def normed_first(parts: Modules) -> None:
+    sub(parts, "decoder", "transformer.layers.0").norm_first = True
+
+
+def another_epsilon(parts: Modules) -> None:
+    sub(parts, "encoder_feat", "blocks.0.norm").eps = 1e-3
+
+
+def not_finite(parts: Modules) -> None:
+    sub(parts, "decoder", "wdc").bias.data[0] = float("nan")
+
+
 OTHERS: dict[Callable[[Modules], None], str] = {
     other_stride: r"embed_img, of kernel 1, has stride \(16, 16\); this model has \(32, 32\)",
     other_positions: r"encoder_feat\.pe_img\.pe is no table of sinusoids",
@@ -298,6 +310,9 @@ OTHERS: dict[Callable[[Modules], None], str] = {
     dilated: r"layer4\.1\.conv1 has dilation \(2, 2\); this ResNet has \(1, 1\)",
     three_channels: r"sees 3 channels; SEN's sees 6",
     other_heads_in_one_attention: r"different numbers of heads, .*: 4",
+    normed_first: r"decoder\.transformer\.layers\.0 is normalised in another way",
+    another_epsilon: r"encoder_feat\.blocks\.0\.norm is normalised in another way",
+    not_finite: r"decoder\.output\.bias holds numbers that are NaN",
     odd_heads: r"self_attn\.num_heads is str, not a number",
 }
 
