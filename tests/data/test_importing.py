@@ -608,6 +608,14 @@ def test_a_pipe_is_refused_and_not_waited_for(root: Path, tmp_path: Path) -> Non
         import_dataset(write_csv(root / "c.csv", rows), tmp_path / "out", progress=False)
 
 
+def test_two_keys_for_one_image_are_told_with_the_file(tmp_path: Path) -> None:
+    image = {"id": 1, "before": "a.png", "image_before": "b.png", "after": "c.png"}
+    annotation = {"image_id": 1, "caption": "a road is built"}
+    file = write_json(tmp_path / "a.json", {"images": [image], "annotations": [annotation]})
+    with pytest.raises(DataError, match=r"a\.json, images: it has 2 columns for before"):
+        import_dataset(file, tmp_path / "out", progress=False)
+
+
 def test_a_file_that_is_not_of_the_kind_that_was_named_is_refused(tmp_path: Path) -> None:
     file = write_json(tmp_path / "a.json", {"pictures": []})
     with pytest.raises(DataError, match=r'a\.json has no lists "images" and "annotations"'):
