@@ -16,7 +16,7 @@ FLAT_ROOFS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-def _direction(road: Road) -> float:
+def direction(road: Road) -> float:
     """The angle of the line from a road's first point to its last."""
     x, y = road.points[-1] - road.points[0]
     return math.atan2(y, x)
@@ -71,7 +71,7 @@ def building_built(rng: np.random.Generator, scene: Scene) -> None:
     angle = float(rng.choice([0.0, math.pi / 2])) + float(rng.normal(0, 0.25))
     if rng.random() < 0.6:
         add_roads(rng, scene, "straight" if rng.random() < 0.7 else "t-shaped", BOTH)
-        angle = _direction(scene.roads[0])
+        angle = direction(scene.roads[0])
     block = _block(rng, scene, angle=angle, place=spot(rng, margin=36))
     if rng.random() < 0.5:
         _add_parking(scene, _beside(rng, block))
@@ -95,7 +95,7 @@ def parking_built(rng: np.random.Generator, scene: Scene) -> None:
 def road_and_building_built(rng: np.random.Generator, scene: Scene) -> None:
     """A new road and a large building, often with a parking lot."""
     roads = add_roads(rng, scene, "straight" if rng.random() < 0.7 else "t-shaped", ADDED)
-    angle = _direction(scene.roads[roads[0]])
+    angle = direction(scene.roads[roads[0]])
     block = _block(rng, scene, angle=angle, place=spot(rng, margin=36))
     if rng.random() < 0.5:
         _add_parking(scene, _beside(rng, block))
