@@ -34,7 +34,8 @@ def _remember(captioner: Captioner, batch: Batch) -> Memory:
     if batch.maps is None:
         return captioner.encode(batch.images)
     extractor = cast("Extractor", captioner.extractor)
-    return captioner.remember(extractor.features(batch.maps), captioner.normalise(batch.images))
+    maps = batch.maps.flatten(0, 1)  # (B, S, C, h, w) → (B·S, C, h, w)
+    return captioner.remember(extractor.features(maps), captioner.normalise(batch.images))
 
 
 def _named(losses: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
