@@ -98,8 +98,9 @@ def check_report_files(
     data = Path(data)
     root = data if data.is_dir() else data.parent
     below = [path for path in (root / "images").rglob("*") if not path.is_dir()]
-    images = [path for pair in pairs for path in (pair.before, pair.after)]  # links lead to others
-    inputs = [*find_caption_files(data), *below, *images, *checkpoint_files(weights)]
+    before, after = [pair.before for pair in pairs], [pair.after for pair in pairs]
+    # links among the images lead to other files
+    inputs = [*find_caption_files(data), *below, *before, *after, *checkpoint_files(weights)]
     check_outputs(outputs, inputs)
 
 
@@ -202,7 +203,7 @@ def write_report_page(
     """Write a page of ``each`` best, worst and random pairs of a report."""
     found = report["pairs"]
 
-    def picture(index: int) -> ShownPair:
+    def shown(index: int) -> ShownPair:
         before, after = _picture_bytes(pairs[index])
         return ShownPair(
             title=found[index]["filename"],
@@ -215,15 +216,10 @@ def write_report_page(
             told=found[index]["told_changed"],
         )
 
-    chosen = choose([one["scores"]["words"]["CIDEr"] for one in found], each)
-    sections = [
-        Section(
-            f"{name.capitalize()} pairs",
-            [picture(i) for i in indices],
-            f"{ORDER[name]}; scores under the protocol words.",
-        )
-        for name, indices in chosen.items()
-    ]
+    sections = []
+    for name, indices in choose([one["scores"]["words"]["CIDEr"] for one in found], each).items():
+        text = f"{ORDER[name]}; scores under the protocol words."
+        sections.append(Section(f"{name.capitalize()} pairs", list(map(shown, indices)), text))
     footer = [*report["signatures"].values(), *report["notes"]]
     write_album(path, sections, title="Evaluation", footer="\n".join(footer))
 

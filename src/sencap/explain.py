@@ -100,9 +100,8 @@ def explain(
     """
     pair = as_pair(before, after)
     sized = resize(pair, predictor.size)
-    pair = shrink(
-        pair, LONGEST
-    )  # for showing; large images are let go before the model needs memory
+    # for showing; large images are let go before the model needs memory
+    pair = shrink(pair, LONGEST)
     caption = told_if_one_file(predictor.caption_pairs([sized], beam=beam)[0], before, after)
     words = tuple(caption.text.split())
     memory = predictor.engine.encode(sized.images[None], explain=True)
@@ -130,23 +129,29 @@ def save(explanation: Explanation, path: str | Path) -> Path:
     """
     path = check_path(path)
     e = explanation
-    word_maps = None if e.word_maps is None else list(e.word_maps)
-    p_change = e.caption.change_probability
-    note = "" if p_change is None else f"Probability of change {p_change:.2f}. "
-    if e.caption.note:
-        note += f"The sentence is a fixed one and not the model's: {e.caption.note}. "
-    note += f"Grid of {e.grid[0]} × {e.grid[1]} cells: nothing finer can be told."
     shown: dict[str, Any] = {
         "words": e.words,
-        "word_maps": word_maps,
+        "word_maps": e.word_maps,
         "parts": e.parts,
-        "note": note,
+        "dates": e.dates,
+        "note": _note(e),
     }
-    shown["dates"] = e.dates
     if path.suffix.lower() == PAGE:
         page = explanation_page(e.pair, e.caption.text, attention=e.attention, **shown)
         return write_whole(path, page)
     return draw_words(e.pair, e.caption.text, path, **shown)
+
+
+def _note(explanation: Explanation) -> str:
+    """The small print: how sure the model is, whose sentence it is, how fine the maps are."""
+    caption, (rows, columns) = explanation.caption, explanation.grid
+    parts = []
+    if caption.change_probability is not None:
+        parts.append(f"Probability of change {caption.change_probability:.2f}.")
+    if caption.note:
+        parts.append(f"The sentence is a fixed one and not the model's: {caption.note}.")
+    parts.append(f"Grid of {rows} × {columns} cells: nothing finer can be told.")
+    return " ".join(parts)
 
 
 def _of_words(
@@ -190,9 +195,8 @@ def _received(memory: PairMemory) -> dict[str, Maps]:
         if received.shape[1] == cells:
             maps[name] = received[0].reshape(memory.grid)
             continue
-        before, after = received[0].reshape(
-            2, *memory.grid
-        )  # both dates' cells, before first as everywhere
+        # both dates' cells, before first as everywhere
+        before, after = received[0].reshape(2, *memory.grid)
         maps[f"{name}, before"] = before
         maps[f"{name}, after"] = after
     return maps

@@ -24,8 +24,11 @@ def encoded(kind: str) -> bytes:
 
 def pair(**changes: object) -> ShownPair:
     settings: dict[str, object] = {
-        "title": "one.png", "before": encoded("PNG"), "after": encoded("JPEG"), "caption": "a road is built",
-    }  # fmt: skip
+        "title": "one.png",
+        "before": encoded("PNG"),
+        "after": encoded("JPEG"),
+        "caption": "a road is built",
+    }
     return ShownPair(**{**settings, **changes})  # type: ignore[arg-type]
 
 

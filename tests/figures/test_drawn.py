@@ -104,7 +104,7 @@ def test_each_scale_shows_the_values_it_says(drawn: Drawn, tmp_path: Path) -> No
 
 def test_the_common_scale_spans_all_pairs(drawn: Drawn, tmp_path: Path) -> None:
     flat = {name: np.ones((1, 2)) for name in PARTS}
-    rows = [MapRow(BLACK_THEN_WHITE, PARTS), MapRow(BLACK_THEN_WHITE, flat)]
+    rows = [MapRow(BLACK_THEN_WHITE, flat), MapRow(BLACK_THEN_WHITE, PARTS)]
     attention_by_stage(rows, tmp_path / "a.svg", scales=["common"])
     assert set(drawn.limits) == {(0.5, 1.5)}
 
@@ -167,7 +167,7 @@ def test_words_stand_in_reading_order_each_above_its_map(drawn: Drawn, tmp_path:
         assert top == pytest.approx(y + LINE)
     assert drawn.values[3].max() == pytest.approx(3), "times an even share"
     assert len(set(drawn.limits[:8])) == 1, "one scale for the whole sentence"
-    assert drawn.limits[0] == (0, pytest.approx(3))
+    assert drawn.limits[0] == pytest.approx((0, 3))
     assert drawn.below_maps[:8] == [255] * 8, "over the image after"
     assert max(y for _, y, _ in drawn.texts) + LINE <= drawn.size[1]
 

@@ -1,4 +1,4 @@
-"""The paper's pictures: the right words are marked, scales are what they say, axes have names and units."""
+"""The paper's pictures: the right words are marked, and axes have names and units."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ def test_sweeps_name_their_axes_with_units(tmp_path: Path) -> None:
     sweeps = [Sweep(BY_DIMENSION, width), Sweep(BY_BEAM, beam), Sweep(BY_DEPTH, depth)]
     text = _texts(sweep_plots(sweeps, tmp_path / "fig6.svg", note="one GPU"))
     for said in (
-        "embedding width D (channels)", "beam size (hypotheses)", "ResNet depth (layers)", "$S^*_m$ (× 100)",
-        "(millions)", "(pairs/s)", "39.9", "mean ± standard deviation of 1 to 2 seeds; one GPU", "(a)", "(c)",
+        BY_DIMENSION, BY_BEAM, BY_DEPTH, "$S^*_m$ (× 100)", "(millions)", "(pairs/s)", "39.9",
+        "mean ± standard deviation of 1 to 2 seeds; one GPU", "(a)", "(c)",
     ):  # fmt: skip
         assert said in text
     with Image.open(sweep_plots([Sweep(BY_DIMENSION, width)], tmp_path / "one.png")) as picture:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 
 from sencap import compare, demo, evaluate, info
+from sencap.cli import main
+from sencap.data.levir_cc import read_dataset
 from sencap.errors import SettingsError
-from sencap.evaluating import official_split_notes
-from sencap.evaluation.report import as_markdown
+from sencap.evaluating import official_split_notes, write_report_page
+from sencap.evaluation.compare import as_markdown as comparison_as_markdown
+from sencap.evaluation.report import as_json, as_markdown
 from sencap.weights import SHIPPED
 
 FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"
@@ -163,3 +167,57 @@ def test_the_page_says_what_its_figures_cannot_show(
     report = evaluate(own, weights=weights, limit=1, page=page)
     (note,) = (note for note in report["notes"] if note.startswith("CIDEr of all pairs"))
     assert note in html.unescape(page.read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_each_pair_with_its_own_figures_the_best_first(
+    own: Path, tmp_path: Path
+) -> None:
+    pairs = read_dataset(own, splits=["train"])[:5]
+    cider = [30.0, None, 90.0, 60.0, 10.0]
+    report = {
+        "pairs": [
+            {
+                "filename": pair.name,
+                "hypothesis": f"caption {number}",
+                "scores": {"words": {"CIDEr": score, "BLEU-4": 1000.0 + number}},
+                "changed": True,
+                "told_changed": number != 2,
+            }
+            for number, (pair, score) in enumerate(zip(pairs, cider, strict=True))
+        ],
+        "signatures": {"ids": "first signature"},
+        "notes": ["a note"],
+    }
+    page = tmp_path / "page.html"
+    write_report_page(page, pairs, report, each=2)
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    shown = re.findall(
+        r"<h2>(.*?)</h2>|caption (\d)|<b>(\S+)</b> CIDEr|<b>(\S+)</b> BLEU-4|(told right|but told)",
+        text,
+    )
+    assert [next(filter(None, found)) for found in shown] == [
+        "Best pairs",
+        *("but told", "2", "90.0", "1002.0"), *("told right", "3", "60.0", "1003.0"),
+        "Worst pairs",
+        *("told right", "1", "–", "1001.0"), *("told right", "4", "10.0", "1004.0"),
+        "Random pairs",
+        *("told right", "0", "30.0", "1000.0"),
+    ]  # fmt: skip
+    assert text.index("first signature") < text.index("a note")
+
+
+def test_compare_prints_the_table_and_writes_the_figures_that_the_function_returns(
+    weights: Path, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = evaluate(own, weights=weights)
+    reports = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    for path in reports:
+        Path(path).write_text(as_json(report))
+    written = tmp_path / "compared.json"
+    flags = ["--metric", "rouge_l", "--protocol", "words", "--resamples", "100"]
+    assert main(["compare", *reports, *flags, "--json", str(written)]) == 0
+    found = compare(*reports, metrics=["ROUGE-L"], protocol="words", resamples=100)
+    assert capsys.readouterr().out == comparison_as_markdown(found) + "\n"
+    assert json.loads(written.read_text()) == found
+    assert found["words"]["all"]["ROUGE-L"]["difference"] == 0
+    assert "ids" not in found

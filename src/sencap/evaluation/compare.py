@@ -183,7 +183,8 @@ def _notes(result: dict[str, Any], pairs: dict[str, int], *, flags_known: bool) 
         if pairs[subset] and any(row["a"] == row["b"] == 0 for row in rows):
             notes.append(
                 f"CIDEr of {said_of(subset)} is 0 for A and B: so it is by construction, whatever "
-                "the captions, where there is one pair, or where all pairs have the same references."
+                "the captions, where there is one pair, or where all pairs have the same "
+                "references."
             )
     return notes
 
@@ -199,7 +200,7 @@ def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -
     resampled_a = (weights[0] * values[:, :split]).sum(axis=1)
     resampled_b = (weights[1] * values[:, split:]).sum(axis=1)
     differences = resampled_b - resampled_a
-    shown = np.round(differences, DECIMALS)
+    shown = np.round(differences, DECIMALS)  # what is equal as it is shown counts as equal
     row: Row = dict.fromkeys(_NUMBERS)
     row["a"], row["b"], row["difference"] = _known(a.mean()), _known(b.mean()), _known(difference)
     row["a_seed_sd"], row["b_seed_sd"] = _deviation(a), _deviation(b)

@@ -63,7 +63,10 @@ def meteor_statistics(
         return []
     row_of = {line: row for row, line in enumerate(unique)}
     rows = _align(unique, time_limit)
-    return [rows[[row_of[line] for line in group]] for group in groups]
+    found = []
+    for group in groups:
+        found.append(rows[[row_of[line] for line in group]])
+    return found
 
 
 def meteor_from_statistics(statistics: Floats) -> Floats:

@@ -124,6 +124,7 @@ def told_changed(
     told: list[bool | None] = [not says_no_change(pair.hypothesis, sentences) for pair in pairs]
     if False in told:
         return told
+    # All tell of a change. Could this vocabulary have told of none at all?
     sayable = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
     unchanged = [pair.references for pair in pairs if pair.changed is False]
     if unchanged:
@@ -189,6 +190,7 @@ def evaluate(
         sets += of_protocol.sets
     scorings, missing = score_all(sets, time_limit=time_limit)
 
+    # and handed out again in that order
     own = dict(zip(PROTOCOLS, scorings, strict=False))
     rest = iter(scorings[len(PROTOCOLS) :])
     found: dict[str, Mapping[str, Row]] = {}

@@ -110,8 +110,10 @@ def _dates(words: Sequence[str], dates: Map | None) -> list[tuple[str, list[str]
     """Each word with its three shares, as they are shown."""
     if dates is None:
         return []
-    shown = [[f"{share:.2f}" for share in shares] for shares in dates]
-    return list(zip(words, shown, strict=True))
+    rows = []
+    for word, shares in zip(words, dates, strict=True):
+        rows.append((word, [f"{share:.2f}" for share in shares]))
+    return rows
 
 
 def _parts(parts: Mapping[str, Map]) -> dict[str, object] | None:
