@@ -34,7 +34,7 @@ from sencap.models.variants import build
 from sencap.training.fit import fit
 from sencap.training.loading import PairDataset, collate
 from sencap.training.losses import caption_loss
-from sencap.training.schedule import PlateauDecay
+from sencap.training.schedule import decoder_plateau
 from sencap.training.task import CaptioningTask
 
 
@@ -86,9 +86,19 @@ def test_the_loss_ignores_padding_and_weighs_every_word_alike() -> None:
 
 
 def test_the_decay_rule_fires_after_three_stale_epochs_in_a_row_and_counts_anew() -> None:
-    rule = PlateauDecay(patience=3, factor=0.7)
-    fired = [rule.step(score) for score in (10, 9, 9, 11, 11, 10, 10, 9, 9, 9)]
-    assert fired == [False, False, False, False, False, False, True, False, False, True]
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    groups = [
+        {"name": name, "params": [torch.nn.Parameter(parameter.clone())]}
+        for name in ("extractor", "decoder")
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=1.0)
+    rule = decoder_plateau(optimiser, OptimisationSettings(patience=3, decay=0.7))
+    rates = []
+    for score in (10, 9, 9, 11, 11, 10, 10, 9, 9, 9):
+        rule.step(score)
+        rates.append([group["lr"] for group in optimiser.param_groups])
+    assert [decoder for _, decoder in rates] == pytest.approx([1.0] * 6 + [0.7] * 3 + [0.49])
+    assert {extractor for extractor, _ in rates} == {1.0}
 
 
 def test_gradient_values_of_extractor_and_decoder_are_clamped_and_others_not(

@@ -1,32 +1,38 @@
-"""The rule by which the decoder's learning rate falls."""
+"""The two schedules of the learning rate."""
 
 from __future__ import annotations
 
+import math
 
-class PlateauDecay:
-    """Tells when ``patience`` epochs in a row brought no better score; then it starts to count
-    anew."""
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-    def __init__(self, *, patience: int, factor: float) -> None:
-        self.patience, self.factor = patience, factor
-        self.best, self.stale = -1.0, 0
+from sencap.config import OptimisationSettings
 
-    def step(self, score: float) -> bool:
-        """Take one epoch's score; True if the learning rate is to be multiplied by ``factor``
-        now."""
-        if score > self.best:
-            self.best, self.stale = score, 0
-            return False
-        self.stale += 1
-        if self.stale < self.patience:
-            return False
-        self.stale = 0
-        return True
 
-    def state(self) -> dict[str, float]:
-        """For a resume file."""
-        return {"best": self.best, "stale": self.stale}
+def decoder_plateau(optimiser: Optimizer, settings: OptimisationSettings) -> ReduceLROnPlateau:
+    """The paper's: after ``patience`` epochs in a row without a better score the decoder's learning
+    rate is multiplied by ``decay``, and the count starts anew."""
+    # no other group's rate may fall: each has its own as its least
+    least = [0.0 if group["name"] == "decoder" else group["lr"] for group in optimiser.param_groups]
+    return ReduceLROnPlateau(
+        optimiser,
+        mode="max",
+        factor=settings.decay,
+        patience=settings.patience - 1,  # PyTorch counts the epochs that are put up with
+        threshold=0.0,
+        min_lr=least,
+        eps=0.0,
+    )
 
-    def restore(self, state: dict[str, float]) -> None:
-        """From a resume file."""
-        self.best, self.stale = state["best"], int(state["stale"])
+
+def warm_cosine(optimiser: Optimizer, *, steps: int, epochs: int) -> LambdaLR:
+    """One epoch of rising, then down to zero along a cosine, of all groups alike."""
+    warm = max(1, steps // epochs)
+
+    def share(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    return LambdaLR(optimiser, share)

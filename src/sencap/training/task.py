@@ -3,7 +3,6 @@ module."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -24,7 +23,7 @@ from sencap.search import Markers, search
 from sencap.structures import Memory
 from sencap.training.loading import Batch
 from sencap.training.losses import caption_loss, change_losses
-from sencap.training.schedule import PlateauDecay
+from sencap.training.schedule import decoder_plateau, warm_cosine
 
 CHANGE_LOSS = "val_change_loss"
 
@@ -71,7 +70,6 @@ class CaptioningTask(L.LightningModule):
         self.captioner = captioner
         self.vocabulary, self.optimisation = vocabulary, optimisation
         self.validation_pairs, self.max_words, self.seed = validation_pairs, max_words, seed
-        self.plateau = PlateauDecay(patience=optimisation.patience, factor=optimisation.decay)
         self.average: AveragedModel | None = None
         if optimisation.average:
             decay = get_ema_multi_avg_fn(optimisation.average)  # type: ignore[no-untyped-call]
@@ -145,7 +143,7 @@ class CaptioningTask(L.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Score the captions: BLEU-4 under the protocol ``ids``; then the decoder's decay rule."""
+        """Score the captions: BLEU-4 under the protocol ``ids``; the decoder's decay rule looks at it."""
         found = self._found
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
@@ -163,10 +161,6 @@ class CaptioningTask(L.LightningModule):
         ]
         bleu4 = 100 * corpus_bleu4([[str(i) for i in found[index]] for index in order], references)
         self.log("val_bleu4", bleu4, prog_bar=True, rank_zero_only=False, sync_dist=False)
-        if self.optimisation.schedule == "constant" and self.plateau.step(bleu4):
-            for group in self.optimizers().param_groups:
-                if group["name"] == "decoder":
-                    group["lr"] *= self.plateau.factor
 
     def configure_optimizers(self) -> Any:
         """Adam with one group per part, and the schedule."""
@@ -195,17 +189,13 @@ class CaptioningTask(L.LightningModule):
             groups, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         if settings.schedule == "constant":
-            return optimiser
-        total = int(self.trainer.estimated_stepping_batches)
-        warm = max(1, total // settings.epochs)
-
-        def cosine(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+            plateau = decoder_plateau(optimiser, settings)
+            schedule = {"scheduler": plateau, "interval": "epoch", "monitor": "val_bleu4"}
+        else:
+            steps = int(self.trainer.estimated_stepping_batches)
+            cosine = warm_cosine(optimiser, steps=steps, epochs=settings.epochs)
+            schedule = {"scheduler": cosine, "interval": "step"}
+        return {"optimizer": optimiser, "lr_scheduler": schedule}
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
         """Clamp the gradient values of extractor and decoder, as the paper's code does."""
@@ -218,11 +208,3 @@ class CaptioningTask(L.LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
         """Move a batch (Lightning does not know the class)."""
         return batch.to(device, non_blocking=True)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the decay rule's state in the resume file."""
-        checkpoint["plateau"] = self.plateau.state()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back."""
-        self.plateau.restore(checkpoint["plateau"])
