@@ -110,6 +110,31 @@ def test_speeds_shares_and_rates_follow_from_the_seconds() -> None:
     assert row in report.markdown().splitlines()
 
 
+def test_int8_stands_beside_fp32_in_ratios_and_picture() -> None:
+    report = _made_up()
+    report.ways.insert(2, _measured("sen", "onnx-int8", 1, [0.002, 0.012]))
+    report.ways.insert(3, _measured("mccformer-s", "onnx-int8", 1, [0.012, 0.012]))
+    ratios = report.ratios()
+    int8 = "ONNX Runtime int8, batch 1"
+    assert ratios[f"sen: {int8} over the field's way, batch 1"] == pytest.approx([10.0, 5.0])
+    assert ratios[f"sen: {int8} over ONNX Runtime, batch 1"] == pytest.approx([2.0, 2.0])
+    assert ratios[f"sen: {int8} over ONNX Runtime, batch 4"] == pytest.approx([1.0, 0.5])
+    assert int8 in [bar.name for bar in report.bars()]
+
+
+def test_int8_is_written_into_a_copy_and_takes_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text("flags: avx512_vnni", encoding="utf-8")
+    monkeypatch.setattr("sencap.engines.precisions.CPUINFO", told)
+    monkeypatch.setattr("sencap.engines.quantise.PAIRS", 2)
+    systems = {"tiny": tiny("sen")}
+    report = bench(systems, batches=(1,), rounds=1, threads=1, memory=False, precision="int8")
+    assert [way.engine for way in report.ways] == ["onnx", "onnx-int8", "torch", "field"]
+    assert all(len(caption) == 12 for caption in report.find("tiny", "onnx-int8", 1).captions)
+
+
 def test_another_caption_is_told() -> None:
     report = _made_up()
     report.find("sen", "torch", 4).captions = [(4, 6)]
@@ -178,6 +203,7 @@ def test_a_checkpoint_without_graphs_is_refused_before_graphs_of_systems_are_wri
         (["--size", "31"], "size is 31"),
         (["--weights", "nowhere"], "nowhere is not a checkpoint folder"),
         (["--picture", "speeds.gif"], "picture=speeds.gif must end in"),
+        (["--precision", "bf16"], "precision=bf16 is not offered"),
         (["--json", "nowhere/speeds.json"], "the folder nowhere does not exist"),
         (["--json", "same.svg", "--picture", "same.svg"], "same.svg"),
         (["--json", str(checkpoint_folder(None) / "config.json")], "config.json"),

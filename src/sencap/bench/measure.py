@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.bench.report import FIELD, PARTS, WORDS, Measured, Report
+from sencap.bench.report import FIELD, INT8, PARTS, WORDS, Measured, Report
 from sencap.bounds import check_number, check_numbers
+from sencap.checkpoint_folder import read_checkpoint_folder
 from sencap.config import ModelSettings
 from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary
+from sencap.engines import graphs
 from sencap.engines.contract import PairMemory
+from sencap.engines.precisions import Precision, check_precision
 from sencap.environment import environment
 from sencap.errors import SettingsError
 from sencap.images import read_pair, resize
@@ -74,6 +78,7 @@ def bench(
     rounds: int = 5,
     threads: int = 0,
     memory: bool = True,
+    precision: Precision = "fp32",
 ) -> Report:
     """Measure systems with random weights and checkpoint folders, each under a name of its own.
 
@@ -81,12 +86,15 @@ def bench(
     PyTorch, one pair at a time, for each word the whole padded caption through the decoder. A turn
     captions as many pairs as the largest batch has, from PNG files of drawn pairs to 12 words.
     ``threads``: 0 is one for each core. ``memory``: also the peak of each engine at batch 1 and at
-    its fastest batch, each in a fresh process.
+    its fastest batch, each in a fresh process. ``precision`` int8: ONNX Runtime also with the
+    encoder in int8, which is written, calibrated on drawn pairs, where a checkpoint has none.
 
     Raises:
-        SettingsError: an unknown system, a number out of its bounds, a model of shorter captions.
+        SettingsError: an unknown system, a number out of its bounds, a model of shorter captions, a
+            precision that this processor does not have.
         CheckpointError: a folder that is not a whole checkpoint with graphs.
     """
+    check_precision(precision)
     check_numbers(rounds=rounds, threads=threads)
     for batch in batches:
         check_number("batches", batch)
@@ -100,10 +108,16 @@ def bench(
         _open(folder, "onnx", threads)  # what is wrong with it is told before graphs are written
     with tempfile.TemporaryDirectory(prefix="sencap-bench-") as name:
         folders = _checkpoints(Path(name), systems) | dict(weights or {})
+        engines = ["onnx", "torch", FIELD]
+        if precision == "int8":
+            engines.insert(1, INT8)
+            folders = {system: _with_int8(one, Path(name)) for system, one in folders.items()}
         files = _draw_pairs(Path(name), max(sizes))
         torch.set_num_threads(threads)
         try:
-            measured, products = _take_turns(folders, files, sizes, rounds, threads)
+            measured, products = _take_turns(
+                folders, engines, files, sizes, rounds=rounds, threads=threads
+            )
         finally:
             torch.set_num_threads(before)
         report = Report(measured, products, len(files), threads, load, environment())
@@ -116,8 +130,10 @@ def bench(
 
 def _take_turns(
     folders: Mapping[str, Path],
+    engines: list[str],
     files: list[Files],
     batches: list[int],
+    *,
     rounds: int,
     threads: int,
 ) -> tuple[list[Measured], list[float]]:
@@ -125,7 +141,7 @@ def _take_turns(
     turns: list[tuple[Way, Measured]] = []
     for system, folder in folders.items():
         flops = _encoder_flops(folder)
-        for engine in ("onnx", "torch", FIELD):
+        for engine in engines:
             way = _open(folder, engine, threads)
             for batch in [1] if engine == FIELD else batches:
                 logger.info("warming up: %s, %s, batch %d", system, engine, batch)
@@ -165,10 +181,11 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
     """A way to caption with a checkpoint; engines are imported when they are asked for."""
     network: Any
     model: Any
-    if engine == "onnx":
+    if engine in ("onnx", INT8):
         from sencap.engines import onnx  # noqa: PLC0415
 
-        network, model = onnx.open_checkpoint(folder, threads=threads)
+        precision: Precision = "int8" if engine == INT8 else "fp32"
+        network, model = onnx.open_checkpoint(folder, threads=threads, precision=precision)
     else:
         from sencap.engines import torch  # noqa: PLC0415
 
@@ -242,6 +259,20 @@ def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str
     return folders
 
 
+def _with_int8(folder: Path, parent: Path) -> Path:
+    """The folder, or, where it has no encoder in int8, a copy of it below ``parent`` that has."""
+    if (folder / graphs.ENCODER_INT8).is_file():
+        return folder
+    from sencap.engines.quantise import PAIRS, drawn_pairs, write_int8  # noqa: PLC0415
+
+    logger.info("writing the encoder of %s in int8", folder.name)
+    copy = Path(tempfile.mkdtemp(dir=parent)) / folder.name
+    shutil.copytree(folder, copy)
+    size = read_checkpoint_folder(copy).settings.size
+    write_int8(copy, drawn_pairs(size), f"{PAIRS} drawn pairs")
+    return copy
+
+
 def _draw_pairs(folder: Path, count: int) -> list[Files]:
     """Synthetic pairs as PNG files, 256 × 256 pixels."""
     from PIL import Image  # noqa: PLC0415
@@ -264,7 +295,6 @@ def _encoder_flops(folder: Path) -> dict[str, int]:
     import torch  # noqa: PLC0415
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
 
-    from sencap.checkpoint_folder import read_checkpoint_folder  # noqa: PLC0415
     from sencap.models.variants import build  # noqa: PLC0415
 
     checkpoint = read_checkpoint_folder(folder)
@@ -307,7 +337,7 @@ def _peak_megabytes(folder: Path, engine: str, batch: int, threads: int) -> floa
 
 def print_peak(folder: str, engine: str, batch: str, threads: str) -> None:
     """What `_peak_megabytes` runs in a process of its own."""
-    if engine != "onnx":
+    if engine not in ("onnx", INT8):
         import torch  # noqa: PLC0415
 
         torch.set_num_threads(int(threads))

@@ -14,7 +14,13 @@ WORDS = 12  # of every caption, so that all ways have the same to do
 FIELD = "field"  # the name of the field's way, among those of the engines
 # How many times as fast as these the paper's SEN is, by its table of speeds
 PAPER_RATIOS = {"rsiccformer-c": 1.58, "mccformer-s": 1.84, "mccformer-d": 1.91}
-_NAMES = {"onnx": "ONNX Runtime", "torch": "PyTorch", FIELD: "the field's way"}
+INT8 = "onnx-int8"  # ONNX Runtime's engine with the encoder in int8
+_NAMES = {
+    "onnx": "ONNX Runtime",
+    INT8: "ONNX Runtime int8",
+    "torch": "PyTorch",
+    FIELD: "the field's way",
+}
 
 
 @dataclass
@@ -87,12 +93,16 @@ class Report:
         """Their names, in order."""
         return list(dict.fromkeys(way.system for way in self.ways))
 
+    def engines(self) -> list[str]:
+        """The engines that ran, in order, without the field's way."""
+        return [name for name in dict.fromkeys(way.engine for way in self.ways) if name != FIELD]
+
     def notable(self) -> list[Measured]:
         """Of each system the field's way, and each engine at batch 1 and at its fastest batch."""
         found = []
         for system in self.systems():
             found.append(self.find(system, FIELD, 1))
-            for engine in ("torch", "onnx"):
+            for engine in reversed(self.engines()):
                 single, best = self.find(system, engine, 1), self.best(system, engine)
                 found += [single] if single is best else [single, best]
         return found
@@ -105,15 +115,19 @@ class Report:
     def ratios(self) -> dict[str, list[float]]:
         """How many times as fast one way is as another, by name, one value for each round.
 
-        Engines over the field's way, ONNX Runtime over PyTorch, and SEN over the compared systems.
+        Engines over the field's way, ONNX Runtime over PyTorch, int8 over fp32, and SEN over the
+        compared systems.
         """
         found = {}
         systems = self.systems()
         for system in systems:
             field_way = self.find(system, FIELD, 1)
-            single = self.find(system, "onnx", 1), self.find(system, "torch", 1)
-            best = self.best(system, "onnx"), self.best(system, "torch")
-            for fast, slow in ((best[0], field_way), (best[1], field_way), single):
+            pairs = [(self.best(system, engine), field_way) for engine in self.engines()]
+            pairs.append((self.find(system, "onnx", 1), self.find(system, "torch", 1)))
+            if INT8 in self.engines():
+                pairs.append((self.find(system, INT8, 1), self.find(system, "onnx", 1)))
+                pairs.append((self.best(system, INT8), self.best(system, "onnx")))
+            for fast, slow in pairs:
                 found[f"{system}: {fast.name} over {slow.name}"] = _ratio(fast, slow)
         for other in [name for name in PAPER_RATIOS if name in systems and "sen" in systems]:
             for batch in sorted({1, self.best("sen", "onnx").batch}):

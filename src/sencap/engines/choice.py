@@ -4,6 +4,7 @@ imports when asked."""
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -13,6 +14,8 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.engines.contract import Engine
 from sencap.engines.precisions import Precision, check_precision
 from sencap.errors import CheckpointError, MissingDependencyError, SettingsError, nearest
+
+log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "onnx", "torch"]
 
@@ -51,7 +54,14 @@ def open_checkpoint(
     if chosen == "onnx":
         from sencap.engines import onnx  # noqa: PLC0415  (the engine that is asked for)
 
-        return onnx.open_checkpoint(folder, precision=precision)
+        network, checkpoint = onnx.open_checkpoint(folder, precision=precision)
+        if precision == "int8" and not onnx.was_measured(folder):
+            log.warning(
+                "warning: how well int8 does with these weights was never measured; do so with: "
+                "sencap export %s --precision int8 --check DATA",
+                folder,
+            )
+        return network, checkpoint
     if precision != "fp32":
         raise SettingsError(
             f"precision={precision} is the ONNX engine's, on the CPU; device={device}, "

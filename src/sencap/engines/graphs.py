@@ -4,9 +4,9 @@ graph may not do.
     encoder.onnx   images (B, 2, 3, S, S) uint8 ▶ tokens (B, N, D) · flag (B,) · mask (B, N) ·
                    part/NAME · attention/NAME
     start.onnx     tokens (B, N, D) ▶ pair.*
-    step.onnx      words (B, K) · pair.* (B, …) · hypothesis.* (B, K, …) ▶ logits (B, K, V) · hypothesis.* ·
-                   cells (B, K, N) or dates (B, K, 3)
-    encoder.int8.onnx   as encoder.onnx, computed in int8, with weights of its own inside; may be absent
+    step.onnx      words (B, K) · pair.* (B, …) · hypothesis.* (B, K, …) ▶ logits (B, K, V) ·
+                   hypothesis.* · cells (B, K, N) or dates (B, K, 3)
+    encoder.int8.onnx   as encoder.onnx, in int8, with weights of its own inside; may be absent
 
 The weights lie once, in ``model.safetensors``: the graphs name that file, an offset and a length,
 as ONNX's external data. Any ONNX runtime can open them so. sencap itself hands the weights over,
@@ -34,12 +34,10 @@ IMAGES, TOKENS, FLAG, MASK = "images", "tokens", "flag", "mask"
 WORDS, LOGITS, CELLS, DATES = "words", "logits", "cells", "dates"
 PART, ATTENTION = "part/", "attention/"
 PAIR, HYPOTHESIS = "pair.", "hypothesis."
-NEW = ".new"  # after the names of a step's new state: a graph's inputs and outputs may not share names
-GRID, FORMAT_KEY, FORMAT = (
-    "grid",
-    "sencap",
-    "sencap-graph-1",
-)  # keys of a graph's metadata, and their format
+# After the names of a step's new state: a graph's inputs and outputs may not share names
+NEW = ".new"
+# Keys of a graph's metadata, and their format
+GRID, FORMAT_KEY, FORMAT = "grid", "sencap", "sencap-graph-1"
 
 _MOST_BYTES = 512_000_000  # of a graph: the paper's encoder in int8, weights inside, has 36 MB
 _STANDARD_DOMAINS = ("", "ai.onnx")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ from sencap.engines.precisions import Precision, check_precision
 from sencap.errors import CheckpointError
 
 Array = NDArray[Any]
-log = logging.getLogger(__name__)
 
 _NUMPY: dict[int, np.dtype[Any]] = {
     onnx.TensorProto.FLOAT: np.dtype(np.float32),
@@ -173,17 +171,10 @@ class OnnxEngine:
                 f"{self.folder} offers no int8 (there is no {path.name}); use fp32, or write it: "
                 f"{command}"
             )
-        told = graphs.int8_record(path)
-        if told.get("source") != source_digest(self.folder):
+        if graphs.int8_record(path).get("source") != source_digest(self.folder):
             raise CheckpointError(
                 f"{path} was made of other weights than those beside it; use fp32, or write it "
                 f"again: {command}"
-            )
-        if "measured" not in told:
-            log.warning(
-                "warning: how well int8 does with these weights was never measured; do so with: "
-                "%s --check DATA",
-                command,
             )
 
     def _open(self, name: str, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
@@ -256,6 +247,11 @@ def open_checkpoint(
     """
     checkpoint = read_checkpoint_folder(folder)
     return OnnxEngine(folder, threads=threads, precision=precision), checkpoint
+
+
+def was_measured(folder: Path) -> bool:
+    """Whether the int8 encoder of a folder was compared with fp32 on captioned pairs."""
+    return "measured" in graphs.int8_record(folder / graphs.ENCODER_INT8)
 
 
 def source_digest(folder: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sencap.errors import SettingsError
 from sencap.json_files import shown
@@ -21,6 +21,7 @@ def command(
     rounds: int = 5,
     threads: int = 0,
     size: int | None = None,
+    precision: Literal["fp32", "int8", "bf16"] = "fp32",
     json: str | None = None,
     picture: str | None = None,
 ) -> str:
@@ -40,6 +41,7 @@ def command(
         rounds: How often all ways take a turn.
         threads: Threads of each engine (0: one for each core).
         size: Pixels of each side of the images that the systems see (default: 256).
+        precision: int8 also measures ONNX Runtime with the encoder in int8.
         json: Also write all figures into this file.
         picture: Also draw the speeds into this file: .png, .pdf or .svg.
     """
@@ -57,7 +59,9 @@ def command(
     side = 256 if size is None else size
     settings = {name: ModelSettings(system=name, size=side) for name in systems.split(",")}
     checkpoint = {f"weights {folder.resolve().name}": folder}
-    report = bench(settings, checkpoint, batches=sizes, rounds=rounds, threads=threads)
+    report = bench(
+        settings, checkpoint, batches=sizes, rounds=rounds, threads=threads, precision=precision
+    )
     if json is not None:
         write_whole(json, json_.dumps(report.as_dict(), indent=2) + "\n")
     if picture is not None:

@@ -23,6 +23,7 @@ def command(
     batch_size: int = 16,
     device: str = "auto",
     engine: Literal["auto", "onnx", "torch"] = "auto",
+    precision: Literal["fp32", "int8", "bf16"] = "fp32",
     decision: Literal["probability", "search"] = "probability",
     limit: int | None = None,
     quiet: bool = False,
@@ -46,6 +47,8 @@ def command(
         device: cpu, cuda, or auto.
         engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
             and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
+            bf16 is refused, as ONNX Runtime lacks it.
         decision: What makes a pair changed: the model's probability of change (all sentences of no
             change counted together), or whatever the best caption of the search says, as in the
             literature.
@@ -63,8 +66,17 @@ def command(
 
     pairs = read_dataset(data, splits=splits)[:limit]
     check_report_files(data, pairs, weights, json=json, markdown=markdown, page=page)
-    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
+    predictor = load(
+        weights,
+        beam=beam,
+        device=device,
+        engine=engine,
+        precision=precision,
+        decision=decision,
+    )
     report = report_on(data, pairs, predictor, batch_size=batch_size, progress=not quiet)
+    if precision != "fp32":
+        report["notes"].append(f"The encoder computed in {precision}, not in fp32.")
     # the most important first; what fails takes nothing else with it
     problems: list[str] = []
     if json is not None:

@@ -15,6 +15,7 @@ def command(
     beam: int = 3,
     device: str = "auto",
     engine: Literal["auto", "onnx", "torch"] = "auto",
+    precision: Literal["fp32", "int8", "bf16"] = "fp32",
     decision: Literal["probability", "search"] = "probability",
 ) -> str:
     """Show where the model looked as it chose each word of its caption.
@@ -32,6 +33,8 @@ def command(
         device: cpu, cuda, or auto.
         engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
             and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
+            bf16 is refused, as ONNX Runtime lacks it.
         decision: What makes a pair changed: the model's probability of change (all sentences of no
             change counted together), or whatever the best caption of the search says.
     """
@@ -46,9 +49,15 @@ def command(
     from sencap.explain import explain, save
     from sencap.predictor import load
 
-    explanation = explain(
-        before, after, load(weights, beam=beam, device=device, engine=engine, decision=decision)
+    predictor = load(
+        weights,
+        beam=beam,
+        device=device,
+        engine=engine,
+        precision=precision,
+        decision=decision,
     )
+    explanation = explain(before, after, predictor)
     sys.stdout.write(explanation.caption.text + "\n")  # said, whatever becomes of the file
     if explanation.caption.note:
         sys.stderr.write(f"sencap: note: {explanation.caption.note}\n")
