@@ -1,7 +1,7 @@
 """The packed form: images of one size in a few memory-mapped files, and an index.
 
-PACKED/index.json          names, dates, where each place lies, hashes; written last, so a folder that has it is whole
-PACKED/images-00000.npy    uint8 (images, 3, size, size), the places one after the other; plain numpy files
+PACKED/index.json          names, dates, where each place lies, hashes; written last: all is whole
+PACKED/images-00000.npy    uint8 (images, 3, size, size), the places in order; plain numpy files
 PACKED/pack.json           the settings that a stopped `pack` is recognised by
 """
 

@@ -77,8 +77,8 @@ def open_places(
     found = recognise(path) if kind == "auto" else kind
     reader, takes = _TAKES[found]
     given: dict[str, Any] = {
-        "product": product, "split": split, "size": size, "stride": stride, "dates": dates, "bands": bands,
-        "empty": empty, "scaling": scaling,
+        "product": product, "split": split, "size": size, "stride": stride, "dates": dates,
+        "bands": bands, "empty": empty, "scaling": scaling,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if refused := [name for name in given if name not in takes]:

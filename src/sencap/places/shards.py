@@ -2,7 +2,7 @@
 for are read.
 
     ROOT/train/S2RGB/ssl4eos12_train_seasonal_data_000001.zarr.zip     (val likewise)
-        bands   (sample, time, band, y, x)    uint8 in S2RGB, int16 reflectance × 10,000 in S2L1C and S2L2A
+        bands   (sample, time, band, y, x)    uint8 in S2RGB, else int16 reflectance × 10,000
         time_   (sample, time)                when each image was taken
         sample  (sample)                      the names of the places
         band    (band)                        the names of the bands: B02, B03, B04, …

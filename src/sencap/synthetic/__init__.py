@@ -1,7 +1,7 @@
 """Synthetic image pairs with captions: rendered overhead scenes at 0.5 m per pixel, in LEVIR-CC's
 manner.
 
-    pair = render_pair(seed=0, index=7)        # before, after, five captions, whether it changed, its kind
+    pair = render_pair(seed=0, index=7)        # before, after, mask, captions, changed, kind
     write_dataset(Path("synth"), pairs=1000)   # LEVIR-CC's layout on disk
     images = render_seasons(seed=7)            # one place in four dated seasons
 

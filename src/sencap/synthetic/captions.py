@@ -1,5 +1,9 @@
-"""Sentences about a change, in the words and manner of LEVIR-CC's annotators, from the facts
-alone."""
+"""Sentences about a change, in the manner of LEVIR-CC's annotators, from the facts alone.
+
+Templates by hand, since they are the only captions that are true by construction: a language model
+would say more than the scene holds. Each kind has some; what a template needs (a place, a road, old
+houses) decides whether it is among them.
+"""
 
 from __future__ import annotations
 
@@ -315,11 +319,11 @@ def _clean(sentence: str) -> str:
 
 
 def describe(rng: np.random.Generator, facts: Facts) -> tuple[str, ...]:
-    """Five differently worded sentences that are all true of a change: lower case, no
-    punctuation."""
+    """Five different sentences that are all true of a change: lower case, no punctuation."""
     sentences = FAMILIES[facts.kind](facts)
     words = Words(rng, facts)
     found: list[str] = []
+    # Kinds with few templates go through them again: words are drawn anew each time.
     while len(found) < PER_PAIR:
         for position in rng.permutation(len(sentences)):
             caption = _clean(sentences[int(position)](words))

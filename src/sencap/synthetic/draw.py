@@ -106,7 +106,7 @@ class Canvas:
 
 
 class LabelCanvas(Canvas):
-    """The same drawing in classes: the label of what changes, `SAME` where the rest lies over it."""
+    """The same drawing in classes: the label of what changes, `SAME` where other things hide it."""
 
     mode = "L"
 

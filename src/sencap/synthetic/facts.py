@@ -1,5 +1,8 @@
-"""What is true of a change: counts, places, surroundings. Captions say nothing that is not read off
-here."""
+"""What is true of a change: counts, places, surroundings.
+
+Captions say nothing that is not read off here. Distances are in pixels of 0.5 m; their limits are
+where people would no longer say "along the road" or "beside the house".
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ Place = Literal[
 
 
 SIDES: dict[str, Place] = {"top": "top", "bottom": "bottom", "left": "left", "right": "right"}
-CORNERS: dict[tuple[str, str], Place] = {
+CORNERS: dict[tuple[str, ...], Place] = {
     ("top", "left"): "upper left corner",
     ("top", "right"): "upper right corner",
     ("bottom", "left"): "lower left corner",
@@ -71,6 +74,7 @@ class Facts:
 
 def tree_cover(trees: Trees, standing: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The share of each 8-pixel cell that crowns cover: (32, 32)."""
+    # Crowns are counted where their middle lies, as discs that do not overlap.
     area = np.zeros((FRAME // CELL, FRAME // CELL))
     chosen = standing & inside_frame(trees.points)
     columns, rows = (trees.points[chosen] / CELL).astype(int).T
@@ -96,12 +100,12 @@ def place_of(region: NDArray[np.bool_]) -> Place | None:
     right = middle_x > 0.625 and float((x > 0.5).mean()) >= 0.9
     top = middle_y < 0.375 and float((y < 0.5).mean()) >= 0.9
     bottom = middle_y > 0.625 and float((y > 0.5).mean()) >= 0.9
-    row = "top" if top else "bottom" if bottom else ""
-    column = "left" if left else "right" if right else ""
-    if row and column:
-        return CORNERS[row, column]
-    if row or column:
-        return SIDES[row or column]
+    sides = {"top": top, "bottom": bottom, "left": left, "right": right}
+    named = tuple(side for side, holds in sides.items() if holds)
+    if len(named) == 2:
+        return CORNERS[named]
+    if named:
+        return SIDES[named[0]]
     central = (x > 0.2) & (x < 0.8) & (y > 0.2) & (y < 0.8)
     if abs(middle_x - 0.5) < 0.13 and abs(middle_y - 0.5) < 0.13 and float(central.mean()) >= 0.95:
         return "center"
@@ -116,7 +120,9 @@ def _ground(scene: Scene, cover: float) -> Ground:
         return "trees"
     if scene.grass < 0.38:
         return "bareland"
-    return "grass" if scene.grass > 0.68 else "open"
+    if scene.grass > 0.68:
+        return "grass"
+    return "open"
 
 
 def _seen(houses: list[House]) -> list[House]:
@@ -148,6 +154,7 @@ def _at_crossing(scene: Scene, houses: list[House]) -> bool:
     """Whether the roads cross within the frame, close to the houses."""
     if scene.shape not in ("crossroad", "t-shaped") or len(scene.roads) < 2:
         return False
+    # Where the second road comes nearest to the first.
     first, second = scene.roads[0].points, scene.roads[1].points
     gaps = np.array([distance(point, first) for point in second])
     corner = second[int(gaps.argmin())]
@@ -164,6 +171,7 @@ def gather(scene: Scene) -> Facts:
     cells = region.reshape(FRAME // CELL, CELL, FRAME // CELL, CELL).mean(axis=(1, 3))
     covered = tree_cover(scene.trees, scene.trees.before)
     cover = float((covered * cells).sum() / max(cells.sum(), 1e-9))
+    # What a caption counts is what is seen, not what stands beyond the frame.
     added = _seen([house for house in scene.houses if house.dates == (False, True)])
     gone = _seen([house for house in scene.houses if house.dates == (True, False)])
     stay = _seen([house for house in scene.houses if house.dates == (True, True)])
@@ -201,12 +209,8 @@ def gather(scene: Scene) -> Facts:
         parkings=len(parkings),
         pools=sum(patch.kind == "pool" for patch in patches),
         lakes=sum(patch.kind == "lake" for patch in patches),
-        along_old_road=_near(subjects, _road_points(old_roads), 62)
-        if subjects
-        else _spots_near(spots, old_roads),
-        along_new_road=_near(subjects, _road_points(new_roads), 62)
-        if subjects
-        else _spots_near(spots, new_roads),
+        along_old_road=_along(subjects, spots, old_roads),
+        along_new_road=_along(subjects, spots, new_roads),
         both_sides=bool(roads_used) and len(sides) == 2 * len(roads_used),
         one_row=len(sides) == 1 and len(subjects) >= 3,
         rows=sum(side_count >= 3 for side_count in _row_lengths(subjects)),
@@ -230,9 +234,11 @@ def _row_lengths(houses: list[House]) -> list[int]:
     return list(counts.values())
 
 
-def _spots_near(spots: Points, roads: list[Road]) -> bool:
-    """Whether large things stand within 90 pixels of a road."""
+def _along(houses: list[House], spots: Points, roads: list[Road]) -> bool:
+    """Whether all houses stand along the roads; without houses, whether all large things do."""
     points = _road_points(roads)
+    if houses:
+        return _near(houses, points, 62)
     return len(spots) > 0 and all(distance(spot, points) < 90 for spot in spots)
 
 

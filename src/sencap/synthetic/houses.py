@@ -14,7 +14,8 @@ from sencap.synthetic.world import Colour, Dates, House, Wing
 # Shingles, tiles, slate, and a white one.
 ROOFS: tuple[Colour, ...] = (
     (96, 94, 94), (124, 120, 116), (110, 99, 90), (124, 100, 80), (74, 74, 78), (158, 136, 110),
-    (166, 116, 84), (222, 222, 218), (110, 120, 130), (136, 128, 118), (88, 80, 76), (150, 142, 132),
+    (166, 116, 84), (222, 222, 218), (110, 120, 130), (136, 128, 118), (88, 80, 76),
+    (150, 142, 132),
 )  # fmt: skip
 
 
@@ -134,6 +135,6 @@ def make_house(
             plot = rectangle(to_world(middle, centre, angle)[0], angle, style.spacing, plot_depth)
     return House(
         centre=centre, angle=angle, width=width, depth=depth, wings=wings, roof=(red, green, blue),
-        height=float(rng.uniform(9, 14)), dates=dates, drive=drive, plot=plot, plot_style=plot_style,
-        road=road, side=side, fenced=style.fenced,
+        height=float(rng.uniform(9, 14)), dates=dates, drive=drive, plot=plot,
+        plot_style=plot_style, road=road, side=side, fenced=style.fenced,
     )  # fmt: skip

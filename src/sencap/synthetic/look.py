@@ -22,7 +22,8 @@ MOST_SHIFT = 3.0  # pixels of misregistration
 # Colours of a season under neutral light: green grass, dry grass, four evergreen and four deciduous
 # crowns.
 GRASS: dict[Season, Triple] = {
-    "spring": (112, 124, 84), "summer": (120, 124, 88), "autumn": (142, 134, 100), "winter": (146, 138, 114),
+    "spring": (112, 124, 84), "summer": (120, 124, 88), "autumn": (142, 134, 100),
+    "winter": (146, 138, 114),
 }  # fmt: skip
 DRY: dict[Season, Triple] = {
     "spring": (156, 148, 114), "summer": (170, 154, 122), "autumn": (164, 146, 116),

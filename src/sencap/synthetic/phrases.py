@@ -109,10 +109,9 @@ class Phrases:
 
     def lake(self) -> str:
         """A lake or pond."""
-        large = int(self.facts.region.sum()) > 6000
-        return self.one_of(
-            "a lake", "a large lake" if large else "a small lake", "a lake" if large else "a pond"
-        )
+        if int(self.facts.region.sum()) > 6000:  # pixels: 1,500 square metres
+            return self.one_of("a lake", "a large lake", "a lake")
+        return self.one_of("a lake", "a small lake", "a pond")
 
     def road(self) -> str:
         """The new roads or the new path; `many_roads` then says whether the phrase is plural."""
@@ -149,12 +148,12 @@ class Phrases:
         """The trees that go; `part` asks for words that leave others standing. Always takes a
         plural verb."""
         options = ["some trees", "many trees", "trees", "some plants"]
+        woods = ["many trees", "part of the woods"]
         if not part:
             options += ["the trees", "the plants"]
+            woods = ["the woods", "many trees"]
         if self.facts.ground == "woods":
-            options += (
-                ["the woods", "many trees"] if not part else ["many trees", "part of the woods"]
-            )
+            options += woods
         return self.one_of(*options)
 
     def forest(self) -> str:
@@ -199,7 +198,9 @@ class Phrases:
         else:
             built = ("has been built", "has been constructed")
             plain = ("is built", "appears", "is constructed", "appears", "shows up", "has appeared")
-        return self.one_of(*built) if perfect else self.one_of(*plain, built[0], built[1])
+        if perfect:
+            return self.one_of(*built)
+        return self.one_of(*plain, *built)
 
     def roads_are(self) -> str:
         """The verb of the roads just named."""
@@ -241,8 +242,6 @@ class Phrases:
 
     def replaced_gone(self) -> str:
         """The passive verb of houses that give way."""
-        return (
-            self.one_of("are replaced", "have been replaced")
-            if self.facts.gone > 1
-            else self.one_of("is replaced", "has been replaced")
-        )
+        if self.facts.gone > 1:
+            return self.one_of("are replaced", "have been replaced")
+        return self.one_of("is replaced", "has been replaced")

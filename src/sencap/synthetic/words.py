@@ -1,5 +1,4 @@
-"""Places and whole sentences in the words of LEVIR-CC's annotators, on top of their nouns and
-verbs."""
+"""Places and whole sentences in the words of LEVIR-CC's annotators, on their nouns and verbs."""
 
 from __future__ import annotations
 
@@ -83,11 +82,9 @@ class Words(Phrases):
     def _the_road(self) -> str:
         """The road or roads that something stands along."""
         rows = max(self.facts.rows, 1)
-        return (
-            "the roads"
-            if rows > 2 and self.facts.shape in ("crossroad", "parallel", "t-shaped")
-            else "the road"
-        )
+        if rows > 2 and self.facts.shape in ("crossroad", "parallel", "t-shaped"):
+            return "the roads"
+        return "the road"
 
     def along(self) -> str:
         """Along which road, or nothing if there is none."""
@@ -97,12 +94,10 @@ class Words(Phrases):
         if self.facts.both_sides and self.facts.houses >= 3 and self.rng.random() < 0.6:
             return f"on both sides of {road}"
         if self.facts.at_crossing and self.rng.random() < 0.4:
-            return self.one_of(
-                "at the corner of the road",
-                "at the crossroad"
-                if self.facts.shape == "crossroad"
-                else "near the corner of the road",
-            )
+            near = "near the corner of the road"
+            if self.facts.shape == "crossroad":
+                near = "at the crossroad"
+            return self.one_of("at the corner of the road", near)
         if self.facts.houses > 2:
             return self.one_of(f"along {road}", f"along {road}", f"beside {road}", f"along {road}")
         return self.one_of(
@@ -111,12 +106,8 @@ class Words(Phrases):
 
     def along_new(self) -> str:
         """Along the new roads."""
-        many = self.facts.roads > 1
-        road = (
-            self.one_of("the roads", "the new roads", "the newly built roads")
-            if many
-            else self.one_of("the road", "the new road", "the newly built road")
-        )
+        ending = "s" if self.facts.roads > 1 else ""
+        road = self.one_of("the road", "the new road", "the newly built road") + ending
         if self.facts.both_sides and self.rng.random() < 0.5:
             return f"on both sides of {road}"
         return self.one_of(f"along {road}", f"beside {road}", f"along {road}")
@@ -124,11 +115,9 @@ class Words(Phrases):
     def along_it(self) -> str:
         """Along the road just named."""
         if self.facts.roads > 1:
-            return (
-                self.one_of("on both sides of the roads", "along the roads")
-                if self.facts.both_sides
-                else "along the roads"
-            )
+            if not self.facts.both_sides:
+                return "along the roads"
+            return self.one_of("on both sides of the roads", "along the roads")
         if self.facts.both_sides:
             return self.one_of(
                 "on both sides of the road",
@@ -160,12 +149,10 @@ class Words(Phrases):
 
     def beside_old(self) -> str:
         """Beside the houses that were there."""
-        one = self.facts.old_houses == 1
-        old = (
-            self.one_of("the original house", "the old house")
-            if one
-            else self.one_of("the original houses", "the existing houses", "the old houses")
-        )
+        if self.facts.old_houses == 1:
+            old = self.one_of("the original house", "the old house")
+        else:
+            old = self.one_of("the original houses", "the existing houses", "the old houses")
         return f"{self.one_of('near', 'beside', 'next to')} {old}"
 
     def beside_house(self) -> str:

@@ -30,14 +30,15 @@ ORDER = 1_000_003  # the stream of the change flags' order, apart from those of 
 README = """\
 # Synthetic change captioning pairs
 
-{pairs} pairs of rendered overhead scenes (256x256 RGB, 0.5 m per pixel) with five captions each, half of them
-unchanged, in the layout of LEVIR-CC. Everything in it was drawn by a program; no photograph is part of it.
+{pairs} pairs of rendered overhead scenes (256x256 RGB, 0.5 m per pixel) with five captions each,
+half of them unchanged, in the layout of LEVIR-CC. Everything in it was drawn by a program; no
+photograph is part of it.
 
 - made by sencap {version}: `sencap synth OUT --pairs {pairs} --seed {seed}{extra}`
 - splits: {splits}
 - images: `images/{{train,val,test}}/{{A,B}}/*.png`, A before, B after
-- masks of change: `images/{{train,val,test}}/label/*.png`, 255 a building was built or torn down, 128 a road or other
-  paved ground changed, 0 neither; trees, water and cleared ground are not in them
+- masks of change: `images/{{train,val,test}}/label/*.png`, 255 a building was built or torn down,
+  128 a road or other paved ground changed, 0 neither; trees, water, cleared ground are not in them
 - captions: `LevirCCcaptions.json`; `kind` names the kind of change
 - the same command gives the same bytes
 """
@@ -145,13 +146,15 @@ def write_dataset(
 ) -> Path:
     """Write a synthetic data set in LEVIR-CC's layout and return its folder.
 
-    `val` and `test` are shares of `pairs`; `workers` is the number of processes, 0 for one per core. In every
-    split half of the pairs are unchanged. The same settings give the same bytes in every file, whatever the
-    number of workers. A run that was stopped continues: images that are there and whole are kept. So a folder
-    of an older sencap that wrote no masks of change (`images/*/label`) gets them, if its settings are the same.
+    `val` and `test` are shares of `pairs`; `workers` is the number of processes, 0 for one per
+    core. In every split half of the pairs are unchanged. The same settings give the same bytes in
+    every file, whatever the number of workers. A run that was stopped continues: images that are
+    there and whole are kept. So a folder of an older sencap that wrote no masks of change
+    (`images/*/label`) gets them, if its settings are the same.
 
-    Raises SettingsError for numbers out of their bounds and for a folder that is a file; DataError for a folder
-    that holds something else or a data set of other settings; OutputError for what cannot be written.
+    Raises SettingsError for numbers out of their bounds and for a folder that is a file; DataError
+    for a folder that holds something else or a data set of other settings; OutputError for what
+    cannot be written.
     """
     out = Path(out)
     _check(pairs, seed, val, test, workers)
