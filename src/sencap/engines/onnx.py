@@ -184,6 +184,9 @@ class OnnxEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors alone: its warnings are about its own inside
+        # The three graphs take turns, each with threads of its own: those of one that is done
+        # would spin for a while, on the cores that the next one needs
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         weights = self._hand_over(path, model)
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
         options.add_external_initializers(list(weights), values)
