@@ -9,8 +9,10 @@ import re
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -20,11 +22,12 @@ from sencap.cli import main
 from sencap.config import HardwareSettings, TrainingSettings
 from sencap.data.levir_cc import find_caption_files, read_dataset
 from sencap.errors import MissingDependencyError, SettingsError
+from sencap.evaluation.names import METRICS
 from sencap.models.variants import resolved
 from sencap.places import SyntheticPlaces, pack
 from sencap.reproduce import EXPERIMENTS, Options, pictures, reproduce
 from sencap.reproduce import run as running
-from sencap.reproduce.experiments import METRICS, SECO, SIZE
+from sencap.reproduce.experiments import SECO, SIZE, Drawing
 from sencap.reproduce.pictures import choose_pairs
 from sencap.reproduce.plan import Training, left_out, plan, pretraining_named
 from sencap.reproduce.render import as_markdown, summary
@@ -33,7 +36,7 @@ from sencap.reproduce.starts import find_weights, fingerprint
 from sencap.training.fit import fit as train
 
 SWEPT = [
-    name for name, e in EXPERIMENTS.items() if e.picture == "sweeps"
+    name for name, e in EXPERIMENTS.items() if e.drawing == "sweeps"
 ]  # plots S*m, so it needs METEOR
 
 
@@ -87,7 +90,7 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
     assert f"Training took {sum(seconds) / 3600:.1f} hours" in text
     assert "protocol:ids" in result["signature"]
     picture = Path(smoke.out) / f"{name}.png"
-    assert picture.is_file() == (EXPERIMENTS[name].picture is not None) == (f"({name}.png)" in text)
+    assert picture.is_file() == (EXPERIMENTS[name].drawing is not None) == (f"({name}.png)" in text)
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="METEOR, and with it S*m, needs Java")
@@ -558,12 +561,53 @@ def test_figure_6_says_which_points_start_elsewhere(
     assert note_of({row.name: "random" for row in EXPERIMENTS["fig6"].rows}) == "scale small, cpu"
 
 
+@pytest.mark.parametrize(
+    ("figure", "names", "titles"),
+    [
+        ("initialisations", ["Random", "ImageNet 3C"], ["Random", "ImageNet 3C"]),
+        ("stages", ["SEN"], ["SFE, before", "SFE, after", "CAGD, before", "CAGD, after", "memory"]),
+    ],
+)
 def test_maps_are_shown_as_they_are_and_normalised(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    figure: Drawing,
+    names: list[str],
+    titles: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tiny_data: Path,
 ) -> None:
-    shown: list[object] = []
-    for drawer in ("attention_by_initialisation", "attention_by_stage"):
-        monkeypatch.setattr(pictures, drawer, lambda *_, scales: shown.append(scales))
-    pictures.draw("initialisations", tmp_path / "f.png", predictors={}, pairs=[], result={})
-    pictures.draw("stages", tmp_path / "f.png", predictors={"SEN": None}, pairs=[], result={})  # type: ignore[dict-item]
-    assert shown == [("values", "own", "common")] * 2
+    """Each pair has a row of maps for each scale, and the values below its own scales are those of
+    the predictor that the column names."""
+    values = {name: float(number) for number, name in enumerate(names, start=2)}
+
+    def explain(before: Path, after: Path, predictor: str) -> SimpleNamespace:
+        map_ = np.array([[1.0, values[predictor]]])
+        return SimpleNamespace(parts=dict.fromkeys(pictures.STAGES, map_))
+
+    monkeypatch.setattr(pictures, "explain", explain)
+    pairs = read_dataset(tiny_data)[:2]
+    predictors: Any = {name: name for name in names}
+    path = tmp_path / "f.svg"
+    pictures.draw(figure, path, predictors=predictors, pairs=pairs, result={})
+    # matplotlib notes each text beside its outlines
+    texts = re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
+    scales = [text for text in texts if text in ("as it is", "own scales", "common scale")]
+    assert scales == ["as it is", "own scales", "common scale"] * len(pairs)
+    assert [text for text in texts if text in titles] == titles * len(pairs)
+    spans = [text for text in texts if re.fullmatch(r"1–\d", text)]
+    columns = [f"1–{values[name]:.0f}" for name in names]
+    if figure == "stages":  # the parts of one network
+        columns = columns * len(titles)
+    assert spans == columns * len(pairs)
+
+
+def test_frozen_extractors_are_the_compared_systems_whatever_they_are_called(
+    smoke: Options,
+) -> None:
+    trainings = plan(EXPERIMENTS["table1"], smoke)
+    scale = SCALES["smoke"]
+    for training in trainings:
+        grid = training.settings.extractor.grid
+        assert grid == (scale.compared["extractor.grid"] if training.row.compared else None)
+    assert [t.row.name for t in trainings if not t.row.compared] == ["SEN"]
+    assert not any(row.compared for row in EXPERIMENTS["table4"].rows), "SEN's own structures"

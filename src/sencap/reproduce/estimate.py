@@ -34,9 +34,8 @@ def describe(trainings: list[Training], options: Options) -> str:
     the passes that are left; reading, validation and evaluation come on top.
     """
     pairs = sum(pair.split == "train" for pair in read_dataset(options.data))
-    distinct = {
-        str(training.report): training for training in trainings
-    }  # rows of a figure may share a run
+    # rows of a figure may share a run
+    distinct = {str(training.report): training for training in trainings}
     left = [training for training in distinct.values() if not training.done]
     lines, total = [], 0.0
     seen: dict[str, float] = {}
@@ -78,7 +77,8 @@ def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -
 
     def step() -> None:
         logits = captioner(images, tokens[..., :-1])
-        F.cross_entropy(logits.flatten(0, 2), tokens[..., 1:].flatten()).backward()  # type: ignore[no-untyped-call]
+        loss = F.cross_entropy(logits.flatten(0, 2), tokens[..., 1:].flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
 
     samples = pairs * CAPTIONS / captions * settings.optimisation.epochs
     return _timed(step) / batch * samples
@@ -131,4 +131,6 @@ def _device(options: Options) -> torch.device:
 def _hours(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

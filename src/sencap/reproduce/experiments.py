@@ -6,58 +6,37 @@ A `Row` names what differs from SEN as the paper trains it; everything else come
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sencap.errors import SettingsError, nearest
+from sencap.evaluation.names import METRICS
 
-SEN = "sen"
-Picture = Literal["captions", "initialisations", "stages", "sweeps"]
-METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
-SIZE = (
-    "parameters / M",
-    "pairs/s",
-)  # the paper gives them for some systems; its GPU is not named here
+Drawing = Literal["captions", "initialisations", "stages", "sweeps"]
+SIZE = ("parameters / M", "pairs/s")  # the paper gives them for some systems, and names no GPU
 
 # How an extractor may start: one of these, or a pre-training run by the settings that differ from
-# the paper's recipe
-# (there ``optimisation.epochs`` is a share of the scale's epochs).
-RANDOM, IMAGENET, SECO, DEFAULT, DEFAULT_3C = (
-    "random",
-    "imagenet",
-    "seco-weights",
-    "default",
-    "default-3c",
-)
+# the paper's recipe (there ``optimisation.epochs`` is a share of the scale's epochs)
+RANDOM, IMAGENET, SECO = "random", "imagenet", "seco-weights"
+DEFAULT, DEFAULT_3C = "default", "default-3c"
+_SIX_CHANNELS = {"method": "moco-6c", "order": "ordered", "season": "augment"}
 PRETRAININGS: dict[str, dict[str, Any]] = {
-    "6c": {"method": "moco-6c", "order": "ordered", "season": "augment"},
+    "6c": _SIX_CHANNELS,
     "6c-ordered-random": {"method": "moco-6c", "order": "ordered", "season": "random"},
     "6c-unordered-augment": {"method": "moco-6c", "order": "unordered", "season": "augment"},
     "6c-unordered-random": {"method": "moco-6c", "order": "unordered", "season": "random"},
     "3c": {"method": "moco-3c"},
     "3c-from-imagenet": {"method": "moco-3c", "init": IMAGENET},
-    "6c-from-imagenet": {
-        "method": "moco-6c",
-        "order": "ordered",
-        "season": "augment",
-        "init": IMAGENET,
-    },
+    "6c-from-imagenet": {**_SIX_CHANNELS, "init": IMAGENET},
     "seco": {"method": "seco"},
-    **{
-        f"6c-{share}-epochs": {"method": "moco-6c", "optimisation.epochs": share / 300}
-        for share in (100, 200, 400, 500)
-    },
-    **{
-        f"6c-{backbone}": {
-            "method": "moco-6c",
-            "order": "ordered",
-            "season": "augment",
-            "backbone": backbone,
-        }
-        for backbone in ("resnet18", "resnet34", "resnet101")
-    },
 }
+for _share in (100, 200, 400, 500):  # of the paper's 300 epochs
+    _epochs = {"method": "moco-6c", "optimisation.epochs": _share / 300}
+    PRETRAININGS[f"6c-{_share}-epochs"] = _epochs
+for _backbone in ("resnet18", "resnet34", "resnet101"):
+    PRETRAININGS[f"6c-{_backbone}"] = {**_SIX_CHANNELS, "backbone": _backbone}
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,8 @@ class Row:
     see one date, so 3-channel pre-training where the scale's default is 6-channel). A row of SEN
     with a backbone that is not the scale's starts from a pre-training of its own at the paper's
     scale, else from random weights: files of weights fit the scale's backbone. beam: of the
-    evaluation's search.
+    evaluation's search. compared: another system than SEN and its structures, with a frozen
+    extractor.
     """
 
     name: str
@@ -79,6 +59,7 @@ class Row:
     paper: Mapping[str, float] = field(default_factory=dict)
     init: str = DEFAULT
     beam: int = 3
+    compared: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +69,7 @@ class Experiment:
 
     title: str
     rows: tuple[Row, ...]
-    picture: Picture | None = None
+    drawing: Drawing | None = None
 
 
 def _figures(*values: float) -> dict[str, float]:
@@ -97,63 +78,72 @@ def _figures(*values: float) -> dict[str, float]:
     return dict(zip(names, values, strict=True))
 
 
+def _compared(name: str, system: str, *figures: float) -> Row:
+    """A system that SEN is compared with, and the paper's figures of it."""
+    return Row(name, {"system": system}, _figures(*figures), IMAGENET, compared=True)
+
+
 def _score(value: float) -> dict[str, float]:
     return {"S*m": value}
 
 
 TABLE_1 = (
-    Row(
-        "Capt-Rep-Diff",
-        {"system": "capt-rep-diff"},
-        _figures(72.90, 61.98, 53.62, 47.41, 34.47, 65.64, 110.57, 64.52),
-        IMAGENET,
+    _compared(
+        "Capt-Rep-Diff", "capt-rep-diff", 72.90, 61.98, 53.62, 47.41, 34.47, 65.64, 110.57, 64.52
     ),
-    Row(
-        "Capt-Att",
-        {"system": "capt-att"},
-        _figures(77.64, 67.40, 59.24, 53.15, 36.58, 69.73, 121.22, 70.17),
-        IMAGENET,
+    _compared("Capt-Att", "capt-att", 77.64, 67.40, 59.24, 53.15, 36.58, 69.73, 121.22, 70.17),
+    _compared(
+        "Capt-Dual-Att", "capt-dual-att", 79.51, 70.57, 63.23, 57.46, 36.56, 70.69, 124.42, 72.28
     ),
-    Row(
-        "Capt-Dual-Att",
-        {"system": "capt-dual-att"},
-        _figures(79.51, 70.57, 63.23, 57.46, 36.56, 70.69, 124.42, 72.28),
-        IMAGENET,
-    ),
-    Row(
-        "DUDA",
-        {"system": "duda"},
-        _figures(81.44, 72.22, 64.24, 57.79, 37.15, 71.04, 124.32, 72.58),
-        IMAGENET,
-    ),
-    Row(
+    _compared("DUDA", "duda", 81.44, 72.22, 64.24, 57.79, 37.15, 71.04, 124.32, 72.58),
+    _compared(
         "MCCFormer-S",
-        {"system": "mccformer-s"},
-        _figures(79.90, 70.26, 62.68, 56.68, 36.17, 69.46, 120.39, 70.68, 69.0, 12.9),
-        IMAGENET,
+        "mccformer-s",
+        79.90,
+        70.26,
+        62.68,
+        56.68,
+        36.17,
+        69.46,
+        120.39,
+        70.68,
+        69.0,
+        12.9,
     ),
-    Row(
+    _compared(
         "MCCFormer-D",
-        {"system": "mccformer-d"},
-        _figures(80.42, 70.87, 62.86, 56.38, 37.29, 70.32, 124.44, 72.11, 69.0, 12.4),
-        IMAGENET,
+        "mccformer-d",
+        80.42,
+        70.87,
+        62.86,
+        56.38,
+        37.29,
+        70.32,
+        124.44,
+        72.11,
+        69.0,
+        12.4,
     ),
-    Row(
+    _compared(
         "RSICCformer_c",
-        {"system": "rsiccformer-c"},
-        _figures(83.09, 74.32, 66.66, 60.44, 38.76, 72.63, 130.00, 75.46, 56.2, 15.0),
-        IMAGENET,
+        "rsiccformer-c",
+        83.09,
+        74.32,
+        66.66,
+        60.44,
+        38.76,
+        72.63,
+        130.00,
+        75.46,
+        56.2,
+        15.0,
     ),
-    Row(
-        "PSNet",
-        {"system": "psnet"},
-        _figures(83.86, 75.13, 67.89, 62.11, 38.80, 73.60, 132.62, 76.78),
-        IMAGENET,
-    ),
+    _compared("PSNet", "psnet", 83.86, 75.13, 67.89, 62.11, 38.80, 73.60, 132.62, 76.78),
     Row("SEN", {}, _figures(85.10, 77.05, 70.01, 64.09, 39.59, 74.57, 136.02, 78.57, 39.9, 23.7)),
 )
 
-TABLE_2 = (  # the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever --places names
+# the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever --places names
+TABLE_2 = (
     Row("Random", {}, _score(74.68), RANDOM),
     Row("ImageNet 3C", {}, _score(77.17), IMAGENET),
     Row("contrastive 3C", {}, _score(77.83), "3c"),
@@ -163,26 +153,27 @@ TABLE_2 = (  # the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; o
 
 def _switches(part: str, first: str, second: str, scores: tuple[float, ...]) -> tuple[Row, ...]:
     """Neither, the one, the other, both: as Tables V and VI have them."""
-    names = {"shared_convolution": "SC", "channel_attention": "CA", "cross_attention": "cross"}
-    names["self_attention"] = "self"
+    names = {
+        "shared_convolution": "SC",
+        "channel_attention": "CA",
+        "cross_attention": "cross",
+        "self_attention": "self",
+    }
+    both = (first, second)
     rows = []
-    for (one, two), score in zip(
-        ((False, False), (True, False), (False, True), (True, True)), scores, strict=True
-    ):
-        on = [names[key] for key, chosen in ((first, one), (second, two)) if chosen]
-        settings = {
-            f"{part}.{key}": False for key, chosen in ((first, one), (second, two)) if not chosen
-        }
-        rows.append(Row(" + ".join(on) or "none", settings, _score(score)))
+    for on, score in zip(((), (first,), (second,), both), scores, strict=True):
+        name = " + ".join(names[key] for key in on) or "none"
+        off = {f"{part}.{key}": False for key in both if key not in on}
+        rows.append(Row(name, off, _score(score)))
     return tuple(rows)
 
 
 def _layers(*scores: float) -> tuple[Row, ...]:
-    sizes = [(e, d) for e in (1, 2, 3) for d in (1, 2, 3)]
-    return tuple(
-        Row(f"N_e = {e}, N_d = {d}", {"difference.layers": e, "decoder.layers": d}, _score(score))
-        for (e, d), score in zip(sizes, scores, strict=True)
-    )
+    rows = []
+    for (e, d), score in zip(itertools.product((1, 2, 3), repeat=2), scores, strict=True):
+        layers = {"difference.layers": e, "decoder.layers": d}
+        rows.append(Row(f"N_e = {e}, N_d = {d}", layers, _score(score)))
+    return tuple(rows)
 
 
 # Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in SEN as the
@@ -250,15 +241,12 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table8": Experiment(
         "Table VIII: epochs of pre-training, as shares of the paper's 300",
-        tuple(
-            Row(f"{epochs}", {}, _score(score), "6c" if epochs == 300 else f"6c-{epochs}-epochs")
-            for epochs, score in (
-                (100, 76.68),
-                (200, 78.11),
-                (300, 78.57),
-                (400, 77.70),
-                (500, 78.00),
-            )
+        (
+            Row("100", {}, _score(76.68), "6c-100-epochs"),
+            Row("200", {}, _score(78.11), "6c-200-epochs"),
+            Row("300", {}, _score(78.57), "6c"),
+            Row("400", {}, _score(77.70), "6c-400-epochs"),
+            Row("500", {}, _score(78.00), "6c-500-epochs"),
         ),
     ),
     "table9": Experiment(
@@ -292,7 +280,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fig5": Experiment("Fig. 5: maps after SFE and after CAGD", (Row("SEN"),), "stages"),
     "fig6": Experiment(
         "Fig. 6: width, beam size and depth",
-        tuple(row for rows in SWEEPS.values() for row in rows.values()),
+        tuple(itertools.chain.from_iterable(rows.values() for rows in SWEEPS.values())),
         "sweeps",
     ),
 }

@@ -25,7 +25,7 @@ from sencap.figures import (
 from sencap.figures.maps import Scale
 from sencap.images import read_pair
 from sencap.predictor import Predictor
-from sencap.reproduce.experiments import SWEEPS, Picture
+from sencap.reproduce.experiments import SWEEPS, Drawing
 
 PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
@@ -33,10 +33,10 @@ PICTURE_SCALES: tuple[Scale, ...] = (
     "values",
     "own",
     "common",
-)  # as it is, then normalised: the paper's Fig. 4 and 5
+)  # as it is, then normalised: Fig. 4 and 5
 STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
-
 Predictors = Mapping[str, Predictor]
+_Drawer = Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]
 
 
 def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[CaptionedPair]:
@@ -58,17 +58,22 @@ def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[C
                     f"pairs: there is no pair {name!r} in the scored split; {nearest(name, known)}"
                 )
         return [known[name] for name in names]
-    chosen = []
-    told = all(pair.changed is not None for pair in pairs)
-    counts = {True: PAIRS - 1, False: 1} if told else {None: PAIRS}
-    for changed, count in counts.items():
-        alike = [pair for pair in pairs if pair.changed == changed or not told]
-        chosen += [alike[(2 * i + 1) * len(alike) // (2 * count)] for i in range(count) if alike]
-    return chosen
+    if any(pair.changed is None for pair in pairs):
+        return _spread(pairs, PAIRS)
+    changed = [pair for pair in pairs if pair.changed]
+    unchanged = [pair for pair in pairs if not pair.changed]
+    return _spread(changed, PAIRS - 1) + _spread(unchanged, 1)
+
+
+def _spread(pairs: Sequence[CaptionedPair], count: int) -> list[CaptionedPair]:
+    """So many pairs, the middles of as many equal parts; none of none."""
+    if not pairs:
+        return []
+    return [pairs[(2 * part + 1) * len(pairs) // (2 * count)] for part in range(count)]
 
 
 def draw(
-    picture: Picture,
+    drawing: Drawing,
     path: Path,
     *,
     predictors: Predictors,
@@ -76,7 +81,7 @@ def draw(
     result: Mapping[str, Any],
 ) -> Path:
     """One of the figures into ``path``; predictors and rows of ``result`` have the rows' names."""
-    return DRAW[picture](path, predictors, pairs, result)
+    return DRAW[drawing](path, predictors, pairs, result)
 
 
 def _captions(
@@ -84,31 +89,23 @@ def _captions(
 ) -> Path:
     images = [read_pair(pair.before, pair.after) for pair in pairs]
     said = {name: predictor.caption_pairs(images) for name, predictor in predictors.items()}
-    compared = [
-        ComparedPair(
-            images[i],
-            [" ".join(words) for words in pair.captions],
-            {name: captions[i].text for name, captions in said.items()},
-            pair.name,
-        )
-        for i, pair in enumerate(pairs)
-    ]
+    compared = []
+    for number, pair in enumerate(pairs):
+        references = list(map(" ".join, pair.captions))
+        captions = {name: of_system[number].text for name, of_system in said.items()}
+        compared.append(ComparedPair(images[number], references, captions, pair.name))
     return side_by_side(compared, path)
 
 
 def _initialisations(
     path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]
 ) -> Path:
-    rows = [
-        MapRow(
-            read_pair(pair.before, pair.after),
-            {
-                name: explain(pair.before, pair.after, p).parts["memory"]
-                for name, p in predictors.items()
-            },
-        )
-        for pair in pairs
-    ]
+    rows = []
+    for pair in pairs:
+        memories = {}
+        for name, predictor in predictors.items():
+            memories[name] = explain(pair.before, pair.after, predictor).parts["memory"]
+        rows.append(MapRow(read_pair(pair.before, pair.after), memories))
     return attention_by_initialisation(rows, path, scales=PICTURE_SCALES)
 
 
@@ -119,9 +116,8 @@ def _stages(
     rows = []
     for pair in pairs:
         parts = explain(pair.before, pair.after, predictor).parts
-        rows.append(
-            MapRow(read_pair(pair.before, pair.after), {name: parts[name] for name in STAGES})
-        )
+        stages = {name: parts[name] for name in STAGES}
+        rows.append(MapRow(read_pair(pair.before, pair.after), stages))
     return attention_by_stage(rows, path, scales=PICTURE_SCALES)
 
 
@@ -133,11 +129,9 @@ def _sweeps(
         points = []
         for setting, row in rows.items():
             found = result["rows"][row.name]
-            # without METEOR (no Java) there is no S*m, and the mean of what is there is no S*m
-            # either
-            scores = [
-                seed["S*m"] for seed in found["seeds"].values() if seed.get("S*m") is not None
-            ]
+            # without METEOR (no Java) there is no S*m, and the mean of what is there is none either
+            every = [seed.get("S*m") for seed in found["seeds"].values()]
+            scores = [score for score in every if score is not None]
             if scores:
                 parameters = None if key == "beam" else found["parameters"]
                 points.append(SweepPoint(setting, scores, parameters, found["speeds"]))
@@ -149,15 +143,13 @@ def _sweeps(
             "the reports"
         )
     note = f"scale {result['scale']}, {result['environment']['device']}"
-    starts = {name: row["start"] for name, row in result["rows"].items()}
-    if "random" in starts.values() and set(starts.values()) != {"random"}:
-        note += f"; from random weights: {', '.join(name for name, start in starts.items() if start == 'random')}"
+    random = [name for name, row in result["rows"].items() if row["start"] == "random"]
+    if 0 < len(random) < len(result["rows"]):
+        note += f"; from random weights: {', '.join(random)}"
     return sweep_plots(sweeps, path, note=note)
 
 
-DRAW: dict[
-    Picture, Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]
-] = {
+DRAW: dict[Drawing, _Drawer] = {
     "captions": _captions,
     "initialisations": _initialisations,
     "stages": _stages,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from sencap.reproduce.experiments import (
     PRETRAININGS,
     RANDOM,
     SECO,
-    SEN,
     Experiment,
     Row,
 )
@@ -93,48 +93,41 @@ def plan(experiment: Experiment, options: Options) -> list[Training]:
         SettingsError: a row needs weights or places that the options do not name, or has a wrong
             setting.
     """
-    return list(_trainings(experiment, options))
+    seeds = options.seeds or options.chosen.seeds
+    rows = [row for row in experiment.rows if not _is_left_out(row, options)]
+    return [_training(row, seed, options) for seed, row in itertools.product(seeds, rows)]
 
 
-def _trainings(experiment: Experiment, options: Options) -> Iterator[Training]:
+def _training(row: Row, seed: int, options: Options) -> Training:
     scale = options.chosen
-    for seed in options.seeds or scale.seeds:
-        for row in experiment.rows:
-            if row.init == SECO and options.seco is None:
-                continue
-            system = str(row.settings.get("system", SEN))
-            own = scale.sen if system.startswith(SEN) else scale.compared
-            settings = changed(
-                TrainingSettings(
-                    data=options.data, out="unnamed", seed=seed, progress=options.progress
-                ),
-                {**scale.training, **own, **row.settings, "hardware": options.hardware}
-                | {"loading.workers": options.workers, "vocabulary.captions": options.captions},
-            )
-            weights, pretraining = _start(
-                row, options, str(_resolved(settings.model).extractor.backbone)
-            )
-            start = pretraining.folder.name if pretraining else weights and fingerprint(weights)
-            out = (
-                Path(options.out)
-                / "training"
-                / f"{system}-{_digest(settings, start)}"
-                / f"seed-{seed}"
-            )
-            init = str(pretraining.backbone) if pretraining else weights
-            yield Training(
-                row, seed, changed(settings, {"out": str(out), "extractor.init": init}), pretraining
-            )
+    settings = changed(
+        TrainingSettings(data=options.data, out="unnamed", seed=seed, progress=options.progress),
+        {
+            **scale.training,
+            **(scale.compared if row.compared else scale.sen),
+            **row.settings,
+            "hardware": options.hardware,
+            "loading.workers": options.workers,
+            "vocabulary.captions": options.captions,
+        },
+    )
+    backbone = str(_resolved(settings.model).extractor.backbone)
+    init, pretraining = _start(row, options, backbone)
+    start = None if init is None else fingerprint(init)
+    if pretraining is not None:  # its weights are not there yet
+        init, start = str(pretraining.backbone), pretraining.folder.name
+    variant = f"{settings.system}-{_digest(settings, start)}"
+    out = Path(options.out) / "training" / variant / f"seed-{seed}"
+    settings = changed(settings, {"out": str(out), "extractor.init": init})
+    return Training(row, seed, settings, pretraining)
 
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
     """Of all that decides a result, but for the seed, which has a folder of its own, and what a
     folder shares."""
     values = as_dict(settings) | as_dict(_resolved(settings.model))
-    for (
-        name,
-        number,
-    ) in FORMER_DEFAULTS.items():  # of systems without them: the folders of older runs are found
+    # of systems that have no use for them: so the folders of older runs are found
+    for name, number in FORMER_DEFAULTS.items():
         if values["difference"][name] is None:
             values["difference"][name] = number
     for name in ("data", "out", "seed", "progress", "resume", "hardware"):
@@ -142,21 +135,19 @@ def _digest(settings: TrainingSettings, start: str | None) -> str:
     for name in ("workers", "cache"):
         del values["loading"][name]
     captions = settings.vocabulary.captions
-    values["vocabulary"]["captions"] = captions and fingerprint_of_captions(captions)
-    return hashlib.sha256(json.dumps([values, start], sort_keys=True).encode()).hexdigest()[:8]
+    if captions:
+        values["vocabulary"]["captions"] = fingerprint_of_captions(captions)
+    content = json.dumps([values, start], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def _start(row: Row, options: Options, backbone: str) -> tuple[str | None, Pretraining | None]:
     """How a row's extractor starts: weights, or a pre-training run, or neither (random)."""
-    scale = options.chosen
     name = row.init
     if name in (DEFAULT, DEFAULT_3C):
-        name = "3c" if name == DEFAULT_3C and scale.default_init == "6c" else scale.default_init
-        recipe = changed(TrainingSettings(data=options.data, out="unnamed"), scale.training)
-        if backbone != _resolved(recipe.model).extractor.backbone:
-            name = f"6c-{backbone}" if scale.default_init == "6c" else RANDOM
-        elif options.init is not None:
+        if options.init is not None and backbone == _usual_backbone(options):
             return find_weights(options.init, backbone, flag="init"), None
+        name = _default_start(name, options, backbone)
     if name == RANDOM:
         return None, None
     if name == IMAGENET:
@@ -164,6 +155,22 @@ def _start(row: Row, options: Options, backbone: str) -> tuple[str | None, Pretr
     if name == SECO and options.seco is not None:
         return find_weights(options.seco, backbone, flag="seco"), None
     return None, pretraining_named(name, options)
+
+
+def _usual_backbone(options: Options) -> str | None:
+    """The backbone of the scale, which the files of weights are for."""
+    recipe = changed(TrainingSettings(data=options.data, out="unnamed"), options.chosen.training)
+    return _resolved(recipe.model).extractor.backbone
+
+
+def _default_start(name: str, options: Options, backbone: str) -> str:
+    """How the tables start that are not about it, by the scale and the backbone."""
+    default = options.chosen.default_init
+    if default != "6c":  # no pre-training: its weights fit the usual backbone only
+        return default if backbone == _usual_backbone(options) else RANDOM
+    if backbone != _usual_backbone(options):
+        return f"6c-{backbone}"
+    return "3c" if name == DEFAULT_3C else default
 
 
 def _imagenet(name: str, options: Options, backbone: str) -> str | None:
@@ -190,22 +197,26 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
             f"pre-training {name!r} needs dated images of places; name them with --places (see "
             "docs/seasons.md)"
         )
-    values = {**options.chosen.pretraining, **PRETRAININGS[name]}
-    share = PRETRAININGS[name].get("optimisation.epochs")
+    usual = changed(PretrainingSettings(data=places, out="unnamed"), options.chosen.pretraining)
+    values = dict(PRETRAININGS[name])
+    if "optimisation.epochs" in values:  # a share of the scale's
+        epochs = usual.optimisation.epochs * values["optimisation.epochs"]
+        values["optimisation.epochs"] = max(1, round(epochs))
     folder = name
-    if share is not None:
-        usual = changed(PretrainingSettings(data=places, out="unnamed"), options.chosen.pretraining)
-        values["optimisation.epochs"] = max(1, round(usual.optimisation.epochs * share))
     if values.get("init") == IMAGENET:
-        backbone = values.get("backbone", PretrainingSettings(data=places, out="unnamed").backbone)
-        values["init"] = _imagenet(name, options, backbone)
-        folder += "-" + fingerprint(values["init"]).rpartition(":")[2] if values["init"] else ""
+        weights = _imagenet(name, options, values.get("backbone", usual.backbone))
+        values["init"] = weights
+        if weights is not None:
+            _, _, content = fingerprint(weights).rpartition(":")
+            folder = f"{name}-{content}"
     out = Path(options.out) / "pretraining" / folder
-    settings = changed(
-        PretrainingSettings(data=places, out=str(out), progress=options.progress),
-        {**values, "hardware": options.hardware, "workers": options.workers},
-    )
-    return Pretraining(name, settings)
+    own = {
+        "out": str(out),
+        "progress": options.progress,
+        "hardware": options.hardware,
+        "workers": options.workers,
+    }
+    return Pretraining(name, changed(usual, {**values, **own}))
 
 
 def check_starts(trainings: Iterable[Training]) -> None:
@@ -217,7 +228,8 @@ def check_starts(trainings: Iterable[Training]) -> None:
     seen = set()
     for training in trainings:
         extractor = _resolved(training.settings.model).extractor
-        if training.pretraining is not None or extractor.init is None or extractor in seen:
+        to_come = training.pretraining is not None
+        if to_come or extractor.init is None or extractor in seen:
             continue
         seen.add(extractor)
         captioner = build(training.settings.model, ANY_VOCABULARY)
@@ -232,8 +244,9 @@ def check_starts(trainings: Iterable[Training]) -> None:
 
 def left_out(experiment: Experiment, options: Options) -> list[str]:
     """What the options leave out of an experiment, and how it is put in."""
-    return [
-        f"{row.name} (give SeCo's weights with --seco FILE)"
-        for row in experiment.rows
-        if row.init == SECO and options.seco is None
-    ]
+    rows = [row for row in experiment.rows if _is_left_out(row, options)]
+    return [f"{row.name} (give SeCo's weights with --seco FILE)" for row in rows]
+
+
+def _is_left_out(row: Row, options: Options) -> bool:
+    return row.init == SECO and options.seco is None

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from sencap.reproduce.experiments import METRICS, SIZE
+from sencap.evaluation.names import METRICS
+from sencap.reproduce.experiments import SIZE
 
 REFERENCE_ROWS = {
     "constant": "constant sentence",
@@ -17,41 +18,24 @@ REFERENCE_ROWS = {
 
 def summary(values: Sequence[float]) -> tuple[float, float]:
     """Mean and the sample's standard deviation (NaN for a single value)."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else float("nan")
+    deviation = float("nan")
+    if len(values) > 1:
+        deviation = statistics.stdev(values)
+    return statistics.fmean(values), deviation
 
 
 def as_markdown(result: dict[str, Any]) -> str:
     """The table, the paper's, how the order of the rows compares with it, and what ours was made
     with."""
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
-    counts = sorted({len(row["seeds"]) for row in rows.values()})
-    seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    over = "one seed" if seeds == "1" else f"mean ± standard deviation over {seeds} seeds"
-    lines = [
-        f"# {result['title']}",
-        "",
-        *([f"![{result['title']}]({result['picture']})", ""] if result["picture"] else []),
-        f"Scale `{result['scale']}`, split `{result['split']}`, {over}; protocol "
+    lines = [f"# {result['title']}", ""]
+    if result["picture"]:
+        lines += [f"![{result['title']}]({result['picture']})", ""]
+    lines += [
+        f"Scale `{result['scale']}`, split `{result['split']}`, {_seeds(rows)}; protocol "
         "`ids`, × 100. Not the paper's conditions unless the scale is `paper`.",
         "",
-        f"| | {' | '.join(METRICS)} | change accuracy | paper's S\\*m | parameters | pairs/s |",
-        "|---|" + "---:|" * (len(METRICS) + 4),
-    ]
-    for name, row in rows.items():
-        cells = [
-            _cell([seed.get(metric) for seed in row["seeds"].values()], 2) for metric in METRICS
-        ]
-        cells.append(_cell([seed["change_accuracy"] for seed in row["seeds"].values()], 3))
-        paper, speed = row["paper"].get("S*m"), row["pairs_per_second"]
-        cells.append("–" if paper is None else f"{paper:.2f}")
-        cells.append(f"{row['parameters']:,}")
-        cells.append("–" if speed is None else f"{speed:.1f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    for name, title in REFERENCE_ROWS.items():
-        scores = result["reference_rows"][name]["ids"]
-        cells = [_cell([scores.get(metric)], 2) for metric in METRICS]
-        lines.append(f"| *{title}* | {' | '.join(cells)} | | | | |")
-    lines += [
+        *_table(rows, result["reference_rows"]),
         "",
         *(f"Left out: {line}.\n" for line in result["left_out"]),
         *_papers(rows),
@@ -63,16 +47,52 @@ def as_markdown(result: dict[str, Any]) -> str:
             "in ±.",
             "",
         ]
-    lines += [*_time(rows), f"`{result['signature']}`", ""]
-    return "\n".join([*lines, _environment(result), ""])
+    lines += [*_time(rows), f"`{result['signature']}`", "", _environment(result), ""]
+    return "\n".join(lines)
+
+
+def _seeds(rows: dict[str, Any]) -> str:
+    """What the figures are taken over."""
+    counts = [len(row["seeds"]) for row in rows.values()]
+    fewest, most = min(counts), max(counts)
+    if most == 1:
+        return "one seed"
+    counted = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"mean ± standard deviation over {counted} seeds"
+
+
+def _table(rows: dict[str, Any], references: dict[str, Any]) -> list[str]:
+    """Ours: a line for each row, then the reference rows."""
+    columns = (*METRICS, "change accuracy", "paper's S\\*m", "parameters", "pairs/s")
+    lines = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for name, row in rows.items():
+        seeds = list(row["seeds"].values())
+        cells = [_cell(_of_each(seeds, metric), 2) for metric in METRICS]
+        cells.append(_cell(_of_each(seeds, "change_accuracy"), 3))
+        cells.append(_cell([row["paper"].get("S*m")], 2))
+        cells.append(f"{row['parameters']:,}")
+        cells.append(_cell([row["pairs_per_second"]], 1))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, title in REFERENCE_ROWS.items():
+        scores = references[name]["ids"]
+        cells = [_cell([scores.get(metric)], 2) for metric in METRICS]
+        lines.append(f"| *{title}* | {' | '.join(cells)} | | | | |")
+    return lines
+
+
+def _of_each(seeds: Sequence[dict[str, Any]], name: str) -> list[float | None]:
+    return [seed.get(name) for seed in seeds]
 
 
 def _cell(values: Sequence[float | None], digits: int) -> str:
+    """The mean, with the deviation where there are several; a dash where none is known."""
     known = [value for value in values if value is not None]
     if not known:
         return "–"
     mean, deviation = summary(known)
-    return f"{mean:.{digits}f}" + ("" if len(known) == 1 else f" ± {deviation:.{digits}f}")
+    if len(known) == 1:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _papers(rows: dict[str, Any]) -> list[str]:
@@ -95,34 +115,39 @@ def _papers(rows: dict[str, Any]) -> list[str]:
 
 def _time(rows: dict[str, Any]) -> list[str]:
     """What the trainings took, of those that have a record of it."""
-    runs = sum(len(row["seeds"]) for row in rows.values())
-    known = {
-        name: [seed["seconds"] for seed in row["seeds"].values() if seed.get("seconds") is not None]
-        for name, row in rows.items()
-    }
-    total, count = sum(map(sum, known.values())), sum(map(len, known.values()))
-    if not count:
+    total, known, runs = 0.0, 0, 0
+    each = []
+    for name, row in rows.items():
+        took = _of_each(list(row["seeds"].values()), "seconds")
+        recorded = [seconds for seconds in took if seconds is not None]
+        runs += len(took)
+        known += len(recorded)
+        total += sum(recorded)
+        if recorded:
+            each.append(f"{name} {statistics.fmean(recorded) / 60:.1f}")
+    if not known:
         return []
-    each = ", ".join(
-        f"{name} {statistics.fmean(took) / 60:.1f}" for name, took in known.items() if took
-    )
-    of = f" ({count} of {runs} runs; the others have no record)" if count < runs else ""
-    return [f"Training took {total / 3600:.1f} hours in all{of}; minutes a run: {each}.", ""]
+    of = f" ({known} of {runs} runs; the others have no record)" if known < runs else ""
+    hours = f"{total / 3600:.1f} hours in all{of}"
+    return [f"Training took {hours}; minutes a run: {', '.join(each)}.", ""]
 
 
 def _order(rows: dict[str, Any]) -> list[str]:
     """Which pairs of rows stand the other way round than in the paper."""
     ours, papers = {}, {}
     for name, row in rows.items():
-        values = [seed["S*m"] for seed in row["seeds"].values() if seed.get("S*m") is not None]
+        found = _of_each(list(row["seeds"].values()), "S*m")
+        values = [value for value in found if value is not None]
         if values and "S*m" in row["paper"]:
             ours[name], papers[name] = statistics.fmean(values), row["paper"]["S*m"]
     pairs = list(itertools.combinations(ours, 2))
-    other = [f"{a} / {b}" for a, b in pairs if (ours[a] - ours[b]) * (papers[a] - papers[b]) < 0]
     if not pairs:
         return []
-    agreeing = f"Of {len(pairs)} pairs of rows {len(pairs) - len(other)} stand in the paper's order by S\\*m"
-    return [agreeing + (f"; the other way round: {', '.join(other)}." if other else "."), ""]
+    # the product of the two differences is negative where their signs are unlike
+    other = [f"{a} / {b}" for a, b in pairs if (ours[a] - ours[b]) * (papers[a] - papers[b]) < 0]
+    agreeing = f"Of {len(pairs)} pairs of rows {len(pairs) - len(other)} stand in the paper's order"
+    turned = f"; the other way round: {', '.join(other)}" if other else ""
+    return [f"{agreeing} by S\\*m{turned}.", ""]
 
 
 def _environment(result: dict[str, Any]) -> str:

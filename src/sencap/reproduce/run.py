@@ -39,13 +39,8 @@ from sencap.training.folder import BEST
 SAME = "options.json"  # what all runs in one folder share
 TIMED_PAIRS, TIMED_ROUNDS = 16, 5
 POLL_SECONDS = 5.0
-REPORTED = (
-    "parameters",
-    "ids",
-    "change_accuracy",
-    "signatures",
-    "reference_rows",
-)  # what is taken from a report
+# what is taken from a report
+REPORTED = ("parameters", "ids", "change_accuracy", "signatures", "reference_rows")
 REPORT_MEGABYTES = 256
 _AGAIN = "delete it, and the same command evaluates that run again"
 
@@ -83,9 +78,9 @@ def reproduce(name: str, options: Options) -> Path:
         if training.done:
             read_report(training.report)
     check_starts(trainings)
-    if experiment.picture is not None:
+    if experiment.drawing is not None:
         check_path(picture)
-    if experiment.picture == "sweeps":
+    if experiment.drawing == "sweeps":
         check_meteor()  # it plots S*m
     for number, training in _claimed(trainings):
         log.info(
@@ -97,8 +92,8 @@ def reproduce(name: str, options: Options) -> Path:
         predictors = load_first_seeds(trainings, options)
         speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
         path, result = _write(name, experiment, trainings, options, speeds=speeds)
-        if experiment.picture is not None:
-            draw(experiment.picture, picture, predictors=predictors, pairs=shown, result=result)
+        if experiment.drawing is not None:
+            draw(experiment.drawing, picture, predictors=predictors, pairs=shown, result=result)
     return path
 
 
@@ -169,9 +164,10 @@ def read_report(path: Path) -> dict[str, Any]:
         report = read_json(path, most_megabytes=REPORT_MEGABYTES, error=DataError)
     except DataError as error:
         raise DataError(f"{error}; {_AGAIN}") from error
-    missing = [key for key in REPORTED if not (isinstance(report, dict) and key in report)]
-    if missing:
-        raise DataError(f"{path} is no report of `sencap evaluate` (no {missing[0]}); {_AGAIN}")
+    entries = report if isinstance(report, dict) else {}
+    for key in REPORTED:
+        if key not in entries:
+            raise DataError(f"{path} is no report of `sencap evaluate` (no {key}); {_AGAIN}")
     whole: dict[str, Any] = report
     return whole
 
@@ -239,7 +235,10 @@ def _check_folder(options: Options) -> None:
 
 
 def _read_same(path: Path) -> dict[str, Any]:
-    advice = "delete it if all runs in this folder are of these data and this scale, or choose another out"
+    advice = (
+        "delete it if all runs in this folder are of these data and this scale, or choose another "
+        "out"
+    )
     try:
         before = read_json(path, error=DataError)
     except DataError as error:
@@ -334,7 +333,7 @@ def _write(
     result = {
         "experiment": name,
         "title": experiment.title,
-        "picture": f"{name}.png" if experiment.picture is not None else None,
+        "picture": f"{name}.png" if experiment.drawing is not None else None,
         "scale": options.scale,
         "split": options.split,
         "signature": signature,
