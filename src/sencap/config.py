@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from sencap.bounds import check_number
+from sencap.bounds import check_choice, check_fraction, check_number
 from sencap.errors import SettingsError, nearest
 from sencap.json_files import shortened, shown
 
@@ -54,18 +54,6 @@ def _numbers(settings: Any, owner: str, *names: str) -> None:
     system's own."""
     for name in names:
         check_number(f"{owner}.{name}" if owner else name, getattr(settings, name))
-
-
-def _fraction(owner: str, name: str, value: float | None) -> None:
-    if value is not None and not 0 <= value < 1:
-        raise SettingsError(f"{owner}.{name} is {value}; it must be in [0, 1)")
-
-
-def _one_of(owner: str, name: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise SettingsError(
-            f"{owner}.{name} is {value!r}, which is unknown; {nearest(value, known)}"
-        )
 
 
 def check_backbone_name(name: str, value: str) -> None:
@@ -157,10 +145,10 @@ class ExtractorSettings:
             check_backbone_name("extractor.backbone", self.backbone)
         if self.stage not in (None, 1, 2, 3, 4):
             raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
-        _one_of("extractor", "structure", self.structure, get_args(Structure))
-        _one_of("extractor", "fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
-        _one_of(
-            "extractor", "frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics)
+        check_choice("extractor.structure", self.structure, get_args(Structure))
+        check_choice("extractor.fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
+        check_choice(
+            "extractor.frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics)
         )
         _numbers(self, "extractor", "grid")
         if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
@@ -212,8 +200,8 @@ class DifferenceSettings:
 
     def __post_init__(self) -> None:
         _numbers(self, "difference", "layers", "heads", "reduction", "kernel_size")
-        _fraction("difference", "dropout", self.dropout)
-        _fraction("difference", "position_dropout", self.position_dropout)
+        check_fraction("difference.dropout", self.dropout)
+        check_fraction("difference.position_dropout", self.position_dropout)
         if self.kernel_size not in (None, 1) and self.shared_convolution is False:
             raise SettingsError(
                 f"difference.kernel_size={self.kernel_size} has no effect with "
@@ -243,8 +231,8 @@ class DecoderSettings:
 
     def __post_init__(self) -> None:
         _numbers(self, "decoder", "layers", "heads", "expansion", "max_words")
-        _fraction("decoder", "dropout", self.dropout)
-        _fraction("decoder", "position_dropout", self.position_dropout)
+        check_fraction("decoder.dropout", self.dropout)
+        check_fraction("decoder.position_dropout", self.position_dropout)
 
 
 @dataclass(frozen=True)
@@ -354,7 +342,7 @@ class VocabularySettings:
         if not self.splits:
             raise SettingsError("vocabulary.splits is empty; name at least one of train, val, test")
         for split in self.splits:
-            _one_of("vocabulary", "splits", split, get_args(Split))
+            check_choice("vocabulary.splits", split, get_args(Split))
 
 
 @dataclass(frozen=True)
@@ -393,7 +381,7 @@ class LoadingSettings:
         _numbers(self, "loading", "batch_size", "workers")
         if not 0 <= self.colour <= 1:
             raise SettingsError(f"loading.colour is {self.colour}; it must be in [0, 1]")
-        _fraction("loading", "same", self.same)
+        check_fraction("loading.same", self.same)
         if self.features is not None and self.colour:
             raise SettingsError(
                 f"loading.colour={self.colour} changes images, and loading.features computes their "
@@ -403,7 +391,7 @@ class LoadingSettings:
 
 @dataclass(frozen=True)
 class OptimisationSettings:
-    """The optimiser and its schedule (paper IV-B; SPEC of the released code where the paper is
+    """The optimiser and its schedule (paper IV-B; its released code where the paper is
     silent).
 
     Attributes:
@@ -433,13 +421,13 @@ class OptimisationSettings:
 
     def __post_init__(self) -> None:
         _numbers(self, "optimisation", "epochs", "patience")
-        _fraction("optimisation", "label_smoothing", self.label_smoothing)
-        _fraction("optimisation", "average", self.average)
+        check_fraction("optimisation.label_smoothing", self.label_smoothing)
+        check_fraction("optimisation.average", self.average)
         if not self.weight_decay >= 0:  # NaN is not
             raise SettingsError(
                 f"optimisation.weight_decay is {self.weight_decay}; it must be at least 0"
             )
-        _one_of("optimisation", "schedule", self.schedule, ("constant", "cosine"))
+        check_choice("optimisation.schedule", self.schedule, ("constant", "cosine"))
         if not self.clip_value > 0:
             raise SettingsError(f"optimisation.clip_value is {self.clip_value}; it must be above 0")
         if not self.learning_rate > 0:
@@ -472,7 +460,7 @@ class HardwareSettings:
     precision: Precision = "32-true"
 
     def __post_init__(self) -> None:
-        _one_of("hardware", "precision", self.precision, get_args(Precision))
+        check_choice("hardware.precision", self.precision, get_args(Precision))
         _numbers(self, "hardware", "devices", "nodes")
 
 
@@ -628,10 +616,15 @@ def _kinds(hint: Any) -> list[Any]:
         return [hint]
     if get_origin(hint) is tuple:
         return []
-    return [kind for choice in get_args(hint) for kind in _kinds(choice)]
+    kinds = []
+    for choice in get_args(hint):
+        kinds += _kinds(choice)
+    return kinds
 
 
 def _is(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool  # to Python, true is a whole number
-    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind)

@@ -71,7 +71,9 @@ class Predictor:
             raise SettingsError(
                 "decision='probability' needs change_probability; decision='search' does without"
             )
-        spoken = all(word in checkpoint.vocabulary for words in _fixed_words() for word in words)
+        spoken = all(
+            word in checkpoint.vocabulary for word in " ".join(NO_CHANGE_SENTENCES).split()
+        )
         known = spoken or checkpoint.settings.change.flag > 0
         self.change_probability = change_probability and known
         self.decision: Decision = decision if known else "search"
@@ -136,7 +138,7 @@ class Predictor:
         found = self._search(memory, beam)
         fixed = self._fixed_sentences(memory) if self.change_probability else []
         if not fixed:
-            return [_ranked([self._sentence(h) for h in best]) for best in found]
+            return [_ranked(self._sentences(best)) for best in found]
         # a pair told changed whose beam holds fixed sentences alone is searched again, wide enough
         # for others
         again = [
@@ -151,7 +153,7 @@ class Predictor:
             for row, best in zip(again, wider, strict=True):
                 found[row] = best
         return [
-            self._choose([self._sentence(h) for h in best], sentences, p_change)
+            self._choose(self._sentences(best), sentences, p_change)
             for best, (p_change, sentences) in zip(found, fixed, strict=True)
         ]
 
@@ -188,6 +190,9 @@ class Predictor:
 
     def _tells(self, hypotheses: list[Hypothesis], *, changed: bool) -> bool:
         return any(self._sentence(hypothesis).changed == changed for hypothesis in hypotheses)
+
+    def _sentences(self, hypotheses: Sequence[Hypothesis]) -> list[Caption]:
+        return [self._sentence(hypothesis) for hypothesis in hypotheses]
 
     def _sentence(self, hypothesis: Hypothesis) -> Caption:
         words = self.checkpoint.vocabulary.decode(hypothesis.ids)

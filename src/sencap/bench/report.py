@@ -95,7 +95,8 @@ class Report:
 
     def engines(self) -> list[str]:
         """The engines that ran, in order, without the field's way."""
-        return [name for name in dict.fromkeys(way.engine for way in self.ways) if name != FIELD]
+        names = dict.fromkeys(way.engine for way in self.ways)
+        return [name for name in names if name != FIELD]
 
     def notable(self) -> list[Measured]:
         """Of each system the field's way, and each engine at batch 1 and at its fastest batch."""

@@ -67,11 +67,14 @@ def flip_words(words: Sequence[str], table: Mapping[str, str]) -> list[str]:
     >>> flip_words("a house at the lower-left corner".split(), FLIP_LEFT_RIGHT)[-2]
     'lower-right'
     """
-    return ["-".join(table.get(part, part) for part in _split(word, table)) for word in words]
+    return [_flip_word(word, table) for word in words]
 
 
-def _split(word: str, table: Mapping[str, str]) -> list[str]:
-    return [word] if word in table else word.split("-")
+def _flip_word(word: str, table: Mapping[str, str]) -> str:
+    if word in table:
+        return table[word]
+    parts = word.split("-")  # lower-left and the like
+    return "-".join(table.get(part, part) for part in parts)
 
 
 def can_turn(words: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeGuard
@@ -98,6 +98,14 @@ class CaptionedPair:
     mask: Path | None = None
 
 
+def all_captions(entries: Iterable[CaptionEntry | CaptionedPair]) -> list[tuple[str, ...]]:
+    """The captions of all entries, one after the other."""
+    captions: list[tuple[str, ...]] = []
+    for entry in entries:
+        captions += entry.captions
+    return captions
+
+
 def read_captions(path: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionEntry]:
     """The entries of a caption file, or of those of a folder, in their order; no image need be
     there.
@@ -159,12 +167,12 @@ class ImageFolders:
         """The image of ``entry`` at ``date`` ("A" before, "B" after), or its mask ("label")."""
         stem = PurePosixPath(entry.name).stem
         names = [entry.name, *(stem + suffix for suffix in IMAGE_SUFFIXES)]
-        found = (
-            self.list_images(folder).get(name)
-            for folder in self.folders(entry, date)
-            for name in names
-        )
-        return next((image for image in found if image is not None), None)
+        for folder in self.folders(entry, date):
+            images = self.list_images(folder)
+            for name in names:
+                if name in images:
+                    return images[name]
+        return None
 
     def folders(self, entry: CaptionEntry, date: str) -> list[Path]:
         """Where the images of ``entry`` may lie, the likeliest first."""
@@ -258,10 +266,11 @@ def _with_flags(entries: list[CaptionEntry]) -> tuple[list[CaptionEntry], list[P
 
     A flag stays missing (None) if no sentence of the data set is known to be one of no change.
     """
-    own = learn_no_change(
-        [entry.captions for entry in entries], [entry.changed for entry in entries]
-    )
-    counts = [sum(says_no_change(words, own) for words in entry.captions) for entry in entries]
+    captions = [entry.captions for entry in entries]
+    own = learn_no_change(captions, [entry.changed for entry in entries])
+    counts = []
+    for sentences in captions:
+        counts.append(sum(says_no_change(words, own) for words in sentences))
     known = any(counts)
     flagged = []
     for entry, count in zip(entries, counts, strict=True):
@@ -281,17 +290,16 @@ def _flags_against_sentences(
     Where the unchanged pairs have ways of their own to say so, a sentence tells of a change only if
     it is said of changed pairs too.
     """
-    unchanged = [words for entry in entries if entry.changed is False for words in entry.captions]
+    unchanged = all_captions(entry for entry in entries if entry.changed is False)
+    # whether the unchanged pairs are told in LEVIR-CC's sentences, so that any other tells a change
     usual = any(says_no_change(words) for words in unchanged)
-    of_changed = {words for entry in entries if entry.changed for words in entry.captions}
+    of_changed = set(all_captions(entry for entry in entries if entry.changed))
     problems = []
     for entry, count in zip(entries, counts, strict=True):
         half = len(entry.captions) / 2
-        change = (
-            len(entry.captions) - count
-            if usual
-            else sum(words in of_changed for words in entry.captions)
-        )
+        change = len(entry.captions) - count
+        if not usual:
+            change = sum(words in of_changed for words in entry.captions)
         if entry.changed and count > half:
             says = "no change"
         elif entry.changed is False and change >= half > 0:

@@ -148,12 +148,10 @@ def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
 
     Cross attention is told by its name, as every decoder here names it.
     """
-    cross = [
-        weights
-        for name, calls in seen.items()
-        if name.endswith("cross_attention")
-        for weights in calls
-    ]
+    cross: list[Tensor] = []
+    for name, calls in seen.items():
+        if name.endswith("cross_attention"):
+            cross += calls
     cells = (
         torch.stack(cross).mean((0, 2)) if cross else None
     )  # (layers, B, heads, K, N) → (B, K, N)

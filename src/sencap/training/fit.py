@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
-from sencap.data.levir_cc import CaptionedPair, read_captions, read_dataset
+from sencap.data.levir_cc import CaptionedPair, all_captions, read_captions, read_dataset
 from sencap.data.masks import has_masks_only, read_masked_pairs
 from sencap.data.vocabulary import Vocabulary
 from sencap.environment import check_memory, device_type, environment
@@ -151,12 +151,12 @@ def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vo
             "the data have masks and no captions, so they have no words to know; give "
             "vocabulary.captions, the captions that the run after this one will learn"
         )
-    captions = [
-        words
-        for source in ([settings.captions] if settings.captions else captioned)
-        for entry in read_captions(source, splits=settings.splits)
-        for words in entry.captions
-    ]
+    sources = captioned
+    if settings.captions is not None:
+        sources = [settings.captions]
+    captions = []
+    for source in sources:
+        captions += all_captions(read_captions(source, splits=settings.splits))
     return Vocabulary.build(captions, minimum_count=settings.minimum_count)
 
 

@@ -185,7 +185,8 @@ def collate(samples: Sequence[Sample], *, pad: int) -> Batch:
     ones."""
     all_captions = [sample.captions for sample in samples]
     K = max(1, *(len(captions) for captions in all_captions))
-    T = max((len(ids) for captions in all_captions for ids in captions), default=2)
+    all_ids = list(itertools.chain.from_iterable(all_captions))
+    T = max((len(ids) for ids in all_ids), default=2)  # of no caption at all: <start> and <end>
     tokens = torch.full((len(samples), K, T), pad)
     for b, captions in enumerate(all_captions):
         for k, ids in enumerate(captions):

@@ -3,7 +3,8 @@ module."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import lightning as L
@@ -42,6 +43,11 @@ def _named(losses: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     if len(losses) == 1:
         return {}
     return {f"{prefix}_{name}": value for name, value in losses.items()}
+
+
+def _as_words(ids: Sequence[int]) -> list[str]:
+    """Ids as the metrics take them."""
+    return [str(number) for number in ids]
 
 
 def _parameters(part: nn.Module | None) -> list[nn.Parameter]:
@@ -138,29 +144,27 @@ class CaptioningTask(L.LightningModule):
         engine = TorchEngine(self.result)
         markers = Markers(v.start, v.end, (v.pad, v.start, v.unk))
         found = search(engine, as_arrays(memory), markers, max_words=self.max_words)
-        self._found.update(
-            {index: best[0].ids for index, best in zip(batch.index.tolist(), found, strict=True)}
-        )
+        for index, hypotheses in zip(batch.index.tolist(), found, strict=True):
+            self._found[index] = hypotheses[0].ids
 
     def on_validation_epoch_end(self) -> None:
-        """Score the captions: BLEU-4 under the protocol ``ids``; the decoder's decay rule looks at it."""
+        """Score the captions: BLEU-4 under the protocol ``ids``, which the plateau rule looks at."""
         found = self._found
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(shares, found)
-            found = {index: ids for share in shares for index, ids in share.items()}
+            found = dict(itertools.chain.from_iterable(share.items() for share in shares))
         if self.trainer.sanity_checking or not found:
             return
         order = sorted(found)
-        references = [
-            [
-                [str(i) for i in self.vocabulary.encode(words)]
-                for words in self.validation_pairs[index].captions
-            ]
-            for index in order
-        ]
-        bleu4 = 100 * corpus_bleu4([[str(i) for i in found[index]] for index in order], references)
+        references = [self._references(index) for index in order]
+        bleu4 = 100 * corpus_bleu4([_as_words(found[index]) for index in order], references)
         self.log("val_bleu4", bleu4, prog_bar=True, rank_zero_only=False, sync_dist=False)
+
+    def _references(self, index: int) -> list[list[str]]:
+        """The captions of a validation pair, as ids."""
+        captions = self.validation_pairs[index].captions
+        return [_as_words(self.vocabulary.encode(words)) for words in captions]
 
     def configure_optimizers(self) -> Any:
         """Adam with one group per part, and the schedule."""

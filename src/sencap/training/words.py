@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from sencap.config import TrainingSettings
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.levir_cc import CaptionedPair, all_captions
 from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary, coverage
 
 FEW_WORDS = 30  # LEVIR-CC's vocabulary at the paper's minimum has some 500
@@ -27,7 +27,7 @@ def tell_words(
     words = len(vocabulary) - len(SPECIAL_WORDS)
     poor = False
     for use, pairs in (("training", train), ("validation", val)):
-        captions = [caption for pair in pairs for caption in pair.captions]
+        captions = all_captions(pairs)
         covered = coverage(captions, vocabulary)
         poor |= covered.is_poor
         poor |= words < FEW_WORDS and covered.known < covered.words
