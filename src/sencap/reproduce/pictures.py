@@ -29,11 +29,8 @@ from sencap.reproduce.experiments import SWEEPS, Drawing
 
 PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
-PICTURE_SCALES: tuple[Scale, ...] = (
-    "values",
-    "own",
-    "common",
-)  # as it is, then normalised: Fig. 4 and 5
+# as it is, then normalised: Fig. 4 and 5
+PICTURE_SCALES: tuple[Scale, ...] = ("values", "own", "common")
 STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
 Predictors = Mapping[str, Predictor]
 _Drawer = Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]
