@@ -106,17 +106,16 @@ def test_the_decision_by_probability_speaks_of_a_change_though_the_search_says_n
 def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sencap.structures import Caption
-
     predictor = predictor_of(checkpoint)
-    fixed = [Caption(s, -2.0 + i / 10, changed=False) for i, s in enumerate(NO_CHANGE_SENTENCES)]
-    monkeypatch.setattr(predictor, "_fixed_sentences", lambda _: [(0.4, fixed)])
+    log_probs = np.array([[-2.0, -1.9, -1.7, -1.8, -1.6]], np.float32)
+    monkeypatch.setattr(predictor, "_fixed_log_probs", lambda _: log_probs)
+    monkeypatch.setattr(predictor, "_search", None)  # nothing is searched of such a pair
     caption = predictor(*_pair(3))
     assert (caption.text, caption.log_prob) == (NO_CHANGE_SENTENCES[0], -2.0)
     assert not caption.changed
-    assert [other.log_prob for other in caption.alternatives] == sorted(
-        (one.log_prob for one in fixed[1:]), reverse=True
-    )
+    assert caption.change_probability == pytest.approx(1 - np.exp(log_probs).sum(), abs=1e-6)
+    others = [caption.log_prob for caption in caption.alternatives]
+    assert others == pytest.approx([-1.6, -1.7, -1.8, -1.9])
 
 
 def test_a_vocabulary_without_the_fixed_sentences_is_searched_as_it_is(
@@ -155,8 +154,8 @@ def test_of_equal_images_it_is_said_that_they_are_equal(
     assert (third.note != "") == (side > 64)
     # the log-probability is the model's own
     memory = predictor.engine.encode(as_pair(image, image, size=64).images[None])
-    _, fixed = predictor._fixed_sentences(memory)[0]
-    assert same.log_prob == pytest.approx(fixed[0].log_prob, abs=1e-4)
+    fixed = predictor._fixed_log_probs(memory)[0]
+    assert same.log_prob == pytest.approx(fixed[0], abs=1e-4)
     assert changed.text == predictor(image, other).text
 
 

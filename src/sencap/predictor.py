@@ -135,61 +135,69 @@ class Predictor:
 
     def _captions(self, memory: PairMemory, beam: int) -> list[Caption]:
         """What the model says, whether or not the two dates differ."""
-        found = self._search(memory, beam)
-        fixed = self._fixed_sentences(memory) if self.change_probability else []
-        if not fixed:
-            return [_ranked(self._sentences(best)) for best in found]
-        # a pair told changed whose beam holds fixed sentences alone is searched again, wide enough
-        # for others
-        again = [
-            row
-            for row, (p_change, _) in enumerate(fixed)
-            if self.decision == "probability"
-            and p_change >= 0.5
-            and not self._tells(found[row], changed=True)
-        ]
-        if again:
-            wider = self._search(memory.keep(again), beam + len(NO_CHANGE_SENTENCES))
-            for row, best in zip(again, wider, strict=True):
-                found[row] = best
-        return [
-            self._choose(self._sentences(best), sentences, p_change)
-            for best, (p_change, sentences) in zip(found, fixed, strict=True)
-        ]
-
-    def _choose(self, found: list[Caption], fixed: list[Caption], p_change: float) -> Caption:
-        """The caption by the decision rule, with the probability of change."""
+        if not self.change_probability:
+            return [_ranked(self._sentences(best)) for best in self._search(memory, beam)]
+        p_change, fixed = self._change(memory)
         if self.decision == "search":
-            return _ranked(found, p_change)
-        if p_change < 0.5:
-            return _same_as_before(fixed, p_change)
-        return _ranked([c for c in found if c.changed] or found, p_change)
+            found = self._search(memory, beam)
+            pairs = zip(found, p_change, strict=True)
+            return [_ranked(self._sentences(best), p) for best, p in pairs]
+        captions: dict[int, Caption] = {}
+        changed = [row for row, p in enumerate(p_change) if p >= 0.5]
+        told = self._tell_changes(memory, changed, beam)
+        for row, sentences in zip(changed, told, strict=True):
+            captions[row] = _ranked(sentences, p_change[row])
+        # of the others nothing is searched: the fixed sentences are all that is said
+        same = [row for row in range(len(p_change)) if row not in captions]
+        for row, log_probs in zip(same, self._rows_of(fixed, memory, same), strict=True):
+            captions[row] = _same_as_before(_as_captions(log_probs), p_change[row])
+        return [captions[row] for row in range(len(p_change))]
+
+    def _change(self, memory: PairMemory) -> tuple[list[float], Floats | None]:
+        """The probability of change of each pair, and the log-probabilities (B, 5) of the fixed
+        sentences of no change if it was told from them."""
+        if memory.flag is not None:
+            temperature = self.checkpoint.settings.change.temperature
+            p_change: Floats = 1.0 / (1.0 + np.exp(-memory.flag / temperature))
+            return p_change.tolist(), None
+        fixed = self._fixed_log_probs(memory)
+        p_change = 1.0 - np.exp(fixed).sum(-1).clip(max=1.0)
+        return p_change.tolist(), fixed
+
+    def _rows_of(
+        self, fixed: Floats | None, memory: PairMemory, rows: list[int]
+    ) -> list[list[float]]:
+        """The fixed sentences' log-probabilities of some pairs, computed now if they were not."""
+        if not rows:
+            return []
+        values = self._fixed_log_probs(memory.keep(rows)) if fixed is None else fixed[rows]
+        found: list[list[float]] = values.tolist()
+        return found
+
+    def _tell_changes(self, memory: PairMemory, rows: list[int], beam: int) -> list[list[Caption]]:
+        """The captions of pairs told changed, best first: those that tell a change, if there are
+        any."""
+        if not rows:
+            return []
+        found = [self._sentences(best) for best in self._search(memory.keep(rows), beam)]
+        # a beam that holds fixed sentences alone is searched again, wide enough for others
+        again = [number for number, sentences in enumerate(found) if not _telling(sentences)]
+        if again:
+            wide = memory.keep([rows[number] for number in again])
+            wider = self._search(wide, beam + len(NO_CHANGE_SENTENCES))
+            for number, best in zip(again, wider, strict=True):
+                found[number] = self._sentences(best)
+        return [_telling(sentences) or sentences for sentences in found]
 
     def _search(self, memory: PairMemory, beam: int) -> list[list[Hypothesis]]:
         max_words = self.checkpoint.settings.decoder.max_words
         return search(self.engine, memory, self._markers, beam=beam, max_words=max_words)
-
-    def _fixed_sentences(self, memory: PairMemory) -> list[tuple[float, list[Caption]]]:
-        """Per pair: the probability of change, and the fixed sentences of no change with their
-        log-probabilities."""
-        log_probs = self._fixed_log_probs(memory)
-        if memory.flag is None:
-            p_change = 1.0 - np.exp(log_probs).sum(-1).clip(max=1.0)
-        else:
-            p_change = 1.0 / (
-                1.0 + np.exp(-memory.flag / self.checkpoint.settings.change.temperature)
-            )
-        captions = [_as_captions(values) for values in log_probs.tolist()]
-        return list(zip(p_change.tolist(), captions, strict=True))
 
     def _fixed_log_probs(self, memory: PairMemory) -> Floats:
         """The log-probability of each fixed sentence of no change, (B, 5); a word not known counts
         as ``<unk>``."""
         captions = [self.checkpoint.vocabulary.encode(words) for words in _fixed_words()]
         return score(self.engine, memory, self._markers, captions)
-
-    def _tells(self, hypotheses: list[Hypothesis], *, changed: bool) -> bool:
-        return any(self._sentence(hypothesis).changed == changed for hypothesis in hypotheses)
 
     def _sentences(self, hypotheses: Sequence[Hypothesis]) -> list[Caption]:
         return [self._sentence(hypothesis) for hypothesis in hypotheses]
@@ -260,6 +268,11 @@ def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
     if identity(Path(before)) != identity(Path(after)):
         return caption
     return dataclasses.replace(caption, note="before and after are one file")
+
+
+def _telling(captions: Sequence[Caption]) -> list[Caption]:
+    """Those that tell a change."""
+    return [caption for caption in captions if caption.changed]
 
 
 def _fixed_words() -> list[list[str]]:

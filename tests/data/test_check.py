@@ -267,3 +267,26 @@ def test_the_bar_is_on_stderr_and_can_be_turned_off(
     assert shown.out == ""
     check(tmp_path)
     assert capsys.readouterr().err == ""
+
+
+def mask_of(root: Path, number: int, pixels: np.ndarray) -> Path:
+    file = root / "images" / "train" / "label" / f"{number}.png"
+    file.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+def test_masks_are_counted_and_checked(tmp_path: Path) -> None:
+    root = make(tmp_path, [entry(number) for number in range(4)])
+    mask_of(root, 0, np.zeros((32, 32), np.uint8))
+    report = check(root)
+    assert (report.masks, report.errors) == (1, ())
+    assert "1 pairs have a change mask" in str(report)
+    small = mask_of(root, 1, np.zeros((40, 32), np.uint8))
+    grey = mask_of(root, 2, np.full((32, 32), 77, np.uint8))
+    report = check(root)
+    assert report.masks == 3
+    told = {problem.file: problem.what for problem in report.errors}
+    assert told[str(small)] == "the mask is 32×40 pixels, and its images are 32×32"
+    assert "holds 77; a mask holds 0" in told[str(grey)]
+    assert check(root, images=False).masks is None

@@ -15,15 +15,18 @@ from tqdm import tqdm
 from sencap.config import DecoderSettings, VocabularySettings
 from sencap.data.levir_cc import (
     DATES,
+    MASKS,
     SPLITS,
     CaptionEntry,
     ImageFolders,
     Problem,
+    all_captions,
     find_caption_files,
     list_captions,
 )
+from sencap.data.masks import read_mask
 from sencap.data.vocabulary import Coverage, coverage
-from sencap.errors import ImageError
+from sencap.errors import DataError, ImageError
 from sencap.images import read_image
 
 __all__ = ["CheckReport", "Problem", "check_dataset"]
@@ -38,7 +41,8 @@ class CheckReport:
     ``counts`` are of the entries that name their images: pairs per split (``train``, ``val``,
     ``test``), and in all ``pairs``, ``captions``, ``changed``, ``unchanged``, ``unknown`` (not
     known whether changed). ``coverage`` is what vocabularies of these captions would know, by
-    ``minimum_count``. ``str(report)`` is the text for people: a line for each problem, and at last
+    ``minimum_count``; ``masks`` are the pairs that have a change mask, None where images were left
+    alone. ``str(report)`` is the text for people: a line for each problem, and at last
     what the data set can be used for.
     """
 
@@ -46,6 +50,7 @@ class CheckReport:
     problems: tuple[Problem, ...]
     counts: Mapping[str, int]
     coverage: Mapping[int, Coverage]
+    masks: int | None = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -88,6 +93,8 @@ class CheckReport:
             f"{self.root}: {counts['pairs']} pairs ({splits}), {counts['captions']} captions, "
             f"{counts['changed']} changed, {counts['unchanged']} unchanged{unknown}"
         )
+        if self.masks:
+            lines.append(f"{self.masks} pairs have a change mask")
         for minimum_count, known in self.coverage.items():
             lines.append(f"vocabulary.minimum_count {minimum_count}: {known}")
         lines += [f"{len(self.errors)} errors, {len(self.warnings)} warnings", self.uses]
@@ -99,9 +106,10 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
 
     Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without
     sentences, a sentence without words, an id or image named twice, a missing or unreadable image,
-    two dates of different sizes or depths. Warnings: a change flag that its captions contradict,
-    images that no entry names, no changed or no unchanged pair, change flags that are not known,
-    captions longer than training takes, a vocabulary that would leave out much.
+    two dates of different sizes or depths, a change mask that is none or of another size. Warnings:
+    a change flag that its captions contradict, images that no entry names, no changed or no
+    unchanged pair, change flags that are not known, captions longer than training takes, a
+    vocabulary that would leave out much.
 
     ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded,
     with a progress bar on stderr unless ``progress`` is False.
@@ -111,6 +119,7 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
     """
     root = Path(root)
     entries, problems = list_captions(find_caption_files(root))
+    masks = None
     if images:
         folders = ImageFolders(root if root.is_dir() else root.parent)
         bar = tqdm(entries, desc="images", unit="pair", disable=not progress)
@@ -118,15 +127,16 @@ def check_dataset(root: str | Path, *, images: bool = True, progress: bool = Tru
             problems += _check_images(folders, entry)
         if entries:  # else it is the caption file that is wrong
             problems += _unnamed_images(folders, entries)
+            masks = sum(folders.find(entry, MASKS) is not None for entry in entries)
     known = _coverage(entries)
     problems += _warnings(root.name or str(root), entries, known)
-    return CheckReport(root, tuple(problems), _count(entries), MappingProxyType(known))
+    return CheckReport(root, tuple(problems), _count(entries), MappingProxyType(known), masks)
 
 
 def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
     """What the vocabulary of all captions would know of them, by minimum_count: the default, and
     1."""
-    captions = _all_captions(entries)
+    captions = all_captions(entries)
     counts = Counter(chain.from_iterable(captions))
     if not counts:
         return {}
@@ -135,10 +145,6 @@ def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
         kept = {word for word, count in counts.items() if count >= minimum_count}
         found[minimum_count] = coverage(captions, kept)
     return found
-
-
-def _all_captions(entries: Iterable[CaptionEntry]) -> list[Sequence[str]]:
-    return list(chain.from_iterable(entry.captions for entry in entries))
 
 
 def _warnings(
@@ -158,7 +164,7 @@ def _warnings(
         absent = [kind for kind in ("changed", "unchanged") if not counts[kind]]
         said += [f"there is no {kind} pair" for kind in absent]
     most = DecoderSettings().max_words
-    longer = sum(len(words) > most for words in _all_captions(entries))
+    longer = sum(len(words) > most for words in all_captions(entries))
     if longer:
         said.append(
             f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and "
@@ -193,10 +199,26 @@ def _check_images(folders: ImageFolders, entry: CaptionEntry) -> Iterator[Proble
         yield Problem(
             str(after), entry.source, f"it is {sizes[1]} pixels, but {before} is {sizes[0]}"
         )
+    mask = folders.find(entry, MASKS)
+    if mask is not None:
+        yield from _check_mask(mask, entry, first.shape[1:])
     if first.dtype != second.dtype:
         yield Problem(
             str(after), entry.source, f"it is {second.dtype}, but {before} is {first.dtype}"
         )
+
+
+def _check_mask(path: Path, entry: CaptionEntry, shape: tuple[int, ...]) -> Iterator[Problem]:
+    """What is wrong with the change mask of images of this shape (H, W)."""
+    try:
+        mask = read_mask(path)
+    except DataError as error:
+        yield Problem(str(path), entry.source, str(error))
+        return
+    if mask.shape != shape:
+        sizes = [f"{width}×{height}" for height, width in (mask.shape, shape)]
+        what = f"the mask is {sizes[0]} pixels, and its images are {sizes[1]}"
+        yield Problem(str(path), entry.source, what)
 
 
 def _unnamed_images(folders: ImageFolders, entries: Iterable[CaptionEntry]) -> list[Problem]:
