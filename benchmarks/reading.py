@@ -154,7 +154,7 @@ def main() -> None:
         for cache, found in seconds.items()
     }
     result = {
-        "benchmark": "reading places of four dates, 264×264: packed against GeoTIFF per band and zarr",
+        "benchmark": "reading places of four dates, 264×264: packed against GeoTIFF per band and zarr",  # noqa: E501
         "places": arguments.places,
         "compression": arguments.compression or "none",
         "same_pixels": same,

@@ -204,6 +204,21 @@ SYSTEMS: dict[str, list[Box]] = {
         column=7,
         after=("join",),
     ),
+    "siamese": [
+        *dates("EfficientNet-lite2, stages 3\nand 4: 832 × 8×8, frozen"),
+        Box(
+            "join",
+            2,
+            0.5,
+            "LN; [x_bef; x_aft;\nx_aft − x_bef] → 256",
+            DIFFERENCE,
+            ("X_bef", "X_aft"),
+        ),
+        Box("places", 3, 0.5, "+ row, column", DIFFERENCE, ("join",)),
+        Box("self", 4, 0.5, "self attention", DIFFERENCE, ("places",)),
+        Box("times", 4, -0.05, "2 layers", "none"),
+        Box("dec", 5, 0.5, "transformer\n256, 1 layer", DECODER, ("self",)),
+    ],
 }
 
 

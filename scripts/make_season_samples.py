@@ -45,7 +45,7 @@ Contains modified Copernicus Sentinel data 2018.
 of that data set is part of them. B4, B3 and B2 are Sentinel-2's; the pixel in the upper left corner was made brighter
 than 10,000, and the other bands are constant. Scene ids, tile names and
 positions are made up after the pattern.
-"""
+"""  # noqa: E501
 
 
 def cut(series: Path) -> dict[str, np.ndarray[Any, np.dtype[np.uint16]]]:
@@ -131,7 +131,7 @@ def write_shard(
 
 
 def write_shards(out: Path, places: dict[str, Any]) -> None:
-    """v1.1: S2RGB (uint8) and S2L1C (int16, all bands, those besides RGB constant), in train and val."""
+    """v1.1: S2RGB (uint8) and S2L1C (int16, all bands, those besides RGB constant), in train and val."""  # noqa: E501
     for split, names in (("train", list(places)[:2]), ("val", list(places)[2:])):
         chosen = {name: places[name] for name in names}
         images = np.stack(list(chosen.values()))

@@ -4,7 +4,7 @@
 
 Stores the weights in half precision, evaluates what was stored on levir_cc's val and test together, and writes the
 card (README.md) and the report (docs/shipped-weights.md, docs/shipped-weights.json) from that evaluation.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Change or no change told right: **{accuracy:.3f}** ({changed} of {all_changed} c
 
 The pairs are few and of one region (US suburbs at 0.5 m), so a difference of a point or two means nothing. On other
 places, seasons and resolutions, Sentinel-2's 10 m above all, expect much worse: nothing of the kind was trained on.
-"""
+"""  # noqa: E501
 
 
 def row(name: str, scores: dict[str, dict[str, float | None]]) -> str:

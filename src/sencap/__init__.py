@@ -1,7 +1,7 @@
 """sencap: what changed between two images of one place, in a sentence.
 
     from sencap import load
-    captioner = load()                                # the weights that ship, or load("checkpoint/folder")
+    captioner = load()                  # the weights that ship, or load("checkpoint/folder")
     captioner("before.png", "after.png").text
 
 What a verb of the command line does is a function of the verb's name here. `import_dataset` is

@@ -153,4 +153,5 @@ def _memory() -> int | None:
 def _what_is_here() -> str:
     cores = device_count("cpu")
     gpus = device_count("cuda") + device_count("mps")
-    return f"here is a CPU with {cores} core{'s' * (cores > 1)} and {gpus or 'no'} GPU{'s' * (gpus > 1)}"
+    plural = "s" * (gpus > 1)
+    return f"here is a CPU with {cores} core{'s' * (cores > 1)} and {gpus or 'no'} GPU{plural}"

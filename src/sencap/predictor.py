@@ -104,7 +104,8 @@ class Predictor:
         equal = [row for row, (before, after) in enumerate(images) if np.array_equal(before, after)]
         if equal:
             log_probs = self._fixed_log_probs(memory.keep(equal)).tolist()
-            note = f"the two images are equal, pixel by pixel, at the model's {self.size} × {self.size} pixels"
+            side = f"{self.size} × {self.size}"
+            note = f"the two images are equal, pixel by pixel, at the model's {side} pixels"
             for row, values in zip(equal, log_probs, strict=True):
                 same = _same_as_before(_as_captions(values), p_change=0.0)
                 captions[row] = dataclasses.replace(same, note=note)

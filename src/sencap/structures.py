@@ -1,9 +1,10 @@
 """What the stages hand each other, and the shape legend of the whole package.
 
-    B  pairs in a batch          K  captions (or hypotheses) per pair     T  words, <start> and <end> included
-    S  streams: 1 (one for both dates) or 2 (one per date)                V  words in the vocabulary
-    H, W  pixels                 h, w  cells of the feature grid          N = h·w  tokens of a memory
-    C  channels                  D  embedding width
+    B  pairs in a batch      K  captions (or hypotheses) per pair
+    S  streams: 1 (one for both dates) or 2 (one per date)
+    T  words, <start> and <end> included          V  words in the vocabulary
+    H, W  pixels             h, w  cells of the feature grid      N = h·w  tokens of a memory
+    C  channels              D  embedding width
 
 Images are RGB, ``before`` first. Tokens are batch first everywhere. Each class refuses a wrong
 shape at birth.
@@ -62,8 +63,8 @@ class Memory:
     """What a decoder may look at: the difference encoder's tokens for a batch of pairs.
 
     ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). Of a captioner that
-    has change heads (see `sencap.models.change`): ``flag`` (B,), the logit of "the pair changed", and
-    ``mask`` (B, N), the logit of each cell's share of changed building. ``parts`` holds named
+    has change heads (see `sencap.models.change`): ``flag`` (B,), the logit of "the pair changed",
+    and ``mask`` (B, N), the logit of each cell's share of changed building. ``parts`` holds named
     intermediate results, each (B, N, D'), for those who explain a model; no decoder needs them.
 
     Raises:

@@ -59,7 +59,7 @@ def test_a_sound_data_set(tmp_path: Path) -> None:
     assert report.ok
     assert report.problems == ()
     assert report.counts == {
-        "train": 2, "val": 1, "test": 0, "pairs": 3, "captions": 18, "changed": 2, "unchanged": 1, "unknown": 0
+        "train": 2, "val": 1, "test": 0, "pairs": 3, "captions": 18, "changed": 2, "unchanged": 1, "unknown": 0  # noqa: E501
     }  # fmt: skip
     assert str(report) == (
         f"{tmp_path}: 3 pairs (2 train, 1 val, 0 test), 18 captions, 2 changed, 1 unchanged\n"

@@ -1,4 +1,4 @@
-"""Import: tables, COCO-style JSON and Hugging Face folders become data sets that check passes, or are told why not."""
+"""Import: tables, COCO-style JSON and Hugging Face folders become data sets that check passes, or are told why not."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def pixels_of(pairs: list[CaptionedPair]) -> set[tuple[bytes, bytes]]:
     return {(pair.before.read_bytes(), pair.after.read_bytes()) for pair in pairs}
 
 
-# -- each kind, written in all its forms ---------------------------------------------------------------
+# -- each kind, written in all its forms ---------------------------------------------------------------  # noqa: E501
 
 
 def csv_of_wide_rows(root: Path) -> Path:
@@ -175,9 +175,9 @@ def hugging_face_csv(root: Path) -> Path:
 
 
 FORMS = [
-    csv_of_wide_rows, tsv_of_a_row_for_each_caption, csv_of_windows, json_list, folder_of_a_json_list,
+    csv_of_wide_rows, tsv_of_a_row_for_each_caption, csv_of_windows, json_list, folder_of_a_json_list,  # noqa: E501
     folder_of_json_lines, coco_with_two_keys,
-    coco_with_one_name_in_two_folders, coco_with_an_entry_for_each_image, hugging_face_jsonl, hugging_face_csv,
+    coco_with_one_name_in_two_folders, coco_with_an_entry_for_each_image, hugging_face_jsonl, hugging_face_csv,  # noqa: E501
 ]  # fmt: skip
 
 
@@ -298,7 +298,7 @@ def test_images_keep_their_bytes_and_get_the_ending_of_their_content(tmp_path: P
         assert pair.after.read_bytes() == (source / after).read_bytes()
 
 
-# -- splits --------------------------------------------------------------------------------------------
+# -- splits --------------------------------------------------------------------------------------------  # noqa: E501
 
 
 def test_drawn_splits_depend_on_seed_and_paths_alone(root: Path, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_splits_can_be_drawn_anew(root: Path, tmp_path: Path) -> None:
     assert anew.pairs == {"train": 10, "val": 1, "test": 1}
 
 
-# -- names ---------------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------------  # noqa: E501
 
 HOSTILE = [
     "../x",
@@ -400,7 +400,7 @@ def test_hostile_names_of_files_stay_inside(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-# -- what is refused, all at once, with nothing written ------------------------------------------------
+# -- what is refused, all at once, with nothing written ------------------------------------------------  # noqa: E501
 
 
 def test_all_problems_are_told_with_their_lines_and_nothing_is_written(
@@ -671,7 +671,7 @@ def test_what_can_be_imported_is_refused_elsewhere_with_that_word_and_in_one_lin
     assert len(str(caught.value).splitlines()) <= 3
 
 
-# -- outputs -------------------------------------------------------------------------------------------
+# -- outputs -------------------------------------------------------------------------------------------  # noqa: E501
 
 
 def test_only_a_new_or_empty_folder_is_written_to(root: Path, tmp_path: Path) -> None:
@@ -741,18 +741,18 @@ def test_the_verb_says_what_it_did(
     assert (report.captions, report.words, report.kind) == (24, 7, "table")
 
 
-# -- names of columns ----------------------------------------------------------------------------------
+# -- names of columns ----------------------------------------------------------------------------------  # noqa: E501
 
 
 @pytest.mark.parametrize(
     ("name", "side"),
     [
-        ("before", "before"), ("Before", "before"), ("image_before", "before"), ("before_file_name", "before"),
-        ("A", "before"), ("img_a", "before"), ("t1", "before"), ("Image 1", "before"), ("pre", "before"),
+        ("before", "before"), ("Before", "before"), ("image_before", "before"), ("before_file_name", "before"),  # noqa: E501
+        ("A", "before"), ("img_a", "before"), ("t1", "before"), ("Image 1", "before"), ("pre", "before"),  # noqa: E501
         ("after", "after"), ("file_name_after", "after"), ("B", "after"), ("file_name_2", "after"),
-        ("post_image", "after"), ("t2", "after"), ("file_name", ""), ("filename", ""), ("image", ""),
-        ("caption1", None), ("caption_a", None), ("id", None), ("name", None), ("t3", None), ("changed", None),
-        ("date_captured", None), ("date_before", None), ("coco_url", None), ("", None), ("1st_caption", None),
+        ("post_image", "after"), ("t2", "after"), ("file_name", ""), ("filename", ""), ("image", ""),  # noqa: E501
+        ("caption1", None), ("caption_a", None), ("id", None), ("name", None), ("t3", None), ("changed", None),  # noqa: E501
+        ("date_captured", None), ("date_before", None), ("coco_url", None), ("", None), ("1st_caption", None),  # noqa: E501
     ],
 )  # fmt: skip
 def test_columns_of_images_are_told_by_their_names(name: str, side: str | None) -> None:

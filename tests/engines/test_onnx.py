@@ -43,7 +43,7 @@ def exported(folder: Path, captioner: Captioner, *, half: bool = False) -> Path:
 @pytest.fixture(scope="module", params=SYSTEMS)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engines:
     """One system in both engines."""
-    # through many layers and norms, weights as large as elsewhere would make differences of 1e-7 large
+    # through many layers and norms, weights as large as elsewhere would make differences of 1e-7 large  # noqa: E501
     spread = 0.2 if request.param in ("psnet", "siamese") else 0.3
     captioner = lively(request.param, end_bias=1.0, spread=spread)
     folder = exported(tmp_path_factory.mktemp(request.param), captioner)

@@ -314,7 +314,7 @@ def test_an_unknown_backbone_is_met_with_the_nearest_name() -> None:
 def test_a_backbone_without_that_stage_names_both_settings(
     backbone: str, stage: int, stride: int
 ) -> None:
-    said = rf"extractor\.backbone={backbone} has no features of stride {stride} for extractor\.stage={stage}"
+    said = rf"extractor\.backbone={backbone} has no features of stride {stride} for extractor\.stage={stage}"  # noqa: E501
     with pytest.raises(SettingsError, match=said):
         extractor(backbone=backbone, stage=stage)
 

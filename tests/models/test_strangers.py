@@ -199,7 +199,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     # timm would make all of it to drop what lies behind the first stage
     "a few stages of a network of 3 GB": (
         in_model(extractor__backbone="convnext_xxlarge"),
-        r"has [\d,]{11} parameters, and extractor\.stage=1 uses 3,[\d,]{7} of them; choose a later stage",
+        r"has [\d,]{11} parameters, and extractor\.stage=1 uses 3,[\d,]{7} of them; choose a later stage",  # noqa: E501
     ),
     "heads of another number": (
         in_model(decoder__heads=3),

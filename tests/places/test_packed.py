@@ -1,4 +1,4 @@
-"""The packed form: the same pixels, checked by hashes, whole or not at all, going on after a kill."""
+"""The packed form: the same pixels, checked by hashes, whole or not at all, going on after a kill."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_an_index_of_other_content_is_told_though_its_hash_is_right(
 def write_index(file: Path) -> None:
     """The index of one place, as a pack writes it."""
     index = {
-        "format": "sencap-packed-1", "size": 48, "places": 1, "images": 2, "missing": {}, "left_out": {},
+        "format": "sencap-packed-1", "size": 48, "places": 1, "images": 2, "missing": {}, "left_out": {},  # noqa: E501
         "source": {}, "files": [FILE],
     }  # fmt: skip
     file.write_text(json.dumps(index), encoding="utf-8")
@@ -397,7 +397,7 @@ def test_packing_from_the_packed_form_to_a_smaller_one(dated: Path, tmp_path: Pa
     assert small.dates(0) == (datetime.date(2021, 1, 11), datetime.date(2021, 2, 11))
 
 
-# -- the verb ----------------------------------------------------------------------------------------
+# -- the verb ----------------------------------------------------------------------------------------  # noqa: E501
 
 
 @pytest.fixture
@@ -506,7 +506,7 @@ def test_every_other_source_can_be_packed_too(source: str, workers: int, tmp_pat
         for number, day in enumerate(("2019-03-01", "2019-07-01")):
             values = np.random.default_rng(number).integers(1, 255, (3, 64, 96), dtype=np.uint8)
             with rasterio.open(
-                rasters / f"{day}.tif", "w", driver="GTiff", height=64, width=96, count=3, dtype="uint8",
+                rasters / f"{day}.tif", "w", driver="GTiff", height=64, width=96, count=3, dtype="uint8",  # noqa: E501
                 crs="EPSG:32633", transform=rasterio.Affine(10, 0, 3e5, 0, -10, 5e6),
             ) as file:  # fmt: skip
                 file.write(values)
@@ -525,7 +525,7 @@ def test_every_other_source_can_be_packed_too(source: str, workers: int, tmp_pat
         assert np.array_equal(packed.read(index).images, places.read(index).images)
 
 
-# -- numbers, outputs, disks -------------------------------------------------------------------------
+# -- numbers, outputs, disks -------------------------------------------------------------------------  # noqa: E501
 
 
 @pytest.mark.parametrize(
@@ -632,7 +632,7 @@ def test_a_pack_inside_its_source_is_refused(out: str, dated: Path) -> None:
 def test_a_full_disk_ends_with_a_word_and_the_same_command_goes_on(
     verb: str, workers: str, tmp_path: Path
 ) -> None:
-    """A limit on the size of a file stands for a disk that fills: the system refuses to write more."""
+    """A limit on the size of a file stands for a disk that fills: the system refuses to write more."""  # noqa: E501
     resource = pytest.importorskip("resource", reason="needs limits of POSIX")
     out = tmp_path / "out"
     words = {

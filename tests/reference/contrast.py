@@ -45,7 +45,7 @@ class SlowQueue:
 
 
 def slow_step(
-    z_q: list[Array], z_k: list[list[Array]], places: list[int], queues: list[SlowQueue], temperature: float,
+    z_q: list[Array], z_k: list[list[Array]], places: list[int], queues: list[SlowQueue], temperature: float,  # noqa: E501
     *, mask_own: bool,
 ) -> float:  # fmt: skip
     """z_q[s] (B, d); z_k[v][s] (B, d): the embedding of key view v in sub-space s. Pushes the keys;

@@ -329,11 +329,11 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
     assert "one pre-training" not in text
     rows["a"]["seeds"]["1"]["seconds"] = 5400
     assert (
-        "Training took 1.5 hours in all (1 of 4 runs; the others have no record); minutes a run: a 90.0."
+        "Training took 1.5 hours in all (1 of 4 runs; the others have no record); minutes a run: a 90.0."  # noqa: E501
         in (as_markdown(result))
     )
     assert (
-        "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c."
+        "Of 3 pairs of rows 1 stand in the paper's order by S\\*m; the other way round: a / b, a / c."  # noqa: E501
         in text
     )
 

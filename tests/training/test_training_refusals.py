@@ -268,7 +268,7 @@ def test_changed_settings_are_named_in_full_and_at_most_five(again: TrainingSett
     with pytest.raises(SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"):
         fit(dataclasses.replace(again, seed=1))
     fewer = dataclasses.replace(again.optimisation, learning_rate=0.5, patience=9)
-    match = r"optimisation\.learning_rate: 0\.001 there, 0\.5 now; optimisation\.patience: 3 there, 9 now\);"
+    match = r"optimisation\.learning_rate: 0\.001 there, 0\.5 now; optimisation\.patience: 3 there, 9 now\);"  # noqa: E501
     with pytest.raises(SettingsError, match=match):
         fit(dataclasses.replace(again, optimisation=fewer))
     other = dataclasses.replace(

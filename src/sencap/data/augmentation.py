@@ -39,7 +39,8 @@ _QUARTER = {  # counter-clockwise, as numpy.rot90 turns: what was on the right i
     "leftmost": "bottommost", "bottommost": "rightmost",
     "east": "north", "north": "west", "west": "south", "south": "east",
     "eastern": "northern", "northern": "western", "western": "southern", "southern": "eastern",
-    "northeast": "northwest", "northwest": "southwest", "southwest": "southeast", "southeast": "northeast",
+    "northeast": "northwest", "northwest": "southwest",
+    "southwest": "southeast", "southeast": "northeast",
     "horizontal": "vertical", "vertical": "horizontal",
     "horizontally": "vertically", "vertically": "horizontally",
 }  # fmt: skip

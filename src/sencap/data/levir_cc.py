@@ -1,7 +1,8 @@
 """Captioned image pairs on disk: LEVIR-CC, Dubai-CC, and any folder in the same schema.
 
-    DATA/LevirCCcaptions.json             {"images": [{"filename", "split", "sentences": [{"tokens"}, …]}, …]}
-    DATA/images/{train,val,test}/{A,B}/   A before, B after; the folder is "filepath", or else the split
+    DATA/LevirCCcaptions.json             {"images": [{"filename", "split",
+                                                       "sentences": [{"tokens"}, …]}, …]}
+    DATA/images/{train,val,test}/{A,B}/   A before, B after; the folder is "filepath", or the split
     DATA/images/{A,B}/                    or one folder for all splits
     DATA/images/…/label/                  beside A and B, if there are any: change masks
 
@@ -42,7 +43,10 @@ LONGEST_NAME = 255
 """Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer
 name."""
 _SHOWN = 20
-_IMPORT = "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap import SOURCE OUT`"
+_IMPORT = (
+    "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap "
+    "import SOURCE OUT`"
+)
 _NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
 
 

@@ -25,7 +25,8 @@ class Captioner(nn.Module):
 
     mean: Tensor
     std: Tensor
-    settings: ModelSettings  # what it was built with, every number in its place; set by whoever builds by name
+    # what it was built with, every number in its place; set by whoever builds by name
+    settings: ModelSettings
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Captioner(nn.Module):
         return self.remember(self.extractor(normalised), normalised)
 
     def remember(self, features: Tensor, normalised: Tensor) -> Memory:
-        """The extractor's features and the normalised images → the memory, with what the change heads say."""
+        """Features and the normalised images → the memory, change heads included."""
         memory: Memory = self.difference(features, normalised)
         if self.change is not None:
             memory = self.change(memory)

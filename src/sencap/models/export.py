@@ -37,7 +37,8 @@ from sencap.structures import Memory
 OPSET = 20
 TOLERANCE = 1e-3  # of a memory's largest number: float32 through a hundred layers, in another order
 PAIRS, HYPOTHESES = 7, 5  # of the example that is traced: numbers that are no size of a network
-_PREFIX = "captioner."  # what the exporter puts before a weight's name: the attribute of the modules below
+# what the exporter puts before a weight's name: the attribute of the modules below
+_PREFIX = "captioner."
 _CAST = "/float32"
 DYNAMIC = torch.export.Dim.DYNAMIC
 

@@ -148,7 +148,7 @@ class CaptioningTask(L.LightningModule):
             self._found[index] = hypotheses[0].ids
 
     def on_validation_epoch_end(self) -> None:
-        """Score the captions: BLEU-4 under the protocol ``ids``, which the plateau rule looks at."""
+        """Score the captions: BLEU-4 under the protocol ``ids``, at which the plateau looks."""
         found = self._found
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
