@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,13 +26,14 @@ from sencap.bounds import check_numbers
 from sencap.config import Split
 from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
 from sencap.engines.choice import EngineName
+from sencap.engines.precisions import Precision
 from sencap.environment import environment
 from sencap.errors import SencapError, SettingsError
 from sencap.evaluation.protocol import ScoredPair
 from sencap.evaluation.protocol import evaluate as score
-from sencap.evaluation.report import as_dict
+from sencap.evaluation.report import as_dict, as_json, as_markdown
 from sencap.figures.album import Section, ShownPair, choose, write_album
-from sencap.files import check_outputs
+from sencap.files import check_outputs, write_whole
 from sencap.images import read_pair, shrink
 from sencap.predictor import Decision, Predictor, load
 from sencap.structures import Caption, ImagePair
@@ -51,37 +52,57 @@ def evaluate(
     split: Split | Sequence[Split] = "test",
     weights: str | Path | None = None,
     beam: int = 3,
+    json: str | Path | None = None,
+    markdown: str | Path | None = None,
+    page: str | Path | None = None,
     batch_size: int = 16,
     device: str = "auto",
     engine: EngineName = "auto",
+    precision: Precision = "fp32",
     decision: Decision = "probability",
     limit: int | None = None,
-    page: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
     """Caption the pairs of one or more splits and score the captions under both protocols.
 
-    Returns the report that the command line writes as JSON (see docs/evaluation.md); with ``page``
-    also writes a page of pictures. A page that fails after all does not lose the report: it is
-    logged, and among its notes. ``limit`` takes the first pairs only.
+    Returns the report that ``json`` takes (see docs/evaluation.md); ``markdown`` takes it as
+    tables, ``page`` a page of pictures. A file that cannot be written after all does not lose the
+    report: why stands in the log, and in the report under ``not_written``. ``limit`` takes the
+    first pairs only.
 
     Raises:
         DataError, CheckpointError, SettingsError, OutputError: what cannot be used or written, and
-        why.
+            why.
     """
     check_numbers(beam=beam, batch_size=batch_size, limit=limit)
     splits = [split] if isinstance(split, str) else list(split)
     pairs = read_dataset(data, splits=splits)[:limit]
-    check_report_files(data, pairs, weights, page=page)
-    predictor = load(weights, beam=beam, device=device, engine=engine, decision=decision)
+    check_report_files(data, pairs, weights, json=json, markdown=markdown, page=page)
+    predictor = load(
+        weights, beam=beam, device=device, engine=engine, precision=precision, decision=decision
+    )
     report = report_on(data, pairs, predictor, batch_size=batch_size, progress=progress)
+    if precision != "fp32":
+        report["notes"].append(f"The encoder computed in {precision}, not in fp32.")
+    # the most important first; what fails takes nothing else with it
+    problems: list[str] = []
+    if json is not None:
+        _try(problems, lambda: write_whole(json, as_json(report)))
+    if markdown is not None:
+        _try(problems, lambda: write_whole(markdown, as_markdown(report) + "\n"))
     if page is not None:
-        try:
-            write_report_page(page, pairs, report)
-        except SencapError as error:
-            report["notes"].append(f"The page is missing: {error}")
-            log.warning(report["notes"][-1])
+        _try(problems, lambda: write_report_page(page, pairs, report))
+    if problems:
+        report["not_written"] = problems
+        log.warning(f"warning: the report is whole, but not written: {'; '.join(problems)}")
     return report
+
+
+def _try(problems: list[str], write: Callable[[], object]) -> None:
+    try:
+        write()
+    except SencapError as error:
+        problems.append(str(error))
 
 
 def check_report_files(

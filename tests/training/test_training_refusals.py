@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from sencap.config import (
     FORMER_DEFAULTS,
+    ChangeSettings,
     DecoderSettings,
     HardwareSettings,
     OptimisationSettings,
@@ -295,6 +296,17 @@ def test_a_run_of_before_whose_record_holds_former_defaults_goes_on(
     other = dataclasses.replace(again.difference, reduction=8)
     with pytest.raises(SettingsError, match=r"difference\.reduction: 16 there, 8 now"):
         check_folder(dataclasses.replace(again, difference=other))
+
+
+def test_a_run_of_before_a_setting_was_there_had_its_default(again: TrainingSettings) -> None:
+    run = Path(again.out) / "run.json"
+    record = json.loads(run.read_text(encoding="utf-8"))
+    del record["settings"]["change"]
+    del record["settings"]["loading"]["same"]
+    run.write_text(json.dumps(record), encoding="utf-8")
+    assert check_folder(again) == again.optimisation.epochs
+    with pytest.raises(SettingsError, match=r"change\.flag: 0\.0 there, 1\.0 now"):
+        check_folder(dataclasses.replace(again, change=ChangeSettings(flag=1.0)))
 
 
 def test_what_decides_no_result_may_change(again: TrainingSettings) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
+from sencap.evaluating import evaluate
 from sencap.places import pack
 from sencap.synthetic import write_dataset
+from sencap.verbs import evaluate as evaluate_verb
 from sencap.verbs import pack as pack_verb
 from sencap.verbs import synth as synth_verb
 
 # Where the command line differs on purpose: packing from a script stays in the script's process.
-APART = {"pack": {"workers"}, "synth": set()}
+APART = {"pack": {"workers"}, "synth": set(), "evaluate": set()}
 
 
 def defaults(function: Callable[..., object]) -> dict[str, object]:
@@ -26,7 +28,11 @@ def defaults(function: Callable[..., object]) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("name", "verb", "function"),
-    [("synth", synth_verb.command, write_dataset), ("pack", pack_verb.command, pack)],
+    [
+        ("synth", synth_verb.command, write_dataset),
+        ("pack", pack_verb.command, pack),
+        ("evaluate", evaluate_verb.command, evaluate),
+    ],
 )
 def test_a_verb_has_its_functions_defaults(
     name: str, verb: Callable[..., object], function: Callable[..., object]

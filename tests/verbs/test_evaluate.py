@@ -146,8 +146,9 @@ def test_a_page_that_fails_does_not_lose_the_report(
 ) -> None:
     page = no_room("page.html")
     report = evaluate(own, weights=weights, limit=2, page=page)
-    assert report["notes"][-1].startswith(f"The page is missing: {page} cannot be written")
-    assert warnings == [report["notes"][-1]]
+    (problem,) = report["not_written"]
+    assert problem.startswith(f"{page} cannot be written")
+    assert warnings == [f"warning: the report is whole, but not written: {problem}"]
     assert len(report["pairs"]) == 2
 
 

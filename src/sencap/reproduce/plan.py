@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sencap.config import FORMER_DEFAULTS, ModelSettings, TrainingSettings, as_dict
+from sencap.config import ModelSettings, TrainingSettings, as_dict
 from sencap.errors import CheckpointError, SettingsError
 from sencap.foreign import initialise_backbone
 from sencap.models.variants import build, resolved
@@ -32,6 +32,7 @@ from sencap.reproduce.experiments import (
 from sencap.reproduce.options import Options
 from sencap.reproduce.scales import changed
 from sencap.reproduce.starts import find_weights, fingerprint, fingerprint_of_captions
+from sencap.runs.folder import flat
 
 SMOKE_PLACES = "synthetic:12"
 ANY_VOCABULARY = 10  # of a captioner that is built to see whether weights fit
@@ -86,6 +87,13 @@ def _resolved(settings: ModelSettings) -> ModelSettings:
     return resolved(settings)
 
 
+# settings, or groups of them, that decide no result
+OF_NO_RESULT = frozenset(
+    {"data", "out", "seed", "progress", "resume", "hardware"}
+    | {"loading.workers", "loading.cache", "loading.features"}
+)
+
+
 def plan(experiment: Experiment, options: Options) -> list[Training]:
     """The trainings of an experiment, seeds outermost, so that a table of all rows is there early.
 
@@ -124,20 +132,22 @@ def _training(row: Row, seed: int, options: Options) -> Training:
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
     """Of all that decides a result, but for the seed, which has a folder of its own, and what a
-    folder shares."""
-    values = as_dict(settings) | as_dict(_resolved(settings.model))
-    # of systems that have no use for them: so the folders of older runs are found
-    for name, number in FORMER_DEFAULTS.items():
-        if values["difference"][name] is None:
-            values["difference"][name] = number
-    for name in ("data", "out", "seed", "progress", "resume", "hardware"):
-        del values[name]
-    for name in ("workers", "cache"):
-        del values["loading"][name]
+    folder shares.
+
+    What stands at its default is left out: a setting that comes with a later version then renames
+    no folder of an older run.
+    """
+    values = flat(as_dict(settings) | as_dict(_resolved(settings.model)))
+    bare = flat(as_dict(TrainingSettings(data=settings.data, out=settings.out)))
+    chosen = {}
+    for name, value in values.items():
+        owner = name.partition(".")[0]
+        if value != bare[name] and owner not in OF_NO_RESULT and name not in OF_NO_RESULT:
+            chosen[name] = value
     captions = settings.vocabulary.captions
     if captions:
-        values["vocabulary"]["captions"] = fingerprint_of_captions(captions)
-    content = json.dumps([values, start], sort_keys=True)
+        chosen["vocabulary.captions"] = fingerprint_of_captions(captions)
+    content = json.dumps([chosen, start], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 

@@ -220,6 +220,11 @@ def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int 
     """
     there = _comparable(before, kind)
     now = _comparable(as_dict(settings), kind)
+    # settings that were not there yet when the run began: it ran with what is their default
+    bare = type(settings)(data=settings.data, out=settings.out)
+    defaults = _comparable(as_dict(bare), kind)
+    for name in now:
+        there.setdefault(name, defaults[name])
     for name, value in kind.formerly.items():
         if now.get(name) is None and there.get(name) == value:
             now[name] = value

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from sencap.config import Split
 from sencap.errors import SencapError, SettingsError
-from sencap.files import write_whole
 
 
 def command(
@@ -59,41 +57,27 @@ def command(
     for name in splits:
         if name not in get_args(Split):
             raise SettingsError(f"split={split}: {name!r} is none of train, val, test")
-    from sencap.data.levir_cc import read_dataset
-    from sencap.evaluating import check_report_files, report_on, write_report_page
-    from sencap.evaluation.report import as_json, as_markdown
-    from sencap.predictor import load
+    from sencap.evaluating import evaluate
+    from sencap.evaluation.report import as_markdown
 
-    pairs = read_dataset(data, splits=splits)[:limit]
-    check_report_files(data, pairs, weights, json=json, markdown=markdown, page=page)
-    predictor = load(
-        weights,
+    report = evaluate(
+        data,
+        split=cast("list[Split]", splits),
+        weights=weights,
         beam=beam,
+        json=json,
+        markdown=markdown,
+        page=page,
+        batch_size=batch_size,
         device=device,
         engine=engine,
         precision=precision,
         decision=decision,
+        limit=limit,
+        progress=not quiet,
     )
-    report = report_on(data, pairs, predictor, batch_size=batch_size, progress=not quiet)
-    if precision != "fp32":
-        report["notes"].append(f"The encoder computed in {precision}, not in fp32.")
-    # the most important first; what fails takes nothing else with it
-    problems: list[str] = []
-    if json is not None:
-        _try(problems, lambda: write_whole(json, as_json(report)))
-    text = as_markdown(report)
-    sys.stdout.write(text + "\n")
+    problems = report.pop("not_written", [])
+    sys.stdout.write(as_markdown(report) + "\n")
     sys.stdout.flush()
-    if markdown is not None:
-        _try(problems, lambda: write_whole(markdown, text + "\n"))
-    if page is not None:
-        _try(problems, lambda: write_report_page(page, pairs, report))
     if problems:
-        raise SencapError("\n".join(problems))
-
-
-def _try(problems: list[str], write: Callable[[], object]) -> None:
-    try:
-        write()
-    except SencapError as error:
-        problems.append(str(error))
+        raise SencapError("the report above is whole; why it is not in all files stands before it")
