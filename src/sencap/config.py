@@ -244,7 +244,7 @@ class ChangeSettings:
         mask: Weight of the loss of the mask head: what share of each cell of the grid is changed
             building? 0: no such head. Data without masks train without it.
         temperature: What the flag head's logit is divided by before it becomes a probability, so
-            that 0.9 means right in nine of ten; `sencap calibrate` finds it.
+            that 0.9 means right in nine of ten. Training finds it on the selection pairs.
     """
 
     flag: float = 0.0

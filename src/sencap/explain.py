@@ -11,7 +11,8 @@ Three kinds of maps and one of numbers, none of which asks what system made them
   layers. Each sums to 1. A decoder that does not attend to the grid has none.
 - **parts**: for every named part of the `Memory`, and for its tokens (``memory``), the mean of the
   absolute values over the channels of each cell (the activation map of Zagoruyko and Komodakis
-  2017, with p = 1). A part one channel wide is a map already, and is shown as it is.
+  2017, with p = 1). A part one channel wide is a map already, and is shown as it is; so is the
+  share of each cell that the mask head holds for changed building (``change``).
 - **attention**: for every `Attention` of the encoder, how much each cell received: mean over heads
   and over the cells that ask. Each sums to 1. Where a system attends to both dates at once (2·N
   sources), there is one map per date.
@@ -43,6 +44,8 @@ from sencap.files import write_whole
 from sencap.images import as_pair, resize, shrink
 from sencap.predictor import Image, Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair
+
+CHANGE = "change"
 
 Maps = NDArray[np.floating[Any]]
 
@@ -107,6 +110,9 @@ def explain(
     memory = predictor.engine.encode(sized.images[None], explain=True)
     word_maps, dates = _of_words(predictor.engine, memory, predictor.checkpoint.vocabulary, words)
     parts = {**memory.parts, "memory": memory.tokens}
+    if memory.mask is not None:
+        shares = 1.0 / (1.0 + np.exp(-memory.mask))
+        parts[CHANGE] = shares[..., None].astype(np.float32)
     return Explanation(
         pair,
         caption,

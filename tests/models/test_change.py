@@ -17,6 +17,8 @@ from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
 from sencap.engines.onnx import OnnxEngine
 from sencap.engines.torch import TorchEngine
 from sencap.errors import SettingsError
+from sencap.explain import explain
+from sencap.images import as_pair
 from sencap.models.captioner import count_parameters
 from sencap.models.checkpoint import Checkpoint, save_checkpoint
 from sencap.models.export import export_graphs
@@ -148,3 +150,15 @@ def test_weights_of_the_heads_have_bounds(name: str, value: float) -> None:
 def test_a_temperature_has_bounds() -> None:
     with pytest.raises(SettingsError, match=r"change\.temperature is 0\.0; it must be from 0\.01"):
         ChangeSettings(temperature=0.0)
+
+
+def test_explain_shows_what_the_mask_head_sees() -> None:
+    predictor = predictor_of(checkpoint_of("siamese", BOTH))
+    before, after = pixels(1, size=80)[0].numpy()
+    explanation = explain(before, after, predictor)
+    shares = explanation.parts["change"]
+    memory = predictor.engine.encode(as_pair(before, after, size=64).images[None])
+    assert memory.mask is not None
+    np.testing.assert_allclose(shares.ravel(), 1 / (1 + np.exp(-memory.mask[0])), atol=1e-5)
+    bare = predictor_of(checkpoint_of("siamese", ChangeSettings(flag=1.0)))
+    assert "change" not in explain(before, after, bare).parts

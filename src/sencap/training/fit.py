@@ -29,6 +29,7 @@ from sencap.models.misfit import misfit
 from sencap.models.variants import build, check
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
+from sencap.training.calibration import calibrate
 from sencap.training.features import FeatureStore, open_features
 from sencap.training.folder import BEST, LAST, check_folder, without_folders
 from sencap.training.loading import PairDataset, evaluation_loader, training_loader
@@ -85,6 +86,9 @@ def fit(settings: TrainingSettings) -> Path:
     exporter = Exporter(out, settings)
     exporter.by_captions = any(pair.captions for pair in train_pairs)
     run(task, data, exporter)
+    if settings.change.flag and rank_zero_only.rank == 0:
+        temperature = calibrate(out / BEST, val_pairs)
+        log.info(f"the flag head's temperature is {temperature:g}, found on the selection pairs")
     return out / BEST
 
 

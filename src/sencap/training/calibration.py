@@ -1,0 +1,63 @@
+"""The temperature that makes the flag head's probabilities right as often as they say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sencap.data.levir_cc import CaptionedPair
+from sencap.engines.torch import TorchEngine
+from sencap.images import read_pair
+from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+TEMPERATURES = np.geomspace(0.1, 10.0, 401)
+BATCH = 16
+
+Floats = NDArray[np.float64]
+
+
+def best_temperature(logits: Floats, changed: NDArray[np.bool_]) -> float:
+    """The temperature under which the flags are likeliest: logits (pairs,), changed (pairs,).
+
+    Guo et al. 2017. Of pairs that are all alike nothing can be learnt; it is then 1.
+
+    >>> best_temperature(np.array([8.0, 8.0, 8.0, -8.0]), np.array([True, True, False, False])) > 4
+    True
+    """
+    if changed.all() or not changed.any():
+        return 1.0
+    scaled = logits[None] / TEMPERATURES[:, None]
+    signed = np.where(changed, scaled, -scaled)
+    # −log sigmoid(x), without overflow
+    losses = np.logaddexp(0.0, -signed).mean(1)
+    return round(float(TEMPERATURES[losses.argmin()]), 3)
+
+
+def calibrate(folder: Path, pairs: Sequence[CaptionedPair]) -> float:
+    """Find the temperature of a checkpoint's flag head on pairs that it was not trained on, and
+    write it into the checkpoint; returns it."""
+    checkpoint = load_checkpoint(folder)
+    known = [pair for pair in pairs if pair.changed is not None]
+    changed = np.array([bool(pair.changed) for pair in known])
+    temperature = best_temperature(_flag_logits(checkpoint, known), changed)
+    settings = checkpoint.settings
+    change = dataclasses.replace(settings.change, temperature=temperature)
+    settings = dataclasses.replace(settings, change=change)
+    save_checkpoint(folder, dataclasses.replace(checkpoint, settings=settings))
+    return temperature
+
+
+def _flag_logits(checkpoint: Checkpoint, pairs: Sequence[CaptionedPair]) -> Floats:
+    engine, size = TorchEngine(checkpoint.captioner), checkpoint.settings.size
+    found = []
+    for first in range(0, len(pairs), BATCH):
+        batch = pairs[first : first + BATCH]
+        images = [read_pair(pair.before, pair.after, size=size).images for pair in batch]
+        flags = engine.encode(np.stack(images)).flag
+        assert flags is not None  # whoever calls knows that there is a flag head
+        found.append(flags.astype(np.float64))
+    return np.concatenate(found)
