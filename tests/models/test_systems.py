@@ -137,6 +137,12 @@ def test_what_a_system_is_when_nothing_is_said(system: str) -> None:
             "statistics": "moving",
         }
         return
+    if system == "siamese":
+        dropouts = {"difference": {0.3, 0.1}, "decoder": {0.3, 0.1}}
+        heads_of_eight = {"difference": {8}, "decoder": {8}}
+        ours = {"heads": heads_of_eight, "dropout": dropouts, "grid": 8, "stride": 32}
+        assert found == {**ours, "trained": False, "structure": "dual", "statistics": "fixed"}
+        return
     heads = set() if system in RECURRENT else {4} if system.startswith("mccformer") else {8}
     assert found == {
         "heads": {"difference": heads, "decoder": heads},
@@ -265,7 +271,7 @@ def test_settings_that_are_one_model_resolve_to_one(system: str) -> None:
     assert (whole.difference.heads is None) == (system in RECURRENT)
     assert resolved(whole) == whole
     said = dataclasses.replace(
-        bare, dimension=512, decoder=DecoderSettings(dropout=whole.decoder.dropout)
+        bare, dimension=whole.dimension, decoder=DecoderSettings(dropout=whole.decoder.dropout)
     )
     assert said != bare
     assert resolved(said) == whole
@@ -613,6 +619,7 @@ def assert_maps(system: str, has_word_maps: bool, parts: set[str]) -> None:
         "capt-att": {"attention"},
         "capt-dual-att": {"attention_bef", "attention_aft"},
         "duda": {"attention_bef", "attention_aft"},
+        "siamese": {"difference"},
     }.get(system, {"encoded_bef", "encoded_aft"})
     if system in SEN:
         expected = {"sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft"}
