@@ -25,7 +25,7 @@ from sencap.json_files import shortened, shown
 Structure = Literal["single-cat", "single-sub", "dual"]
 FineTuneFrom = Literal["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"]
 FrozenStatistics = Literal["moving", "fixed"]
-Precision = Literal["32-true", "bf16-mixed"]
+TrainingPrecision = Literal["32-true", "bf16-mixed"]
 Split = Literal["train", "val", "test"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -457,10 +457,10 @@ class HardwareSettings:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
-    precision: Precision = "32-true"
+    precision: TrainingPrecision = "32-true"
 
     def __post_init__(self) -> None:
-        check_choice("hardware.precision", self.precision, get_args(Precision))
+        check_choice("hardware.precision", self.precision, get_args(TrainingPrecision))
         _numbers(self, "hardware", "devices", "nodes")
 
 

@@ -40,7 +40,7 @@ from sencap.structures import Caption, ImagePair
 from sencap.weights import checkpoint_files
 
 log = logging.getLogger(__name__)
-SHOWN = 1024  # pixels: the longer side of an image on the page, at most
+_SHOWN = 1024  # pixels: the longer side of an image on the page, at most
 # LEVIR-CC's own names tell the official split, whatever split a data set has them in
 _OFFICIAL_NAME = re.compile(r"(val|test)_\d{6}")
 _NEVER = re.compile(r"never evaluate .{0,40}LEVIR-CC's official", re.IGNORECASE | re.DOTALL)
@@ -211,7 +211,7 @@ def _caption(
     return list(bar), time.perf_counter() - begin
 
 
-ORDER = {
+_ORDER = {
     "best": "The pairs with the highest CIDEr",
     "worst": "The pairs with the lowest CIDEr",
     "random": "Pairs drawn at random",
@@ -239,7 +239,7 @@ def write_report_page(
 
     sections = []
     for name, indices in choose([one["scores"]["words"]["CIDEr"] for one in found], each).items():
-        text = f"{ORDER[name]}; scores under the protocol words."
+        text = f"{_ORDER[name]}; scores under the protocol words."
         sections.append(Section(f"{name.capitalize()} pairs", list(map(shown, indices)), text))
     footer = [*report["signatures"].values(), *report["notes"]]
     write_album(path, sections, title="Evaluation", footer="\n".join(footer))
@@ -247,7 +247,7 @@ def write_report_page(
 
 def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:
     """Both images as JPEGs that every browser shows, whatever they were."""
-    before, after = shrink(read_pair(pair.before, pair.after), SHOWN).images
+    before, after = shrink(read_pair(pair.before, pair.after), _SHOWN).images
     return _jpeg(before), _jpeg(after)
 
 

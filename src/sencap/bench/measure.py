@@ -47,9 +47,9 @@ NEVER_SAID = (
 )  # no <end>: all captions are as long
 STATUS = Path("/proc/self/status")  # where Linux tells a process's peak memory
 
-Pixels = NDArray[np.uint8]
+_Pixels = NDArray[np.uint8]
 Captions = list[tuple[int, ...]]
-Files = tuple[Path, Path]  # before, after
+_Files = tuple[Path, Path]  # before, after
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 class Way:
     """One way to caption: pixels (B, 2, 3, S, S) → memory → the words' ids."""
 
-    encode: Callable[[Pixels], PairMemory]
+    encode: Callable[[_Pixels], PairMemory]
     say: Callable[[PairMemory], Captions]
     size: int  # S
 
@@ -131,7 +131,7 @@ def bench(
 def _take_turns(
     folders: Mapping[str, Path],
     engines: list[str],
-    files: list[Files],
+    files: list[_Files],
     batches: list[int],
     *,
     rounds: int,
@@ -161,7 +161,7 @@ def _take_turns(
     return [measured for _, measured in turns], products
 
 
-def _caption(way: Way, files: Sequence[Files], batch: int) -> tuple[dict[str, float], Captions]:
+def _caption(way: Way, files: Sequence[_Files], batch: int) -> tuple[dict[str, float], Captions]:
     """Caption pairs of files in batches; the seconds of each part, and what was said."""
     seconds = dict.fromkeys(PARTS, 0.0)
     captions: Captions = []
@@ -273,7 +273,7 @@ def _with_int8(folder: Path, parent: Path) -> Path:
     return copy
 
 
-def _draw_pairs(folder: Path, count: int) -> list[Files]:
+def _draw_pairs(folder: Path, count: int) -> list[_Files]:
     """Synthetic pairs as PNG files, 256 × 256 pixels."""
     from PIL import Image  # noqa: PLC0415
 

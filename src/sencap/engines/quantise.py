@@ -28,10 +28,10 @@ PAIRS = 32  # for calibration: twice as many move no range by more than a percen
 # What is computed in int8; the rest (softmax, layer norms) is little, and would lose most by it
 OPERATIONS = ["Conv", "MatMul", "Add", "Clip", "Relu", "Concat", "MaxPool"]
 
-Pixels = NDArray[np.uint8]
+_Pixels = NDArray[np.uint8]
 
 
-def drawn_pairs(size: int) -> Iterator[Pixels]:
+def drawn_pairs(size: int) -> Iterator[_Pixels]:
     """Pairs that the renderer draws, (1, 2, 3, size, size); whatever is made of them may be
     shipped."""
     for number in range(PAIRS):
@@ -40,7 +40,7 @@ def drawn_pairs(size: int) -> Iterator[Pixels]:
         yield resize(dates, size)[None]
 
 
-def pairs_of(source: str | Path, size: int) -> Iterator[Pixels]:
+def pairs_of(source: str | Path, size: int) -> Iterator[_Pixels]:
     """Pairs of a folder or a CSV file, (1, 2, 3, size, size), evenly spread over it.
 
     Raises:
@@ -52,7 +52,7 @@ def pairs_of(source: str | Path, size: int) -> Iterator[Pixels]:
         yield resize(read_pair(before, after, size=size).images, size)[None]
 
 
-def write_int8(folder: str | Path, pairs: Iterable[Pixels], calibrated_on: str) -> Path:
+def write_int8(folder: str | Path, pairs: Iterable[_Pixels], calibrated_on: str) -> Path:
     """Write the encoder in int8, calibrated on pairs; ``calibrated_on`` says what they are.
 
     Raises:
@@ -101,7 +101,7 @@ def _simplify(model: onnx.ModelProto, path: Path) -> None:
 class _Reader:
     """Calibration pairs as the quantiser asks for them: one by one, then None."""
 
-    def __init__(self, pairs: Iterable[Pixels]) -> None:
+    def __init__(self, pairs: Iterable[_Pixels]) -> None:
         self._pairs = iter(pairs)
 
     def get_next(self) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ _NEXT = {
 _MAY_DIFFER = ("beam", "decision", "sencap")
 _NO_METEOR = "no-meteor"
 _KINDS = {str: "a text", bool: "true or false", NoneType: "null", dict: "an object"}
-LARGEST = 100
+_LARGEST = 100
 """Megabytes of a report at most; one of 1,929 pairs has 2."""
 
 
@@ -54,7 +54,7 @@ def read_report(path: str | Path) -> Report:
     statistics.
     """
     try:
-        content = read_json(path, most_megabytes=LARGEST, error=DataError)
+        content = read_json(path, most_megabytes=_LARGEST, error=DataError)
     except DataError as error:
         raise DataError(f"{error}; give files of sencap evaluate --json") from error
     whole = isinstance(content, dict) and "signatures" in content

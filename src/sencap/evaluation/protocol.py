@@ -41,7 +41,7 @@ FLAGS_UNKNOWN = (
 )
 
 
-class Encoder(Protocol):
+class WordEncoder(Protocol):
     """What evaluation asks of a vocabulary: ids for words, its size, and a hash that tells it from
     others."""
 
@@ -104,7 +104,7 @@ class Evaluation:
         return self.scores["words"]["all"]["METEOR"] is not None
 
 
-def texts(words: Sequence[str], protocol: str, encoder: Encoder) -> tuple[str, ...]:
+def texts(words: Sequence[str], protocol: str, encoder: WordEncoder) -> tuple[str, ...]:
     """A caption's tokens under a protocol of PROTOCOLS: its ids as strings, or its lower-case
     words."""
     if protocol == "ids":
@@ -113,7 +113,7 @@ def texts(words: Sequence[str], protocol: str, encoder: Encoder) -> tuple[str, .
 
 
 def told_changed(
-    pairs: Sequence[ScoredPair], encoder: Encoder, sentences: Collection[str] = ()
+    pairs: Sequence[ScoredPair], encoder: WordEncoder, sentences: Collection[str] = ()
 ) -> list[bool | None]:
     """Whether each hypothesis says that something changed: it is no sentence of no change.
 
@@ -156,7 +156,7 @@ def data_digest(pairs: Sequence[ScoredPair]) -> str:
 
 def evaluate(
     pairs: Sequence[ScoredPair],
-    encoder: Encoder,
+    encoder: WordEncoder,
     *,
     rows: bool = True,
     time_limit: float = 600.0,
@@ -238,7 +238,7 @@ def _by_row(found: Mapping[str, Mapping[str, Row]]) -> dict[str, ReferenceRow]:
 
 def _notes(
     pairs: Sequence[ScoredPair],
-    encoder: Encoder,
+    encoder: WordEncoder,
     flags: Flags,
     *,
     judged: bool,
@@ -298,7 +298,7 @@ def _notes_on_change(flags: Flags, *, judged: bool, own_sentences: Sequence[str]
     return notes
 
 
-def _notes_on_subset(subset: str, captions: References, encoder: Encoder) -> list[str]:
+def _notes_on_subset(subset: str, captions: References, encoder: WordEncoder) -> list[str]:
     """Why some pairs, scored by themselves, have no interval or no CIDEr; captions: the references
     of each."""
     if not captions:
@@ -327,7 +327,7 @@ def said_of(subset: str) -> str:
     return "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
 
 
-def _all_alike(captions: References, protocol: str, encoder: Encoder) -> bool:
+def _all_alike(captions: References, protocol: str, encoder: WordEncoder) -> bool:
     """Whether all pairs have the same references under a protocol, in any order."""
     encode = partial(texts, protocol=protocol, encoder=encoder)
     first = sorted(map(encode, captions[0]))

@@ -33,7 +33,7 @@ from sencap.evaluation.metrics import (
 from sencap.evaluation.names import ACCURACY, METRICS, SUBSETS
 from sencap.evaluation.scoring import Scoring
 
-LARGEST = 10**9
+_LARGEST = 10**9
 """No count of a pair's n-grams or words is larger."""
 
 Flags: TypeAlias = Floats
@@ -163,8 +163,8 @@ def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
     except ValueError as error:  # lists of unequal lengths
         raise DataError(f"the statistics {name!r} are not of one length") from error
     # texts, nulls and whole numbers without end have other kinds; NaN is not within the bounds
-    if found.dtype.kind not in "iuf" or not ((found >= 0) & (found <= LARGEST)).all():
-        raise DataError(f"the statistics {name!r} are not all numbers from 0 to {LARGEST:,}")
+    if found.dtype.kind not in "iuf" or not ((found >= 0) & (found <= _LARGEST)).all():
+        raise DataError(f"the statistics {name!r} are not all numbers from 0 to {_LARGEST:,}")
     return found.astype(np.float64)
 
 

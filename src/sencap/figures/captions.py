@@ -14,7 +14,7 @@ from sencap.figures.sheet import INK, LINE, PALE, TWO_COLUMNS, VERMILION, Sheet,
 from sencap.files import write_whole
 from sencap.structures import ImagePair
 
-NOTE = "Bold and underlined: words that no reference of the pair has."
+_NOTE = "Bold and underlined: words that no reference of the pair has."
 DATES = ("before", "after")
 _REFERENCES, _EMPTY = "References", "(empty caption)"
 _PUNCTUATION = ".,;:!?\"'()"
@@ -68,7 +68,7 @@ def side_by_side(
     if path.suffix.lower() != PAGE:
         return _draw(pairs).save(path)
     shown = [_for_page(pair) for pair in pairs]
-    return write_whole(path, render("compared.html", title=title, note=NOTE, pairs=shown))
+    return write_whole(path, render("compared.html", title=title, note=_NOTE, pairs=shown))
 
 
 def _bare(word: str) -> str:
@@ -130,7 +130,7 @@ def _draw(pairs: Sequence[ComparedPair]) -> Sheet:
         y += height + _BETWEEN
         rule = y - _BETWEEN / 2
         sheet.rule(_EDGE, rule, TWO_COLUMNS - 2 * _EDGE, colour="#c8ccd0", width=0.5)
-    sheet.text(_EDGE, y, NOTE, color=PALE)
+    sheet.text(_EDGE, y, _NOTE, color=PALE)
     return sheet
 
 

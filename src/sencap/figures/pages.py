@@ -22,7 +22,7 @@ from sencap.images import shrink
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SHOWN = 512  # pixels: the longer side of an image on a page
+_SHOWN = 512  # pixels: the longer side of an image on a page
 # matplotlib's viridis at every eighth, since pages do without matplotlib; between them the colours
 # are mixed
 VIRIDIS = (
@@ -64,10 +64,10 @@ def _templates() -> Environment:
 
 
 def photo_uri(image: NDArray[np.uint8]) -> str:
-    """An image (3, H, W) as a PNG inside its address, at most `SHOWN` pixels long."""
+    """An image (3, H, W) as a PNG inside its address, at most `_SHOWN` pixels long."""
     few = shrink(image, LONGEST)  # Pillow's copies of a large image would take much memory
     picture = Image.fromarray(np.ascontiguousarray(few.transpose(1, 2, 0)))
-    picture.thumbnail((SHOWN, SHOWN))
+    picture.thumbnail((_SHOWN, _SHOWN))
     return _png_uri(picture)
 
 

@@ -17,7 +17,7 @@ NO_WORD_MAPS = (
     "This system's decoder does not attend to the grid word by word; there are no maps of words."
 )
 WORDS = "Where the decoder looked as it chose each word (image after)"
-PARTS = "How strongly each part of the memory responds"
+_PARTS = "How strongly each part of the memory responds"
 DATES = (
     "How much the speaker drew on each date's features, and on their difference, as it chose each "
     "word"
@@ -84,7 +84,7 @@ def draw_words(
         y += _dates_height(len(words))
     y += 0.1
     if parts:
-        sheet.text(_EDGE, y, PARTS, weight="bold")
+        sheet.text(_EDGE, y, _PARTS, weight="bold")
         block.draw(sheet, y + _HEADING, MapRow(pair, parts))
     return sheet.save(path)
 

@@ -31,7 +31,7 @@ from sencap.models.misfit import misfit
 from sencap.models.positions import sinusoids
 from sencap.models.variants import build
 
-PARTS = {"encoder_image": "extractor", "encoder_feat": "difference", "decoder": "decoder"}
+_PARTS = {"encoder_image": "extractor", "encoder_feat": "difference", "decoder": "decoder"}
 RESNETS = {  # (blocks per layer, convolutions per block) → timm's name
     ((2, 2, 2, 2), 2): "resnet18",
     ((3, 4, 6, 3), 2): "resnet34",
@@ -107,7 +107,7 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
     content, asked = read_torch_file(source)
     _check_parts(source, content)
     try:
-        parts = {ours: read_module(theirs, content[theirs]) for theirs, ours in PARTS.items()}
+        parts = {ours: read_module(theirs, content[theirs]) for theirs, ours in _PARTS.items()}
         parts["extractor"] = parts["extractor"].renamed(_extractor_names(parts["extractor"]))
         rows = len(parts["decoder"].tensor("vocab_embedding.weight", 2))
         words, order = _words(Path(vocabulary), rows)
@@ -118,7 +118,7 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
     card = f"Converted by sencap from {source.name}, a checkpoint of SEN's authors.\n"
     save_checkpoint(out, made, card=card)
 
-    left = [shortened(str(key), 60) for key in content if key not in PARTS]
+    left = [shortened(str(key), 60) for key in content if key not in _PARTS]
     reordered = order != list(range(len(words)))
     message = (
         f"{out}: {settings.extractor.backbone} to stage {settings.extractor.stage}, "
@@ -135,7 +135,7 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
 
 def _check_parts(source: Path, content: Any) -> None:
     held = content if isinstance(content, dict) else {}
-    missing = [name for name in PARTS if name not in held]
+    missing = [name for name in _PARTS if name not in held]
     if missing:
         keys = shortened(", ".join(map(str, held)), 200)
         what = keys if isinstance(content, dict) else type(content).__name__

@@ -98,7 +98,7 @@ class Placeholder(metaclass=_Sealed):
     extend = add = append
 
 
-class Table(dict[Any, Any], metaclass=_Sealed):
+class _Table(dict[Any, Any], metaclass=_Sealed):
     """Stands for every kind of dict; attributes that a pickle sets on one are dropped."""
 
     __slots__ = ()
@@ -181,10 +181,10 @@ class _Rewrapped(metaclass=_Sealed):
 
 _KNOWN: Mapping[str, type] = MappingProxyType(
     {
-        "builtins.dict": Table,
-        "collections.OrderedDict": Table,
-        "collections.defaultdict": Table,
-        "collections.Counter": Table,
+        "builtins.dict": _Table,
+        "collections.OrderedDict": _Table,
+        "collections.defaultdict": _Table,
+        "collections.Counter": _Table,
         "builtins.set": set,
         "builtins.frozenset": frozenset,
         "torch.Size": tuple,

@@ -15,7 +15,7 @@ from sencap.foreign.inert import Placeholder, StoredTensor
 from sencap.json_files import shortened
 
 WRAPPERS = ("_orig_mod", "module")  # torch.compile's and DataParallel's
-DEEPEST = 24  # modules within modules; a hostile file may hold one that holds itself
+_DEEPEST = 24  # modules within modules; a hostile file may hold one that holds itself
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_module(name: str, content: Any) -> PickledModule:
 def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
     """Add a module's tensors and attributes, and those of the modules within it, under
     ``prefix``."""
-    if depth > DEEPEST:
+    if depth > _DEEPEST:
         raise CheckpointError(f"its {into.name} has modules within modules, {depth} deep")
     if isinstance(content, dict):  # a state dict
         for name, value in content.items():

@@ -34,7 +34,7 @@ OURS = {
     "sencap-captioner-1": "a sencap captioner",
 }
 OFFICIAL = {"encoder_image", "encoder_feat", "decoder"}
-DEEPEST = 8  # dicts within dicts; a hostile file may hold one that holds itself
+_DEEPEST = 8  # dicts within dicts; a hostile file may hold one that holds itself
 # What training programs store beside the weights, and what does no more than hold values.
 HARMLESS = frozenset(
     {
@@ -168,7 +168,7 @@ def _containers(
     if found:
         yield name, {str(key): _tensor(path, str(key), value) for key, value in found.items()}
     for key, value in table.items():
-        if isinstance(value, dict) and depth < DEEPEST and isinstance(key, str | int):
+        if isinstance(value, dict) and depth < _DEEPEST and isinstance(key, str | int):
             inner = f"{name}.{key}" if name else str(key)
             yield from _containers(value, path, inner, depth + 1)
 

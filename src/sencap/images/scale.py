@@ -15,7 +15,7 @@ from sencap.errors import SettingsError, ShapeError
 from sencap.structures import ImagePair
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
-Table = NDArray[np.uint8]  # what each of the 65,536 levels of a band becomes
+_Table = NDArray[np.uint8]  # what each of the 65,536 levels of a band becomes
 
 _BLOCK = 1 << 20  # pixels that are worked on at once
 _LEVELS = 1 << 16
@@ -59,7 +59,7 @@ class LevelCounts:
             for band in range(3):
                 self._counts[band] += np.bincount(block[band].ravel(), minlength=_LEVELS)
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[_Table]:
         """The common stretch of all that was counted, a table for each band."""
         counts = self._counts.copy()
         if self._empty < self._pixels:
@@ -67,17 +67,17 @@ class LevelCounts:
         return [_table(band) for band in counts]
 
 
-def _table(counts: NDArray[np.int64]) -> Table:
+def _table(counts: NDArray[np.int64]) -> _Table:
     """The table of one band from how often it has each level."""
     share = counts.cumsum()
     low, high = np.searchsorted(share, [0.02 * share[-1], 0.98 * share[-1]])
     levels = np.arange(_LEVELS)
     steps = (levels - low) * (255 / max(high - low, 1))  # an image of one level has no range
-    table: Table = steps.clip(0, 255).round().astype(np.uint8)
+    table: _Table = steps.clip(0, 255).round().astype(np.uint8)
     return table
 
 
-def _look_up(table: Table, band: NDArray[Any]) -> NDArray[np.uint8]:
+def _look_up(table: _Table, band: NDArray[Any]) -> NDArray[np.uint8]:
     """``table[band]`` in blocks: NumPy makes eight bytes of every index."""
     result = np.empty(band.shape, np.uint8)
     for rows in row_blocks(*band.shape):
@@ -131,7 +131,7 @@ def shrink(images: NDArray[np.uint8] | ImagePair, longest: int) -> NDArray[np.ui
 
 
 def stretched(
-    image: NDArray[Any], tables: list[Table], size: int | None = None
+    image: NDArray[Any], tables: list[_Table], size: int | None = None
 ) -> NDArray[np.uint8]:
     """An image (3, H, W) of 16 bits with its bands' tables applied; with ``size`` each band is
     resized at once."""

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from sencap.json_files import shortened
 
-NAMED = 3  # tensors that a message names; the others are counted
-LONGEST = 48  # letters of a name or a shape in a message
+_NAMED = 3  # tensors that a message names; the others are counted
+_LONGEST = 48  # letters of a name or a shape in a message
 
 
 class Shaped(Protocol):
@@ -46,7 +46,7 @@ def misfit(wanted: Mapping[str, Shaped], found: Mapping[str, Shaped]) -> str | N
     present = {kind: tensors for kind, tensors in kinds.items() if tensors}
     if not present:
         return None
-    each = NAMED // len(present)
+    each = _NAMED // len(present)
     return ", ".join(_counted(kind, tensors, each) for kind, tensors in present.items())
 
 
@@ -61,8 +61,8 @@ def _shape(tensors: Mapping[str, Shaped], name: str) -> tuple[int, ...]:
 
 
 def _told(tensors: Mapping[str, Shaped], name: str) -> str:
-    return shortened(str(_shape(tensors, name)), LONGEST)
+    return shortened(str(_shape(tensors, name)), _LONGEST)
 
 
 def _name(name: str) -> str:
-    return shortened(name, LONGEST)
+    return shortened(name, _LONGEST)

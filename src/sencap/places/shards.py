@@ -28,8 +28,8 @@ from sencap.files import not_a_file
 from sencap.places.contract import ListedPlaces
 from sencap.places.reading import Scaling, find_date
 
-PRODUCTS = ("S2RGB", "S2L2A", "S2L1C")
-SPLITS = ("train", "val")
+_PRODUCTS = ("S2RGB", "S2L2A", "S2L1C")
+_SPLITS = ("train", "val")
 SUFFIX = ".zarr.zip"
 _OPEN = 16  # archives held open at once
 _COLOURS = ({"B4", "R", "RED"}, {"B3", "G", "GREEN"}, {"B2", "B", "BLUE"})
@@ -51,7 +51,7 @@ class ShardPlaces(ListedPlaces[Sample]):
     """The places of SSL4EO-S12 v1.1 (see the head of this module).
 
     ``root`` is the data set's folder, that of a split or of a product, or one archive. ``product``
-    is one of `PRODUCTS`, by default the first that is there; ``split`` is train or val, by default
+    is one of `_PRODUCTS`, by default the first that is there; ``split`` is train or val, by default
     both. Names and dates are read at birth, images when asked for.
 
     Raises:
@@ -130,8 +130,8 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
         SettingsError: an unknown product or split.
     """
     for name, value, known in (
-        ("product", product, (*PRODUCTS, "S1GRD")),
-        ("split", split, SPLITS),
+        ("product", product, (*_PRODUCTS, "S1GRD")),
+        ("split", split, _SPLITS),
     ):
         if value is not None and value not in known:
             raise SettingsError(
@@ -141,12 +141,12 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
         raise SettingsError("product S1GRD is radar and has no RGB; take S2RGB, S2L2A or S2L1C")
     if root.is_file():
         return [root]
-    splits = (split,) if split else SPLITS
-    products = (product,) if product else PRODUCTS
+    splits = (split,) if split else _SPLITS
+    products = (product,) if product else _PRODUCTS
     for name in products:
         folders = [root / part / name for part in splits] + [root / name]
         # `root` may be the product's own folder, or a folder of any other name with archives.
-        if root.name == name or (product is None and root.name not in PRODUCTS):
+        if root.name == name or (product is None and root.name not in _PRODUCTS):
             folders.append(root)
         files: list[Path] = []
         for folder in folders:
@@ -154,7 +154,7 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
         files = [file for file in files if split is None or _split_of(file) in (split, None)]
         if files:
             return files
-    wanted = f"{'|'.join(splits)}/{product or '|'.join(PRODUCTS)}/*{SUFFIX}"
+    wanted = f"{'|'.join(splits)}/{product or '|'.join(_PRODUCTS)}/*{SUFFIX}"
     raise DataError(f"{root} holds no SSL4EO-S12 v1.1: looked for {wanted} below it")
 
 
@@ -185,7 +185,7 @@ def _split_of(file: Path) -> str | None:
     named = re.match(r"ssl4eos12_(train|val)_", file.name)
     if named:
         return named[1]
-    return next((part for part in file.parts[-3:-1] if part in SPLITS), None)
+    return next((part for part in file.parts[-3:-1] if part in _SPLITS), None)
 
 
 def _open(file: Path) -> _Archive:

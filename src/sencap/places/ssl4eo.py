@@ -26,14 +26,14 @@ from sencap.places.contract import ListedPlaces
 from sencap.places.reading import Scaling, find_date
 
 PRODUCTS = ("s2c", "s2a", "rgb")
-RGB = ("B4", "B3", "B2")
+_RGB = ("B4", "B3", "B2")
 # How a band may be spelt: B4 is also B04.
-_SPELT = {name: name for name in RGB} | {f"B0{name[1]}": name for name in RGB}
+_SPELT = {name: name for name in _RGB} | {f"B0{name[1]}": name for name in _RGB}
 # A scene's folder below the product's, and the names of its B4, B3, B2.
-Scene = tuple[str, tuple[str, str, str]]
+_Scene = tuple[str, tuple[str, str, str]]
 
 
-class SceneFolderPlaces(ListedPlaces[Scene]):
+class SceneFolderPlaces(ListedPlaces[_Scene]):
     """The places of SSL4EO-S12 v1.0 (see the head of this module).
 
     ``root`` is the data set's folder, or that of a product; ``product`` one of `PRODUCTS`, by
@@ -52,13 +52,13 @@ class SceneFolderPlaces(ListedPlaces[Scene]):
     ) -> None:
         self.folder = folder = find_product(Path(root), product)
         self.scaling = scaling or Scaling()
-        listed: dict[str, list[tuple[datetime.date, Scene]]] = {}
+        listed: dict[str, list[tuple[datetime.date, _Scene]]] = {}
         problems: dict[str, list[str]] = {}
         for place in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
             listed[place.name], problems[place.name] = _scenes(place)
         super().__init__(str(folder), listed, problems)
 
-    def read_source(self, source: Scene) -> NDArray[np.uint8]:
+    def read_source(self, source: _Scene) -> NDArray[np.uint8]:
         """One scene's three bands."""
         scene, names = self.folder / source[0], source[1]
         bands = [read_image(scene / name)[0] for name in names]
@@ -71,7 +71,7 @@ class SceneFolderPlaces(ListedPlaces[Scene]):
 
     def settings(self) -> Mapping[str, Any]:
         """Product, bands and scaling."""
-        return {"product": self.folder.name, "bands": list(RGB), **self.scaling.settings()}
+        return {"product": self.folder.name, "bands": list(_RGB), **self.scaling.settings()}
 
 
 def find_product(root: Path, product: str | None = None) -> Path:
@@ -112,14 +112,14 @@ def _holds_bands(place: Path) -> bool:
     return any(_bands(scene) for scene in place.iterdir() if scene.is_dir())
 
 
-def _scenes(place: Path) -> tuple[list[tuple[datetime.date, Scene]], list[str]]:
+def _scenes(place: Path) -> tuple[list[tuple[datetime.date, _Scene]], list[str]]:
     """The scenes of a place that have a date and the three bands, and a line for each that has
     not."""
-    scenes: list[tuple[datetime.date, Scene]] = []
+    scenes: list[tuple[datetime.date, _Scene]] = []
     problems = []
     for folder in sorted(entry for entry in place.iterdir() if entry.is_dir()):
         date, bands = find_date(folder.name, at_start=True), _bands(folder)
-        missing = [name for name in RGB if name not in bands]
+        missing = [name for name in _RGB if name not in bands]
         if date is None:
             problems.append(f"scene {folder.name} does not begin with a date")
         elif missing:

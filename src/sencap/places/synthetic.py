@@ -16,7 +16,7 @@ from sencap.errors import SettingsError
 from sencap.places.contract import Places, PlacesReport, SeasonalImages
 from sencap.synthetic import render_seasons
 
-SEASONS = 4
+_SEASONS = 4
 _STRIDE = 1_000_003  # keeps the places of one seed apart from those of the next
 
 
@@ -39,7 +39,7 @@ class SyntheticPlaces(Places):
             raise SettingsError(f"count={count} synthetic places: it must be 1 … {_STRIDE:,}")
         check_numbers(seed=seed, size=size)
         self.count, self.seed, self.size = count, seed, size
-        self.report = PlacesReport(places=count, images=SEASONS * count)
+        self.report = PlacesReport(places=count, images=_SEASONS * count)
 
     def __len__(self) -> int:
         return self.count

@@ -11,7 +11,7 @@ from sencap.pretraining.settings import PretrainingSettings
 from sencap.runs.folder import RESUME, RUN, Kind, check_run, read_record
 
 BACKBONE, PICTURE = "backbone", "watch.png"
-KIND = Kind(
+_KIND = Kind(
     recorder="Watcher",
     folders=(BACKBONE,),
     free=frozenset(
@@ -36,7 +36,7 @@ def check_folder(settings: PretrainingSettings) -> int:
     Raises:
         CheckpointError: as there, and where the backbone of a finished run is missing.
     """
-    done = check_run(settings, KIND, other_epochs=False, inputs=(settings.init,))
+    done = check_run(settings, _KIND, other_epochs=False, inputs=(settings.init,))
     out = Path(settings.out)
     if done >= settings.optimisation.epochs and not (out / BACKBONE / "config.json").is_file():
         raise CheckpointError(

@@ -23,7 +23,7 @@ from sencap.reproduce.options import Options
 from sencap.reproduce.plan import Training
 from sencap.runs.folder import RUN, read_record
 
-CAPTIONS, WORDS, VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
+CAPTIONS, WORDS, _VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
 CPU_BATCH = 8  # samples of a timed step: on a CPU a larger one takes proportionally longer
 
 
@@ -64,7 +64,7 @@ def describe(trainings: list[Training], options: Options) -> str:
 def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -> float:
     """Seconds of the passes of a whole training on ``pairs`` pairs, from two timed steps."""
     device = _device(options)
-    captioner = build(settings.model, VOCABULARY).to(device).train()
+    captioner = build(settings.model, _VOCABULARY).to(device).train()
     loading = settings.loading
     captions = CAPTIONS if loading.one_pass else 1
     batch = max(1, loading.batch_size // captions)
@@ -73,7 +73,7 @@ def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -
     images = torch.randint(
         256, (batch, 2, 3, settings.size, settings.size), dtype=torch.uint8, device=device
     )
-    tokens = torch.randint(4, VOCABULARY, (batch, captions, WORDS), device=device)
+    tokens = torch.randint(4, _VOCABULARY, (batch, captions, WORDS), device=device)
 
     def step() -> None:
         logits = captioner(images, tokens[..., :-1])

@@ -186,7 +186,7 @@ SWEEPS: dict[str, dict[int, Row]] = {
         for depth in (18, 34, 50, 101)
     },
 }
-SHOWN = ("DUDA", "MCCFormer-D", "RSICCformer_c", "PSNet", "SEN")  # in Fig. 3
+_SHOWN = ("DUDA", "MCCFormer-D", "RSICCformer_c", "PSNet", "SEN")  # in Fig. 3
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": Experiment("Table I: the systems", TABLE_1),
@@ -269,7 +269,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "fig3": Experiment(
         "Fig. 3: captions of several systems side by side",
-        tuple(row for row in TABLE_1 if row.name in SHOWN),
+        tuple(row for row in TABLE_1 if row.name in _SHOWN),
         "captions",
     ),
     "fig4": Experiment(

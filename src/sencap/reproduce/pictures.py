@@ -27,7 +27,7 @@ from sencap.images import read_pair
 from sencap.predictor import Predictor
 from sencap.reproduce.experiments import SWEEPS, Drawing
 
-PAIRS = 4  # as many as the paper's Fig. 3 shows
+_PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
 # as it is, then normalised: Fig. 4 and 5
 PICTURE_SCALES: tuple[Scale, ...] = ("values", "own", "common")
@@ -56,10 +56,10 @@ def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[C
                 )
         return [known[name] for name in names]
     if any(pair.changed is None for pair in pairs):
-        return _spread(pairs, PAIRS)
+        return _spread(pairs, _PAIRS)
     changed = [pair for pair in pairs if pair.changed]
     unchanged = [pair for pair in pairs if not pair.changed]
-    return _spread(changed, PAIRS - 1) + _spread(unchanged, 1)
+    return _spread(changed, _PAIRS - 1) + _spread(unchanged, 1)
 
 
 def _spread(pairs: Sequence[CaptionedPair], count: int) -> list[CaptionedPair]:

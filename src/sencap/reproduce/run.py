@@ -36,7 +36,7 @@ from sencap.runs.folder import RUN, read_record
 from sencap.training.fit import fit
 from sencap.training.folder import BEST
 
-SAME = "options.json"  # what all runs in one folder share
+_SAME = "options.json"  # what all runs in one folder share
 TIMED_PAIRS, TIMED_ROUNDS = 16, 5
 POLL_SECONDS = 5.0
 # what is taken from a report
@@ -218,7 +218,7 @@ def _check_folder(options: Options) -> None:
         "split": options.split,
         "precision": options.hardware.precision,
     }
-    path = Path(options.out) / SAME
+    path = Path(options.out) / _SAME
     before = _read_same(path) if path.exists() else now
     differing = [
         f"{key} is {before.get(key, 'unknown')} there, {value} now"

@@ -22,9 +22,9 @@ from sencap.files import check_output_folder, delete_drafts, identity
 from sencap.json_files import read_json, shown
 
 RESUME, RUN, LOGS = "resume.ckpt", "run.json", "logs"
-MOST_MEGABYTES = 256  # of a run.json: a million epochs
+_MOST_MEGABYTES = 256  # of a run.json: a million epochs
 EPOCHS = "optimisation.epochs"
-NAMED = 5  # changed settings that a message names
+_NAMED = 5  # changed settings that a message names
 
 log = logging.getLogger("sencap")
 
@@ -104,7 +104,7 @@ def read_record(run: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is no such record; the message names the file.
     """
-    record = read_json(run, most_megabytes=MOST_MEGABYTES)
+    record = read_json(run, most_megabytes=_MOST_MEGABYTES)
     record = record if isinstance(record, dict) else {}
     epochs, settings = record.get("epochs"), record.get("settings")
     whole = isinstance(epochs, list) and all(isinstance(epoch, dict) for epoch in epochs)
@@ -234,10 +234,10 @@ def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int 
         return
     told = [
         f"{name}: {shown(there[name])} there, {shown(now.get(name))} now"
-        for name in differing[:NAMED]
+        for name in differing[:_NAMED]
     ]
-    if len(differing) > NAMED:
-        told.append(f"and {len(differing) - NAMED} more")
+    if len(differing) > _NAMED:
+        told.append(f"and {len(differing) - _NAMED} more")
     advice = "choose another folder, or delete that one"
     if epochs_only and done is None and now[EPOCHS] > there[EPOCHS]:
         advice = (

@@ -15,7 +15,7 @@ from sencap.synthetic import noise
 from sencap.synthetic.world import CANVAS, PAD, Trees
 
 VARIANTS = 4  # crowns of one size that differ in form
-LARGEST = 15  # radius in pixels
+_LARGEST = 15  # radius in pixels
 HEIGHT_PER_RADIUS = 1.35  # a crown of 4 m across stands 5.4 m high
 
 
@@ -24,7 +24,7 @@ def _crowns() -> dict[int, tuple[NDArray[np.float32], ...]]:
     """Crown height maps by radius in pixels, a few uneven variants each."""
     rng = np.random.default_rng(20_240_318)
     crowns: dict[int, tuple[NDArray[np.float32], ...]] = {}
-    for radius in range(1, LARGEST + 1):
+    for radius in range(1, _LARGEST + 1):
         reach = radius + 2
         y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
         turn, length = np.arctan2(y, x), np.hypot(x, y)
@@ -54,7 +54,7 @@ def stamp(
     crowns = _crowns()
     size = len(height)
     for index in np.flatnonzero(chosen):
-        radius = min(max(round(float(trees.radius[index])), 1), LARGEST)
+        radius = min(max(round(float(trees.radius[index])), 1), _LARGEST)
         crown = crowns[radius][index % VARIANTS]
         reach = radius + 2
         left = int(trees.points[index, 0]) + PAD - reach

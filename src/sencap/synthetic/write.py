@@ -26,7 +26,7 @@ from sencap.version import __version__
 SETTINGS_FILE = "synthetic.json"
 IMAGES = ("A", "B", "label")  # before, after, mask of change: each a folder below its split's
 FOLDERS = tuple(f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES))
-ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
+_ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
 README = """\
 # Synthetic change captioning pairs
 
@@ -45,7 +45,7 @@ photograph is part of it.
 
 
 @dataclass(frozen=True)
-class Job:
+class _Job:
     """One pair to write: its place in the data set and whether it changes."""
 
     folder: str
@@ -73,15 +73,15 @@ def _check(pairs: int, seed: int, val: float, test: float, workers: int) -> None
         raise SettingsError(f"val={val} and test={test} leave nothing to train on; lower them")
 
 
-def _jobs(out: Path, pairs: int, seed: int, val: float, test: float) -> list[Job]:
+def _jobs(out: Path, pairs: int, seed: int, val: float, test: float) -> list[_Job]:
     """All pairs of the data set; in each split the flags are half and half in a seeded order."""
-    jobs: list[Job] = []
+    jobs: list[_Job] = []
     for number, (split, size) in enumerate(_split_sizes(pairs, val, test).items()):
         flags = np.arange(size) % 2 == 1
-        np.random.default_rng((seed, ORDER, number)).shuffle(flags)
+        np.random.default_rng((seed, _ORDER, number)).shuffle(flags)
         for position, changed in enumerate(flags.tolist()):
             name = f"{split}_{position + 1:06d}.png"
-            jobs.append(Job(str(out), seed, len(jobs), split, name, changed))
+            jobs.append(_Job(str(out), seed, len(jobs), split, name, changed))
     return jobs
 
 
@@ -102,7 +102,7 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _work(job: Job) -> dict[str, Any]:
+def _work(job: _Job) -> dict[str, Any]:
     """Draw and write one pair unless it is there; returns its entry of the captions file."""
     folder = Path(job.folder) / "images" / job.split
     missing = [name for name in IMAGES if not _is_whole(folder / name / job.filename)]

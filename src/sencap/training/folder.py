@@ -12,7 +12,7 @@ from sencap.files import check_inputs
 from sencap.runs.folder import RESUME, Kind, check_run
 
 BEST, LAST = "best", "last"
-KIND = Kind(
+_KIND = Kind(
     recorder="Exporter",
     folders=(BEST, LAST),
     free=frozenset(
@@ -33,7 +33,7 @@ def check_folder(settings: TrainingSettings) -> int:
     """
     done = check_run(
         settings,
-        KIND,
+        _KIND,
         # the decay rule does not know how many epochs there will be; the cosine does
         other_epochs=settings.optimisation.schedule == "constant",
         inputs=(settings.start, settings.extractor.init),
