@@ -15,7 +15,7 @@ from sencap.files import write_whole
 from sencap.structures import ImagePair
 
 _NOTE = "Bold and underlined: words that no reference of the pair has."
-DATES = ("before", "after")
+BOTH = ("before", "after")
 _REFERENCES, _EMPTY = "References", "(empty caption)"
 _PUNCTUATION = ".,;:!?\"'()"
 # inches
@@ -79,7 +79,7 @@ def _for_page(pair: ComparedPair) -> dict[str, object]:
     """What the template takes of a pair."""
     return {
         "name": pair.name,
-        "photos": list(zip(DATES, map(photo_uri, pair.pair.images), strict=True)),
+        "photos": list(zip(BOTH, map(photo_uri, pair.pair.images), strict=True)),
         "references": pair.references,
         "captions": {
             system: marked_words(caption, pair.references)
@@ -142,7 +142,7 @@ def _height(pair: ComparedPair, blocks: Sequence[_Block]) -> float:
 
 def _draw_photos(sheet: Sheet, y: float, pair: ImagePair) -> None:
     x = _EDGE
-    for image, date in zip(pair.images, DATES, strict=True):
+    for image, date in zip(pair.images, BOTH, strict=True):
         height = sheet.image(x, y, _SIDE, image)
         sheet.text(x + _SIDE / 2, y + height + 0.02, date, ha="center", color=PALE)
         x += _SIDE + _GAP

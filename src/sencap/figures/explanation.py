@@ -10,7 +10,7 @@ import numpy as np
 from sencap.figures.maps import ends, is_before, limits_of, part_title, relative
 from sencap.figures.pages import gradient, map_uri, photo_uri, render
 from sencap.figures.sheet import Map, ratio
-from sencap.figures.words import DATE_NAMES, DATES, NO_WORD_MAPS
+from sencap.figures.words import DATE_NAMES, DATES_TITLE, NO_WORD_MAPS
 from sencap.structures import ImagePair
 
 Limits = tuple[float, float]
@@ -61,7 +61,7 @@ def explanation_page(
         words=shown_words,
         word_span=ends(*word_limits),
         dates=_dates(words, dates),
-        dates_title=DATES,
+        dates_title=DATES_TITLE,
         date_names=DATE_NAMES,
         parts_of_memory=_parts(parts),
         attention=_attention(attention),

@@ -18,7 +18,7 @@ NO_WORD_MAPS = (
 )
 WORDS = "Where the decoder looked as it chose each word (image after)"
 _PARTS = "How strongly each part of the memory responds"
-DATES = (
+DATES_TITLE = (
     "How much the speaker drew on each date's features, and on their difference, as it chose each "
     "word"
 )
@@ -148,7 +148,7 @@ def _dates_height(words: int) -> float:
 def _draw_dates(sheet: Sheet, y: float, words: Sequence[str], dates: Map) -> None:
     """A table in blocks of words: three rows of shares, each number on the colour of its value from
     0 to 1."""
-    sheet.text(_EDGE, y, DATES, weight="bold")
+    sheet.text(_EDGE, y, DATES_TITLE, weight="bold")
     y += _HEADING
     cell = (TWO_COLUMNS - 2 * _EDGE - _LABEL) / _TABLE_WORDS
     for first in range(0, len(words), _TABLE_WORDS):
