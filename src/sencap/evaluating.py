@@ -140,10 +140,11 @@ def report_on(
         log.warning(f"warning: {note}")  # now, not after an hour
     captions, seconds = _caption(predictor, pairs, batch_size=batch_size, progress=progress)
     notes += _notes_of_equal(captions)
-    scored = [
-        ScoredPair(pair.name, pair.captions, caption.text.split(), caption.log_prob, pair.changed)
-        for pair, caption in zip(pairs, captions, strict=True)
-    ]
+    scored = []
+    for pair, caption in zip(pairs, captions, strict=True):
+        words = caption.text.split()
+        facts = (caption.log_prob, pair.changed, caption.change_probability)
+        scored.append(ScoredPair(pair.name, pair.captions, words, *facts))
     evaluation = score(scored, predictor.checkpoint.vocabulary)
     return as_dict(
         dataclasses.replace(evaluation, notes=[*notes, *evaluation.notes]),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -53,7 +54,8 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
     report = report_of(PAIRS)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert set(report) == {
-        "ids", "words", "reference_rows", "change_accuracy", "confusion", "intervals", "pairs",
+        "ids", "words", "reference_rows", "change_accuracy", "confusion", "calibration",
+        "intervals", "pairs",
         "environment", "signatures", "parameters", "pairs_per_second", "notes",
     }  # fmt: skip
     for protocol in ("ids", "words"):
@@ -157,3 +159,14 @@ def test_markdown_of_a_bare_report() -> None:
     text = as_markdown(as_dict(evaluate(PAIRS[:1], NUMBERS, rows=False), beam=1))
     assert "## Run" not in text
     assert "reference rows" not in text
+
+
+@pytest.mark.usefixtures("no_java")
+def test_a_report_says_how_sure_the_model_was() -> None:
+    sure = [dataclasses.replace(pair, change_probability=0.75) for pair in PAIRS]
+    report = as_dict(evaluate(sure, NUMBERS, rows=False), beam=1)
+    share = sum(bool(pair.changed) for pair in PAIRS) / len(PAIRS)
+    assert report["calibration"]["ece"] == pytest.approx(abs(0.75 - share), abs=1e-5)
+    assert report["pairs"][0]["change_probability"] == 0.75
+    assert f"**{abs(0.75 - share):.3f}** (3 pairs)" in as_markdown(report)
+    assert "How sure" not in as_markdown(as_dict(evaluate(PAIRS, NUMBERS, rows=False), beam=1))

@@ -64,7 +64,7 @@ class ScoredPair:
     end.
 
     log_prob: of the hypothesis, natural logarithm. changed: the pair's change flag, not what the
-    hypothesis says; None where it is not known.
+    hypothesis says; None where it is not known. change_probability: the model's, 0 to 1.
     """
 
     filename: str
@@ -72,6 +72,7 @@ class ScoredPair:
     hypothesis: Sequence[str]
     log_prob: float
     changed: bool | None
+    change_probability: float | None = None
 
 
 @dataclass(frozen=True)

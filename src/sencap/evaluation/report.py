@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sencap.evaluation.bootstrap import RESAMPLES, intervals
+from sencap.evaluation.calibration import calibration
 from sencap.evaluation.names import METRICS, PROTOCOLS, SUBSETS
 from sencap.evaluation.protocol import Evaluation, data_digest
 from sencap.version import __version__
@@ -97,6 +98,8 @@ def as_dict(
     report["reference_rows"] = rows
     report["change_accuracy"] = evaluation.change_accuracy
     report["confusion"] = evaluation.confusion
+    probabilities = [pair.change_probability for pair in evaluation.pairs]
+    report["calibration"] = calibration(probabilities, [pair.changed for pair in evaluation.pairs])
     report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
     report["pairs"] = _pairs(evaluation)
     report["environment"] = environment
@@ -120,6 +123,7 @@ def _pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "log_prob": pair.log_prob,
                 "changed": pair.changed,
                 "told_changed": evaluation.told[index],
+                "change_probability": pair.change_probability,
                 "scores": evaluation.pair_scores[index],
                 "statistics": {protocol: rows[index] for protocol, rows in kept.items()},
             }
@@ -174,6 +178,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     lines += _sentences(report)
     if report["change_accuracy"] is not None:
         lines += ["## Change or no change", "", *_confusion(report), ""]
+    if report["calibration"] is not None:
+        lines += ["## How sure it was", "", *_calibration(report["calibration"]), ""]
     lines += _facts(report)
     lines += notes_section(report["notes"])
     return "\n".join(lines)
@@ -224,6 +230,20 @@ def _confusion(report: Mapping[str, Any]) -> list[str]:
         f"pairs ({interval}).",
         "",
         *table(["", "caption says: changed", "caption says: no change"], rows),
+    ]
+
+
+def _calibration(found: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for one in found["bins"]:
+        bounds = f"{one['from']:.1f} to {one['to']:.1f}"
+        mean, share = f"{one['probability']:.2f}", f"{one['changed']:.2f}"
+        rows.append([bounds, str(one["pairs"]), mean, share])
+    return [
+        f"Expected calibration error of the probability of change: **{found['ece']:.3f}** "
+        f"({found['pairs']} pairs).",
+        "",
+        *table(["probability of change", "pairs", "its mean", "share that changed"], rows),
     ]
 
 
