@@ -243,7 +243,13 @@ def write_report_page(
         text = f"{_ORDER[name]}; scores under the protocol words."
         sections.append(Section(f"{name.capitalize()} pairs", list(map(shown, indices)), text))
     footer = [*report["signatures"].values(), *report["notes"]]
-    write_album(path, sections, title="Evaluation", footer="\n".join(footer))
+    write_album(
+        path,
+        sections,
+        title="Evaluation",
+        footer="\n".join(footer),
+        calibration=report["calibration"],
+    )
 
 
 def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sencap.errors import DataError, SettingsError
+from sencap.evaluation.calibration import calibration
 from sencap.figures.album import Section, ShownPair, choose, render_album, write_album
 
 
@@ -144,3 +145,13 @@ def test_choose(scores: list[float | None], number: int, seed: int) -> None:
 def test_choose_needs_a_number() -> None:
     with pytest.raises(SettingsError, match="number is 0"):
         choose([1.0], 0)
+
+
+def test_a_reliability_diagram_has_a_dot_for_each_bin_where_it_belongs() -> None:
+    found = calibration([0.05, 0.05, 0.95], [False, True, True])
+    page = render_album([], title="T", calibration=found)
+    dots = re.findall(r'<circle cx="([\d.]+)"\s+cy="([\d.]+)"\s+r="([\d.]+)"', page)
+    assert [(float(x), float(y)) for x, y, _ in dots] == [(10.0, 100.0), (190.0, 0.0)]
+    assert float(dots[0][2]) > float(dots[1][2]), "two pairs make a larger dot than one"
+    assert "0.317 (3 pairs)" in page
+    assert "<circle" not in render_album([], title="T")

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sencap.errors import SettingsError
 from sencap.figures.pages import file_uri, render
@@ -95,15 +96,22 @@ def choose(scores: Sequence[float | None], number: int, seed: int = 0) -> dict[s
 
 
 def write_album(
-    path: str | Path, sections: Sequence[Section], *, title: str, text: str = "", footer: str = ""
+    path: str | Path,
+    sections: Sequence[Section],
+    *,
+    title: str,
+    text: str = "",
+    footer: str = "",
+    calibration: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the page and return its path; a page that was there is replaced whole.
 
     path: an .html file; missing folders are made. title, text: head of the page. footer:
-    attribution of the images, signatures. All texts are plain, and escaped. Raises DataError for an
+    attribution of the images, signatures. calibration: of `sencap.evaluation.calibration`, drawn as
+    a reliability diagram. All texts are plain, and escaped. Raises DataError for an
     image of another kind, OutputError for a page that cannot be written.
     """
-    content = render_album(sections, title=title, text=text, footer=footer)
+    content = render_album(sections, title=title, text=text, footer=footer, calibration=calibration)
     path = Path(path)
     with told_as_output(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +119,19 @@ def write_album(
 
 
 def render_album(
-    sections: Sequence[Section], *, title: str, text: str = "", footer: str = ""
+    sections: Sequence[Section],
+    *,
+    title: str,
+    text: str = "",
+    footer: str = "",
+    calibration: Mapping[str, Any] | None = None,
 ) -> str:
     """The HTML that ``write_album`` writes."""
-    return render("album.html", sections=sections, title=title, text=text, footer=footer)
+    return render(
+        "album.html",
+        sections=sections,
+        title=title,
+        text=text,
+        footer=footer,
+        calibration=calibration,
+    )
