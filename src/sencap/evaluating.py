@@ -248,7 +248,7 @@ def write_report_page(
         sections,
         title="Evaluation",
         footer="\n".join(footer),
-        calibration=report["calibration"],
+        calibration=report.get("calibration"),
     )
 
 
