@@ -363,6 +363,8 @@ class LoadingSettings:
         same: Share of samples in which both dates become the same image, before or after, with the
             captions of no change: what everybody tries first.
         swap: The dates of unchanged pairs are swapped at random.
+        reverse: Share of the changed pairs that are shown in reverse order, with captions turned by
+            a rule (what was built is removed) or, where it knows none, for the change heads alone.
         features: Folder for the features of a frozen extractor, which are computed once and used in
             every epoch and every run that has the same ones (no colour changes then).
     """
@@ -375,6 +377,7 @@ class LoadingSettings:
     geometry: bool = False
     same: float = 0.0
     swap: bool = False
+    reverse: float = 0.0
     features: str | None = None
 
     def __post_init__(self) -> None:
@@ -382,6 +385,7 @@ class LoadingSettings:
         if not 0 <= self.colour <= 1:
             raise SettingsError(f"loading.colour is {self.colour}; it must be in [0, 1]")
         check_fraction("loading.same", self.same)
+        check_fraction("loading.reverse", self.reverse)
         if self.features is not None and self.colour:
             raise SettingsError(
                 f"loading.colour={self.colour} changes images, and loading.features computes their "

@@ -282,3 +282,21 @@ def test_masks_without_captions_are_a_start(
     (views / "label" / "train_000003.png").unlink()
     with pytest.raises(DataError, match="label has no train_000003"):
         read_masked_pairs(views)
+
+
+def test_a_changed_pair_in_reverse_says_what_is_gone(masked_data: Path) -> None:
+    first = {s.index: s.images for s in samples(masked_data, epochs=1)}
+    pairs = read_dataset(masked_data, splits=["train"])
+    words = Vocabulary.build([c for p in pairs for c in p.captions], minimum_count=1)
+    drawn = samples(masked_data, epochs=8, reverse=0.5)
+    turned = [s for s in drawn if not np.array_equal(s.images, first[s.index])]
+    assert 8 < len(turned) < 24, "half of the 32 changed ones"
+    for sample in turned:
+        assert sample.changed is True
+        assert np.array_equal(sample.images[::-1], first[sample.index])
+        assert sample.mask is not None
+        assert sample.mask.any()
+        # two of the five are told in words that the rule does not know
+        assert len(sample.captions) == 3
+        for ids in sample.captions:
+            assert "appears" not in words.decode(ids[1:-1])

@@ -18,6 +18,7 @@ from sencap.config import LoadingSettings
 from sencap.data.augmentation import PLACEMENTS, Placement, draw_placement, random_colour
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.masks import Mask, read_mask, resize_mask
+from sencap.data.reversal import reverse_words
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
 from sencap.images import read_pair
 from sencap.runs.sampler import EpochSampler
@@ -69,6 +70,9 @@ class Sample:
     changed: bool | None = None
     mask: Mask | None = None
     maps: NDArray[np.float32] | None = None
+
+
+REVERSE = (1, 0)  # the dates of a pair swapped
 
 
 class Features(Protocol):
@@ -136,6 +140,8 @@ class PairDataset(Dataset[Sample]):
             if order[0] == order[1]:
                 changed, mask = False, np.zeros_like(images[0, 0])
                 captions = _no_change(max(1, len(captions)))
+            elif order == REVERSE and changed:
+                captions = [words for words in map(reverse_words, captions) if words is not None]
             if self.settings.colour:
                 images = random_colour(images, generator, strength=self.settings.colour)
         maps = None
@@ -146,12 +152,14 @@ class PairDataset(Dataset[Sample]):
         return Sample(images, ids, i, changed, mask, maps)
 
     def _draw_order(self, changed: bool | None, generator: np.random.Generator) -> tuple[int, int]:
-        """Which dates become before and after: usually (0, 1), or one of them twice, or swapped."""
+        """Which dates become before and after: usually both, or one twice, or reversed."""
         if self.settings.same and generator.random() < self.settings.same:
             date = int(generator.integers(2))
             return date, date
         if self.settings.swap and changed is False and generator.random() < 0.5:
-            return 1, 0
+            return REVERSE
+        if self.settings.reverse and changed and generator.random() < self.settings.reverse:
+            return REVERSE
         return 0, 1
 
     def _read(self, i: int) -> tuple[NDArray[np.uint8], Mask | None]:
