@@ -243,6 +243,22 @@ def test_features_are_kept_for_other_runs_and_a_stopped_computation_goes_on(
     assert len(seen) == computed
 
 
+@pytest.mark.parametrize("damaged", ["maps.npy", "done.json"])
+def test_damaged_features_are_computed_again(
+    damaged: str, tiny_training: TrainingSettings, masked_data: Path, tmp_path: Path
+) -> None:
+    loading = LoadingSettings(one_pass=True, features=str(tmp_path / "features"))
+    one_epoch = OptimisationSettings(epochs=1)
+    settings = siamese(tiny_training, masked_data, loading=loading, optimisation=one_epoch)
+    best = fit(settings)
+    assert load_checkpoint(best).training["settings"]["loading"]["features"] == "features"
+    (file,) = (tmp_path / "features").glob(f"*/{damaged}")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] + b"{")
+    fit(dataclasses.replace(settings, out=str(tmp_path / "again")))
+    assert file.read_bytes() == whole
+
+
 def test_features_of_a_trained_extractor_are_refused(
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:

@@ -77,14 +77,18 @@ class FeatureStore:
         self, captioner: Captioner, pairs: Sequence[CaptionedPair], size: int, *, progress: bool
     ) -> NDArray[np.float32]:
         path, done_path = self.folder / MAPS, self.folder / DONE
-        done = 0
-        if path.is_file() and done_path.is_file():
-            done = json.loads(done_path.read_text(encoding="utf-8"))
-        if not done:
-            shape = (len(pairs), len(PLACEMENTS), *_shape(captioner, size))
-            maps = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        else:
+        shape = (len(pairs), len(PLACEMENTS), *_shape(captioner, size))
+        try:
+            done = int(json.loads(done_path.read_text(encoding="utf-8")))
+            # for reading: opened for writing, a file that was cut off would be filled up with zeros
+            is_whole = np.lib.format.open_memmap(path, "r").shape == shape
+        except (FileNotFoundError, ValueError, TypeError):
+            is_whole = False
+        if is_whole:
             maps = np.lib.format.open_memmap(path, "r+")
+        else:  # nothing is there yet, or it is damaged
+            done = 0
+            maps = np.lib.format.open_memmap(path, "w+", np.float32, shape)
         waiting = range(done, len(pairs))
         bar = tqdm(waiting, "features", len(pairs), initial=done, unit="pair", disable=not progress)
         for row in bar:

@@ -75,6 +75,7 @@ def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
         (settings, "start"),
         (settings["vocabulary"], "captions"),
         (settings["extractor"], "init"),
+        (settings["loading"], "features"),
     ):
         value = owner.get(key)
         if isinstance(value, list):
