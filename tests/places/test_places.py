@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from sencap.errors import DataError, SettingsError, ShapeError
@@ -25,7 +23,6 @@ from sencap.places import (
     open_places,
     recognise,
 )
-from sencap.places.reading import find_date
 from sencap.synthetic import render_seasons
 
 DAYS = (datetime.date(2020, 1, 5), datetime.date(2020, 6, 4), datetime.date(2020, 11, 30))
@@ -76,29 +73,6 @@ def test_seasonal_images_refuse_all_else(
 
 # -- dates and scale
 # ---------------------------------------------------------------------------------
-
-
-@given(
-    st.dates(datetime.date(1000, 1, 1)),
-    st.sampled_from(["-", "_", ".", ""]),
-    st.sampled_from(["", "m_47_se_", "x"]),
-)
-def test_a_date_is_found_in_its_usual_forms(date: datetime.date, mark: str, before: str) -> None:
-    text = mark.join((f"{date.year:04d}", f"{date.month:02d}", f"{date.day:02d}"))
-    assert find_date(f"{before}{text}") == date
-    assert find_date(f"{text}T100031_z", at_start=True) == date
-    assert find_date(f"_{text}", at_start=True) is None
-
-
-@pytest.mark.parametrize(
-    "text", ["", "summer", "2020-06", "20201399", "2020-0604", "120200604", "4709963"]
-)
-def test_what_is_no_date_is_not_taken_for_one(text: str) -> None:
-    assert find_date(text) is None
-
-
-def test_a_later_date_is_found_behind_digits_that_are_none() -> None:
-    assert find_date("20209999_20200604") == DAYS[1]
 
 
 def test_the_scale_clips_and_never_wraps() -> None:
@@ -187,7 +161,7 @@ def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(folder:
     assert list(places.report.left_out) == ["lonely"]
     assert "1 of its images" in places.report.left_out["lonely"]
     assert places.report.missing["gaps"] == [
-        "undated.png has no date like 2020-06-04, 20200604 or 2020_06_04 in its name"
+        "undated.png has no date like 2020-06-04, 20200604 or 2020156 in its name"
     ]
     gaps, sizes = places.read(2), places.read(3)
     assert gaps.dates == DAYS[:2]

@@ -100,7 +100,7 @@ def dated(folder: Path, images: list[Path]) -> tuple[list[tuple[datetime.date, P
         date = date_of(file, table)
         if date is None:
             problems.append(
-                f"{file.name} has no date like 2020-06-04, 20200604 or 2020_06_04 in its name"
+                f"{file.name} has no date like 2020-06-04, 20200604 or 2020156 in its name"
             )
         elif date in found:
             problems.append(f"{file.name} has the date of {found[date].name}")

@@ -1,4 +1,4 @@
-"""What the readers share: dates in names, and files as 8-bit RGB on one scale."""
+"""What the readers share: dates of files, and files as 8-bit RGB on one scale."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sencap.dates import find_date
 from sencap.errors import DataError, SettingsError
 from sencap.images import read_image
 from sencap.text_files import read_text
@@ -22,8 +23,6 @@ from sencap.text_files import read_text
 UNDATED = (datetime.date(1, 1, 1), datetime.date(1, 1, 2))
 DATES_FILE = "dates.txt"
 _MOST_BYTES = 16 << 20
-
-_DATE = re.compile(r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -74,22 +73,6 @@ def _table(black: int, white: int) -> NDArray[np.uint8]:
     clipped = np.arange(0x10000).clip(black, white) - black
     span = white - black
     return ((clipped * 510 + span) // (2 * span)).astype(np.uint8)
-
-
-def find_date(text: str, *, at_start: bool = False) -> datetime.date | None:
-    """The first date in a name, as 2020-06-04, 2020_06_04, 2020.06.04 or 20200604; None if there is
-    none.
-
-    ``at_start`` takes it from the beginning only, as in a scene id ``20200604T054639_…``.
-    """
-    for match in _DATE.finditer(text):
-        if at_start and match.start():
-            return None
-        try:
-            return datetime.date(int(match[1]), int(match[3]), int(match[4]))
-        except ValueError:
-            continue  # 20209999 is no date
-    return None
 
 
 def read_dates_file(folder: Path) -> dict[str, datetime.date]:

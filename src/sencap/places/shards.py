@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sencap.dates import find_date
 from sencap.errors import DataError, ImageError, MissingDependencyError, SettingsError, nearest
 from sencap.files import not_a_file
 from sencap.places.contract import ListedPlaces
-from sencap.places.reading import Scaling, find_date
+from sencap.places.reading import Scaling
 
 _PRODUCTS = ("S2RGB", "S2L2A", "S2L1C")
 _SPLITS = ("train", "val")

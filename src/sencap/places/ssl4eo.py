@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sencap.dates import find_date
 from sencap.errors import DataError, ImageError, SettingsError, nearest
 from sencap.images import read_image
 from sencap.places.contract import ListedPlaces
-from sencap.places.reading import Scaling, find_date
+from sencap.places.reading import Scaling
 
 PRODUCTS = ("s2c", "s2a", "rgb")
 _RGB = ("B4", "B3", "B2")
