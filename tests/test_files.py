@@ -17,6 +17,7 @@ from sencap.files import (
     check_outputs,
     delete_drafts,
     file_name,
+    not_a_file,
     whole_file,
     write_whole,
 )
@@ -208,10 +209,30 @@ def test_inputs_that_are_not_there_are_told_with_their_flag(tmp_path: Path) -> N
     }
     check_inputs({**there, "imagenet": "timm", "seco": None})
     with pytest.raises(
-        SettingsError, match="start=nowhere: No such file or directory; name a file or a folder"
+        SettingsError, match="start=nowhere: it does not exist; name a file or a folder"
     ):
         check_inputs({**there, "start": "nowhere"})
     with pytest.raises(
         SettingsError, match="pipe: it is a pipe; name a file or a folder that is there"
     ):
         check_inputs({**there, "start": tmp_path / "pipe"})
+
+
+@pytest.mark.parametrize("url", ["https://x.org/a/b.tif", "s3://bucket/b", "gs://x/y"])
+def test_an_address_is_no_place_for_a_file(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"json=.* is an address, and sencap writes to files"):
+        check_outputs({"json": Path(url)})
+    with pytest.raises(SettingsError, match=r"out=.* is an address, and sencap writes to files"):
+        check_output_folder("out", url)
+    with pytest.raises(SettingsError, match=rf"data=.*: it is an address.*; fetch {url}"):
+        check_inputs({"data": url})
+
+
+def test_a_folder_may_be_called_like_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ab:").mkdir()
+    (tmp_path / "ab:" / "x").touch()
+    assert not_a_file("ab:/x") == ""
+    check_output_folder("out", "ab:/y")

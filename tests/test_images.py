@@ -347,7 +347,7 @@ BAD_FILES: dict[str, Callable[[Path], object]] = {
 
 
 REFUSALS = {
-    "missing": r"bad\.png: No such file or directory: give an image file",
+    "missing": r"bad\.png: it does not exist: give an image file",
     "folder": r"bad\.png: it is a folder: give an image file",
     "empty": r"bad\.png: the file is empty",
     "text": r"bad\.png: by its content it is no PNG, JPEG, WebP or TIFF image: convert it first",
@@ -710,9 +710,9 @@ def test_files_of_neither_date_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ((), "holds no pairs, but 0 other images: expected folders A and B"),
-        (("x.png", "y.png"), "holds no pairs, but 2 other images"),
-        (("A/readme.txt", "B/readme.txt"), "its two folders hold no images"),
+        ((), r"holds no pairs of images(.|\n)*seen: nothing(.|\n)*looked for: two folders"),
+        (("x.png", "z/y.png"), r"seen: x.png, z/ \(1 image\)\n(.|\n)*or give a CSV file"),
+        (("A/readme.txt", "B/readme.txt"), "its two folders A and B hold no images"),
     ],
 )
 def test_folders_without_pairs(tmp_path: Path, names: tuple[str, ...], reason: str) -> None:
@@ -723,7 +723,7 @@ def test_folders_without_pairs(tmp_path: Path, names: tuple[str, ...], reason: s
 
 def test_a_source_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="nowhere does not exist; give a folder of pairs or a CSV file"
+        DataError, match="nowhere: it does not exist; give a folder of pairs or a CSV file"
     ):
         find_pairs(tmp_path / "nowhere")
 

@@ -59,7 +59,7 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
         tmp_path / "pipe": "is no regular file",
         tmp_path: "is no regular file",
         large: "1,048,576 MB; such a file has at most 4",
-        tmp_path / "nothing": r"cannot be read \(No such file",
+        tmp_path / "nothing": r"cannot be read \(it does not exist",
     }
     for path, said in refusals.items():
         with pytest.raises(DataError, match=said):

@@ -66,7 +66,5 @@ def test_what_is_no_file_of_settings_is_refused_and_a_pipe_not_waited_for(
     os.mkfifo(pipe)
     assert "it is a pipe; name a YAML file" in _told(str(pipe), capsys)
     assert "it is a folder; name a YAML file" in _told(str(tmp_path), capsys)
-    assert "No such file or directory; name a YAML file" in _told(
-        str(tmp_path / "none.yaml"), capsys
-    )
+    assert "it does not exist; name a YAML file" in _told(str(tmp_path / "none.yaml"), capsys)
     assert "it is a device; name a YAML file" in _told("/dev/zero", capsys)

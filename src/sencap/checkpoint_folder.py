@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sencap.config import ModelSettings, model_from_dict
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError, SettingsError
+from sencap.files import not_a_file
 from sencap.json_files import MEGABYTE, NotJsonError, parse_json, read_json, shortened, shown
 
 FORMAT = "sencap-captioner-1"
@@ -88,8 +89,10 @@ def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
     """
     folder = Path(folder)
     if not _is(stat.S_ISDIR, folder):
+        reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
-            f"{folder} is not a checkpoint folder; it should hold {CONFIG}, {WEIGHTS}, {VOCABULARY}"
+            f"{folder} is not a checkpoint folder ({reason}); it should hold {CONFIG}, {WEIGHTS}, "
+            f"{VOCABULARY}"
         )
     files = (CONFIG, WEIGHTS, VOCABULARY)
     missing = [name for name in files if not _is(stat.S_ISREG, folder / name)]
@@ -215,7 +218,8 @@ def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:
                 raise _no_safetensors(path, f"its header is of {length / MEGABYTE:,.0f} MB")
             header = parse_json(file.read(length))
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from error
+        reason = not_a_file(path) or error.strerror or error
+        raise CheckpointError(f"{path} cannot be read ({reason})") from error
     except NotJsonError as error:
         raise _no_safetensors(path, f"its header is no JSON: {error}") from error
     if not isinstance(header, dict):

@@ -22,6 +22,8 @@ Identity = str | tuple[int, int]
 
 _DRAFT = ".new"
 _NO_FILES = r"timm$|timm:|synthetic:"  # what inputs may be instead
+# http://…, s3://…, GDAL's /vsicurl/…; a Path has made one slash of two. No drive's name is so long
+_ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+):/+(?=[^/])|/vsi[a-z0-9_]+/")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and endings and drafts need some
 _KINDS = {
     stat.S_IFDIR: "it is a folder",
@@ -163,6 +165,7 @@ def check_output_folder(flag: str, folder: str | Path) -> None:
         SettingsError: it, or a folder above it, is a file. OutputError: one may not write there.
     """
     folder = Path(folder)
+    _refuse_address(flag, folder)
     above = folder
     while not (above.exists() or above.is_symlink()) and above != above.parent:
         above = above.parent
@@ -198,6 +201,17 @@ def identity(path: str | Path) -> Identity:
     return found.st_dev, found.st_ino
 
 
+def is_address(path: str | Path) -> bool:
+    """Whether something is the address of what lies elsewhere, and no path.
+
+    >>> [is_address(path) for path in ("s3://bucket/a.tif", "C:/a.tif", "in/a.tif")]
+    [True, False, False]
+    """
+    found = _ADDRESS.match(str(path))
+    # somebody may have a folder of that name after all
+    return found is not None and not os.path.lexists(found[0].rstrip("/"))
+
+
 def not_a_file(path: str | Path) -> str:
     """Why a path is no regular file, for a message; "" if it is one. Nothing is opened: a pipe
     would wait for ever.
@@ -211,14 +225,24 @@ def not_a_file(path: str | Path) -> str:
     except ValueError:  # Python's own check, before the system is asked
         return "its name holds a character that no file's name has"
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            return "it is a link that leads back to itself"
-        if error.errno == errno.ENOENT and path.is_symlink():
-            return f"it is a link to {path.readlink()}, which does not exist"
-        return error.strerror or "it cannot be reached"
+        return _unreachable(path, error)
     if stat.S_ISREG(mode):
         return ""
     return _KINDS.get(stat.S_IFMT(mode), "it is no regular file")
+
+
+def _unreachable(path: Path, error: OSError) -> str:
+    """Why there is nothing under a path."""
+    if is_address(path):
+        whole = re.sub(r"(?i)([a-z][a-z0-9+.-]+):/+", r"\1://", str(path))
+        return f"it is an address, and sencap reads files only; fetch {whole} first"
+    if error.errno == errno.ELOOP:
+        return "it is a link that leads back to itself"
+    if error.errno == errno.ENOENT and path.is_symlink():
+        return f"it is a link to {path.readlink()}, which does not exist"
+    if error.errno == errno.ENOENT:
+        return "it does not exist"
+    return error.strerror or "it cannot be reached"
 
 
 def file_name(name: str, taken: Iterable[str] = ()) -> str:
@@ -254,7 +278,16 @@ def _is_stream(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def _refuse_address(flag: str, path: Path) -> None:
+    if is_address(path):
+        raise SettingsError(
+            f"{flag}={path} is an address, and sencap writes to files and folders only; name one "
+            "here, and send it there afterwards"
+        )
+
+
 def _check_place(flag: str, path: Path) -> None:
+    _refuse_address(flag, path)
     if path.is_dir():
         raise SettingsError(f"{flag}={path} is a folder; name a file in it")
     if not path.parent.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sencap.errors import CheckpointError, SencapError
+from sencap.files import not_a_file
 
 MEGABYTE = 2**20
 DEEPEST = 32  # lists and objects within each other; ours are at most 6 deep
@@ -45,7 +46,8 @@ def read_json(
             )
         content = path.read_bytes()
     except OSError as problem:
-        raise error(f"{path} cannot be read ({problem.strerror or problem})") from problem
+        reason = not_a_file(path) or problem.strerror or problem
+        raise error(f"{path} cannot be read ({reason})") from problem
     try:
         return parse_json(content, pairs_hook=pairs_hook)
     except NotJsonError as problem:

@@ -198,7 +198,7 @@ def test_a_vocabulary_without_end_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.json cannot be read \(No such file"):
+    with pytest.raises(CheckpointError, match=r"none\.json cannot be read \(it does not exist"):
         Vocabulary.load(tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"\xe4": 0}')
     with pytest.raises(

@@ -56,7 +56,7 @@ def link_to_pipe(path: Path) -> None:
 
 
 ODD: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "missing": (lambda path: None, "No such file or directory"),
+    "missing": (lambda path: None, "it does not exist"),
     "folder": (Path.mkdir, "it is a folder"),
     "pipe": (os.mkfifo, "it is a pipe"),
     "socket": (make_socket, "it is a socket"),

@@ -214,7 +214,7 @@ def find_caption_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        reason = not_a_file(path) if path.exists() else "it does not exist"
+        reason = not_a_file(path)
         raise DataError(f"{path}: {reason}; give the data set's folder or its caption file")
     if (path / CAPTION_FILE).is_file():
         return [path / CAPTION_FILE]

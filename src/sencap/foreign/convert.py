@@ -21,6 +21,7 @@ from sencap.checkpoint_folder import COUNTER
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
 from sencap.data.vocabulary import MOST_MEGABYTES, SPECIAL_WORDS, Vocabulary
 from sencap.errors import CheckpointError, SettingsError
+from sencap.files import check_output_folder, not_a_file
 from sencap.foreign.inert import read_torch_file
 from sencap.foreign.pickled_modules import PickledModule, read_module
 from sencap.json_files import read_json, shortened, shown
@@ -102,8 +103,9 @@ def convert_official(source: Path | str, vocabulary: Path | str, out: Path | str
     source, out = Path(source), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingsError(f"{out} exists and is not an empty folder; name another one")
-    if not source.is_file():
-        raise CheckpointError(f"{source} is not a file")
+    if reason := not_a_file(source):
+        raise CheckpointError(f"{source} is not a file ({reason})")
+    check_output_folder("out", out)
     content, asked = read_torch_file(source)
     _check_parts(source, content)
     try:

@@ -24,6 +24,7 @@ from torch.serialization import safe_globals
 
 from sencap.checkpoint_folder import CONFIG, WEIGHTS, read_header
 from sencap.errors import CheckpointError, SettingsError
+from sencap.files import not_a_file
 from sencap.foreign.inert import StoredTensor, read_torch_file
 from sencap.json_files import read_json, shortened, shown
 from sencap.models.extractors import check_backbone
@@ -94,9 +95,10 @@ def read(init: str) -> Source:
 
 
 def _read_file(path: Path) -> Source:
-    if not path.is_file():
+    if reason := not_a_file(path):
         raise CheckpointError(
-            f"{path} is neither a file nor a folder (weights of timm's hub are named {HUB}resnet50)"
+            f"{path}: {reason}; name a file or a folder (weights of timm's hub are named "
+            f"{HUB}resnet50)"
         )
     try:
         return Source(str(path), {"": load_file(path)})

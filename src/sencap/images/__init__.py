@@ -25,7 +25,7 @@ band is refused: nobody can tell whether it is alpha.
 """
 
 from sencap.images.common import MAX_PIXELS, MIN_SIDE
-from sencap.images.folders import IMAGE_SUFFIXES, find_pairs
+from sencap.images.folders import IMAGE_SUFFIXES, find_pairs, holds_pairs
 from sencap.images.pairs import as_pair, read_image, read_pair
 from sencap.images.scale import resize, shrink, stretch
 from sencap.images.sources import ImageSource
@@ -37,6 +37,7 @@ __all__ = [
     "ImageSource",
     "as_pair",
     "find_pairs",
+    "holds_pairs",
     "read_image",
     "read_pair",
     "resize",

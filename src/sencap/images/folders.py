@@ -3,90 +3,248 @@
 from __future__ import annotations
 
 import csv
-import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sencap.errors import DataError
+from sencap.files import is_address, not_a_file
+from sencap.images.marks import AFTER, BEFORE, DATES, KINDS, Date, is_label, read_mark, two_dates
 from sencap.text_files import csv_problem, read_text
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 Pairs = list[tuple[Path, Path, str]]
 
-_MARKS = (("before", "after"), ("a", "b"), ("1", "2"))
+LAYOUTS = (
+    "two folders with images of the same names (A and B, before and after, pre and post, T1 and "
+    "T2, im1 and im2, 2018 and 2019), alone or in train, val and test; or files "
+    "<name>_before.png and <name>_after.png, or with another two of those marks"
+)
+TABLE = (
+    "a CSV file with the first line before,after,name and a line for each pair, as "
+    "2018/x.png,2019/x.png,x: paths are relative to the file"
+)
+
 _MOST_BYTES = 256 << 20  # of a CSV file: a line for each of a million pairs
 _WANTED = "give a folder of pairs or a CSV file"
+_DEEPEST = 3  # folders of splits and places within each other
+_MOST_TOLD = 20  # problems in one message
+
+
+@dataclass
+class _Found:
+    """Pairs of a folder, what is wrong with it, and the kind of marks (`KINDS`) that told them."""
+
+    kind: str
+    pairs: Pairs = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def find_pairs(source: str | Path) -> Pairs:
     """The pairs (before, after, name) that a folder or a CSV file names, by name or in the CSV's
     order.
 
-    A folder holds two folders ``before`` and ``after`` (or ``A`` and ``B``, ``1`` and ``2``) with
-    files of the same names; or files ``<name>_before.png`` and ``<name>_after.png`` (or ``_A`` and
-    ``_B``, ``_1`` and ``_2``; or with no ``<name>`` at all), suffixes free. A CSV file has the
-    columns ``before`` and ``after``, perhaps ``name``, parted by commas, semicolons or tabs; paths
-    are relative to its folder.
+    A folder holds two folders with images of the same names: ``before`` and ``after``, ``pre`` and
+    ``post``, ``A`` and ``B``, ``T1`` and ``T2``, ``im1`` and ``im2``, ``1`` and ``2``, or two years
+    or dates. Or it holds files ``<name>_before.png`` and ``<name>_after.png``, or with other such
+    marks, xBD's ``_pre_disaster`` and ``_post_disaster`` among them; with no ``<name>`` at all
+    the pair is called as the folder. Suffixes and capitals are free, and all of it may lie in
+    folders within the folder (train, val, test; one for each place), which become part of the
+    names. What is called labels, masks or targets is passed over. A CSV file has the columns
+    ``before`` and ``after`` (or other such marks), perhaps ``name``, parted by commas, semicolons
+    or tabs; paths are relative to its folder.
 
     Raises:
-        DataError: nothing there, no pair in it, missing columns; files missing or without a
-            partner.
+        DataError: nothing there, no pair in it (with what was seen instead), missing columns; files
+            missing or without a partner.
     """
     source = Path(source)
     if not source.is_dir():
         return _pairs_of_table(source)
-    folders = {entry.name.lower(): entry for entry in sorted(source.iterdir()) if entry.is_dir()}
-    for before, after in _MARKS:
-        if before in folders and after in folders:
-            listed = [(file.stem, 0, file) for file in _images(folders[before])]
-            listed += [(file.stem, 1, file) for file in _images(folders[after])]
-            return _match(source, listed)
-    files = _images(source)
-    for marks in _MARKS:
-        pattern = re.compile(rf"(?:(.*)[_-])?({'|'.join(marks)})", re.IGNORECASE | re.DOTALL)
-        listed, others = [], []
+    found = _in_folder(source, source)
+    if found is None:
+        raise DataError(
+            f"{source} holds no pairs of images that sencap knows as such\n"
+            f"  seen: {seen_in(source)}\n  looked for: {LAYOUTS}\n  or give {TABLE}"
+        )
+    _refuse(source, found.problems)
+    return found.pairs
+
+
+def holds_pairs(folder: Path) -> bool:
+    """Whether `find_pairs` knows the layout of a folder, faultless or not."""
+    return _in_folder(folder, folder) is not None
+
+
+def seen_in(folder: Path) -> str:
+    """The first entries of a folder, for a message."""
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    names = []
+    for entry in entries[:10]:
+        is_folder = entry.is_dir()
+        names.append(f"{entry.name}/ ({_counted(entry)})" if is_folder else entry.name)
+    more = f", … ({len(entries)} in all)" if len(entries) > 10 else ""
+    return (", ".join(names) or "nothing") + more
+
+
+def _counted(folder: Path) -> str:
+    images = len(_images(folder))
+    return "1 image" if images == 1 else f"{images} images"
+
+
+def _in_folder(root: Path, folder: Path, depth: int = 0) -> _Found | None:
+    """The pairs in one folder or in those below it; None where nothing looks like one."""
+    inner = {entry.name: entry for entry in _folders(folder)}
+    dates = two_dates(inner)
+    if len(dates) > 1:
+        told = "; ".join(f"{before} and {after}" for _, before, after in dates)
+        problem = (
+            f"{_below(root, folder)} has more than two folders of dates ({told}); give {TABLE}"
+        )
+        return _Found(dates[0][0], problems=[problem])
+    for kind, before, after in dates:
+        both = inner[before], inner[after]
+        if not _each_has_pairs(root, both, plainer_than=kind, depth=depth):
+            return _in_two_folders(root, folder, kind, both)
+    in_files = _in_files(root, folder)
+    if in_files is not None and in_files.pairs:
+        return in_files
+    below = _in_folders_below(root, folder, depth)
+    return below if below is not None else in_files
+
+
+def _each_has_pairs(root: Path, folders: Sequence[Path], *, plainer_than: str, depth: int) -> bool:
+    """Whether folders that might be two dates are rather two places: each has pairs of its own,
+    told by plainer marks."""
+    if depth == _DEEPEST:
+        return False
+    for folder in folders:
+        found = _in_folder(root, folder, depth + 1)
+        if found is None or not found.pairs:
+            return False
+        if KINDS.index(found.kind) >= KINDS.index(plainer_than):
+            return False
+    return True
+
+
+def _in_two_folders(root: Path, folder: Path, kind: str, both: Sequence[Path]) -> _Found:
+    listed: list[tuple[str, Date, Path]] = []
+    for date, dated in zip((BEFORE, AFTER), both, strict=True):
+        for file in _images_below(dated):
+            listed.append((_name(dated, file), date, file))
+    found = _match(root, folder, kind, listed)
+    if not found.pairs:  # A/x_A.png and B/x_B.png
+        bare = [(_without_mark(name, kind), date, file) for name, date, file in listed]
+        stripped = _match(root, folder, kind, bare)
+        found = stripped if stripped.pairs else found
+    if not listed:
+        names = " and ".join(str(_below(root, dated)) for dated in both)
+        found.problems.append(f"its two folders {names} hold no images")
+    return found
+
+
+def _without_mark(name: str, kind: str) -> str:
+    mark = read_mark(name, kind)
+    return name if mark is None else mark.rest
+
+
+def _in_files(root: Path, folder: Path) -> _Found | None:
+    """Pairs of files in one folder, by the kind of marks that gives the most of them."""
+    files = _images(folder)
+    best: _Found | None = None
+    for kind in KINDS:
+        listed: list[tuple[str, Date, Path]] = []
+        others = []
         for file in files:
-            match = pattern.fullmatch(file.stem)
-            if match is None:
-                others.append(file)
-                continue
-            name = match[1] or source.resolve().name  # before.png alone: the folder's name
-            listed.append((name, marks.index(match[2].lower()), file))
-        if listed:
-            return _match(source, listed, others)
-    wanted = "folders A and B, or before and after; or files <name>_before.png and <name>_after.png"
-    raise DataError(f"{source} holds no pairs, but {len(files)} other images: expected {wanted}")
+            mark = read_mark(file.stem, kind)
+            if mark is None:
+                others.append(f"{_below(root, file)} is of neither date")
+            else:
+                listed.append((mark.rest, mark.date, file))
+        found = _match(root, folder, kind, listed)
+        found.problems[:0] = others
+        if listed and (best is None or len(found.pairs) > len(best.pairs)):
+            best = found
+    if best is not None and best.kind == DATES and not best.pairs:
+        return None  # dated images, and no two of one thing
+    return best
+
+
+def _in_folders_below(root: Path, folder: Path, depth: int) -> _Found | None:
+    """The pairs of all folders within one: its splits, or its places."""
+    if depth == _DEEPEST:
+        return None
+    together: _Found | None = None
+    without = []
+    for inner in _folders(folder):
+        found = _in_folder(root, inner, depth + 1)
+        if found is None:
+            if _images(inner):
+                without.append(f"{_below(root, inner)} holds {_counted(inner)}, and no pair")
+            continue
+        together = together or _Found(found.kind)
+        together.pairs += found.pairs
+        together.problems += found.problems
+    if together is not None:
+        together.problems += without
+    return together
+
+
+def _match(root: Path, folder: Path, kind: str, listed: Sequence[tuple[str, Date, Path]]) -> _Found:
+    """Pairs of files (name, date, file), all of which must have exactly one partner."""
+    by_name: dict[str, dict[Date, Path]] = {}
+    found = _Found(kind)
+    for name, date, file in listed:
+        dated = by_name.setdefault(name, {})
+        if dated.setdefault(date, file) is not file:
+            other = dated[date].name
+            found.problems.append(f"{_below(root, file)} and {other} have the same name")
+    for name in sorted(by_name):
+        dated = by_name[name]
+        files = [dated[date] for date in sorted(dated)]
+        if len(files) == 2:
+            found.pairs.append((files[0], files[1], _full_name(root, folder, name)))
+        elif len(files) > 2:
+            found.problems.append(f"{_below(root, files[0])} is one of {len(files)} dates, not two")
+        else:
+            missing = {BEFORE: "after", AFTER: "before"}.get(next(iter(dated)), "of another date")
+            found.problems.append(f"{_below(root, files[0])} has no image {missing}")
+    return found
+
+
+def _full_name(root: Path, folder: Path, name: str) -> str:
+    """A pair's name, with the folders in which it lies: before.png alone has no other."""
+    parts = [*folder.relative_to(root).parts, name]
+    return "/".join(part for part in parts if part) or root.resolve().name
+
+
+def _below(root: Path, path: Path) -> Path | str:
+    return path.relative_to(root) if path != root else "it"
+
+
+def _name(folder: Path, file: Path) -> str:
+    return file.relative_to(folder).with_suffix("").as_posix()
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in one, hidden ones and those of labels left out."""
+    entries = sorted(entry for entry in folder.glob("[!.]*") if entry.is_dir())
+    return [entry for entry in entries if not is_label(entry.name)]
 
 
 def _images(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def _match(
-    source: Path, listed: Sequence[tuple[str, int, Path]], others: Sequence[Path] = ()
-) -> Pairs:
-    """Pairs of files (name, date 0 or 1, file), all of which must have exactly one partner."""
-    dates: tuple[dict[str, Path], dict[str, Path]] = ({}, {})
-    problems = [f"{file.relative_to(source)} is of neither date" for file in others]
-    for name, date, file in listed:
-        if dates[date].setdefault(name, file) is not file:
-            problems.append(
-                f"{file.relative_to(source)} and {dates[date][name].name} have the same name"
-            )
-    for date, missing in enumerate(("after", "before")):
-        alone = sorted(set(dates[date]) - set(dates[1 - date]))
-        files = [dates[date][name].relative_to(source) for name in alone]
-        problems += [f"{file} has no image {missing}" for file in files]
-    if not listed:
-        problems.append("its two folders hold no images")
-    _refuse(source, problems)
-    return [(dates[0][name], dates[1][name], name) for name in sorted(dates[0])]
+def _images_below(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """The images of one date, which may lie in folders of splits."""
+    yield from _images(folder)
+    if depth < _DEEPEST:
+        for inner in _folders(folder):
+            yield from _images_below(inner, depth + 1)
 
 
 def _pairs_of_table(source: Path) -> Pairs:
-    if not os.path.lexists(source):
-        raise DataError(f"{source} does not exist; {_WANTED}")
     text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
     lines = text.splitlines() or [""]
     mark = max(",;\t", key=lines[0].count)  # what the titles are parted by
@@ -96,24 +254,51 @@ def _pairs_of_table(source: Path) -> Pairs:
     except csv.Error as error:
         raise DataError(f"{source}, line {reader.line_num}: {csv_problem(error)}") from error
     columns = [title.strip().lower() for title in rows[0]]
-    if missing := [title for title in ("before", "after") if title not in columns]:
-        raise DataError(
-            f"{source} has no column {' and '.join(missing)} in its first line, but {columns}"
-        )
+    first, second = _columns(source, columns)
     pairs, problems = Pairs(), []
     for number, row in enumerate(rows[1:], 2):
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         if not any(cells.values()):
             continue
-        before, after = (source.parent / cells.get(title, "") for title in ("before", "after"))
-        for title, file in (("before", before), ("after", after)):
-            if not file.is_file():
-                problems.append(f"line {number}: {title} {cells.get(title, '')!r} is no file")
+        files = []
+        for title in (first, second):
+            cell = cells.get(title, "")
+            files.append(source.parent / cell)
+            if reason := _no_file(source.parent, cell):
+                problems.append(f"line {number}: {title} {cell!r} {reason}")
+        before, after = files
         pairs.append((before, after, cells.get("name") or before.stem))
     _refuse(source, problems if pairs else ["it has no line after the titles"])
     return pairs
 
 
+def _columns(source: Path, titles: Sequence[str]) -> tuple[str, str]:
+    """The titles of the columns of images before and after."""
+    if {"before", "after"} <= set(titles):
+        return "before", "after"
+    found = two_dates(titles)
+    if len(found) == 1:
+        return found[0][1:]
+    missing = [title for title in ("before", "after") if title not in titles]
+    raise DataError(
+        f"{source} has no column {' and '.join(missing)} in its first line, but {[*titles]}; "
+        f"give {TABLE}"
+    )
+
+
+def _no_file(folder: Path, cell: str) -> str:
+    """Why what a cell names is no file, for a message; "" if it is one."""
+    if not cell:
+        return "is no file"
+    # no folder is put in front of an address
+    reason = not_a_file(cell if is_address(cell) else folder / cell)
+    return f"is no file: {reason}" if reason else ""
+
+
 def _refuse(source: Path, problems: Sequence[str]) -> None:
-    if problems:
-        raise DataError("\n  ".join([f"{source} cannot be read as pairs:", *problems]))
+    if not problems:
+        return
+    told = [f"{source} cannot be read as pairs:", *problems[:_MOST_TOLD]]
+    if len(problems) > _MOST_TOLD:
+        told.append(f"… and {len(problems) - _MOST_TOLD:,} problems more")
+    raise DataError("\n  ".join(told))

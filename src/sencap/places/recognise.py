@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 from sencap.bounds import check_numbers
 from sencap.errors import DataError, SettingsError, nearest
+from sencap.files import not_a_file
+from sencap.images import holds_pairs
 from sencap.json_files import shown
 from sencap.places.contract import Places
 from sencap.places.folders import FolderPlaces, PairPlaces, dated, list_images
@@ -30,7 +32,7 @@ _LOOKED_FOR = {
     "ssl4eo-v1.0": "{s2c,s2a,rgb}/<place>/<date>T…/B4.tif",
     "series": "two dated rasters, like 2020-06-04.tif",
     "folder": "<place>/2020-06-04.tif, two or more",
-    "pairs": "folders A and B, or before and after, or a CSV file",
+    "pairs": "folders A and B, before and after, T1 and T2, 2018 and 2019 …, or a CSV file",
 }
 _TAKES: dict[str, tuple[Callable[..., Places], tuple[str, ...]]] = {
     "packed": (PackedPlaces, ()),
@@ -102,7 +104,8 @@ def recognise(path: str | Path) -> str:
         return "synthetic"
     root = Path(path)
     if not root.exists():
-        raise DataError(f"{root} does not exist: give a folder of dated images, or synthetic:COUNT")
+        reason = not_a_file(root)
+        raise DataError(f"{root}: {reason}; give a folder of dated images, or synthetic:COUNT")
     if root.is_file():
         if root.name.endswith(SUFFIX):
             return "ssl4eo-v1.1"
@@ -151,16 +154,11 @@ def _has_dated_folders(root: Path) -> bool:
     return any(_has_dated(folder) for folder in folders)
 
 
-def _has_pairs(root: Path) -> bool:
-    names = {entry.name.lower() for entry in root.iterdir() if entry.is_dir()}
-    return any(set(marks) <= names for marks in (("a", "b"), ("before", "after"), ("1", "2")))
-
-
 _TESTS: dict[str, Callable[[Path], bool]] = {
     "packed": _is_packed,
     "ssl4eo-v1.1": _has_archives,
     "ssl4eo-v1.0": _has_scenes,
     "series": _has_dated,
     "folder": _has_dated_folders,
-    "pairs": _has_pairs,
+    "pairs": holds_pairs,
 }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sencap.errors import CheckpointError
-from sencap.files import check_output_folder
+from sencap.files import check_output_folder, not_a_file
 
 
 def command(source: str, out: str, *, vocabulary: str) -> str:
@@ -21,8 +19,8 @@ def command(source: str, out: str, *, vocabulary: str) -> str:
         vocabulary: Their word map, a JSON object word to id.
     """
     for path in (source, vocabulary):  # told here, before anything heavy is imported
-        if not Path(path).is_file():
-            raise CheckpointError(f"{path} is not a file")
+        if reason := not_a_file(path):
+            raise CheckpointError(f"{path} is not a file ({reason})")
     check_output_folder("out", out)
     from sencap.foreign.convert import convert
 

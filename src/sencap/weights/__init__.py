@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sencap.errors import CheckpointError, SettingsError
+from sencap.files import not_a_file
 
 SHIPPED = Path(__file__).parent / "sen-lite0"
 
@@ -26,7 +27,10 @@ def checkpoint_folder(weights: str | Path | None) -> Path:
     folder = Path(weights)
     if not folder.is_dir():
         wanted = "config.json, model.safetensors, vocabulary.json"
-        raise CheckpointError(f"{folder} is not a checkpoint folder; it should hold {wanted}")
+        reason = not_a_file(folder) or "it is a file"
+        raise CheckpointError(
+            f"{folder} is not a checkpoint folder ({reason}); it should hold {wanted}"
+        )
     return folder
 
 
