@@ -7,6 +7,7 @@ drawn data.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -83,6 +84,10 @@ def prepare(name: str) -> None:
     """Make what one verb alone needs, in the current folder."""
     if name == "import":
         shutil.rmtree("DATA")  # it is to be written
+    if name == "score":
+        entries = read_captions("DATA", splits=["test"])
+        said = {entry.name: " ".join(entry.captions[0]) for entry in entries}
+        Path("captions.json").write_text(json.dumps(said))
     if name == "compare":
         report = ["--data", "DATA", "--weights", "PATH", "--quiet", "--json"]
         assert main(["evaluate", *report, "a.json"]) == 0

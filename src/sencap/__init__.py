@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sencap.models.export import export_checkpoint as export
     from sencap.places import open_places, pack
     from sencap.predictor import Predictor, load
+    from sencap.score_predictions import score
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
     from sencap.structures import Caption, ImagePair
@@ -66,6 +67,7 @@ _HOMES = {
     "pack": "sencap.places:pack",
     "pretrain": "sencap.pretraining.fit:pretrain",
     "read_pair": "sencap.images:read_pair",
+    "score": "sencap.score_predictions:score",
     "synth": "sencap.synthetic:write_dataset",
     "train": "sencap.training.fit:train",
 }
@@ -93,6 +95,7 @@ __all__ = [
     "pack",
     "pretrain",
     "read_pair",
+    "score",
     "synth",
     "train",
 ]

@@ -54,6 +54,11 @@ VERBS = {
     "evaluate": Verb(
         "sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"
     ),
+    "score": Verb(
+        "sencap.verbs.score",
+        "score anybody's captions as evaluate does, without a model",
+        ("captions",),
+    ),
     "compare": Verb(
         "sencap.verbs.compare", "compare two evaluated systems, with intervals", ("reports",)
     ),

@@ -134,6 +134,37 @@ def test_flags_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
     assert report.ok
 
 
+def test_a_split_that_rests_on_known_sentences_alone_is_warned_of(tmp_path: Path) -> None:
+    """One pair uses LEVIR-CC's words, another its own, so that it counts as changed: who reads the
+    counts has to know, unless the sentences were named."""
+    texts = ["there is no difference", "both pictures are alike", "a road is built"]
+    images = [entry(number, text=text) for number, text in enumerate(texts)]
+    for image in images:
+        del image["changeflag"]
+    make(tmp_path, images)
+    report = check(tmp_path, images=False)
+    assert (report.counts["changed"], report.counts["unchanged"]) == (2, 1)
+    assert any(
+        what.startswith("whether a pair changed is told from its sentences for 3 of 3 pairs")
+        for what in told(report)
+    )
+    named = check_dataset(tmp_path, images=False, no_change=["Both pictures are alike."])
+    assert (named.counts["changed"], named.counts["unchanged"]) == (1, 2)
+    assert not any("told from its sentences" in what for what in told(named))
+
+
+def test_the_verb_takes_sentences_of_no_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [entry(0, text="ein weg"), entry(1, text="alles gleich")]
+    for image in images:
+        del image["changeflag"]
+    make(tmp_path, images)
+    flags = ["--captions-only", "--no-change", "alles gleich", "nichts neues"]
+    assert main(["check", str(tmp_path), *flags]) == 0
+    assert "1 changed, 1 unchanged" in capsys.readouterr().out
+
+
 def test_flags_against_other_words_of_no_change_are_not_doubted(tmp_path: Path) -> None:
     """Its annotators say "no change" in ways of their own, some of them once: that contradicts no
     flag."""

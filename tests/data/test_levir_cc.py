@@ -123,6 +123,53 @@ def test_missing_flags_are_told_by_the_sentences_that_flagged_pairs_teach(tmp_pa
     assert [pair.changed for pair in read_dataset(tmp_path)] == [True, False, False, True]
 
 
+@pytest.mark.parametrize("by", ["file", "caller"])
+def test_sentences_of_no_change_may_be_named(by: str, tmp_path: Path) -> None:
+    """In any language, and however they are written; then a pair's sentences tell its flag."""
+    images = [entry(0, sentence="ein weg"), entry(1, sentence="alles ist gleich")]
+    for image in images:
+        image.pop("changeflag", None)
+    content: dict[str, Any] = {"images": images}
+    if by == "file":
+        content["no_change"] = ["Alles ist gleich."]
+    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps(content))
+    named = ["Alles ist gleich."] if by == "caller" else None
+    entries = read_captions(tmp_path, no_change=named)
+    assert [one.changed for one in entries] == [True, False]
+    assert [one.flagged for one in entries] == [False, False]
+    assert entries[0].no_change == ("alles ist gleich",)
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("gleich", "no_change is 'gleich', not a list of sentences"),
+        ([3], "no_change: 3 is no sentence"),
+        (["..."], "no_change: '...' is no sentence"),
+        ({"a": 1}, "not a list of sentences"),
+    ],
+)
+def test_what_names_no_sentence_is_refused(named: Any, reason: str, tmp_path: Path) -> None:
+    content = {"images": [entry(0)], "no_change": named}
+    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=reason):
+        read_captions(tmp_path)
+
+
+def test_an_empty_sentence_of_no_change_is_the_callers_mistake(tmp_path: Path) -> None:
+    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0)]}))
+    with pytest.raises(SettingsError, match=r"no_change: '\.' is no sentence"):
+        read_captions(tmp_path, no_change=["."])
+
+
+def test_the_sentences_of_all_splits_are_learnt(tmp_path: Path) -> None:
+    images = [entry(n, sentence="alles gleich", changeflag=0) for n in range(2)]
+    images.append(entry(2, "test", sentence="ein weg", changeflag=1))
+    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": images}))
+    (found,) = read_captions(tmp_path, splits=["test"])
+    assert found.no_change == ("alles gleich",)
+
+
 def dubai(number: int, split: str, sentences: list[str]) -> dict[str, Any]:
     listed = [
         {"image_id": number, "sentence_id": 5 * number + at, "raw": text, "tokens": text.split()}

@@ -23,6 +23,7 @@ from sencap.evaluation.metrics import (
     bleu_from_statistics,
     bleu_statistics,
     cider_d,
+    cider_is_zero,
     corpus_bleu4,
     rouge_l,
 )
@@ -153,6 +154,30 @@ def test_closed_form_cider_d() -> None:
     captions = [["a", "b", "c"], ["d", "e", "f"]]
     scores = cider_d(captions, [[captions[0]], [captions[1]]])
     assert scores == pytest.approx([10 * 3 / 4] * 2)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a b", "a b c", "b c", "c"]), min_size=1, max_size=4),
+        min_size=1,
+        max_size=4,
+    ),
+    st.lists(st.sampled_from(["a b c", "b", "c c", ""]), min_size=4, max_size=4),
+)
+def test_cider_d_is_said_to_be_zero_where_it_is(
+    references: list[list[str]], said: list[str]
+) -> None:
+    """Whatever is said; where it is not zero by construction, the references themselves score."""
+    truth = [[text.split() for text in texts] for texts in references]
+    guesses = [text.split() for text in said[: len(truth)]]
+    if cider_is_zero(truth):
+        assert (cider_d(guesses, truth) == 0).all()
+        assert (cider_d([captions[0] for captions in truth], truth) == 0).all()
+    else:
+        assert any(
+            (cider_d([captions[min(k, len(captions) - 1)] for captions in truth], truth) > 0).any()
+            for k in range(4)
+        )
 
 
 def test_cider_d_of_what_every_pair_says_is_zero() -> None:

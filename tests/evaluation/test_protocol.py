@@ -147,7 +147,7 @@ def test_the_two_protocols_of_a_caption() -> None:
 )
 def test_confusion_adds_up(said: list[str]) -> None:
     pairs = [
-        ScoredPair(str(number), [["a"]], sentence.split(), 0.0, number % 2 == 0)
+        ScoredPair(str(number), [FIXED[0]], sentence.split(), 0.0, number % 2 == 0)
         for number, sentence in enumerate(said)
     ]
     told = told_changed(pairs, Numbers.seen(FIXED, 1), [])
@@ -244,6 +244,60 @@ def test_captions_that_cannot_be_judged_are_not() -> None:
         "Whether a caption tells of a change is not known" in note for note in evaluation.notes
     )
     assert evaluation.scores["words"]["changed"]["BLEU-1"] is not None  # the flags are known
+
+
+@pytest.mark.usefixtures("no_java")
+def test_captions_are_not_judged_by_sentences_that_the_data_set_does_not_use() -> None:
+    """One caption is one of LEVIR-CC's sentences; the people's own, each said once, are not known:
+    what the other captions say of change is then not known either."""
+    pairs = [
+        ScoredPair("a", [["a", "road"]], FIXED[0], 0.0, True),
+        *(
+            ScoredPair(str(n), [[f"alike{n}"], [f"same{n}"]], [f"alike{n}"], 0.0, False)
+            for n in range(3)
+        ),
+    ]
+    assert evaluate(pairs, DEUTSCH, rows=False).change_accuracy is None
+    named = [f"{word}{n}" for word in ("alike", "same") for n in range(3)]
+    found = evaluate(pairs, DEUTSCH, rows=False, no_change=named)
+    assert found.change_accuracy == 0.75
+    assert any("named, or learnt" in note and "alike0" in note for note in found.notes)
+
+
+@pytest.mark.usefixtures("no_java")
+def test_cider_is_zero_where_all_pairs_use_the_same_phrases() -> None:
+    """Unchanged pairs have the fixed sentences as often as it happened, not once each."""
+    a, b = FIXED[:2]
+    pairs = [
+        ScoredPair(str(n), references, a, 0.0, False)
+        for n, references in enumerate([[a, a, b], [a, b, b]])
+    ]
+    found = evaluate(pairs, NUMBERS, rows=False)
+    assert found.scores["words"]["all"]["CIDEr"] == 0
+    assert any(note.startswith("CIDEr of all pairs is 0 by const") for note in found.notes)
+
+
+@pytest.mark.usefixtures("no_java")
+@pytest.mark.parametrize(
+    ("captions", "english"),
+    [
+        (["many houses are built along the road", "a road is built"], True),
+        (["the pictures are alike"], True),
+        (["einige häuser wurden gebaut", "there is no difference"], False),
+        (["il y a une nouvelle route", "on voit des maisons"], False),
+        (["新しい 道路 が できた"], False),
+        (["er is een weg in het midden"], False),
+    ],
+)
+def test_meteors_synonyms_are_said_to_be_english_for_other_languages(
+    captions: list[str], english: bool
+) -> None:
+    pairs = [
+        ScoredPair(str(n), [caption.split()], caption.split(), 0.0, True)
+        for n, caption in enumerate(captions)
+    ]
+    notes = evaluate(pairs, NUMBERS, rows=False).notes
+    assert any(note.startswith("METEOR's stems") for note in notes) != english
 
 
 def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:

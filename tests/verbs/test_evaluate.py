@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from sencap import compare, demo, evaluate, info
+from sencap import compare, demo, evaluate, info, score
 from sencap.cli import main
-from sencap.data.levir_cc import read_dataset
+from sencap.data.levir_cc import read_captions, read_dataset
 from sencap.errors import SettingsError
-from sencap.evaluating import official_split_notes, write_report_page
+from sencap.evaluating import official_split_notes
 from sencap.evaluation.compare import as_markdown as comparison_as_markdown
 from sencap.evaluation.report import as_json, as_markdown
+from sencap.reporting import write_report_page
 from sencap.weights import SHIPPED
 
 FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"
@@ -130,6 +131,60 @@ def test_synthetic_pairs_bear_the_same_names_and_draw_no_warning(tmp_path: Path)
 def test_held_out_pairs_of_the_data_at_hand_draw_the_warning(shared: Path) -> None:
     notes = official_split_notes(SHIPPED, shared / "levir_cc", ["test_000001.jpg"])
     assert "held out from that training" in notes[0]
+
+
+def _as_german(data: Path, flags: bool) -> None:
+    """Let the data set say "no change" in German alone, with change flags or without."""
+    file = data / "LevirCCcaptions.json"
+    content = json.loads(file.read_text())
+    for image in content["images"]:
+        if not image["changeflag"]:
+            for sentence in image["sentences"]:
+                sentence["tokens"] = ["alles", "ist", "gleich"]
+        if not flags:
+            del image["changeflag"]
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("flags", "named", "judged"),
+    [(True, None, True), (False, ["Alles ist gleich."], True), (False, None, False)],
+    ids=["learnt", "named", "neither"],
+)
+def test_no_figure_of_change_rests_on_the_five_sentences_alone(
+    flags: bool, named: list[str] | None, judged: bool, own: Path, tmp_path: Path
+) -> None:
+    """Captions that say "no change" as this data set does are told right, or none is judged."""
+    _as_german(own, flags)
+    said = tmp_path / "said.json"
+    entries = read_captions(own, splits=["test"])
+    said.write_text(json.dumps({one.name: " ".join(one.captions[0]) for one in entries}))
+    report = score(said, own, no_change=named)
+    assert report["change_accuracy"] == (1 if judged else None)
+    assert (report["words"]["unchanged"]["BLEU-1"] is not None) == judged
+
+
+def test_flags_told_from_known_sentences_alone_are_said(
+    weights: Path, own: Path, warnings: list[str]
+) -> None:
+    file = own / "LevirCCcaptions.json"
+    content = json.loads(file.read_text())
+    for image in content["images"]:
+        del image["changeflag"]
+    file.write_text(json.dumps(content))
+    notes = evaluate(own, weights=weights, limit=2)["notes"]
+    start = "Whether a pair changed is told from its sentences for 2 of 2 pairs"
+    assert any(note.startswith(start) for note in notes)
+    assert any(start in said for said in warnings)
+
+
+def test_no_unchanged_pair_is_a_warning(weights: Path, own: Path, warnings: list[str]) -> None:
+    file = own / "LevirCCcaptions.json"
+    content = json.loads(file.read_text())
+    content["images"] = [image for image in content["images"] if image["changeflag"]]
+    file.write_text(json.dumps(content))
+    evaluate(own, weights=weights)
+    assert any(said.startswith("warning: There is no unchanged pair") for said in warnings)
 
 
 def test_pairs_of_equal_images_are_counted_in_the_notes(weights: Path, own: Path) -> None:

@@ -4,7 +4,7 @@ on it."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sencap.config import DecoderSettings, VocabularySettings
 from sencap.data.levir_cc import (
+    ADVICE_ON_FLAGS,
     DATES,
     MASKS,
     SPLITS,
@@ -23,6 +24,7 @@ from sencap.data.levir_cc import (
     all_captions,
     find_caption_files,
     list_captions,
+    told_by_sentences,
 )
 from sencap.data.masks import read_mask
 from sencap.data.vocabulary import Coverage, coverage
@@ -101,24 +103,32 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def check_dataset(root: str | Path, *, images: bool = True, progress: bool = True) -> CheckReport:
+def check_dataset(
+    root: str | Path,
+    *,
+    images: bool = True,
+    no_change: Collection[str] | None = None,
+    progress: bool = True,
+) -> CheckReport:
     """Everything that is wrong with the data set at ``root`` (its folder, or its caption file).
 
     Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without
     sentences, a sentence without words, an id or image named twice, a missing or unreadable image,
     two dates of different sizes or depths, a change mask that is none or of another size. Warnings:
     a change flag that its captions contradict, images that no entry names, no changed or no
-    unchanged pair, change flags that are not known, captions longer than training takes, a
-    vocabulary that would leave out much.
+    unchanged pair, change flags that are not known or only told from sentences that nobody named,
+    captions longer than training takes, a vocabulary that would leave out much.
 
+    ``no_change`` names the sentences with which this data set says that nothing changed.
     ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded,
     with a progress bar on stderr unless ``progress`` is False.
 
     Raises:
         DataError: there is no caption file, or it is not clear which one is meant.
+        SettingsError: a sentence of ``no_change`` without words.
     """
     root = Path(root)
-    entries, problems = list_captions(find_caption_files(root))
+    entries, problems = list_captions(find_caption_files(root), no_change)
     masks = None
     if images:
         folders = ImageFolders(root if root.is_dir() else root.parent)
@@ -157,12 +167,15 @@ def _warnings(
         said.append(
             f"it is not known which pairs changed ({counts['unknown']} of {counts['pairs']}): "
             "they have no changeflag, and no sentence is one of LEVIR-CC's or Dubai-CC's of no "
-            "change. Training does without; evaluation then has no change accuracy. Add "
-            "changeflag (0 or 1) to each entry"
+            "change. Training does without; evaluation then has no change accuracy. "
+            f"{ADVICE_ON_FLAGS}"
         )
     elif entries:
         absent = [kind for kind in ("changed", "unchanged") if not counts[kind]]
         said += [f"there is no {kind} pair" for kind in absent]
+    told = told_by_sentences(entries)
+    if told:
+        said.append(told)
     most = DecoderSettings().max_words
     longer = sum(len(words) > most for words in all_captions(entries))
     if longer:

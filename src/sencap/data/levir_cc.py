@@ -14,8 +14,10 @@ TIFF or WebP.
 Words are put in lower case and lose the punctuation around them
 (`sencap.data.vocabulary.normalise`), which leaves LEVIR-CC's own as they are. Where "changeflag" is
 absent, a pair counts as unchanged if more than half of its sentences say so: LEVIR-CC's and
-Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`), and those learnt from the pairs
-that have a flag. If the data set uses none of these at all, it is not known which pairs changed.
+Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`), and the data set's own. These are
+learnt from the pairs that have a flag, or named: by the caller, or by the file itself, beside
+"images" (``"no_change": ["nothing is new", …]``). If the data set uses none of these at all, it is
+not known which pairs changed.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard, cast
 
 from sencap.bounds import BOUNDS
+from sencap.config import Split
 from sencap.data.vocabulary import CONTROL, is_word, learn_no_change, normalise, says_no_change
 from sencap.errors import DataError, SettingsError, nearest
 from sencap.files import not_a_file
@@ -43,6 +46,10 @@ LONGEST_NAME = 255
 """Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer
 name."""
 _SHOWN = 20
+ADVICE_ON_FLAGS = (
+    "Add changeflag (0 or 1) to each entry, or name the data set's own sentences of no change: "
+    "--no-change, or a list no_change beside images in the caption file"
+)
 _IMPORT = (
     "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap "
     "import SOURCE OUT`"
@@ -73,7 +80,9 @@ class CaptionEntry:
 
     ``name`` is the file name of both images, ``folder`` their "filepath" below ``images`` ("" if
     not given), ``changed`` its change flag, None where that is not known, ``source`` the caption
-    file and the entry's place in it.
+    file and the entry's place in it. ``imgid`` is its number there ("" if it has none), ``flagged``
+    whether the file itself says if it changed, ``no_change`` the data set's own sentences of no
+    change.
     """
 
     name: str
@@ -82,14 +91,17 @@ class CaptionEntry:
     captions: tuple[tuple[str, ...], ...]
     changed: bool | None
     source: str
+    imgid: str = ""
+    flagged: bool = True
+    no_change: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
 class CaptionedPair:
     """Two images of one place on disk, and the sentences (tuples of words) that say what changed.
 
-    ``name``, ``changed`` and ``source`` as in `CaptionEntry`; ``before`` and ``after`` are files
-    that exist. ``mask`` is the file of the change mask (`sencap.data.masks`), None without one.
+    ``before`` and ``after`` are files that exist, ``mask`` is the file of the change mask
+    (`sencap.data.masks`), None without one; all else as in `CaptionEntry`.
     """
 
     name: str
@@ -100,6 +112,9 @@ class CaptionedPair:
     changed: bool | None
     source: str
     mask: Path | None = None
+    imgid: str = ""
+    flagged: bool = True
+    no_change: tuple[str, ...] = field(default=(), repr=False)
 
 
 def all_captions(entries: Iterable[CaptionEntry | CaptionedPair]) -> list[tuple[str, ...]]:
@@ -110,20 +125,40 @@ def all_captions(entries: Iterable[CaptionEntry | CaptionedPair]) -> list[tuple[
     return captions
 
 
-def read_captions(path: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionEntry]:
+def told_by_sentences(entries: Sequence[CaptionEntry | CaptionedPair]) -> str:
+    """What a reader of change figures has to know where flags were told from LEVIR-CC's and
+    Dubai-CC's English sentences alone; "" where none was."""
+    told = [entry for entry in entries if not entry.flagged and entry.changed is not None]
+    if not told or any(entry.no_change for entry in entries):
+        return ""
+    return (
+        f"whether a pair changed is told from its sentences for {len(told):,} of "
+        f"{len(entries):,} pairs, which have no changeflag: most of those of an unchanged one are "
+        "LEVIR-CC's or Dubai-CC's of no change, and any other wording counts as a change. "
+        f"{ADVICE_ON_FLAGS}"
+    )
+
+
+def read_captions(
+    path: str | Path,
+    *,
+    splits: Collection[str] | None = None,
+    no_change: Collection[str] | None = None,
+) -> list[CaptionEntry]:
     """The entries of a caption file, or of those of a folder, in their order; no image need be
     there.
 
-    ``splits`` keeps those splits only (all by default).
+    ``splits`` keeps those splits only (all by default). ``no_change``: sentences with which the
+    data set says that nothing changed, beside the known ones and those that it names itself.
 
     Raises:
         DataError: no caption file, several, problems in them (all at once), or no entry in these
             splits.
-        SettingsError: an unknown split.
+        SettingsError: an unknown split, a sentence without words.
     """
     path = Path(path)
     wanted = _checked_splits(splits)
-    listed, problems = list_captions(find_caption_files(path))
+    listed, problems = list_captions(find_caption_files(path), no_change)
     _refuse(path, problems)
     entries = [entry for entry in listed if entry.split in wanted]
     if not entries:
@@ -134,27 +169,44 @@ def read_captions(path: str | Path, *, splits: Collection[str] | None = None) ->
     return entries
 
 
-def read_dataset(root: str | Path, *, splits: Collection[str] | None = None) -> list[CaptionedPair]:
+def read_dataset(
+    root: str | Path,
+    *,
+    splits: Collection[str] | None = None,
+    no_change: Collection[str] | None = None,
+) -> list[CaptionedPair]:
     """The captioned pairs of a data set, in the order of its caption file.
 
     ``root`` is the folder (or the caption file in it), ``splits`` the splits to read (all by
-    default). Images are looked for, not opened: ``sencap check`` does that.
+    default), ``no_change`` as for `read_captions`. Images are looked for, not opened: ``sencap
+    check`` does that.
 
     Raises:
         DataError: as `read_captions`, and images that are missing in these splits, all at once.
-        SettingsError: an unknown split.
+        SettingsError: as `read_captions`.
     """
     root = Path(root)
     images = ImageFolders(root if root.is_dir() else root.parent)
     pairs, problems = [], []
-    for entry in read_captions(root, splits=splits):
+    for entry in read_captions(root, splits=splits, no_change=no_change):
         before, after = (images.find(entry, date) for date in DATES)
         if before is None or after is None:
             problems += images.missing(entry)
         else:
-            words = (entry.captions, entry.changed, entry.source)
-            mask = images.find(entry, MASKS)
-            pairs.append(CaptionedPair(entry.name, entry.split, before, after, *words, mask))
+            pair = CaptionedPair(
+                name=entry.name,
+                split=entry.split,
+                before=before,
+                after=after,
+                captions=entry.captions,
+                changed=entry.changed,
+                source=entry.source,
+                mask=images.find(entry, MASKS),
+                imgid=entry.imgid,
+                flagged=entry.flagged,
+                no_change=entry.no_change,
+            )
+            pairs.append(pair)
     _refuse(root, problems)
     return pairs
 
@@ -233,24 +285,32 @@ def find_caption_files(path: Path) -> list[Path]:
     return files
 
 
-def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Problem]]:
+def list_captions(
+    files: Sequence[Path], no_change: Collection[str] | None = None
+) -> tuple[list[CaptionEntry], list[Problem]]:
     """The entries of caption files that name their images, whatever else is wrong, and all that is
     wrong.
 
     Ids must be unique in a file, images in a folder over all files. Change flags that are missing
-    are told from the sentences, where the data set has known ones of no change.
+    are told from the sentences, where the data set has known ones of no change. ``no_change`` as
+    for `read_captions`.
+
+    Raises:
+        SettingsError: a sentence of ``no_change`` without words.
     """
     entries: list[CaptionEntry] = []
     problems: list[Problem] = []
+    named = _checked_sentences(no_change)
     places: dict[tuple[str, str], str] = {}
     for file in files:
         try:
-            images = _load_images(file)
+            content = _load_content(file)
+            named += _named_sentences(content)
         except DataError as error:
             problems.append(Problem(file.name, "", str(error)))
             continue
         ids: dict[tuple[str, int | str], str] = {}
-        for number, image in enumerate(images):
+        for number, image in enumerate(content["images"]):
             reader = _EntryReader(file.name, f"images[{number}]")
             entry = reader.read(image, ids)
             if entry is not None:
@@ -260,28 +320,60 @@ def list_captions(files: Sequence[Path]) -> tuple[list[CaptionEntry], list[Probl
                 places.setdefault(key, entry.source)
                 entries.append(entry)
             problems += reader.problems
-    entries, warnings = _with_flags(entries)
+    entries, warnings = _with_flags(entries, named)
     return entries, problems + warnings
 
 
-def _with_flags(entries: list[CaptionEntry]) -> tuple[list[CaptionEntry], list[Problem]]:
+def _checked_sentences(sentences: Collection[str] | None) -> list[str]:
+    """Sentences as captions are compared: in lower case, without punctuation.
+
+    Raises:
+        SettingsError: one without words.
+    """
+    if isinstance(sentences, str):
+        sentences = [sentences]
+    found = []
+    for sentence in sentences or ():
+        words = normalise(sentence.split()) if isinstance(sentence, str) else ()
+        if not words:
+            raise SettingsError(f"no_change: {shown(sentence)} is no sentence; give words")
+        found.append(" ".join(words))
+    return found
+
+
+def _named_sentences(content: dict[str, Any]) -> list[str]:
+    """The sentences of no change that a caption file names itself."""
+    named = content.get("no_change", [])
+    if not isinstance(named, list):
+        raise DataError(f"no_change is {shown(named)}, not a list of sentences")
+    try:
+        return _checked_sentences(named)
+    except SettingsError as error:
+        raise DataError(str(error)) from error
+
+
+def _with_flags(
+    entries: list[CaptionEntry], named: Sequence[str]
+) -> tuple[list[CaptionEntry], list[Problem]]:
     """The entries with missing change flags told from their sentences, and a warning for each flag
-    against these.
+    against these; ``named``: sentences of no change that were named.
 
     A flag stays missing (None) if no sentence of the data set is known to be one of no change.
     """
     captions = [entry.captions for entry in entries]
-    own = learn_no_change(captions, [entry.changed for entry in entries])
+    learnt = learn_no_change(captions, [entry.changed for entry in entries])
+    own = tuple(dict.fromkeys([*named, *learnt]))
     counts = []
     for sentences in captions:
         counts.append(sum(says_no_change(words, own) for words in sentences))
     known = any(counts)
     flagged = []
     for entry, count in zip(entries, counts, strict=True):
-        if entry.changed is None and known:
-            flagged.append(replace(entry, changed=2 * count <= len(entry.captions)))
-        else:
-            flagged.append(entry)
+        changed = entry.changed
+        if changed is None and known:
+            changed = 2 * count <= len(entry.captions)
+        is_given = entry.changed is not None
+        flagged.append(replace(entry, changed=changed, flagged=is_given, no_change=own))
     return flagged, _flags_against_sentences(entries, counts)
 
 
@@ -347,7 +439,10 @@ class _EntryReader:
         changed = self._changed(image)
         self._find_double_ids(image, ids)
         source = f"{self.file}: {self.place}"
-        return CaptionEntry(name, str(split), folder, captions, changed, source) if placed else None
+        if not placed:
+            return None
+        imgid = image.get("imgid", image.get("image_id", ""))
+        return CaptionEntry(name, str(split), folder, captions, changed, source, _as_text(imgid))
 
     def _name(self, image: dict[str, Any]) -> str:
         name = image.get("filename")
@@ -416,8 +511,9 @@ class _EntryReader:
                 seen[kind, number] = self.place
 
 
-def _load_images(file: Path) -> list[Any]:
-    """The list "images" of a caption file, or DataError without the file's name."""
+def _load_content(file: Path) -> dict[str, Any]:
+    """The content of a caption file, which has a list "images", or DataError without the file's
+    name."""
     reason = not_a_file(file)
     if reason:
         raise DataError(reason)
@@ -428,19 +524,24 @@ def _load_images(file: Path) -> list[Any]:
     except NotJsonError as error:
         hint = "" if file.suffix.lower() == ".json" else f". {_IMPORT}"
         raise DataError(f"broken JSON: {error}{hint}") from error
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list):
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f'no list "images": is it a caption file? {_IMPORT}')
     if isinstance(content.get("annotations"), list):
         raise DataError(f'it is in COCO\'s style, with a list "annotations". {_IMPORT}')
-    if not images:
+    if not content["images"]:
         raise DataError('the list "images" is empty')
-    return images
+    return content
+
+
+def _as_text(imgid: object) -> str:
+    """An id as it is compared; "" for what is none, which is noted elsewhere."""
+    is_id = isinstance(imgid, int | str) and not isinstance(imgid, bool)
+    return str(imgid) if is_id and len(shown(imgid)) < 100 else ""
 
 
 def _lists_images(file: Path) -> bool:
     try:
-        return bool(_load_images(file))
+        return bool(_load_content(file))
     except DataError:
         return False
 
@@ -452,6 +553,23 @@ def _is_below(name: object) -> TypeGuard[str]:
     if len(name.encode()) > LONGEST_NAME:
         return False
     return not name.startswith("/") and ".." not in PurePosixPath(name).parts
+
+
+def splits_named(text: str) -> list[Split]:
+    """The splits that a flag names, joined by plus signs.
+
+    >>> splits_named("val+test")
+    ['val', 'test']
+
+    Raises:
+        SettingsError: an unknown one.
+    """
+    found: list[Split] = []
+    for name in text.split("+"):
+        if name not in SPLITS:
+            raise SettingsError(f"split={text}: {name!r} is none of train, val, test")
+        found.append(cast("Split", name))
+    return found
 
 
 def _checked_splits(splits: Collection[str] | None) -> set[str]:

@@ -18,6 +18,7 @@ every subset.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -319,3 +320,27 @@ def cider_d(hypotheses: Sequence[Tokens], references: References) -> Floats:
     """CIDEr-D of every pair, each in 0..10: (pairs,). Raises as ``check_scorable`` does."""
     check_scorable(hypotheses, references)
     return CiderReferences(references).score(hypotheses)
+
+
+def cider_is_zero(references: References) -> bool:
+    """Whether CIDEr-D of these pairs is 0 whatever is said of them: it weighs an n-gram by how few
+    pairs have it, and here every n-gram is one of all pairs.
+
+    So it is for one pair, and where all pairs have the same references.
+
+    >>> cider_is_zero([[["a", "road"], ["a", "house"]], [["a", "house"], ["a", "road"]]])
+    True
+    """
+    first: set[_Words] | None = None
+    seen: set[tuple[_Words, ...]] = set()
+    for captions in references:
+        key = tuple(map(tuple, captions))
+        if key in seen:  # most unchanged pairs have the same references
+            continue
+        seen.add(key)
+        held = set(itertools.chain.from_iterable(map(ngrams, key)))
+        if first is None:
+            first = held
+        if held != first:
+            return False
+    return True

@@ -26,7 +26,7 @@ import numpy as np
 
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, coverage, learn_no_change, says_no_change
 from sencap.evaluation.bootstrap import FEWEST_PAIRS
-from sencap.evaluation.metrics import References, Tokens, check_scorable
+from sencap.evaluation.metrics import References, Tokens, check_scorable, cider_is_zero
 from sencap.evaluation.names import PROTOCOLS, SUBSETS
 from sencap.evaluation.reference_rows import ProtocolRows, ReferenceRow, Row
 from sencap.evaluation.scoring import Scores, Scoring, score_all
@@ -35,6 +35,12 @@ from sencap.evaluation.statistics import Flags, PairStatistics, System, agree, a
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
 _SHOWN = 5
+# Frequent in English captions and rare in other languages, as "a", "in", "is" and "on" are not
+_SMALL_WORDS = frozenset(
+    ("the", "are", "there", "has", "have", "been", "with", "and", "of", "from", "by", "at")
+)
+_ENGLISH_SHARE = 0.05
+"""LEVIR-CC's captions of changes have 0.30, Dubai-CC's 0.2."""
 FLAGS_UNKNOWN = (
     "Which pairs changed is not known: the data set has neither changeflag nor a known sentence "
     "of no change"
@@ -63,14 +69,15 @@ class ScoredPair:
     """One pair as it is scored: words of its references and of the hypothesis, without start and
     end.
 
-    log_prob: of the hypothesis, natural logarithm. changed: the pair's change flag, not what the
-    hypothesis says; None where it is not known. change_probability: the model's, 0 to 1.
+    log_prob: of the hypothesis, natural logarithm; None where it is not known. changed: the pair's
+    change flag, not what the hypothesis says; None where it is not known. change_probability: the
+    model's, 0 to 1.
     """
 
     filename: str
     references: Sequence[Sequence[str]]
     hypothesis: Sequence[str]
-    log_prob: float
+    log_prob: float | None
     changed: bool | None
     change_probability: float | None = None
 
@@ -119,18 +126,21 @@ def told_changed(
     """Whether each hypothesis says that something changed: it is no sentence of no change.
 
     Such are the known ones (`says_no_change`) and ``sentences``, the data set's own. All are None
-    if it cannot be told: no hypothesis is one, and the vocabulary has the words of none that the
-    unchanged pairs' references use.
+    if it cannot be told: less than half of what the references of the unchanged pairs say is one,
+    or no hypothesis is, and the vocabulary has the words of none that these references use.
     """
     told: list[bool | None] = [not says_no_change(pair.hypothesis, sentences) for pair in pairs]
+    sayable: list[Sequence[str]] = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
+    unchanged = [pair.references for pair in pairs if pair.changed is False]
+    if unchanged:
+        said = list(itertools.chain.from_iterable(unchanged))
+        sayable = [words for words in said if says_no_change(words, sentences)]
+        # whoever does not know the people's sentences cannot judge a captioner's
+        if 2 * len(sayable) < len(said):
+            return [None] * len(pairs)
     if False in told:
         return told
     # All tell of a change. Could this vocabulary have told of none at all?
-    sayable = [sentence.split() for sentence in NO_CHANGE_SENTENCES]
-    unchanged = [pair.references for pair in pairs if pair.changed is False]
-    if unchanged:
-        said: Iterable[Sequence[str]] = itertools.chain.from_iterable(unchanged)
-        sayable = [list(words) for words in said if says_no_change(words, sentences)]
     for words in sayable:
         if all(word in encoder for word in words):
             return told
@@ -159,21 +169,24 @@ def evaluate(
     pairs: Sequence[ScoredPair],
     encoder: WordEncoder,
     *,
+    no_change: Sequence[str] | None = None,
     rows: bool = True,
     time_limit: float = 600.0,
 ) -> Evaluation:
     """Score captioned pairs under both protocols, on all, the changed and the unchanged pairs.
 
-    pairs: at least one, each with one or more references. rows: compute the reference rows too,
-    most of the work (the search for the best constant sentence). time_limit: seconds METEOR may
-    take. Without Java the other metrics still come: METEOR and S*m are None then, and ``notes``
-    says why. Raises DataError when there is no pair, or a pair has no reference.
+    pairs: at least one, each with one or more references. no_change: the data set's own sentences
+    of no change, in lower case; None: they are learnt from the flags of these pairs. rows: compute
+    the reference rows too, most of the work (the search for the best constant sentence).
+    time_limit: seconds METEOR may take. Without Java the other metrics still come: METEOR and S*m
+    are None then, and ``notes`` says why. Raises DataError when there is no pair, or a pair has no
+    reference.
     """
     captions = [pair.references for pair in pairs]
     check_scorable([pair.hypothesis for pair in pairs], captions)
     changed = [pair.changed for pair in pairs]
     flags = as_flags(changed)
-    own_sentences = learn_no_change(captions, changed)
+    own_sentences = _own_sentences(captions, changed, no_change)
     told = told_changed(pairs, encoder, own_sentences)
     right = agree(flags, as_flags(told))
     judged = not np.isnan(right).any()
@@ -216,6 +229,19 @@ def evaluate(
     )
 
 
+def _own_sentences(
+    captions: References, changed: Sequence[bool | None], given: Sequence[str] | None
+) -> list[str]:
+    """The data set's own sentences of no change, those most frequent in these pairs first."""
+    learnt = learn_no_change(captions, changed)
+    if given is None:
+        return list(learnt)
+    # the data set as a whole knows better which sentences are of no change
+    known = set(given)
+    frequent = [sentence for sentence in learnt if sentence in known]
+    return list(dict.fromkeys([*frequent, *given]))
+
+
 def _by_subset(scoring: Scoring, flags: Flags) -> dict[str, Scores]:
     return {subset: scoring.total(members(flags, subset).tolist()) for subset in SUBSETS}
 
@@ -252,7 +278,7 @@ def _notes(
         notes += _notes_on_subset(subset, [pairs[row].references for row in rows], encoder)
     of_pairs = [pair.references for pair in pairs]
     references = list(itertools.chain.from_iterable(of_pairs))
-    if not any(map(says_no_change, references)):
+    if not _looks_english(references):
         notes.append(
             "METEOR's stems, synonyms and paraphrases are English ones: for captions in another "
             "language it counts equal words only, and some by mistake."
@@ -274,29 +300,36 @@ def _notes_on_change(flags: Flags, *, judged: bool, own_sentences: Sequence[str]
             "accuracy, and no rows of a perfect flag. Add changeflag (0 or 1) to each pair; see "
             "docs/data.md."
         ]
-    notes = []
-    for subset in ("changed", "unchanged"):
-        if not members(flags, subset).size:
-            notes.append(
-                f"There is no {subset} pair: nothing here shows whether the captions tell change "
-                "from no change."
-            )
+    notes = notes_on_absent(flags)
     new = [sentence for sentence in own_sentences if not says_no_change(sentence.split())]
     if new:
         shown = "; ".join(new[:_SHOWN])
         if len(new) > _SHOWN:
             shown += f"; and {len(new) - _SHOWN} more"
         notes.append(
-            "Sentences of no change learnt from the change flags, since no changed pair has "
-            f"them: {shown}."
+            "The data set's own sentences of no change, named, or learnt from the change flags "
+            f"since no changed pair has them: {shown}."
         )
     if not judged:
         notes.append(
             "Whether a caption tells of a change is not known, so there is no change accuracy: "
-            "no caption is a known sentence of no change, and the vocabulary has the words of "
-            "none that the unchanged pairs use."
+            "most of the sentences of the unchanged pairs are no known sentences of no change, "
+            "or no caption is one and the vocabulary lacks their words. Name the data set's own: "
+            "--no-change, or a list no_change in its caption file."
         )
     return notes
+
+
+def notes_on_absent(flags: Flags) -> list[str]:
+    """What a reader has to know where there is no changed pair, or no unchanged one."""
+    if np.isnan(flags).any():
+        return []
+    absent = [kind for kind in ("changed", "unchanged") if not members(flags, kind).size]
+    return [
+        f"There is no {kind} pair: nothing here shows whether the captions tell change from no "
+        "change."
+        for kind in absent
+    ]
 
 
 def _notes_on_subset(subset: str, captions: References, encoder: WordEncoder) -> list[str]:
@@ -311,10 +344,16 @@ def _notes_on_subset(subset: str, captions: References, encoder: WordEncoder) ->
             f"No interval of {whose}: there are {len(captions)}, and fewer than {FEWEST_PAIRS} "
             "say nothing of others."
         )
-    alike = [protocol for protocol in PROTOCOLS if _all_alike(captions, protocol, encoder)]
+    alike = []
+    for protocol in PROTOCOLS:
+        encode = partial(texts, protocol=protocol, encoder=encoder)
+        if cider_is_zero([list(map(encode, sentences)) for sentences in captions]):
+            alike.append(protocol)
     if alike:
         where = f" under {alike[0]}" if len(alike) < len(PROTOCOLS) else ""
-        reason = "they all have the same references" if len(captions) > 1 else "there is one pair"
+        reason = "there is one pair"
+        if len(captions) > 1:
+            reason = "they all have the same references, or the same phrases in them"
         notes.append(
             f"CIDEr of {whose}{where} is 0 by construction, whatever the hypotheses: {reason}, "
             "and CIDEr gives no weight to what is said of every pair. Their S*m can reach 75 at "
@@ -328,8 +367,14 @@ def said_of(subset: str) -> str:
     return "all pairs" if subset == "all" else f"the {subset} pairs by themselves"
 
 
-def _all_alike(captions: References, protocol: str, encoder: WordEncoder) -> bool:
-    """Whether all pairs have the same references under a protocol, in any order."""
-    encode = partial(texts, protocol=protocol, encoder=encoder)
-    first = sorted(map(encode, captions[0]))
-    return all(sorted(map(encode, one)) == first for one in captions)
+def _looks_english(captions: Iterable[Sequence[str]]) -> bool:
+    """Whether captions have as many of English's small words as English has.
+
+    Known sentences of no change do not count, if there are others: a set in another language may
+    have taken those over.
+    """
+    captions = list(captions)
+    others = [words for words in captions if not says_no_change(words)]
+    said = list(itertools.chain.from_iterable(others or captions))
+    small = sum(word in _SMALL_WORDS for word in said)
+    return small >= _ENGLISH_SHARE * len(said)

@@ -30,12 +30,17 @@ _ROW_TITLES = {
 }
 
 
-def signatures(evaluation: Evaluation, beam: int, decision: str = "search") -> dict[str, str]:
+UNKNOWN = "unknown"
+"""The beam and the decision in the signature of captions that were found elsewhere."""
+
+
+def signatures(evaluation: Evaluation, beam: int | str, decision: str = "search") -> dict[str, str]:
     """The one-line signature of each protocol.
 
-    beam: hypotheses kept in the search, 1 for greedy. decision: what made a pair changed, not what
-    was asked for: the search's best caption (``search``) or the model's probability of change
-    (``probability``). Under ``words`` the vocabulary takes no part in the scoring, and is ``none``.
+    beam: hypotheses kept in the search, 1 for greedy, or UNKNOWN. decision: what made a pair
+    changed, not what was asked for: the search's best caption (``search``) or the model's
+    probability of change (``probability``), or UNKNOWN. Under ``words`` the vocabulary takes no
+    part in the scoring, and is ``none``.
     """
     counts = sorted({len(pair.references) for pair in evaluation.pairs})
     fewest, most = counts[0], counts[-1]
@@ -70,7 +75,7 @@ def _version(package: str) -> str:
 def as_dict(
     evaluation: Evaluation,
     *,
-    beam: int,
+    beam: int | str,
     decision: str = "search",
     environment: Mapping[str, Any] | None = None,
     parameters: Mapping[str, int] | int | None = None,

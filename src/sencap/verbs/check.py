@@ -5,7 +5,7 @@ from __future__ import annotations
 from sencap.errors import DataError
 
 
-def command(data: str, *, captions_only: bool = False) -> str:
+def command(data: str, *, captions_only: bool = False, no_change: list[str] | None = None) -> str:
     """Find everything that is wrong with a data set of captioned pairs: its captions and its
     images.
 
@@ -18,10 +18,12 @@ def command(data: str, *, captions_only: bool = False) -> str:
     Args:
         data: The folder, or a caption file.
         captions_only: Do not look for the images.
+        no_change: The sentences with which this data set says that nothing changed, where its
+            pairs have no changeflag and its wording is its own.
     """
     from sencap.data.check import check_dataset
 
-    report = check_dataset(data, images=not captions_only)
+    report = check_dataset(data, images=not captions_only, no_change=no_change)
     if not report.ok:
         raise DataError(str(report))
     return str(report)

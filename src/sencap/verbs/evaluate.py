@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal, cast, get_args
+from typing import Literal
 
-from sencap.config import Split
-from sencap.errors import SencapError, SettingsError
+from sencap.errors import SencapError
 
 
 def command(
@@ -24,6 +23,7 @@ def command(
     precision: Literal["fp32", "int8", "bf16"] = "fp32",
     decision: Literal["probability", "search"] = "probability",
     limit: int | None = None,
+    no_change: list[str] | None = None,
     quiet: bool = False,
 ) -> None:
     """Score a checkpoint on captioned pairs: BLEU-1..4, METEOR, ROUGE-L, CIDEr and S*m under both
@@ -31,7 +31,7 @@ def command(
 
     Input: a data folder (see sencap check --help) and a checkpoint folder. Output: a Markdown
     report, printed; and as files what is asked for. METEOR needs Java; without it the other metrics
-    still come.
+    still come. Captions made elsewhere are scored by sencap score, without a model.
 
     Args:
         data: The folder of captioned pairs.
@@ -51,18 +51,17 @@ def command(
             change counted together), or whatever the best caption of the search says, as in the
             literature.
         limit: Evaluate the first pairs only.
+        no_change: The sentences with which this data set says that nothing changed, where its
+            pairs have no changeflag and its wording is its own.
         quiet: No progress bar.
     """
-    splits = split.split("+")
-    for name in splits:
-        if name not in get_args(Split):
-            raise SettingsError(f"split={split}: {name!r} is none of train, val, test")
+    from sencap.data.levir_cc import splits_named
     from sencap.evaluating import evaluate
-    from sencap.evaluation.report import as_markdown
+    from sencap.reporting import printed
 
     report = evaluate(
         data,
-        split=cast("list[Split]", splits),
+        split=splits_named(split),
         weights=weights,
         beam=beam,
         json=json,
@@ -74,10 +73,11 @@ def command(
         precision=precision,
         decision=decision,
         limit=limit,
+        no_change=no_change,
         progress=not quiet,
     )
-    problems = report.pop("not_written", [])
-    sys.stdout.write(as_markdown(report) + "\n")
+    text, failed = printed(report)
+    sys.stdout.write(text)
     sys.stdout.flush()
-    if problems:
-        raise SencapError("the report above is whole; why it is not in all files stands before it")
+    if failed:
+        raise SencapError(failed)

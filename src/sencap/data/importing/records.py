@@ -79,10 +79,10 @@ class Pair:
 
 
 class Problems:
-    """Everything that is wrong with a source, told at once."""
+    """Everything that is wrong with a source, told at once; ``done`` is what it cannot be."""
 
-    def __init__(self, source: Path) -> None:
-        self.source = source
+    def __init__(self, source: Path, done: str = "imported") -> None:
+        self.source, self.done = source, done
         self.found: list[str] = []
 
     def note(self, place: str, what: str) -> None:
@@ -95,7 +95,7 @@ class Problems:
             return
         count, most = len(self.found), 20
         lines = [
-            f"{self.source} cannot be imported ({count:,} problem{'s' * (count > 1)}); nothing "
+            f"{self.source} cannot be {self.done} ({count:,} problem{'s' * (count > 1)}); nothing "
             "was written"
         ]
         lines += self.found[:most]

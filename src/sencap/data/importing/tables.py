@@ -85,16 +85,17 @@ def read_records(file: Path, problems: Problems) -> Records:
     if first == "[":
         records = _json_list(file, problems)
     elif first == "{":
-        records = _json_lines(file, text, problems)
+        records = json_records(file, text, problems)
     else:
-        records = _csv_lines(file, text, problems)
+        records = csv_records(file, text, problems)
     problems.refuse()  # columns cannot be told from lines that are none
     if not records:
         raise DataError(f"{file} has no line of data")
     return records
 
 
-def _csv_lines(file: Path, text: str, problems: Problems) -> Records:
+def csv_records(file: Path, text: str, problems: Problems) -> Records:
+    """The lines of a CSV or TSV file whose first line names the columns."""
     first = text.split("\n", 1)[0]
     mark = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
@@ -130,7 +131,8 @@ def _checked_titles(file: Path, cells: list[str]) -> list[str]:
     return titles
 
 
-def _json_lines(file: Path, text: str, problems: Problems) -> Records:
+def json_records(file: Path, text: str, problems: Problems) -> Records:
+    """The objects of a file that has one in each line."""
     records: Records = []
     for number, line in enumerate(text.split("\n"), 1):
         place = f"{file.name}, line {number}"
