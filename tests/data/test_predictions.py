@@ -123,12 +123,17 @@ def test_a_sentence_may_hold_commas_and_be_empty(tmp_path: Path) -> None:
         ([3, 4], r"captions.json\[0\]: 3 is no object"),
         ({"7": "a " * 1001, "8": ""}, "it has 1,001 words; a caption has at most 1,000"),
         ({"7": "a \x07 road", "8": ""}, "holds a control character"),
+        (
+            {"images": [{"id": 1}], "annotations": [{"image_id": "9" * 5000, "caption": "a"}]},
+            "no pair of the data set, or more than one, is called '9999",
+        ),
+        ([[[[FIRST]]]], "is no object with a name and a caption"),
         ({}, "holds no caption; give JSON or CSV"),
         ("", "holds no caption"),
         ("[1,", "is no readable JSON"),
         ('image,caption\nx.png,"a road\n', "a quotation mark is opened and never closed"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_what_cannot_be_scored_is_refused_with_its_place(
     content: Any, message: str, tmp_path: Path

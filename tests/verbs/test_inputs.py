@@ -55,6 +55,7 @@ READS = [
     "caption ADDRESS/a.png ADDRESS/b.png", "caption ADDRESS",
     "caption a.png b.png --weights ADDRESS",
     "explain ADDRESS/a.png ADDRESS/b.png -o x.png", "demo --weights ADDRESS",
+    "score ADDRESS --data .", "score . --data ADDRESS",
     "evaluate --data ADDRESS", "check ADDRESS", "import ADDRESS out", "pack ADDRESS out",
     f"train --data ADDRESS --out o {CPU}", f"train --data . --out o {CPU} --extractor.init ADDRESS",
     f"train --config ADDRESS --data . --out o {CPU}", f"pretrain --data ADDRESS --out o {CPU}",

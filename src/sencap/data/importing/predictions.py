@@ -248,14 +248,13 @@ def _from_coco(
     file: Path, images: list[Any], annotations: list[Any], problems: Problems
 ) -> list[Prediction]:
     """Captions of images with ids, and the names of these."""
-    names: dict[Any, tuple[str, ...]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for image in images:
         if isinstance(image, dict) and isinstance(image.get("id"), int | str):
-            names[image["id"]] = _names_of(image)
+            names[str(image["id"])] = _names_of(image)
     found = []
     for one in _from_list(f"{file.name}, annotations", annotations, problems):
-        ids = [*one.names, *(int(name) for name in one.names if name.isdecimal())]
-        known = [names[number] for number in ids if number in names]
+        known = [names[number] for number in one.names if number in names]
         found.append(Prediction(one.place, known[0] if known else one.names, one.words))
     return found
 
