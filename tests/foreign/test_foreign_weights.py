@@ -360,12 +360,18 @@ def test_our_captioner(what: str, half: bool, tmp_path: Path) -> None:
     assert "extractor (2)" in message
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"format": "sencap-captioner-9"}', "{"])
-def test_a_folder_that_is_none_of_ours_is_refused(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", r"holds no weights: looked for model\.safetensors.* and saw config\.json"),
+        ("[]", "holds no weights"),
+        ('{"format": "sencap-captioner-9"}', "no folder of sencap's.*sencap-backbone-1"),
+        ("{", r"config\.json is not readable JSON"),
+    ],
+)
+def test_a_folder_that_is_none_of_ours_is_refused(text: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(
-        CheckpointError, match=r"extractor\.init=.*no folder of sencap's.*sencap-backbone-1"
-    ):
+    with pytest.raises(CheckpointError, match=rf"extractor\.init=.*{reason}"):
         initialise_backbone(extractor(), tmp_path)
     (tmp_path / "config.json").write_text('{"format": "sencap-backbone-1"}', encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"safetensors cannot be read \(it does not exist"):

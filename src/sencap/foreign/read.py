@@ -1,5 +1,5 @@
-"""What ``extractor.init`` names, read into tensors: a file, a folder of ours, or weights of timm's
-hub.
+"""What ``extractor.init`` names, read into tensors: a file, a folder of ours or of a hub, or timm's
+weights.
 
 Nothing in a file is run: PyTorch's safe reader has the first word, and `sencap.foreign.inert` reads
 what it refuses. What a file is, is told by its content; its name plays no part.
@@ -11,9 +11,9 @@ import argparse
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import timm
 import torch
@@ -25,6 +25,7 @@ from torch.serialization import safe_globals
 from sencap.checkpoint_folder import CONFIG, WEIGHTS, read_header
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import not_a_file
+from sencap.foreign.hub_folder import check_no_part, weight_files
 from sencap.foreign.inert import StoredTensor, read_torch_file
 from sencap.json_files import read_json, shortened, shown
 from sencap.models.extractors import check_backbone
@@ -68,7 +69,7 @@ class Source:
     """Tensors by the dict that holds them ("" is the outermost) and their names there.
 
     ``name`` is the source as it was given; ``others`` names what else the file holds; ``kind`` and
-    ``remark`` are what a folder of ours says of itself.
+    ``remark`` are what a folder says of itself.
     """
 
     name: str
@@ -89,7 +90,10 @@ def read(init: str) -> Source:
         return _from_hub(init)
     path = Path(init)
     try:
-        return _read_folder(path) if path.is_dir() else _read_file(path)
+        if path.is_dir():
+            return _read_folder(path)
+        check_no_part(path)
+        return _read_file(path)
     except CheckpointError as error:
         raise CheckpointError(f"extractor.init={error}") from error
 
@@ -190,13 +194,18 @@ def _tensor(path: Path, key: str, value: Tensor | StoredTensor) -> Tensor:
 
 
 def _read_folder(path: Path) -> Source:
-    try:
+    """A folder of ours, told by the format that its config.json has, or anybody's."""
+    config: Any = None
+    if (path / CONFIG).is_file():
         config = read_json(path / CONFIG)
-    except CheckpointError as error:
-        _refuse_folder(path, str(error))
     form = config.get("format") if isinstance(config, dict) else None
+    if form is None:
+        return _read_hub_folder(path, config)
     if not isinstance(form, str) or form not in OURS:
-        _refuse_folder(path, f"its format is {shown(form)}")
+        raise CheckpointError(
+            f"{path} is no folder of sencap's: its {CONFIG} is of format {shown(form)}, and this "
+            f"version reads {' and '.join(OURS)}"
+        )
     kind = OURS[form]
     read_header(path / WEIGHTS)  # refuses what is not sound, and types that no weights have
     try:
@@ -205,20 +214,34 @@ def _read_folder(path: Path) -> Source:
         raise CheckpointError(f"{path / WEIGHTS} is not a safetensors file: {error}") from error
     described = config["model"] if isinstance(config.get("model"), dict) else config
     known = [shortened(str(config[key]), 60) for key in ("backbone", "method") if key in config]
-    remark = ""
-    if "mean" in described and "std" in described:
-        mean, std = shown(described["mean"]), shown(described["std"])
-        remark = f"it saw images normalised with mean {mean} and std {std}"
     if known:
         kind = f"{kind} ({', '.join(known)})"
-    return Source(str(path), {"": tensors}, (), kind, remark)
+    return Source(str(path), {"": tensors}, (), kind, _normalised(described))
 
 
-def _refuse_folder(path: Path, reason: str) -> NoReturn:
-    raise CheckpointError(
-        f"{path} is no folder of sencap's: it needs a {CONFIG} of format {' or '.join(OURS)} "
-        f"({reason})"
-    )
+def _normalised(described: Mapping[str, Any]) -> str:
+    """How the images were normalised that the weights saw, if it is told."""
+    if "mean" not in described or "std" not in described:
+        return ""
+    mean, std = shown(described["mean"]), shown(described["std"])
+    return f"it saw images normalised with mean {mean} and std {std}"
+
+
+def _read_hub_folder(path: Path, config: Any) -> Source:
+    """A folder as of Hugging Face's hub: a file of weights or parts of one, and what tells of
+    them."""
+    files = weight_files(path)
+    sources = [_read_file(file) for file in files]
+    if len(sources) == 1:
+        whole = sources[0]
+    else:
+        tensors: dict[str, Tensor] = {}
+        for source in sources:
+            tensors.update(source.containers.get("", {}))
+        whole = Source(str(path), {"": tensors})
+    told = config.get("pretrained_cfg") if isinstance(config, dict) else None
+    remark = _normalised(told) if isinstance(told, dict) else ""
+    return replace(whole, name=str(path), remark=remark)
 
 
 def _from_hub(init: str) -> Source:

@@ -38,6 +38,7 @@ __all__ = [
     "as_pair",
     "find_pairs",
     "holds_pairs",
+    "holds_pairs",
     "read_image",
     "read_pair",
     "resize",
