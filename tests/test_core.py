@@ -110,6 +110,8 @@ def test_the_verbs_of_the_core_work_one_after_the_other(core: Path, tmp_path: Pa
     assert sentence
     assert sentence in works("explain", *pair, "-o", "why.html")
     works("evaluate", "--data", "data", "--json", "report.json", "--page", "report.html", "--quiet")
+    assert "beam:unknown" in works("score", "report.json", "--data", "data")
+    assert "absent    train" in works("doctor")
     assert "# Comparison" in works("compare", "report.json", "report.json")
     assert "index.html" in works("demo", "--out", "demo")
     assert "total" in works("info", str(ROOT / "src/sencap/weights/sen-lite0"))

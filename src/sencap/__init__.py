@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sencap.data.check import check_dataset as check
     from sencap.data.importing import import_dataset
     from sencap.demonstration import demo
+    from sencap.diagnosis import doctor
     from sencap.errors import SencapError
     from sencap.evaluating import evaluate
     from sencap.evaluation.compare import compare
@@ -57,6 +58,7 @@ _HOMES = {
     "compare": "sencap.evaluation.compare:compare",
     "convert": "sencap.foreign.convert:convert",
     "demo": "sencap.demonstration:demo",
+    "doctor": "sencap.diagnosis:doctor",
     "evaluate": "sencap.evaluating:evaluate",
     "export": "sencap.models.export:export_checkpoint",
     "find_pairs": "sencap.images:find_pairs",
@@ -85,6 +87,7 @@ __all__ = [
     "compare",
     "convert",
     "demo",
+    "doctor",
     "evaluate",
     "export",
     "find_pairs",

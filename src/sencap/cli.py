@@ -101,6 +101,7 @@ VERBS = {
         "bring a table, COCO-style JSON or a Hugging Face folder into LEVIR-CC's layout",
         ("source", "out"),
     ),
+    "doctor": Verb("sencap.verbs.doctor", "tell what works here and what does not"),
     "info": Verb("sencap.verbs.info", "count the parameters of a system, by part", ("name",)),
 }
 

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,6 +30,8 @@ from sencap.structures import Caption, ImagePair
 from sencap.weights import checkpoint_files
 
 log = logging.getLogger(__name__)
+EQUAL = "the two images are equal"  # in the note of the predictor
+_FEW = 3
 # LEVIR-CC's own names tell the official split, whatever split a data set has them in
 _OFFICIAL_NAME = re.compile(r"(val|test)_\d{6}")
 _NEVER = re.compile(r"never evaluate .{0,40}LEVIR-CC's official", re.IGNORECASE | re.DOTALL)
@@ -94,7 +97,7 @@ def report_on(
         log.warning(f"warning: {note}")  # now, not after an hour
     notes += warn_of_flags(pairs)
     captions, seconds = _caption(predictor, pairs, batch_size=batch_size, progress=progress)
-    notes += _notes_of_equal(captions)
+    notes += _notes_of(captions)
     said = []
     for caption in captions:
         words = caption.text.split()
@@ -143,14 +146,23 @@ def _may_be_levir_cc(data: str | Path) -> bool:
     return "levir" in calls_itself.lower()
 
 
-def _notes_of_equal(captions: Sequence[Caption]) -> list[str]:
-    equal = sum(caption.note != "" for caption in captions)
-    if not equal:
-        return []
-    return [
-        f"{equal} of the {len(captions)} pairs are of two equal images. Their caption is the first "
-        "fixed sentence of no change, whatever the model would say."
-    ]
+def _notes_of(captions: Sequence[Caption]) -> list[str]:
+    """What has to be known of single captions, each thing once."""
+    noted = Counter(caption.note for caption in captions if caption.note)
+    equal = sum(count for note, count in noted.items() if EQUAL in note)
+    notes = []
+    if equal:
+        notes.append(
+            f"{equal} of the {len(captions)} pairs are of two equal images. Their caption is the "
+            "first fixed sentence of no change, whatever the model would say."
+        )
+    others = [(note, count) for note, count in noted.most_common() if EQUAL not in note]
+    for note, count in others[:_FEW]:
+        notes.append(f"Of {count} of the {len(captions)} pairs: {note}.")
+    if len(others) > _FEW:
+        rest = sum(count for _, count in others[_FEW:])
+        notes.append(f"There are other notes on {rest} more pairs; sencap caption tells them.")
+    return notes
 
 
 def _caption(

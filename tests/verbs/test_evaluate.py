@@ -17,10 +17,11 @@ from sencap import compare, demo, evaluate, info, score
 from sencap.cli import main
 from sencap.data.levir_cc import read_captions, read_dataset
 from sencap.errors import SettingsError
-from sencap.evaluating import official_split_notes
+from sencap.evaluating import _notes_of, official_split_notes
 from sencap.evaluation.compare import as_markdown as comparison_as_markdown
 from sencap.evaluation.report import as_json, as_markdown
 from sencap.reporting import write_report_page
+from sencap.structures import Caption
 from sencap.weights import SHIPPED
 
 FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"
@@ -194,6 +195,17 @@ def test_pairs_of_equal_images_are_counted_in_the_notes(weights: Path, own: Path
     )
     said = {pair["filename"]: pair["hypothesis"] for pair in report["pairs"]}
     assert said["test_000001.png"] == said["test_000003.png"] == "the scene is the same as before"
+
+
+def test_notes_on_single_captions_are_told_once_each_with_their_number() -> None:
+    equal = "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
+    said = [equal, "", "a no-data value is ignored", "a no-data value is ignored", *"abcd"]
+    notes = _notes_of([Caption("x", 0.0, changed=True, note=note) for note in said])
+    assert notes[0].startswith("1 of the 8 pairs are of two equal images")
+    assert notes[1] == "Of 2 of the 8 pairs: a no-data value is ignored."
+    assert notes[2:4] == ["Of 1 of the 8 pairs: a.", "Of 1 of the 8 pairs: b."]
+    assert notes[4].startswith("There are other notes on 2 more pairs")
+    assert _notes_of([Caption("x", 0.0, changed=True)]) == []
 
 
 def test_a_page_that_fails_does_not_lose_the_report(

@@ -171,6 +171,25 @@ def check_meteor() -> None:
     _jar()
 
 
+def java_version(time_limit: float = 10.0) -> str:
+    """What Java says of its version, in one line.
+
+    Raises:
+        MissingDependencyError: there is none. SencapError: it does not start, or does not answer.
+    """
+    java = _java()
+    try:
+        done = subprocess.run(
+            [java, "-version"], capture_output=True, timeout=time_limit, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SencapError(f"{java} does not start or does not answer; {_INSTALL}") from error
+    said = (done.stderr or done.stdout).decode(errors="replace").splitlines() or ["no word"]
+    if done.returncode:
+        raise SencapError(f"{java} does not start ({said[0][:200]}); {_INSTALL}")
+    return said[0]
+
+
 def _java() -> str:
     java = shutil.which("java")
     home = os.environ.get("JAVA_HOME")
