@@ -38,7 +38,6 @@ __all__ = [
     "as_pair",
     "find_pairs",
     "holds_pairs",
-    "holds_pairs",
     "read_image",
     "read_pair",
     "resize",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -245,18 +246,11 @@ def _images_below(folder: Path, depth: int = 0) -> Iterator[Path]:
 
 
 def _pairs_of_table(source: Path) -> Pairs:
-    text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
-    lines = text.splitlines() or [""]
-    mark = max(",;\t", key=lines[0].count)  # what the titles are parted by
-    reader = csv.reader(lines, delimiter=mark, strict=True)
-    try:
-        rows = list(reader) or [[]]
-    except csv.Error as error:
-        raise DataError(f"{source}, line {reader.line_num}: {csv_problem(error)}") from error
-    columns = [title.strip().lower() for title in rows[0]]
+    rows = _rows(source)
+    columns = [title.strip().lower() for title in rows[0][1]]
     first, second = _columns(source, columns)
     pairs, problems = Pairs(), []
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in rows[1:]:
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         if not any(cells.values()):
             continue
@@ -270,6 +264,18 @@ def _pairs_of_table(source: Path) -> Pairs:
         pairs.append((before, after, cells.get("name") or before.stem))
     _refuse(source, problems if pairs else ["it has no line after the titles"])
     return pairs
+
+
+def _rows(source: Path) -> list[tuple[int, list[str]]]:
+    """The rows of a table, and the line in which each ends; at least one."""
+    text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
+    mark = max(",;\t", key=text.partition("\n")[0].count)  # what the titles are parted by
+    # a cell in quotation marks may have line ends
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader] or [(1, [])]
+    except csv.Error as error:
+        raise DataError(f"{source}, line {reader.line_num}: {csv_problem(error)}") from error
 
 
 def _columns(source: Path, titles: Sequence[str]) -> tuple[str, str]:

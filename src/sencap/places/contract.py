@@ -174,11 +174,13 @@ class ListedPlaces(Places, Generic[Source]):
         self._lost: dict[str, int] = {}
         for name in sorted({**listed, **problems}):
             images = sorted(listed.get(name, ()), key=lambda image: image[0])
+            # a folder's name may be no UTF-8, and a packed folder has to be
+            told = name.encode("utf-8", "backslashreplace").decode()
             if len(images) < FEWEST_DATES:
-                self.report.left_out[name] = _too_few(len(images), problems.get(name, ()))
+                self.report.left_out[told] = _too_few(len(images), problems.get(name, ()))
             else:
-                self._places.append((name, tuple(images)))
-                self.report.note(name, problems.get(name, ()))
+                self._places.append((told, tuple(images)))
+                self.report.note(told, problems.get(name, ()))
         self.report.places = len(self._places)
         self.report.images = sum(len(images) for _, images in self._places)
         if not self._places:
