@@ -89,6 +89,9 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
     assert min(seconds) > 0
     assert f"Training took {sum(seconds) / 3600:.1f} hours" in text
     assert "protocol:ids" in result["signature"]
+    (note,) = (note for note in result["notes"] if note.startswith("No METEOR"))
+    assert f"- {note}\n" in text
+    assert not any("by themselves" in note for note in result["notes"])
     picture = Path(smoke.out) / f"{name}.png"
     assert picture.is_file() == (EXPERIMENTS[name].drawing is not None) == (f"({name}.png)" in text)
 
@@ -319,8 +322,10 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
         },
         "rows": rows,
         "environment": {},
+        "notes": ["CIDEr of all pairs is 0 by construction."],
     }
     text = as_markdown(result)
+    assert "- CIDEr of all pairs is 0 by construction.\n" in text
     assert "| 2.00 ± 1.41 |" in text
     assert "| *constant sentence* | – | – | – | – | – | – | – | 52.66 | | | | |" in text
     assert "Training took" not in text  # no run has a record of it

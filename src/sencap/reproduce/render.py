@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sencap.evaluation.names import METRICS
+from sencap.evaluation.report import notes_section
 from sencap.reproduce.experiments import SIZE
 
 REFERENCE_ROWS = {
@@ -47,6 +48,7 @@ def as_markdown(result: dict[str, Any]) -> str:
             "in ±.",
             "",
         ]
+    lines += notes_section(result.get("notes", []))
     lines += [*_time(rows), f"`{result['signature']}`", "", _environment(result), ""]
     return "\n".join(lines)
 

@@ -306,6 +306,7 @@ def _write(
     speeds: Mapping[str, list[float]],
 ) -> tuple[Path, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
+    notes: dict[str, None] = {}  # a set that keeps its order
     for training in trainings:
         measured = speeds.get(training.row.name, [])
         row = rows.setdefault(
@@ -330,6 +331,9 @@ def _write(
                 "seconds": _seconds(training),
             }
             signature, references = report["signatures"]["ids"], report["reference_rows"]
+            told = report.get("notes", [])
+            # the table has figures of all pairs only
+            notes.update(dict.fromkeys(note for note in told if "by themselves" not in note))
     result = {
         "experiment": name,
         "title": experiment.title,
@@ -339,6 +343,7 @@ def _write(
         "signature": signature,
         "reference_rows": references,
         "rows": rows,
+        "notes": list(notes),
         "left_out": left_out(experiment, options),
         "environment": environment(),
     }
