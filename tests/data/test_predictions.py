@@ -3,7 +3,9 @@ is given to a wrong pair."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +180,28 @@ def test_every_pair_gets_its_own_caption_in_any_order_and_by_any_name(
     said, notes = captions_of_pairs(given_captions, pairs, [], Path("x"))
     assert said == [(str(number),) for number in range(6)]
     assert notes == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["images", "annotations", "id", "image_id", "caption", "data", "7"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON | st.text(max_size=60))
+def test_any_file_is_scored_or_refused_in_our_words(content: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "captions"
+        text = content if isinstance(content, str) else json.dumps(content)
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        with contextlib.suppress(DataError):
+            said, _ = captions_of_pairs(read_predictions(file), PAIRS, OTHERS, file)
+            assert len(said) == len(PAIRS)
