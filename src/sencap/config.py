@@ -23,6 +23,7 @@ from sencap.errors import SettingsError, nearest
 from sencap.json_files import shortened, shown
 
 Structure = Literal["single-cat", "single-sub", "dual"]
+Pyramid = Literal["none", "finer", "coarser"]
 FineTuneFrom = Literal["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"]
 FrozenStatistics = Literal["moving", "fixed"]
 TrainingPrecision = Literal["32-true", "bf16-mixed"]
@@ -119,8 +120,9 @@ class ExtractorSettings:
             single-sub: the difference image (after - before) in one stream; dual: each date through
             one shared stream. (sen: single-cat; the compared systems are dual and take no other)
         grid: Side of the square grid that the compared systems pool the features to. (14; psnet: 7)
-        pyramid: The maps of the stage before, twice as fine, are folded into the stage's grid and
-            stand beside its own channels. (off; siamese: on)
+        pyramid: Whose maps stand beside the stage's own channels, brought to its grid: finer (those
+            of the stage before, folded), coarser (those of the stage after, enlarged) or none.
+            (none; siamese: finer)
         init: Weights the backbone starts from: a file or folder, recognised by its content, or
             timm:NAME (see docs/weights.md); nothing for random ones.
         fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is
@@ -135,7 +137,7 @@ class ExtractorSettings:
     stage: int | None = None
     structure: Structure | None = None
     grid: int | None = None
-    pyramid: bool | None = None
+    pyramid: Pyramid | None = None
     init: str | None = None
     fine_tune_from: FineTuneFrom | None = None
     frozen_statistics: FrozenStatistics | None = None
@@ -146,6 +148,7 @@ class ExtractorSettings:
         if self.stage not in (None, 1, 2, 3, 4):
             raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
         check_choice("extractor.structure", self.structure, get_args(Structure))
+        check_choice("extractor.pyramid", self.pyramid, get_args(Pyramid))
         check_choice("extractor.fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
         check_choice(
             "extractor.frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics)

@@ -106,7 +106,7 @@ def test_of_equal_images_the_siamese_difference_is_zero() -> None:
 
 @pytest.mark.parametrize("size", [64, 72])
 def test_a_pyramid_stacks_both_strides_cell_by_cell(size: int) -> None:
-    extractor = PooledExtractor(backbone="test_convnext", stage=4, grid=size // 32, pyramid=True)
+    extractor = PooledExtractor(backbone="test_convnext", stage=4, grid=size // 32, pyramid="finer")
     images = torch.randn(1, 2, 3, size, size)
     with torch.no_grad():
         fine, coarse = extractor.eval().backbone(images[0])
@@ -121,22 +121,47 @@ def test_a_pyramid_stacks_both_strides_cell_by_cell(size: int) -> None:
             torch.testing.assert_close(part, padded[:, :, row::2, column::2])
 
 
-def test_every_system_takes_a_pyramid() -> None:
+@pytest.mark.parametrize("size", [64, 72])
+def test_a_pyramid_of_the_coarser_stage_has_its_maps_enlarged(size: int) -> None:
+    extractor = PooledExtractor(backbone="test_convnext", stage=3, grid=4, pyramid="coarser")
+    images = torch.randn(1, 2, 3, size, size)
+    with torch.no_grad():
+        fine, coarse = extractor.eval().backbone(images[0])
+        maps = extractor.maps(images)
+    assert extractor.channels == fine.shape[1] + coarse.shape[1]
+    torch.testing.assert_close(maps[:, : fine.shape[1]], fine)
+    # NumPy's own linear interpolation along both axes, at the centres of the cells
+    below = maps[:, fine.shape[1] :].numpy()
+    for axis in (-2, -1):
+        assert below.shape[axis] == fine.shape[axis]
+    expected = coarse.numpy()
+    for axis in (-2, -1):
+        sides, cells = expected.shape[axis], below.shape[axis]
+        at = (np.arange(cells) + 0.5) * sides / cells - 0.5
+        expected = np.apply_along_axis(
+            lambda values, at=at: np.interp(at, np.arange(len(values)), values), axis, expected
+        )
+    np.testing.assert_allclose(below, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("pyramid", "stage"), [("finer", 4), ("coarser", 3)])
+def test_every_system_takes_a_pyramid(pyramid: Any, stage: int) -> None:
     for system in SYSTEMS:
         if system != "psnet":
             settings = tiny(system)
-            pyramid = dataclasses.replace(settings.extractor, pyramid=True)
-            captioner = build(dataclasses.replace(settings, extractor=pyramid), V).eval()
-            plain: Any = build(settings, V).extractor
+            given = dataclasses.replace(settings.extractor, pyramid=pyramid, stage=stage)
+            captioner = build(dataclasses.replace(settings, extractor=given), V).eval()
+            plain_extractor = dataclasses.replace(given, pyramid="none")
+            plain: Any = build(dataclasses.replace(settings, extractor=plain_extractor), V)
             extractor: Any = captioner.extractor
-            assert extractor.channels > plain.channels or system == "siamese"
+            assert extractor.channels > plain.extractor.channels
             captioner.encode(pixels(1))
 
 
 def test_a_pyramid_needs_the_stage_before() -> None:
-    extractor = ExtractorSettings(backbone="test_convnext", stage=1, pyramid=True, grid=2)
+    extractor = ExtractorSettings(backbone="test_convnext", stage=1, pyramid="finer", grid=2)
     with pytest.raises(
-        SettingsError, match=r"pyramid=true needs the stage before extractor.stage=1"
+        SettingsError, match=r"pyramid=finer needs maps of strides \[2, 4\] for extractor.stage=1"
     ):
         build(ModelSettings(system="siamese", dimension=32, size=64, extractor=extractor), V)
 

@@ -13,7 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F_
 
-from sencap.config import FineTuneFrom, FrozenStatistics, Structure, check_backbone_name
+from sencap.config import FineTuneFrom, FrozenStatistics, Pyramid, Structure, check_backbone_name
 from sencap.errors import SettingsError, ShapeError
 from sencap.json_files import shortened
 
@@ -38,8 +38,9 @@ class Extractor(nn.Module):
     antialiased) so that its patches make that grid. It has no stages to start fine-tuning from but
     conv1 and none, and no pyramid.
 
-    A ``pyramid`` stacks two stages' maps: beside the channels of the stage stand those of the stage
-    before, whose grid is twice as fine, so that four of its cells lie in one.
+    A ``pyramid`` stacks two stages' maps. ``finer``: beside the channels of the stage stand those of
+    the stage before, whose grid is twice as fine, so that four of its cells lie in one. ``coarser``:
+    those of the stage after, enlarged to twice their size (bilinear).
 
     Raises:
         SettingsError: an unknown backbone, one without a feature map at that stage, or no such
@@ -54,7 +55,7 @@ class Extractor(nn.Module):
         structure: Structure,
         fine_tune_from: FineTuneFrom,
         frozen_statistics: FrozenStatistics,
-        pyramid: bool = False,
+        pyramid: Pyramid = "none",
         grid: int | None = None,
     ) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class Extractor(nn.Module):
             pyramid=pyramid,
             grid=grid,
         )
-        self.stride, self.channels = _stride_and_channels(self.backbone, pyramid=pyramid)
+        self.stride, self.channels = _stride_and_channels(self.backbone, pyramid)
         first_trained = STAGES.index(fine_tune_from)
         if isinstance(self.backbone, VisionTransformer):
             if fine_tune_from not in ("conv1", "none"):
@@ -106,11 +107,13 @@ class Extractor(nn.Module):
             x = images.reshape(B * 2, 3, H, W)
         if isinstance(self.backbone, VisionTransformer):
             return _transformer_map(self.backbone, x)
-        *before, out = self.backbone(x.contiguous(memory_format=torch.channels_last))
-        if self.pyramid:
-            out = torch.cat((out, _folded(before[-1], out.shape[-2:])), 1)
-        found: Tensor = out
-        return found
+        maps: list[Tensor] = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        if self.pyramid == "none":
+            return maps[0]
+        fine, coarse = maps
+        if self.pyramid == "finer":
+            return torch.cat((coarse, _folded(fine, coarse.shape[-2:])), 1)
+        return torch.cat((fine, _enlarged(coarse, fine.shape[-2:])), 1)
 
     def features(self, maps: Tensor) -> Tensor:
         """The backbone's maps (B·S, C, h, w) → what the difference encoder gets, (B, S, …)."""
@@ -144,7 +147,7 @@ class FeatureExtractor(Extractor):
         dimension: int = 512,
         fine_tune_from: FineTuneFrom = "conv2_x",
         frozen_statistics: FrozenStatistics = "moving",
-        pyramid: bool = False,
+        pyramid: Pyramid = "none",
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -180,7 +183,7 @@ class PooledExtractor(Extractor):
         grid: int = 14,
         fine_tune_from: FineTuneFrom = "none",
         frozen_statistics: FrozenStatistics = "fixed",
-        pyramid: bool = False,
+        pyramid: Pyramid = "none",
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -200,14 +203,17 @@ class PooledExtractor(Extractor):
         return x.reshape(-1, self.dates, *x.shape[1:])
 
 
-def _stride_and_channels(backbone: nn.Module, *, pyramid: bool) -> tuple[int, int]:
+def _stride_and_channels(backbone: nn.Module, pyramid: Pyramid) -> tuple[int, int]:
     features: Any = backbone.feature_info
     if isinstance(backbone, VisionTransformer):
         return features[-1]["reduction"], features[-1]["num_chs"]
     channels: list[int] = features.channels()
-    if pyramid:
-        return features.reduction()[-1], channels[-1] + 4 * channels[-2]
-    return features.reduction()[-1], channels[-1]
+    strides: list[int] = features.reduction()
+    if pyramid == "finer":
+        return strides[1], channels[1] + 4 * channels[0]
+    if pyramid == "coarser":
+        return strides[0], channels[0] + channels[1]
+    return strides[0], channels[0]
 
 
 def _folded(fine: Tensor, grid: torch.Size) -> Tensor:
@@ -218,6 +224,11 @@ def _folded(fine: Tensor, grid: torch.Size) -> Tensor:
     h, w = grid
     fine = F_.pad(fine, (0, 2 * w - fine.shape[-1], 0, 2 * h - fine.shape[-2]))
     return F_.pixel_unshuffle(fine, 2)
+
+
+def _enlarged(coarse: Tensor, grid: torch.Size) -> Tensor:
+    """Maps (B, C, h/2, w/2) → (B, C, h, w), bilinear."""
+    return F_.interpolate(coarse, size=grid, mode="bilinear", align_corners=False)
 
 
 def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
@@ -247,7 +258,7 @@ def _nearest_models(name: str) -> str:
 
 
 def _backbone(
-    name: str, *, stage: int, in_channels: int, pyramid: bool, grid: int | None
+    name: str, *, stage: int, in_channels: int, pyramid: Pyramid, grid: int | None
 ) -> nn.Module:
     check_backbone(name)
     try:
@@ -263,7 +274,7 @@ def _backbone(
 
 
 def _network(
-    name: str, *, stage: int, in_channels: int, pyramid: bool, grid: int | None
+    name: str, *, stage: int, in_channels: int, pyramid: Pyramid, grid: int | None
 ) -> nn.Module:
     probe = timm.create_model(name, features_only=True)
     stride = 2 ** (stage + 1)
@@ -273,10 +284,12 @@ def _network(
             f"extractor.backbone={name} has no features of stride {stride} for "
             f"extractor.stage={stage}; it has strides {strides}"
         )
-    if pyramid and stride // 2 not in strides[:-1]:
+    wanted = _wanted_strides(stride, pyramid)
+    if not set(wanted) <= set(strides):
         raise SettingsError(
-            f"extractor.pyramid=true needs the stage before extractor.stage={stage} too, and "
-            f"extractor.backbone={name} has strides {strides}; leave the pyramid out"
+            f"extractor.pyramid={pyramid} needs maps of strides {wanted} for "
+            f"extractor.stage={stage}, and extractor.backbone={name} has strides {strides}; leave "
+            "the pyramid out"
         )
     # of a vision transformer, whose maps are all of one stride
     model = getattr(probe, "model", None)
@@ -291,21 +304,26 @@ def _network(
             f"extractor.backbone={name} is no pyramid of feature maps (strides {strides}, layout "
             f"{layout}); choose a convolutional network, for example resnet50"
         )
-    index = max(i for i, s in enumerate(strides) if s == stride)
-    indices: tuple[int, ...] = (index,)
-    if pyramid:
-        finer = max(i for i, s in enumerate(strides) if s == stride // 2)
-        indices = (finer, index)
+    indices = tuple(strides.index(wanted_stride) for wanted_stride in wanted)
     backbone: nn.Module = timm.create_model(
         name, features_only=True, in_chans=in_channels, out_indices=indices
     )
     blocks = dict(backbone.named_children()).get("blocks")
     # EfficientNets keep and run the blocks after the last map
     if isinstance(blocks, nn.Sequential):
-        last = int(probe.feature_info.info[index]["module"].split(".")[1])
+        last = int(probe.feature_info.info[indices[-1]]["module"].split(".")[1])
         backbone.blocks = blocks[: last + 1]
     _check_unused(name, stage, whole=_count(probe), used=_count(backbone))
     return backbone.to(memory_format=torch.channels_last)  # what cuDNN prefers
+
+
+def _wanted_strides(stride: int, pyramid: Pyramid) -> list[int]:
+    """Of the maps that are used, the finest first."""
+    if pyramid == "finer":
+        return [stride // 2, stride]
+    if pyramid == "coarser":
+        return [stride, 2 * stride]
+    return [stride]
 
 
 def _check_unused(name: str, stage: int, *, whole: int, used: int) -> None:

@@ -47,7 +47,7 @@ RESNET_101 = ExtractorSettings(
     backbone="resnet101",
     stage=3,
     grid=14,
-    pyramid=False,
+    pyramid="none",
     fine_tune_from="none",
     frozen_statistics="fixed",
 )
@@ -67,7 +67,7 @@ def sen(
             backbone="resnet50",
             stage=4,
             structure=structure,
-            pyramid=False,
+            pyramid="none",
             fine_tune_from="conv2_x",
             frozen_statistics="moving",
         ),
@@ -266,7 +266,7 @@ def siamese(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         settings,
         dimension=256,
         extractor=dataclasses.replace(
-            RESNET_101, backbone="tf_efficientnet_lite2", stage=4, grid=8, pyramid=True
+            RESNET_101, backbone="tf_efficientnet_lite2", stage=4, grid=8, pyramid="finer"
         ),
         difference=DifferenceSettings(layers=2, heads=8, dropout=0.3, position_dropout=0.1),
         decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.3, position_dropout=0.1),
