@@ -198,6 +198,9 @@ def _log_to_stderr() -> None:
         logger.addHandler(logging.StreamHandler())
         logger.setLevel(logging.INFO)
         logger.propagate = False
+    for handler in logger.handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.stream = sys.stderr  # of an earlier command in this process it may be closed
 
 
 def _run(name: str, argv: list[str]) -> int:
