@@ -48,6 +48,7 @@ BOUNDS: Mapping[str, Bound] = {
     # what is written
     "pairs": Bound(10, 10_000_000, "a million pairs are 130 GB"),
     "size": Bound(32, 4096, "an image of 4096 × 4096 pixels is 50 MB, and its features are more"),
+    "windows": Bound(32, 4096, "they are reduced to the size that the model sees"),
     "crop": Bound(32, 4096),
     "stride": Bound(1, 1_000_000),
     "places_per_file": Bound(1, 1_000_000),

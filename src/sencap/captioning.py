@@ -1,17 +1,22 @@
-"""Captions of many pairs of files, and a picture of each."""
+"""Captions of many pairs of files, and a picture of each; captions of one large pair's windows."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sencap.ahead import ahead
+from sencap.bounds import check_numbers
 from sencap.errors import ImageError
 from sencap.files import file_name
-from sencap.images import read_pair, shrink
+from sencap.images import Reading, read_pair, shrink
+from sencap.images.options import USUAL
+from sencap.images.windows import PairWindows, Window, windows_of
 from sencap.predictor import Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair
 
@@ -21,13 +26,15 @@ Files = tuple[Path, Path, str]  # before, after, name: as `sencap.images.find_pa
 @dataclass(frozen=True)
 class CaptionedFiles:
     """Two files and what was said of them; ``number`` is the pair's place among all that were
-    given, from 0."""
+    given, from 0; ``read`` what was chosen as they were read, as JSON values."""
 
     number: int
     before: Path
     after: Path
     name: str
     caption: Caption
+    read: Mapping[str, Any] = field(default_factory=dict)
+    reading: Reading = USUAL
 
     def details(self, picture: Path | None = None) -> dict[str, Any]:
         """For JSON; ``picture`` is the file in which the pair is drawn."""
@@ -40,6 +47,7 @@ class CaptionedFiles:
             "finished": self.caption.finished,
             "note": self.caption.note,
             "picture": None if picture is None else str(picture),
+            "read": dict(self.read),
             "alternatives": [_details(other) for other in self.caption.alternatives],
         }
 
@@ -53,7 +61,7 @@ class CaptionedFiles:
         # late: most captions are not drawn, and starts should be quick
         from sencap.figures.pair import LONGEST, draw_pair, save_picture  # noqa: PLC0415
 
-        pair = shrink(read_pair(self.before, self.after), LONGEST)
+        pair = shrink(read_pair(self.before, self.after, reading=self.reading), LONGEST)
         save_picture(draw_pair(pair, self.caption.text), picture)
 
 
@@ -66,18 +74,24 @@ def _details(caption: Caption) -> dict[str, Any]:
 
 
 def caption_files(
-    predictor: Predictor, files: Sequence[Files], problems: list[str], *, batch_size: int = 16
+    predictor: Predictor,
+    files: Sequence[Files],
+    problems: list[str],
+    *,
+    batch_size: int = 16,
+    reading: Reading = USUAL,
 ) -> Iterator[CaptionedFiles]:
     """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out.
 
     Files are read in threads, ahead of the model.
     """
-    waiting: deque[int] = deque()  # numbers of the pairs that were read and are not captioned yet
+    # numbers of the pairs that were read and are not captioned yet, and how they were read
+    waiting: deque[tuple[int, Mapping[str, Any]]] = deque()
 
     def read(pair: Files) -> ImagePair | ImageError:
         before, after, name = pair
         try:
-            return read_pair(before, after, name, size=predictor.size)
+            return read_pair(before, after, name, size=predictor.size, reading=reading)
         except ImageError as error:
             return error
 
@@ -86,15 +100,92 @@ def caption_files(
             if isinstance(pair, ImageError):
                 problems.append(str(pair))
                 continue
-            waiting.append(number)
+            waiting.append((number, pair.details))
             yield pair
 
     def with_files(caption: Caption) -> CaptionedFiles:
-        number = waiting.popleft()
+        number, details = waiting.popleft()
         before, after, name = files[number]
-        return CaptionedFiles(number, before, after, name, told_if_one_file(caption, before, after))
+        told = told_if_one_file(caption, before, after)
+        return CaptionedFiles(number, before, after, name, told, details, reading)
 
     return map(with_files, predictor.stream(pairs(), batch_size=batch_size))
+
+
+@dataclass(frozen=True)
+class CaptionedWindow:
+    """A window of a pair, in pixels of the ground that both dates show, and what was said of it."""
+
+    window: Window
+    caption: Caption
+
+    def details(self) -> dict[str, Any]:
+        """For JSON."""
+        probability = self.caption.change_probability
+        more = {**_details(self.caption), "change_probability": probability}
+        return {**self.window._asdict(), **more}
+
+
+@dataclass
+class WindowReport:
+    """What was said of a pair's windows: how many there are, of how many nothing is said (too
+    little data in them, or equal at both dates), and those that changed."""
+
+    windows: int = 0
+    without_data: int = 0
+    equal: int = 0
+    changed: list[CaptionedWindow] = field(default_factory=list)
+
+    def details(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "changed": [one.details() for one in self.changed]}
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.changed)} of {self.windows} windows changed"]
+        if self.without_data:
+            lines[0] += f", {self.without_data} hold too little data"
+        lines += [f"{one.window}: {one.caption.text}" for one in self.changed]
+        return "\n".join(lines)
+
+
+def caption_windows(
+    predictor: Predictor,
+    before: str | Path,
+    after: str | Path,
+    *,
+    side: int = 256,
+    batch_size: int = 16,
+    reading: Reading = USUAL,
+) -> WindowReport:
+    """Caption a large pair window by window, each of ``side`` × ``side`` pixels of the first image.
+
+    At the right and lower border windows overlap others, so that all of the ground is in one.
+
+    Raises:
+        ImageError, SettingsError: as `sencap.images.read_pair`.
+    """
+    check_numbers(windows=side, batch_size=batch_size)
+    report = WindowReport()
+    waiting: deque[Window] = deque()  # read, and not captioned yet
+
+    def parts(pair: PairWindows) -> Iterator[ImagePair]:
+        for window in windows_of(pair.height, pair.width, side):
+            report.windows += 1
+            part = pair.read(window)
+            if part is None:
+                report.without_data += 1
+            elif np.array_equal(*part.images):
+                report.equal += 1
+            else:
+                waiting.append(window)
+                yield part
+
+    with PairWindows(before, after, reading=reading) as pair:
+        for caption in predictor.stream(parts(pair), batch_size=batch_size):
+            captioned = CaptionedWindow(waiting.popleft(), caption)
+            if caption.changed:
+                report.changed.append(captioned)
+    return report
 
 
 def picture_paths(folder: Path, names: Sequence[str]) -> list[Path]:

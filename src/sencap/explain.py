@@ -41,7 +41,8 @@ from sencap.figures.files import PAGE, check_path
 from sencap.figures.sheet import LONGEST
 from sencap.figures.words import draw_words
 from sencap.files import write_whole
-from sencap.images import as_pair, resize, shrink
+from sencap.images import Reading, as_pair, resize, shrink
+from sencap.images.options import USUAL
 from sencap.predictor import Image, Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair
 
@@ -91,17 +92,23 @@ class Explanation:
 
 
 def explain(
-    before: Image, after: Image, predictor: Predictor, *, beam: int | None = None
+    before: Image,
+    after: Image,
+    predictor: Predictor,
+    *,
+    beam: int | None = None,
+    reading: Reading = USUAL,
 ) -> Explanation:
     """The predictor's caption of one pair, with its maps.
 
     The caption is the one that ``predictor(before, after)`` gives. It is then fed to the decoder
     once more, which says where it looks: the map of a word is that of the step which chose it.
+    ``reading`` says how files are read, as in `sencap.images.Reading`.
 
     Raises:
         ImageError, ShapeError, SettingsError: as `Predictor`.
     """
-    pair = as_pair(before, after)
+    pair = as_pair(before, after, reading=reading)
     sized = resize(pair, predictor.size)
     # for showing; large images are let go before the model needs memory
     pair = shrink(pair, LONGEST)

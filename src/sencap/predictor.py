@@ -24,6 +24,9 @@ from sencap.search import Markers, score, search
 from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import checkpoint_folder
 
+_TRAINED = 256  # pixels a side: LEVIR-CC's pairs, and those that are drawn
+_MUCH_LARGER = 2  # times as many pixels a side: then detail is lost
+
 Image = ImageSource
 Decision = Literal["probability", "search"]
 
@@ -109,7 +112,21 @@ class Predictor:
             for row, values in zip(equal, log_probs, strict=True):
                 same = _same_as_before(_as_captions(values), p_change=0.0)
                 captions[row] = dataclasses.replace(same, note=note)
-        return captions
+        return [self._noted(one, pair) for one, pair in zip(captions, pairs, strict=True)]
+
+    def _noted(self, caption: Caption, pair: ImagePair) -> Caption:
+        """The caption, whose note also says what has to be known of how the pair was read."""
+        notes = [caption.note, *pair.notes]
+        height, width = pair.images.shape[-2:]
+        width, height = pair.details.get("pixels", (width, height))
+        trained = max(_TRAINED, self.size)
+        if max(width, height) > _MUCH_LARGER * trained:
+            notes.append(
+                f"the pair is {width}×{height} pixels, reduced to {self.size}×{self.size}: small "
+                f"changes are lost, as the weights were trained on pairs of {trained}×{trained}; "
+                f"windows of that size are captioned by sencap caption --windows {trained}"
+            )
+        return dataclasses.replace(caption, note="; ".join(filter(None, notes)))
 
     def stream(
         self, pairs: Iterable[ImagePair], *, batch_size: int = 16, beam: int | None = None
@@ -132,7 +149,9 @@ class Predictor:
             yield from self.caption_pairs(batch, beam=beam)
 
     def _sized(self, pair: ImagePair) -> ImagePair:
-        return resize(pair, self.size)
+        height, width = pair.images.shape[-2:]
+        details = {"pixels": [width, height], **pair.details}
+        return dataclasses.replace(resize(pair, self.size), details=details)
 
     def _captions(self, memory: PairMemory, beam: int) -> list[Caption]:
         """What the model says, whether or not the two dates differ."""

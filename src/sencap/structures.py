@@ -30,6 +30,8 @@ class ImagePair:
     """Two co-registered RGB images of one place.
 
     ``images`` is a uint8 array (2, 3, H, W), values 0–255, index 0 before and index 1 after.
+    ``notes`` say what a reader of its caption has to know of how it was read; ``details`` what was
+    chosen as it was read (bands, scale, ground, share without data), as JSON values.
 
     Raises:
         ShapeError: another shape or type.
@@ -37,6 +39,8 @@ class ImagePair:
 
     images: NDArray[np.uint8]
     name: str = ""
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         images: Any = self.images

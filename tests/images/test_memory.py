@@ -27,19 +27,16 @@ RNG = np.random.default_rng(5)
 
 
 def literal_stretch(images: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """`stretch` as its docstring says it, with whole copies."""
-    levels = np.arange(1 << 16)
+    """`stretch` as its docstring says it of values that are no picture of 8 bits, with whole
+    copies."""
     data = images.any(axis=-3)
-    result = np.empty(images.shape, np.uint8)
-    for band in range(3):
-        values = images[..., band, :, :]
-        counted = values[data] if data.any() else values.ravel()
-        share = np.bincount(counted, minlength=levels.size).cumsum()
-        low, high = np.searchsorted(share, [0.02 * share[-1], 0.98 * share[-1]])
-        table = (
-            np.clip((levels - low) * (255 / max(high - low, 1)), 0, 255).round().astype(np.uint8)
-        )
-        result[..., band, :, :] = table[values]
+    by_pixel = np.moveaxis(images, -3, -1)
+    counted = by_pixel[data].ravel() if data.any() else images.ravel()
+    low, high = np.percentile(counted, [2, 98], method="inverted_cdf")
+    more = (high - low) / 2
+    start, end = max(counted.min(), low - more), min(counted.max(), high + more)
+    steps = (images - float(start)) * (255 / max(end - start, 1))
+    result: NDArray[np.uint8] = steps.clip(0, 255).round().astype(np.uint8)
     return result
 
 
@@ -47,12 +44,12 @@ def literal_stretch(images: NDArray[np.uint16]) -> NDArray[np.uint8]:
 @given(
     seed=st.integers(0, 2**32 - 1),
     least=st.sampled_from([0, 1, 500]),
-    span=st.sampled_from([1, 2, 300, 65_000]),
+    span=st.sampled_from([1, 2, 3000, 65_000]),
     empty=st.sampled_from([0.0, 0.3, 0.99, 1.0]),
     places=st.sampled_from([(), (1,), (2,), (2, 2)]),
     block=st.sampled_from([1, 7, 64, 1 << 20]),
 )
-def test_stretch_is_what_it_ever_was(
+def test_stretch_is_what_it_says(
     seed: int, least: int, span: int, empty: float, places: tuple[int, ...], block: int
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -229,7 +226,9 @@ def test_reading_large_pairs_needs_little_more_than_one_image(tmp_path: Path, ki
         f"before_file, after_file = {str(tmp_path / 'before')!r}, {str(tmp_path / 'after')!r}"
     )
     work = "pairs = [read_pair(before_file, after_file, size=256) for _ in range(2)]"
-    assert peak_of(prepare, work) < 130  # measured 50 to 100; before 220 to 670
+    # measured 50 to 100, before 220 to 670; pixels without data are filled from the other date, so
+    # that both have to be there
+    assert peak_of(prepare, work) < (200 if kind == "alpha" else 130)
 
 
 @pytest.mark.skipif(

@@ -115,12 +115,13 @@ def test_16_bit_grey_of_pillow() -> None:
     np.testing.assert_array_equal(as_pair(image, image).images, wanted)
 
 
-def test_masked_pixels_are_black() -> None:
+def test_masked_pixels_are_no_data_and_show_the_other_date() -> None:
     mask = np.zeros((H, W, 3), bool)
     mask[:9] = True
     pair = as_pair(np.ma.masked_array(RGB, mask, fill_value=200), RGB)
-    assert not pair.images[0, :, :9].any()
+    np.testing.assert_array_equal(pair.images[0, :, :9], pair.images[1, :, :9])
     np.testing.assert_array_equal(pair.images[0, :, 9:], FIRST[:, 9:])
+    assert pair.details["no_data"][:2] == [round(9 / H, 4), 0]
 
 
 def modes(kind: str) -> Image.Image:

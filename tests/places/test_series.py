@@ -163,8 +163,62 @@ def test_bands_are_found_by_their_names_or_given(tmp_path: Path) -> None:
     assert SeriesPlaces(tmp_path, size=32).read(0).images[0, :, 0, 0].tolist() == [153, 102, 51]
     chosen = SeriesPlaces(tmp_path, size=32, bands=[4, 1, 2], scaling=Scaling(white=8_000))
     assert chosen.read(0).images[0, :, 0, 0].tolist() == [255, 64, 128]
-    with pytest.raises(DataError, match=r"has 4 bands.*\[5, 1, 1\]"):
+    with pytest.raises(DataError, match=r"has 4 bands, but band 5 is wanted"):
         SeriesPlaces(tmp_path, size=32, bands=[5, 1, 1])
+
+
+def test_other_names_and_colours_of_bands_are_known(tmp_path: Path) -> None:
+    values = np.stack([np.full((32, 32), value, np.uint8) for value in (10, 20, 30, 40)])
+    write(tmp_path / f"{DAYS[0]}.tif", values, descriptions=("Blue", "Green", "Red", "NIR"))
+    write(tmp_path / f"{DAYS[1]}.tif", values[2::-1])
+    place = SeriesPlaces(tmp_path, size=32).read(0)
+    assert place.images[:, :, 0, 0].tolist() == [[30, 20, 10]] * 2
+    chosen = SeriesPlaces(tmp_path, size=32, bands=(1, 1, 1)).read(0)
+    assert chosen.images[:, 0, 0, 0].tolist() == [10, 30]
+
+
+def test_a_raster_stored_from_south_to_north_is_put_on_the_grid(tmp_path: Path) -> None:
+    from affine import Affine
+
+    write(tmp_path / f"{DAYS[0]}.tif", ramp(64, 64))
+    south = Affine(10, 0, 300_000, 0, 10, 5_000_000 - 640)
+    write(tmp_path / f"{DAYS[1]}.tif", ramp(64, 64)[:, ::-1], transform=south)
+    place = SeriesPlaces(tmp_path, size=64).read(0)
+    assert np.array_equal(place.images[0], ramp(64, 64))
+    assert np.array_equal(place.images[1], ramp(64, 64))
+
+
+def test_pixels_of_alpha_0_hold_no_data(tmp_path: Path) -> None:
+    alpha = np.full((1, 64, 64), 255, np.uint8)
+    alpha[:, :, :32] = 0
+    for number, day in enumerate(DAYS):
+        values = np.concatenate([ramp(64, 64), alpha]) if number == 1 else ramp(64, 64)
+        path = write(tmp_path / f"{day}.tif", values)
+        if number == 1:
+            with rasterio.open(path, "r+") as file:
+                kinds = rasterio.enums.ColorInterp
+                file.colorinterp = [kinds.red, kinds.green, kinds.blue, kinds.alpha]
+    places = SeriesPlaces(tmp_path, size=32)
+    missing = places.report.missing
+    assert set(missing) == {"r000000-c000000", "r000032-c000000"}
+    assert missing["r000000-c000000"] == [f"{DAYS[1]}: 100% of the cell holds no data"]
+
+
+def test_dated_files_of_a_place_are_put_on_the_grid_of_its_first(tmp_path: Path) -> None:
+    """In a folder for each place, and in pairs."""
+    root, pairs = tmp_path / "places", tmp_path / "pairs"
+    write(root / "north" / f"{DAYS[0]}.tif", ramp(64, 64))
+    write(root / "north" / f"{DAYS[1]}.tif", ramp(64, 64, 8, 4), 8, 4)
+    write(root / "north" / f"{DAYS[2]}.tif", ramp(64, 64), 200)
+    write(pairs / "A" / "x.tif", ramp(64, 64))
+    write(pairs / "B" / "x.tif", ramp(64, 64, 8, 4), 8, 4)
+    for places in (open_places(root, kind="folder"), open_places(pairs, kind="pairs")):
+        images = places.read(0).images
+        assert images.shape[:2] == (2, 3)
+        assert np.array_equal(images[0, :, 4:, 8:], images[1, :, 4:, 8:])
+    folder = open_places(root, kind="folder")
+    folder.read(0)
+    assert "100% of the ground of" in folder.report.missing["north"][0]
 
 
 def test_floats_are_reflectance(tmp_path: Path) -> None:
@@ -211,7 +265,7 @@ def test_rasters_without_a_projection_must_have_one_size(tmp_path: Path) -> None
         Image.fromarray(ramp(40, 40).transpose(1, 2, 0)).save(tmp_path / f"{day}.png")
     assert np.array_equal(SeriesPlaces(tmp_path, size=40).read(0).images[1], ramp(40, 40))
     Image.fromarray(ramp(41, 40).transpose(1, 2, 0)).save(tmp_path / f"{DAYS[1]}.png")
-    with pytest.raises(DataError, match="another size"):
+    with pytest.raises(DataError, match="other sizes: 40×40 and 40×41 pixels"):
         SeriesPlaces(tmp_path, size=40)
 
 
@@ -243,9 +297,7 @@ def test_dates_that_no_raster_has_are_told(shifted: Path) -> None:
 def test_a_band_that_no_raster_has_is_told_once_and_not_for_each_cell(shifted: Path) -> None:
     with pytest.raises(DataError) as caught:
         SeriesPlaces(shifted, size=32, stride=1, bands=[1, 2, 99])
-    assert str(caught.value).count("it has 3 bands, but R, G and B are to be [1, 2, 99]") == len(
-        DAYS
-    )
+    assert str(caught.value).count("it has 3 bands, but band 99 is wanted") == len(DAYS)
 
 
 def test_more_cells_than_any_source_has_are_refused_before_they_are_read(

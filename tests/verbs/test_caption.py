@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,6 +171,96 @@ def test_a_pair_that_differs_has_no_note(
     assert details["note"] == ""
     assert details["picture"] is None
     assert details["change_probability"] > 0
+
+
+def test_json_says_how_a_pair_was_read(
+    weights: Path, pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--scale", "0,128", "--bands", "3,2,1", "--weights", str(weights)]
+    assert main(["caption", *pair, "--json", *flags]) == 0
+    details = json.loads(capsys.readouterr().out)["read"]
+    assert details["scale"] == {"low": 0, "high": 128, "told_by": "given"}
+    assert details["no_data"] == [0, 0, 0]
+    assert main(["caption", *pair, "--json", "--weights", str(weights)]) == 0
+    assert json.loads(capsys.readouterr().out)["read"]["scale"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--scale", "5"], "two numbers LOW,HIGH, as in"),
+        (["--scale", "9,3"], "LOW below HIGH"),
+        (["--bands", "1,2"], "three numbers from 1"),
+        (["--bands", "4,3,2"], "it has 3 bands, but band 4 is wanted"),
+        (["--empty", "2"], "empty=2.0 is a share of a pair"),
+        (["--windows", "3"], "windows is 3"),
+    ],
+)
+def test_flags_of_reading_that_cannot_be_are_refused_before_a_model_is_loaded(
+    flags: list[str],
+    reason: str,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sencap.predictor.load", None)
+    assert main(["caption", *pair, *flags]) == 2
+    assert reason in capsys.readouterr().err
+    if flags[0] != "--windows":
+        assert main(["explain", *pair, "--out", str(tmp_path / "x.html"), *flags]) == 2
+        assert reason in capsys.readouterr().err
+
+
+def test_a_pair_much_larger_than_the_weights_know_is_told_and_looked_at_in_windows(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = np.random.default_rng(0).integers(0, 256, (600, 520, 3), dtype=np.uint8)
+    after = before.copy()
+    after[-200:, -200:] = 255  # in one window only
+    files = []
+    for name, image in (("a", before), ("b", after)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        files.append(str(tmp_path / f"{name}.png"))
+    flags = ["--weights", str(weights), "--decision", "search"]
+    assert main(["caption", *files, *flags]) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1
+    assert "the pair is 520×600 pixels, reduced to 64×64: small changes are lost" in told.err
+    assert "sencap caption --windows 256" in told.err
+    assert main(["caption", *files, *flags, "--windows", "256", "--json"]) == 0
+    windows = json.loads(capsys.readouterr().out)["windows"]
+    assert windows["windows"] == 9
+    assert windows["equal"] == 5  # the last of row and column reach back
+    for window in windows["changed"]:
+        assert (window["row"] + 256 > 400, window["column"] + 256 > 320) == (True, True)
+    assert main(["caption", *files, *flags, "--windows", "256"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"{len(windows['changed'])} of 9 windows changed"
+    assert len(lines) == 2 + len(windows["changed"])
+
+
+def test_windows_are_of_one_pair(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["caption", str(own / "images" / "test"), "--windows", "256"]) == 2
+    assert "windows are captioned of one pair" in capsys.readouterr().err
+
+
+def test_a_scene_above_all_limits_is_captioned_in_little_memory(
+    weights: Path, tmp_path: Path
+) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="needs the extra geo (rasterio)")
+    size = 9000  # 81 megapixels; sparse: no tile is written
+    grid = rasterio.Affine(0.5, 0, 620_000, 0, -0.5, 3_350_000)
+    profile = {"driver": "GTiff", "width": size, "height": size, "count": 3, "dtype": "uint8"}
+    profile |= {"crs": "EPSG:32614", "transform": grid, "tiled": True, "sparse_ok": True}
+    before, after = tmp_path / "a.tif", tmp_path / "b.tif"
+    for path in (before, after):
+        with rasterio.open(path, "w", **profile) as file:
+            corner = np.full((3, 512, 512), 90, np.uint8)
+            file.write(corner, window=rasterio.windows.Window(0, 0, 512, 512))
+    (found,) = caption_files(load(weights), [(before, after, "scene")], [])
+    assert found.read["pixels"] == [size, size]
+    assert "reduced to 64×64" in found.caption.note
 
 
 @pytest.mark.parametrize("batch_size", [-1, 0, True, 2.0])

@@ -26,8 +26,10 @@ band is refused: nobody can tell whether it is alpha.
 
 from sencap.images.common import MAX_PIXELS, MIN_SIDE
 from sencap.images.folders import IMAGE_SUFFIXES, find_pairs, holds_pairs
-from sencap.images.pairs import as_pair, read_image, read_pair
-from sencap.images.scale import resize, shrink, stretch
+from sencap.images.levels import Scale, stretch
+from sencap.images.options import Reading
+from sencap.images.pairs import as_pair, read_image, read_pair, read_pixels
+from sencap.images.scale import resize, shrink
 from sencap.images.sources import ImageSource
 
 __all__ = [
@@ -35,11 +37,14 @@ __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
     "ImageSource",
+    "Reading",
+    "Scale",
     "as_pair",
     "find_pairs",
     "holds_pairs",
     "read_image",
     "read_pair",
+    "read_pixels",
     "resize",
     "shrink",
     "stretch",

@@ -18,15 +18,19 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from sencap.errors import ImageError
 from sencap.images.common import ORIENTATION, check_sides, turn
+from sencap.images.options import USUAL, Read, Reading, adapted
 from sencap.images.scale import row_blocks
 from sencap.images.tiff import read_tiff
+from sencap.rasters import Mask
+
+Picture = tuple[NDArray[Any], Mask | None]  # (3, H, W), and its pixels with data (None: all)
 
 # Of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
 _MOST_BYTES = 1 << 30
 _MOST_BYTES_OF_TIFF = 4 << 30  # twice what one page may take, for its overviews
 
 
-def decode(file: BinaryIO) -> NDArray[Any]:
+def decode(file: BinaryIO, reading: Reading = USUAL) -> Read:
     """The image (3, H, W) of an open file, uint8 or uint16, perhaps a view; its first bytes tell
     its kind.
 
@@ -47,7 +51,12 @@ def decode(file: BinaryIO) -> NDArray[Any]:
             f"it is a file of {size / 1e9:,.1f} GB, more than an image may take: cut it into tiles"
         )
     if is_tiff:
-        return read_tiff(file, size)
+        return read_tiff(file, size, reading)
+    return adapted(*_picture(file, head), reading)
+
+
+def _picture(file: BinaryIO, head: bytes) -> Picture:
+    """A PNG, JPEG or WebP."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         width, height, bits = struct.unpack(">IIB", head[16:25])
         check_sides(width, height)
@@ -64,7 +73,7 @@ def decode(file: BinaryIO) -> NDArray[Any]:
     raise ImageError("by its content it is no PNG, JPEG, WebP or TIFF image: convert it first")
 
 
-def from_pillow(image: Image.Image) -> NDArray[Any]:
+def from_pillow(image: Image.Image) -> Picture:
     """A Pillow image as (3, H, W), laid over black and turned as its EXIF says; uint16 for its
     modes I;16.
 
@@ -72,6 +81,7 @@ def from_pillow(image: Image.Image) -> NDArray[Any]:
         ImageError: its values are 32-bit numbers, or it is too small or too large.
     """
     check_sides(*image.size)
+    valid: Mask | None = None
     if image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.uint16, copy=False)
         bands: NDArray[Any] = np.broadcast_to(grey, (3, *grey.shape))
@@ -80,27 +90,39 @@ def from_pillow(image: Image.Image) -> NDArray[Any]:
             f"its values are of Pillow's mode {image.mode}: hand over an array of uint8 or uint16"
         )
     else:
-        bands = _rgb(image)
-    return turn(bands, image.getexif().get(ORIENTATION, 1))
+        bands, valid = _rgb(image)
+    return _turned(bands, valid, image.getexif().get(ORIENTATION, 1))
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+def _turned(bands: NDArray[Any], valid: Mask | None, orientation: int) -> Picture:
+    """Both as EXIF's orientation wants them seen."""
+    if valid is not None:
+        valid = turn(valid[None], orientation)[0]
+    return turn(bands, orientation), valid
+
+
+def _rgb(image: Image.Image) -> Picture:
     """Its red, green and blue, block by block: Pillow's copies of a whole image would take a GB."""
     width, height = image.size
     see_through = image.has_transparency_data
     bands = np.empty((3, height, width), np.uint8)
+    valid = np.ones((height, width), np.bool_) if see_through else None
     for rows in row_blocks(height, width):
         block = image.crop((0, rows.start, width, rows.stop))
-        if see_through:
-            black = Image.new("RGBA", block.size, "black")
-            block = Image.alpha_composite(black, block.convert("RGBA"))
+        if valid is not None:
+            coloured = block.convert("RGBA")
+            valid[rows] = np.asarray(coloured.getchannel("A")) > 0
+            block = Image.alpha_composite(Image.new("RGBA", block.size, "black"), coloured)
         bands[:, rows] = np.asarray(block.convert("RGB")).transpose(2, 0, 1)
-    return bands
+    return bands, _or_none(valid)
 
 
-def _read_picture(
-    file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]
-) -> NDArray[Any]:
+def _or_none(valid: Mask | None) -> Mask | None:
+    """The mask, or None where all pixels hold data."""
+    return None if valid is None or valid.all() else valid
+
+
+def _read_picture(file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]) -> Picture:
     """An 8-bit PNG, JPEG or WebP by Pillow, past `Image.open` with its warnings about large
     images."""
     with reader(file) as image:
@@ -112,21 +134,23 @@ def _read_picture(
             # copies
             file.seek(0)
             bands: NDArray[np.uint8] = imagecodecs.webp_decode(file.read()).transpose(2, 0, 1)
-            return turn(bands, image.getexif().get(ORIENTATION, 1))
+            return _turned(bands, None, image.getexif().get(ORIENTATION, 1))
         image.load()
         return from_pillow(image)
 
 
-def _read_deep_png(file: BinaryIO) -> NDArray[np.uint16]:
+def _read_deep_png(file: BinaryIO) -> Picture:
     """A 16-bit PNG, whose low bytes Pillow would drop."""
     with PngImageFile(file) as opened:
         turned = opened.getexif().get(ORIENTATION, 1)
     file.seek(0)
     image: NDArray[np.uint16] = imagecodecs.png_decode(file.read())
     bands = np.atleast_3d(image).transpose(2, 0, 1)
+    valid = None
     if len(bands) in (2, 4):
+        valid = _or_none(bands[-1] > 0)
         bands = _over_black(bands)
-    return turn(np.broadcast_to(bands, (3, *bands.shape[1:])), turned)
+    return _turned(np.broadcast_to(bands, (3, *bands.shape[1:])), valid, turned)
 
 
 def _over_black(bands: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sencap.errors import ImageError, ShapeError
+from sencap.errors import ImageError, SettingsError, ShapeError
 from sencap.files import not_a_file
 from sencap.images.common import check_sides
-from sencap.images.decode import decode, from_pillow
+from sencap.images.decode import Picture, decode, from_pillow
+from sencap.images.options import USUAL, Read, Reading, adapted
 
 
 class _Arraylike(Protocol):
@@ -40,7 +41,7 @@ TAKEN = (
 _MOST_BYTES = 4 << 30
 
 
-def read_source(source: ImageSource, label: str) -> NDArray[Any]:
+def read_source(source: ImageSource, label: str, reading: Reading = USUAL) -> Read:
     """Whatever may be an image as (3, H, W), uint8 or uint16, perhaps a view.
 
     ``label`` says in messages which image it is ("before"); files are called by their paths.
@@ -50,23 +51,24 @@ def read_source(source: ImageSource, label: str) -> NDArray[Any]:
         ShapeError: another kind of thing, another shape or type.
     """
     if isinstance(source, str | os.PathLike):
-        return read_file(Path(source))
+        return read_file(Path(source), reading)
     try:
-        return _from_memory(source)
+        return _from_memory(source, reading)
     except ShapeError as error:
         raise ShapeError(f"{label}: {error}") from error.__cause__
-    except ImageError as error:
+    except (ImageError, SettingsError) as error:  # the latter: bands that it does not have
         raise ImageError(f"{label}: {error}") from error.__cause__
 
 
-def read_file(path: Path) -> NDArray[Any]:
+def read_file(path: Path, reading: Reading = USUAL) -> Read:
     """An image file as (3, H, W), uint8 or uint16, perhaps a view; errors as
     `sencap.images.read_image` says."""
     if reason := not_a_file(path):
         raise ImageError(f"{path}: {reason}: give an image file")
     try:
         with path.open("rb") as file:
-            return _decoded(file)
+            read = _decoded(file, reading)
+        return read._replace(notes=tuple(f"{path}: {note}" for note in read.notes))
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error.__cause__
     except OSError as error:
@@ -75,12 +77,14 @@ def read_file(path: Path) -> NDArray[Any]:
         ) from error
 
 
-def _decoded(file: BinaryIO) -> NDArray[Any]:
+def _decoded(file: BinaryIO, reading: Reading) -> Read:
     """An open file's image; the errors of the decoders, of any kind, become ours."""
     try:
-        return decode(file)
+        return decode(file, reading)
     except ImageError:
         raise
+    except SettingsError as error:  # bands that it does not have
+        raise ImageError(str(error)) from error
     except MemoryError as error:
         raise ImageError("there is too little memory for it: cut it into tiles first") from error
     except Exception as error:
@@ -88,18 +92,18 @@ def _decoded(file: BinaryIO) -> NDArray[Any]:
         raise ImageError(f"it is damaged or cut off, get it again{said}") from error
 
 
-def _from_memory(source: Any) -> NDArray[Any]:
+def _from_memory(source: Any, reading: Reading) -> Read:
     """An image that is no path."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decoded(io.BytesIO(source))
+        return _decoded(io.BytesIO(source), reading)
     if isinstance(source, Image.Image):
-        return _from_loaded(source)
+        return adapted(*_from_loaded(source), reading)
     if callable(getattr(source, "read", None)):
-        return _decoded(io.BytesIO(_content(source)))
-    return _from_array(source)
+        return _decoded(io.BytesIO(_content(source)), reading)
+    return adapted(*_from_array(source), reading)
 
 
-def _from_loaded(image: Image.Image) -> NDArray[Any]:
+def _from_loaded(image: Image.Image) -> Picture:
     """A Pillow image, whose file is decoded only now if it was opened and not yet used."""
     try:
         image.load()
@@ -121,12 +125,16 @@ def _content(file: Any) -> bytes:
     return content
 
 
-def _from_array(source: Any) -> NDArray[Any]:
-    """An array, a tensor or nested lists as a view (3, H, W) of uint8 or uint16."""
+def _from_array(source: Any) -> Picture:
+    """An array, a tensor or nested lists as a view (3, H, W) of uint8 or uint16, and its pixels
+    with data: those that are not masked."""
     array = _as_levels(_as_array(source), is_list=isinstance(source, list | tuple))
     bands = _bands_first(array)
     check_sides(bands.shape[2], bands.shape[1])
-    return bands
+    if not isinstance(source, np.ma.MaskedArray):
+        return bands, None
+    hidden = np.count_nonzero(_bands_first(np.ma.getmaskarray(source)), axis=0)
+    return bands, None if not hidden.any() else hidden == 0
 
 
 def _as_array(source: Any) -> NDArray[Any]:

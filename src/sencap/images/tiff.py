@@ -13,16 +13,21 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sencap.errors import ImageError
+from sencap.errors import ImageError, SettingsError
 from sencap.images.common import ORIENTATION, check_sides, turn
-from sencap.images.scale import Levels, row_blocks
+from sencap.images.levels import to_levels
+from sencap.images.options import USUAL, Read, Reading
+from sencap.rasters import Mask, choose_bands
 
 MOST_PAGES = 64  # one image with its overviews and their masks has fewer than 40
 _MOST_TAGS = 4096  # of a page; tifffile takes no more
 # Bytes of all pages' tags: places and lengths of five million strips or tiles
 _MOST_CLAIMED = 40 << 20
 _MOST_DECODED = 2 << 30  # bytes of one page, all its bands
-_BRIGHTEST = 6.5535  # reflectance that becomes 65535
+# tags of georeferenced files; the last is GDAL's, in XML
+_CRS, _TRANSFORM = 34735, (33550, 33922, 34264)
+_NO_DATA, _METADATA = 42113, 42112
+_IGNORED = "it has {}: ignored without the extra geo, pip install 'sencap[geo]'"
 
 # the tags whose values tifffile reads as it opens a page; of others it reads what it is asked for
 _LOADED = frozenset(tifffile.TIFF.TAG_LOAD) | frozenset(tifffile.TIFF.TAG_ATTRIBUTES)
@@ -36,9 +41,9 @@ _WIDTHS = {
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
+def read_tiff(file: BinaryIO, size: int, reading: Reading = USUAL) -> Read:
     """The one image of an open TIFF of ``size`` bytes as (3, H, W), uint8 or uint16, perhaps a
-    view.
+    view. What it says of its ground and of pixels without data is not heeded, but noted.
 
     Raises:
         ImageError: it is refused; the message does not name the file.
@@ -46,36 +51,81 @@ def read_tiff(file: BinaryIO, size: int) -> NDArray[Any]:
     """
     _check_directories(file)
     file.seek(0)
-    # what tifffile does for some microscopes' files would read pages and tags that we have not seen
-    with tifffile.TiffFile(file, is_lsm=False, is_ndpi=False, is_scanimage=False) as opened:
+    with _opened(file) as opened:
         # overviews (bit 0) and masks (bit 2) are no images of their own
         pages = [page for page in opened.pages if not page.subfiletype & 0b101]
         if len(pages) != 1:
             raise ImageError(f"it holds {len(pages)} pages: save the one that you mean")
         page = pages[0]
-        _check_page(page, size)
-        bands = _bands_first(page)
+        _check_page(page, size, reading)
+        bands = _bands_first(page, reading)
+        valid: Mask | None = None
         if page.photometric == 3:  # numbers of a palette's colours
             table = np.asarray(page.colormap)
             if table.max() > 0xFF:  # colours of 16 bits, as the standard has them
                 table = table >> 8
             image: NDArray[Any] = table.astype(np.uint8)[:, bands[0]]
         else:
-            image = _levels(bands, page.bitspersample)
+            colours = np.broadcast_to(bands, (3, *bands.shape[1:]))
+            image, valid = to_levels(
+                _widened(colours, page.bitspersample), None, reading.given_scale()
+            )
             if page.photometric == 0:  # white is 0
                 image = ~image
         turned = page.tags.valueof(ORIENTATION, default=1)
-        return turn(np.broadcast_to(image, (3, *image.shape[1:])), turned)
+        if valid is not None:
+            valid = turn(valid[None], turned)[0]
+        said = _said(opened)
+        return Read(turn(image, turned), valid, (_IGNORED.format(", ".join(said)),) if said else ())
 
 
-def _check_page(page: Any, size: int) -> None:
+def georeference(file: BinaryIO) -> list[str]:
+    """What an open TIFF of one image says beside its colours that rasterio would heed: where it
+    lies, which pixels hold no data, what its bands are called. Nothing of one that is damaged.
+
+    Raises:
+        ImageError: it is refused as `read_tiff` does; the message does not name the file.
+    """
+    _check_directories(file)
+    file.seek(0)
+    with _opened(file) as opened:
+        return _said(opened)
+
+
+def _opened(file: BinaryIO) -> tifffile.TiffFile:
+    """Without what tifffile does for some microscopes' files: it would read pages and tags that we
+    have not seen."""
+    return tifffile.TiffFile(file, is_lsm=False, is_ndpi=False, is_scanimage=False)
+
+
+def _said(opened: tifffile.TiffFile) -> list[str]:
+    """What an open TIFF says beside its colours, in words."""
+    page: Any = opened.pages[0]
+    tags = page.tags
+    said = []
+    if _CRS in tags:
+        said.append("a projection")
+    if any(tag in tags for tag in _TRANSFORM):
+        said.append("a transform")
+    if _NO_DATA in tags:
+        said.append("a no-data value")
+    if any(other.subfiletype & 0b100 for other in opened.pages):
+        said.append("a mask")
+    if set(page.extrasamples) & {1, 2}:
+        said.append("an alpha band")
+    if "DESCRIPTION" in str(tags.valueof(_METADATA, default="")).upper():
+        said.append("names of bands")
+    return said
+
+
+def _check_page(page: Any, size: int, reading: Reading) -> None:
     """Refuse, before it is decoded, an image of another kind than ours, or whose data are not all
     there."""
     check_sides(page.imagewidth, page.imagelength)
     bands = page.samplesperpixel
     if page.imagedepth > 1 or page.nbytes > _MOST_DECODED:
         raise ImageError(f"it has {bands} bands, {page.imagedepth} deep: save three bands of it")
-    if bands == 2 and not set(page.extrasamples) & {1, 2}:
+    if bands == 2 and reading.bands is None and not set(page.extrasamples) & {1, 2}:
         raise ImageError("it has 2 bands: neither grey (1) nor red, green, blue (3 or more)")
     kind = page.photometric
     if kind not in (0, 1, 2, 3) and not (kind == 6 and page.compression in (6, 7)):
@@ -89,45 +139,26 @@ def _check_page(page: Any, size: int) -> None:
         raise ImageError("it is cut off: it ends before its data do; get it again")
 
 
-def _bands_first(page: Any) -> NDArray[Any]:
-    """The first three bands of a page, or its one, as a view (bands, H, W)."""
+def _bands_first(page: Any, reading: Reading) -> NDArray[Any]:
+    """The bands of a page that are wanted (the first three, or its one), (bands, H, W)."""
     image = page.asarray()
     if "S" in page.axes:
         image = np.moveaxis(image, page.axes.index("S"), 0)
     bands: NDArray[Any] = image.reshape(-1, page.imagelength, page.imagewidth)
-    return bands[: 3 if page.samplesperpixel >= 3 else 1]
+    if reading.bands is None:
+        return bands[: 3 if page.samplesperpixel >= 3 else 1]
+    try:
+        chosen = choose_bands(len(bands), wanted=reading.bands)
+    except SettingsError as error:
+        raise ImageError(str(error)) from error
+    return bands[[number - 1 for number in chosen.numbers]]
 
 
-def _levels(image: NDArray[Any], bits: int) -> Levels:
-    """The samples of a TIFF as uint8 or uint16 (see the head of `sencap.images`)."""
+def _widened(image: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Samples of 1, 2 or 4 bits as bytes; all others as they are."""
     if bits in (1, 2, 4):
         return image.astype(np.uint8, copy=False) * np.uint8(255 // ((1 << bits) - 1))
-    if image.dtype.name in ("uint8", "uint16"):
-        return image.astype(image.dtype.newbyteorder("="), copy=False)
-    if image.dtype.name == "int16":
-        positive: NDArray[np.int16] = np.maximum(image, 0, dtype=np.int16)
-        return positive.view(np.uint16)
-    if image.dtype.kind != "f":
-        raise ImageError(f"its values are {image.dtype}: store them as uint8 or uint16")
-    return _reflectance(image)
-
-
-def _reflectance(image: NDArray[Any]) -> NDArray[np.uint16]:
-    """Floats (bands, H, W) as uint16, 1.0 as 10000; in blocks, or the copies would take several
-    GB."""
-    blocks = list(row_blocks(*image.shape[1:]))
-    if lost := sum(int(np.count_nonzero(~np.isfinite(image[:, rows]))) for rows in blocks):
-        raise ImageError(f"{lost} of its values are NaN or infinite: fill them, say with 0")
-    brightest = max(image[:, rows].max() for rows in blocks)
-    if brightest > _BRIGHTEST:
-        raise ImageError(
-            f"floats are reflectance 0–1, its reach {brightest:g}: store them as uint16"
-        )
-    result = np.empty(image.shape, np.uint16)
-    for rows in blocks:
-        exact = image[:, rows].clip(0).astype(np.float64)
-        result[:, rows] = (exact * 10_000).round()
-    return result
+    return image
 
 
 # --- the chain of directories, walked before tifffile does: it would follow a circle for ever

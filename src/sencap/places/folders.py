@@ -7,7 +7,7 @@ ROOT/<place>/dates.txt          optional: dates of files whose names have none, 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,20 @@ class _FilePlaces(ListedPlaces[Path]):
 
     scaling: Scaling
 
+    def __init__(
+        self,
+        origin: str,
+        listed: Mapping[str, Sequence[tuple[datetime.date, Path]]],
+        problems: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(origin, listed, problems)
+        self._firsts: dict[Path, Path] = {}  # of each later image, the first of its place
+        for _, images in self._places:
+            self._firsts |= {file: images[0][1] for _, file in images[1:]}
+
     def read_source(self, source: Path) -> NDArray[np.uint8]:
-        """One image file."""
-        return read_rgb(source, self.scaling)
+        """One image file, on the grid of its place's first if both are georeferenced."""
+        return read_rgb(source, self.scaling, first=self._firsts.get(source))
 
     def settings(self) -> Mapping[str, Any]:
         """The scaling."""

@@ -105,10 +105,13 @@ def date_of(file: Path, listed: Mapping[str, datetime.date]) -> datetime.date | 
     return find_date(file.stem) or listed.get(file.stem)
 
 
-def read_rgb(path: Path, scaling: Scaling) -> NDArray[np.uint8]:
-    """An RGB or grey image file as uint8 (3, H, W).
+def read_rgb(path: Path, scaling: Scaling, *, first: Path | None = None) -> NDArray[np.uint8]:
+    """An RGB or grey image file as uint8 (3, H, W), 0 where it holds no data.
+
+    ``first`` is the first image of the same place: if the files say where they lie, this one is put
+    on its grid, of which at least half must hold data.
 
     Raises:
-        ImageError: as `sencap.images.read_image`.
+        ImageError: as `sencap.images.read_image`, or too little in common with ``first``.
     """
-    return scaling.to_uint8(read_image(path))
+    return scaling.to_uint8(read_image(path, like=first))

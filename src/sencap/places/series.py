@@ -5,16 +5,15 @@
 
 The grid is that of the earliest raster, cut to the ground that all of them show. Rasters that lie
 on it are read as they are; others (another origin, pixel size or projection) are resampled to it,
-bilinearly, window by window, so that a raster of any size needs little memory. Needs rasterio
-(``pip install 'sencap[geo]'``).
+bilinearly, window by window, so that a raster of any size needs little memory. That is the work of
+`sencap.rasters`, which needs rasterio (``pip install 'sencap[geo]'``).
 """
 
 from __future__ import annotations
 
 import datetime
 import os
-import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,25 +22,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.bounds import check_numbers
-from sencap.errors import DataError, ImageError, SettingsError
-from sencap.files import not_a_file
+from sencap.errors import DataError, SettingsError
+from sencap.images.levels import reflectance_levels
 from sencap.places.contract import FEWEST_DATES, ListedPlaces
 from sencap.places.folders import dated, list_images
 from sencap.places.reading import Scaling
 from sencap.rasters import (
     Grid,
-    OnGrid,
-    cut_grid,
+    Raster,
+    Wanted,
+    both,
+    check_bands,
     import_rasterio,
-    pixel_box,
-    put_on_grid,
+    share_lost,
     shared_box,
 )
 
 _OPEN = 64  # rasters held open at once
 # Four times the places of SSL4EO-S12; each is read once when a series is opened.
 _MOST_CELLS = 1_000_000
-_RGB = ("B04", "B03", "B02")
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,10 @@ class SeriesPlaces(ListedPlaces[Cell]):
     the module's head).
 
     ``dates`` keeps these dates only (to leave out cloudy ones). ``bands`` are the numbers, from 1,
-    of R, G, B; by default those that the file calls B04, B03, B02, else the first three. A date at
-    which more than the share ``empty`` of a cell holds no data (all three bands are the file's
-    no-data value, or 0 if it names none) is left out of that cell. Finding this out reads every
-    raster once, at birth.
+    or the names of R, G, B; by default those that the file calls so (red, green, blue; B04, B03,
+    B02), else the first three. A date at which more than the share ``empty`` of a cell holds no
+    data (by the file's no-data value, mask or alpha; if it has none, 0 in all three bands) is left
+    out of that cell. Finding this out reads every raster once, at birth.
 
     Raises:
         DataError: fewer than two dated rasters, no common ground of that size, or no cell with two
@@ -80,7 +79,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         size: int = 264,
         stride: int | None = None,
         dates: Collection[datetime.date] | None = None,
-        bands: Sequence[int] | None = None,
+        bands: Wanted | None = None,
         empty: float = 0.01,
         scaling: Scaling | None = None,
     ) -> None:
@@ -90,15 +89,11 @@ class SeriesPlaces(ListedPlaces[Cell]):
         self.bands, self.scaling = bands, scaling or Scaling()
         if not 0 <= empty <= 1:
             raise SettingsError(f"empty={empty} is a share of a cell's pixels and must be in 0 … 1")
-        if bands is not None and (len(bands) != 3 or min(bands) < 1):
-            raise SettingsError(
-                f"bands={list(bands)} must be three numbers from 1: those of R, G and B"
-            )
-        self._rasterio = import_rasterio(root)
+        check_bands(bands)
+        import_rasterio(root)
         folders = find_series(Path(root))
         _check_dates(root, folders, dates)
-        self._open: dict[Path, Any] = {}
-        self._on_grid: dict[tuple[Path, int], OnGrid] = {}
+        self._open: dict[Path, Raster] = {}
         self._process = os.getpid()
         self.grids: list[Grid] = []
         listed: dict[str, list[tuple[datetime.date, Cell]]] = {}
@@ -123,7 +118,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         return {**grid, **self.scaling.settings()}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}, "_on_grid": {}, "_process": -1, "_rasterio": None}
+        return {**self.__dict__, "_open": {}, "_process": -1}
 
     def _add_series(
         self,
@@ -181,12 +176,12 @@ class SeriesPlaces(ListedPlaces[Cell]):
         for date, file in files:
             try:
                 raster = self._raster(file)
-                self._band_numbers(raster, file)
-                own = Grid(raster.crs, raster.transform, raster.width, raster.height)
-                ground = pixel_box(raster, first or own)
+                own = raster.own.upright()
+                ground = raster.box_on(first or own)
             except DataError as error:
                 wrong.append(f"{date}: {error}")
                 continue
+            wrong += [f"{date}: {note}" for note in raster.notes]
             if first is None:  # its grid is the series'
                 first, box = own, ground
             else:
@@ -195,74 +190,39 @@ class SeriesPlaces(ListedPlaces[Cell]):
         if first is None or len(usable) < FEWEST_DATES:
             wrong.append(f"a series needs {FEWEST_DATES} dated rasters")
             return None, usable
-        return cut_grid(first, box), usable
+        return first.cut(box), usable
 
     def _read(self, cell: Cell) -> tuple[NDArray[np.uint8], float]:
         """The 8-bit image of a cell, no data black, and the share of it that holds none."""
         raster = self._raster(cell.file)
-        numbers = self._band_numbers(raster, cell.file)
-        try:
-            placed = self._placed(cell)
-            values = placed.read(numbers, row=cell.row, column=cell.column, size=self.size)
-        except (self._rasterio.errors.RasterioError, OSError, ValueError) as error:
-            raise ImageError(f"{cell.file}: it cannot be read, get it again ({error})") from error
-        nothing = 0 if raster.nodata is None else raster.nodata
-        same = np.isnan(values) if np.isnan(nothing) else values == nothing
-        holes = same.all(axis=0)
-        if values.dtype.kind == "f":  # reflectance 0–1
-            values = (np.nan_to_num(values) * 10_000).round().clip(0, 0xFFFF).astype(np.uint16)
-        image = self.scaling.to_uint8(values)
-        if holes.any():
-            image = np.where(holes, np.uint8(0), image)
-        return image, float(holes.mean())
-
-    def _band_numbers(self, raster: Any, file: Path) -> list[int]:
-        if self.bands is not None:
-            numbers = list(self.bands)
-        elif all(name in raster.descriptions for name in _RGB):
-            numbers = [raster.descriptions.index(name) + 1 for name in _RGB]
-        else:
-            numbers = [1, 2, 3]
-        if max(numbers) > raster.count:
-            raise ImageError(
-                f"{file}: it has {raster.count} bands, but R, G and B are to be {numbers}"
-            )
-        return numbers
+        grid = self.grids[cell.series]
+        if raster.grid != grid:
+            raster.put_on(grid)
+        values, valid = raster.read(cell.row, cell.column, self.size, self.size)
+        if raster.declares_nothing:  # then 0 in all three bands is the usual sign
+            valid = both(valid, np.count_nonzero(values, axis=0) > 0)
+        image = self.scaling.to_uint8(reflectance_levels(values))
+        if valid is not None:
+            image = np.where(valid, image, np.uint8(0))
+        return image, share_lost(valid)
 
     def _close(self) -> None:
-        for placed in self._on_grid.values():
-            placed.dataset.close()  # a resampled view before its raster
         for raster in self._open.values():
             raster.close()
-        self._open, self._on_grid = {}, {}
+        self._open = {}
 
-    def _placed(self, cell: Cell) -> OnGrid:
-        """A raster on the grid of its series, kept as long as the raster is open."""
-        key = (cell.file, cell.series)
-        if key not in self._on_grid:
-            self._on_grid[key] = put_on_grid(self._raster(cell.file), self.grids[cell.series])
-        return self._on_grid[key]
-
-    def _raster(self, file: Path) -> Any:
+    def _raster(self, file: Path) -> Raster:
         """An open raster, of this process: handles must not be shared after a fork.
 
         Raises:
             ImageError: it cannot be opened.
         """
         if self._process != os.getpid():
-            self._open, self._on_grid = {}, {}
-            self._process, self._rasterio = os.getpid(), import_rasterio(file)
+            self._open, self._process = {}, os.getpid()
         if file not in self._open:
-            if reason := not_a_file(file):
-                raise ImageError(f"{file}: {reason}: give a raster")
             if len(self._open) >= _OPEN:
                 self._close()
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", self._rasterio.errors.NotGeoreferencedWarning)
-                    self._open[file] = self._rasterio.open(file)
-            except self._rasterio.errors.RasterioError as error:
-                raise ImageError(f"{file}: it is no raster that can be read ({error})") from error
+            self._open[file] = Raster(file, bands=self.bands)
         return self._open[file]
 
 

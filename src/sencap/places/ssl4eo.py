@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from sencap.dates import find_date
 from sencap.errors import DataError, ImageError, SettingsError, nearest
-from sencap.images import read_image
+from sencap.images import read_pixels
 from sencap.places.contract import ListedPlaces
 from sencap.places.reading import Scaling
 
@@ -62,7 +62,7 @@ class SceneFolderPlaces(ListedPlaces[_Scene]):
     def read_source(self, source: _Scene) -> NDArray[np.uint8]:
         """One scene's three bands."""
         scene, names = self.folder / source[0], source[1]
-        bands = [read_image(scene / name)[0] for name in names]
+        bands = [read_pixels(scene / name)[0] for name in names]
         if len({(band.shape, band.dtype.name) for band in bands}) != 1:
             each = ", ".join(
                 f"{name} {band.dtype} {band.shape}" for name, band in zip(names, bands, strict=True)

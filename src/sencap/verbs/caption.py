@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sencap.bounds import check_number
 from sencap.errors import SencapError, SettingsError
 from sencap.files import check_output_folder, check_outputs, told_as_output
 
 if TYPE_CHECKING:
-    from sencap.captioning import Files
+    from sencap.captioning import CaptionedFiles, Files, WindowReport
 
 
 def command(
@@ -28,14 +29,18 @@ def command(
     precision: Literal["fp32", "int8", "bf16"] = "fp32",
     decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
+    bands: str | None = None,
+    scale: str | None = None,
+    empty: float = 0.5,
+    windows: int | None = None,
 ) -> None:
     """Say what changed between two images of one place.
 
-    Input: BEFORE AFTER (two image files), or one folder (with subfolders A and B, or before and
-    after, or files <name>_before.* and <name>_after.*), or one CSV file with columns before and
-    after. PNG, JPEG, WebP or TIFF. Output: the sentence; for several pairs one line each: name,
-    tab, sentence. Files that cannot be read are listed at the end, as are pictures that cannot be
-    written, and the exit code is then 2.
+    Input: BEFORE AFTER (two image files), or one folder (pairs as `sencap check` finds them: with
+    subfolders A and B, before and after, …), or one CSV file with columns before and after. PNG,
+    JPEG, WebP or TIFF; of files with a georeference, AFTER is put on the grid of BEFORE. Output:
+    the sentence; for several pairs one line each: name, tab, sentence. Files that cannot be read
+    are listed at the end, as are pictures that cannot be written, and the exit code is then 2.
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
@@ -52,16 +57,29 @@ def command(
         decision: What makes a pair changed: the model's probability of change (all sentences of no
             change counted together), or whatever the best caption of the search says.
         batch_size: Pairs captioned at once.
+        bands: The bands that are red, green and blue, by number from 1 or by name, joined by
+            commas: 4,3,2 (default: by their names, else the first three).
+        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they are, more
+            by what is in both images). A negative one is written --scale=-25,0.
+        empty: A pair of which more than this share holds no data gets no caption.
+        windows: Side in pixels, such as 256, of the windows in which one large pair is captioned
+            too; those that changed are printed with their place.
     """
+    from sencap.images import Reading
+
+    reading = Reading.of_texts(bands, scale, empty)
+    check_number("windows", windows)
+    if windows is not None and len(sources) != 2:
+        raise SettingsError("windows are captioned of one pair: give BEFORE and AFTER")
     files = _files(sources)
     single = len(sources) == 2
     pictures = _pictures(picture, files, single=single, inputs=_inputs(sources, files, weights))
     if single:  # what cannot be read is told before a model is loaded
-        from sencap.images import read_pair
+        from sencap.images import MIN_SIDE, read_pair
 
-        read_pair(*files[0])
+        read_pair(*files[0], size=MIN_SIDE, reading=reading)
 
-    from sencap.captioning import caption_files
+    from sencap.captioning import caption_files, caption_windows
     from sencap.predictor import load
 
     predictor = load(
@@ -76,7 +94,8 @@ def command(
         with told_as_output(picture):
             Path(picture).mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
-    for found in caption_files(predictor, files, problems, batch_size=batch_size):
+    captioned = caption_files(predictor, files, problems, batch_size=batch_size, reading=reading)
+    for found in captioned:
         path = pictures[found.number]
         if path is not None:
             try:
@@ -84,19 +103,37 @@ def command(
             except SencapError as error:
                 problems.append(str(error))
                 path = None
-        if json:
-            line = json_.dumps(found.details(path))
-        elif single:
-            line = found.caption.text
-        else:
-            line = f"{_one_line(found.name)}\t{found.caption.text}"
-        sys.stdout.write(line + "\n")
+        report = None
+        if windows is not None:
+            report = caption_windows(
+                predictor, *sources, side=windows, batch_size=batch_size, reading=reading
+            )
+        sys.stdout.write(_told(found, report, path, json=json, single=single) + "\n")
         sys.stdout.flush()
         if found.caption.note and not json:
             place = "" if single else f"{_one_line(found.name)}: "
             sys.stderr.write(f"sencap: note: {place}{found.caption.note}\n")
     if problems:
         raise SencapError("\n".join(problems))
+
+
+def _told(
+    found: CaptionedFiles,
+    report: WindowReport | None,
+    picture: Path | None,
+    *,
+    json: bool,
+    single: bool,
+) -> str:
+    """What is printed of one pair."""
+    if json:
+        details = found.details(picture)
+        if report is not None:
+            details["windows"] = report.details()
+        return json_.dumps(details)
+    if not single:
+        return f"{_one_line(found.name)}\t{found.caption.text}"
+    return found.caption.text if report is None else f"{found.caption.text}\n{report}"
 
 
 def _files(sources: Sequence[str]) -> list[Files]:

@@ -17,6 +17,9 @@ def command(
     engine: Literal["auto", "onnx", "torch"] = "auto",
     precision: Literal["fp32", "int8", "bf16"] = "fp32",
     decision: Literal["probability", "search"] = "probability",
+    bands: str | None = None,
+    scale: str | None = None,
+    empty: float = 0.5,
 ) -> str:
     """Show where the model looked as it chose each word of its caption.
 
@@ -37,14 +40,20 @@ def command(
             bf16 is refused, as ONNX Runtime lacks it.
         decision: What makes a pair changed: the model's probability of change (all sentences of no
             change counted together), or whatever the best caption of the search says.
+        bands: The bands that are red, green and blue, by number from 1 or by name, joined by
+            commas: 4,3,2 (default: by their names, else the first three).
+        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they are, more
+            by what is in both images). A negative one is written --scale=-25,0.
+        empty: A pair of which more than this share holds no data gets no caption.
     """
     from sencap.figures.files import check_path
-    from sencap.images import read_pair
+    from sencap.images import Reading, read_pair
     from sencap.weights import checkpoint_files
 
     # all that can be refused is refused before a model is loaded
     check_path(out, inputs=[before, after, *checkpoint_files(weights)])
-    read_pair(before, after)
+    reading = Reading.of_texts(bands, scale, empty)
+    read_pair(before, after, reading=reading)
 
     from sencap.explain import explain, save
     from sencap.predictor import load
@@ -57,7 +66,7 @@ def command(
         precision=precision,
         decision=decision,
     )
-    explanation = explain(before, after, predictor)
+    explanation = explain(before, after, predictor, reading=reading)
     sys.stdout.write(explanation.caption.text + "\n")  # said, whatever becomes of the file
     if explanation.caption.note:
         sys.stderr.write(f"sencap: note: {explanation.caption.note}\n")

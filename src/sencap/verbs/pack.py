@@ -44,13 +44,15 @@ def command(
         split: Of SSL4EO-S12 v1.1: train or val (default: both).
         stride: Pixels from one cell of large rasters to the next (default: the size).
         dates: Of large rasters, use these dates only, joined by commas: 2018-02-10,2018-05-31.
-        bands: Of large rasters, the numbers of R, G and B from 1, joined by commas: 3,2,1.
+        bands: Of large rasters, the numbers from 1 or the names of R, G and B, joined by commas:
+            3,2,1.
         black: The value of more than 8 bits that becomes 0 (default: 0).
         white: The value of more than 8 bits that becomes 255 (default: 10000, reflectance 1).
         workers: Processes that read (0: one per core, 1: this one).
         verify: Then read every packed byte again and compare the hashes.
         quiet: No progress bar.
     """
+    from sencap.images.options import bands_of
     from sencap.places import Scaling, pack
     from sencap.places import verify as verify_packed
 
@@ -68,7 +70,7 @@ def command(
         split=split,
         stride=stride,
         dates=None if dates is None else [_date(text) for text in dates.split(",")],
-        bands=None if bands is None else [_number(text) for text in bands.split(",")],
+        bands=None if bands is None else bands_of(bands),
         scaling=Scaling(**scale) if scale else None,
     )
     if not verify:
@@ -83,11 +85,3 @@ def _date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text.strip())
     except ValueError as error:
         raise SettingsError(f"dates: {text!r} is no date like 2018-02-10") from error
-
-
-def _number(text: str) -> int:
-    """One of the bands."""
-    try:
-        return int(text)
-    except ValueError as error:
-        raise SettingsError(f"bands: {text!r} is no number of a band, like 3") from error

@@ -1,0 +1,264 @@
+"""Values to 8 bits: what a raster stores as whole levels, and levels by one scale as uint8.
+
+Three steps, each a function of its own: `to_levels` (any type → uint8 or uint16, holes 0),
+`scale_of` (the levels of both dates → one `Scale`), and `Scale.to_uint8`. A scale that the
+user names takes the place of the first two.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sencap.errors import ImageError, SettingsError
+from sencap.images.scale import check_bands, row_blocks
+from sencap.rasters import Mask, both
+
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+_LEVELS = 1 << 16
+_BRIGHTEST = 6.5535  # reflectance that becomes 65535
+_LOW, _HIGH = 0.02, 0.98
+# Of the range from the 2nd to the 98th percentile, this much more to either side: measured on
+# photographs stored at 16 bits, whose captions then agree best with those of their 8-bit selves.
+_MARGIN = 0.5
+_WIDENED = (1, 2, 4, 8, 16, 32, 64, 128, 256, 257)
+_FEWEST_STEPS = 64  # of a picture of 256 levels, spread over more
+_DARK, _BRIGHT = 16, 239  # a date that lies wholly beyond one of them shows nothing
+_ADVICE = "say which values are black and white by --scale LOW,HIGH (from Python scale=(low, high))"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values become 8 bits: linearly, ``low`` to 0 and ``high`` to 255; what lies outside is
+    clipped.
+
+    ``told_by`` says what the two bounds are: given, stored (8 bits in a wider type), or
+    percentiles.
+
+    Raises:
+        SettingsError: they are not finite, or low is not below high.
+    """
+
+    low: float
+    high: float
+    told_by: str = "given"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise SettingsError(
+                f"scale={self.low:g},{self.high:g}: two numbers LOW,HIGH with LOW below HIGH"
+            )
+
+    def to_uint8(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Values of any real type and shape as uint8; what is not a number becomes 0."""
+        result = np.empty(values.shape, np.uint8)
+        # levels of 16 bits are looked up: there are only 65,536
+        table = self.table() if values.dtype == np.uint16 else None
+        for place in np.ndindex(values.shape[:-2]):
+            band, out = values[place], result[place]
+            for rows in row_blocks(*band.shape):  # the copies of a whole image would take GBs
+                if table is not None:
+                    out[rows] = table[band[rows]]
+                else:
+                    out[rows] = self._scaled(band[rows].astype(np.float64))
+        return result
+
+    def table(self) -> NDArray[np.uint8]:
+        """What each of the 65,536 levels of 16 bits becomes."""
+        return self._scaled(np.arange(_LEVELS, dtype=np.float64))
+
+    def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
+        steps = (np.nan_to_num(values, nan=self.low) - self.low) * (255 / (self.high - self.low))
+        scaled: NDArray[np.uint8] = steps.clip(0, 255).round().astype(np.uint8)
+        return scaled
+
+    def details(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"low": self.low, "high": self.high, "told_by": self.told_by}
+
+
+def to_levels(
+    values: NDArray[Any], valid: Mask | None = None, scale: Scale | None = None
+) -> tuple[Levels, Mask | None]:
+    """Values (3, H, W) of any real type as uint8 or uint16, and the pixels with data (None: all).
+
+    uint8 and uint16 stay as they are. Floats are reflectance, whose 1.0 becomes 10000; floats that
+    are the levels of an 8-bit picture, as they are or divided by 255, become those levels. Other
+    whole numbers are levels if they fit into 16 bits. With ``scale`` anything is uint8 by it. What
+    is not a number, or below 0 in all three bands, is no data. Pixels without data become 0.
+
+    Raises:
+        ImageError: a range that holds no picture, without ``scale``; the message names no file.
+    """
+    if values.dtype.kind == "f":
+        valid = both(valid, _or_none(np.isfinite(values), 3))
+    if scale is not None:
+        levels: Levels = scale.to_uint8(values)
+    elif values.dtype.name in ("uint8", "uint16"):
+        levels = values.astype(values.dtype.newbyteorder("="), copy=False)
+    elif values.dtype.kind in "iuf":
+        valid = both(valid, _or_none(values >= 0, 1))
+        levels = _fitted(values, valid)
+    else:
+        raise ImageError(f"its values are {values.dtype}: store them as uint8 or uint16")
+    if valid is None:
+        return levels, None
+    return np.where(valid, levels, levels.dtype.type(0)), valid
+
+
+def _or_none(good: NDArray[np.bool_], bands: int) -> Mask | None:
+    """The pixels of which at least so many bands are good; None if all are."""
+    mask: Mask = np.count_nonzero(good, axis=0) >= bands
+    return None if mask.all() else mask
+
+
+def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
+    """Floats and signed or wide whole numbers as levels."""
+    negative = float((values < 0).mean())
+    if negative > 0.5:
+        low, high = (float(end) for end in (np.nanmin(values), np.nanmax(values)))
+        raise ImageError(
+            f"{negative:.0%} of its values are below 0 (from {low:g} to {high:g}), as decibels and "
+            f"differences are; {_ADVICE}"
+        )
+    shown = values if valid is None else values[:, valid]
+    most = float(shown.max(initial=0))
+    if values.dtype.kind != "f":
+        if most >= _LEVELS:
+            raise ImageError(f"its values reach {most:g}, more than 16 bits hold; {_ADVICE}")
+        return values.clip(0, _LEVELS - 1).astype(np.uint16)
+    if most >= _LEVELS:
+        raise ImageError(f"its values reach {most:g}, which no light has; {_ADVICE}")
+    # an 8-bit picture stored as floats, 0–1 or 0–255
+    factor = 255.0 if most <= 1 else 1.0
+    if (most <= 1 or _BRIGHTEST < most <= 255) and _are_whole(shown, factor):
+        return _rounded(values, factor).astype(np.uint8)
+    return _rounded(values, 10_000.0 if most <= _BRIGHTEST else 1.0)
+
+
+def reflectance_levels(values: NDArray[Any]) -> NDArray[Any]:
+    """Floats of reflectance as uint16, 1.0 as 10000 and what is not a number as 0; whole numbers as
+    they are. Unlike `to_levels` it does not look at the values, and so is the same for all cells
+    of a raster."""
+    return _rounded(values, 10_000.0) if values.dtype.kind == "f" else values
+
+
+def _are_whole(shown: NDArray[Any], factor: float) -> bool:
+    """Whether values times a factor are whole numbers, more than two of them."""
+    some = shown.reshape(-1)[:: max(1, shown.size // 100_000)].astype(np.float64) * factor
+    off = np.abs(some - some.round()).max(initial=0)
+    return bool(off < 1e-3 and np.ptp(some) > 2)
+
+
+def _rounded(values: NDArray[Any], factor: float) -> NDArray[np.uint16]:
+    """Values times a factor as uint16, in blocks: the copies would take several GB."""
+    result = np.empty(values.shape, np.uint16)
+    for rows in row_blocks(*values.shape[-2:]):
+        exact = np.nan_to_num(values[..., rows, :].astype(np.float64), posinf=0, neginf=0)
+        result[..., rows, :] = (exact * factor).clip(0, _LEVELS - 1).round()
+    return result
+
+
+def count_levels(image: NDArray[Any]) -> NDArray[np.int64]:
+    """How often each of the 65,536 levels occurs in an image (3, H, W) of 8 or 16 bits.
+
+    Pixels that are 0 in all three bands hold no data and do not count.
+    """
+    counts = np.zeros(_LEVELS, np.int64)
+    empty = 0
+    for rows in row_blocks(*image.shape[1:]):
+        block = image[:, rows]
+        empty += int(np.count_nonzero(~block.any(axis=0)))
+        for band in block:
+            counts += np.bincount(band.ravel(), minlength=_LEVELS)
+    counts[0] -= 3 * empty
+    return counts
+
+
+def scale_of(counts: NDArray[np.int64]) -> Scale:
+    """The scale of levels, from how often each occurs at both dates together: that of an 8-bit
+    picture in a wider type, else by percentiles. It is one for all bands, so that colours stay as
+    they are."""
+    if not counts.any():
+        return Scale(0, 1, "percentiles")  # no data at all
+    return _of_picture(counts) or _of_percentiles(counts)
+
+
+def _of_picture(counts: NDArray[np.int64]) -> Scale | None:
+    """The scale that gives back the levels of an 8-bit picture; None if it is none.
+
+    Pictures are widened by 257, 256 or another power of two; or by any step from any level on. Of
+    the last nobody knows what black was, and the picture is put in the middle of 256 levels.
+    """
+    used = np.flatnonzero(counts)
+    low, high = int(used[0]), int(used[-1])
+    step = int(np.gcd.reduce(used - low))
+    if len(used) > 256 or high == low or high - low > 255 * step:
+        return None
+    if (high - low) // step < _FEWEST_STEPS:
+        return None
+    if step in _WIDENED and low % step == 0 and high <= 255 * step:
+        return Scale(0, 255 * step, "stored")
+    start = low - step * ((255 - (high - low) // step) // 2)
+    return Scale(start, start + 255 * step, "stored")
+
+
+def _of_percentiles(counts: NDArray[np.int64]) -> Scale:
+    """From the 2nd to the 98th percentile and half as much more to either side, but no further than
+    the values go."""
+    share = counts.cumsum()
+    low, high = (int(end) for end in np.searchsorted(share, share[-1] * np.array([_LOW, _HIGH])))
+    used = np.flatnonzero(counts)
+    more = _MARGIN * (high - low)
+    start, end = max(float(used[0]), low - more), min(float(used[-1]), high + more)
+    return Scale(start, max(end, start + 1), "percentiles")  # one level alone has no range
+
+
+def check_seen(
+    counts: NDArray[np.int64], scale: Scale, label: str, *, is_scaled: bool = False
+) -> None:
+    """Refuse a date that the scale makes all black or all white, or that has one level only.
+
+    ``counts`` are those of its levels, which are 8 bits by the scale if it ``is_scaled`` already.
+
+    Raises:
+        ImageError: it does; the message names the date.
+    """
+    share = counts.cumsum()
+    low, high = np.searchsorted(share, share[-1] * np.array([_LOW, _HIGH]))
+    used = np.flatnonzero(counts)
+    if len(used) <= 1 and not is_scaled:
+        value = int(used[0]) if len(used) else 0
+        raise ImageError(f"{label}: all its values are {value}: it holds no picture")
+    seen = np.array([low, high]) if is_scaled else scale.table()[[low, high]]
+    if seen[1] >= _DARK and seen[0] <= _BRIGHT:
+        return
+    look = "black" if seen[1] < _DARK else "white"
+    where = "" if is_scaled else f", since most of its values lie from {low} to {high}"
+    raise ImageError(
+        f"{label}: on the scale from {scale.low:g} (black) to {scale.high:g} (white) it is all "
+        f"{look}{where}: are both dates stored in one unit? Or {_ADVICE}"
+    )
+
+
+def stretch(images: Levels) -> NDArray[np.uint8]:
+    """Images (…, 3, H, W) of one place as uint8; uint8 stays as it is.
+
+    uint16 is mapped linearly, by one scale for all images and bands, so that what is unchanged
+    stays unchanged. A picture of 8 bits that was stored at 16 becomes itself again. Of other values
+    the range from the 2nd to the 98th percentile, and half as much more to either side, goes to
+    0–255. Pixels that are 0 in all three bands (no data) do not count.
+
+    Raises:
+        ShapeError: another shape or type.
+    """
+    check_bands(images, "uint8", "uint16")
+    if images.dtype == np.uint8:
+        return images.astype(np.uint8, copy=False)
+    flat = images.reshape(-1, *images.shape[-3:])
+    counts = sum((count_levels(image) for image in flat), np.zeros(_LEVELS, np.int64))
+    return scale_of(counts).to_uint8(images)

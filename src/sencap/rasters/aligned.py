@@ -1,0 +1,146 @@
+"""Two rasters on one grid: that of the first, cut to the ground that both show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sencap.errors import DataError, ImageError
+from sencap.rasters.bands import Wanted
+from sencap.rasters.grid import Grid, pixel_box, share_of, shared_box
+from sencap.rasters.raster import Raster
+from sencap.rasters.valid import Mask
+
+_WHOLE = 0.99  # of a raster: less is said
+_LEAST = 32  # pixels a side that two dates must share
+
+
+class AlignedRasters:
+    """Two open rasters on the grid of the first (upright), over the ground that they share.
+
+    ``grid`` is that ground; ``shares`` (0–1) how much of each raster it is; ``notes`` what a user
+    has to know. `read` gives a window of one date. Use it with ``with``.
+
+    Raises:
+        ImageError: one cannot be read; no common ground, with both extents; or two that say nothing
+            of their ground and differ in size.
+        MissingDependencyError, SettingsError: as `Raster`.
+    """
+
+    def __init__(
+        self, before: str | Path, after: str | Path, *, bands: Wanted | None = None
+    ) -> None:
+        self._stack = ExitStack()
+        with self._stack as opening:  # what is open is closed if the rest fails
+            one = opening.enter_context(Raster(before, bands=bands))
+            other = opening.enter_context(Raster(after, bands=bands))
+            self.rasters: Sequence[Raster] = (one, other)
+            self.notes = [*one.notes, *other.notes]
+            self.grid, self.shares = self._common(one, other)
+            for raster in self.rasters:
+                raster.put_on(self.grid)
+            if other.is_resampled:
+                self.notes.append(f"{after} is resampled to the grid of {before}")
+            self._stack = opening.pop_all()
+
+    def _common(self, one: Raster, other: Raster) -> tuple[Grid, tuple[float, float]]:
+        first, second = one.own.upright(), other.own
+        names = f"{one.path} and {other.path}"
+        if first.is_placed != second.is_placed:
+            if (first.width, first.height) != (second.width, second.height):
+                raise ImageError(
+                    f"{names}: only one of them says where it lies, and they differ in size: "
+                    f"{first.width}×{first.height} and {second.width}×{second.height} pixels; "
+                    "give both a georeference, or cut them to the same ground"
+                )
+            self.notes.append(
+                f"only one of {names} says where it lies: they are taken for the same ground"
+            )
+            # compared as they are stored: nothing tells more
+            plain = type(first.transform).identity()
+            for raster in (one, other):
+                raster.own = Grid(None, plain, first.width, first.height)
+            return one.own, (1.0, 1.0)
+        if first.is_placed and (first.crs is None) != (second.crs is None):
+            self.notes.append(
+                f"only one of {names} has a projection: it is taken to be that of both"
+            )
+        try:
+            theirs = pixel_box(second, first)
+        except DataError as error:
+            raise ImageError(f"{names}: {error}") from error
+        whole = (0.0, 0.0, float(first.width), float(first.height))
+        shared = shared_box(whole, theirs)
+        shares = (share_of(shared, whole), share_of(shared, theirs))
+        grid = first.cut(shared)
+        if min(grid.width, grid.height) < _LEAST:
+            raise ImageError(self._no_ground(first, whole, theirs, grid, names))
+        if min(shares) < _WHOLE:
+            self.notes.append(
+                f"they share {grid.width}×{grid.height} pixels, {shares[0]:.0%} of {one.path} and "
+                f"{shares[1]:.0%} of {other.path}: the caption tells of that ground"
+            )
+        return grid, shares
+
+    @staticmethod
+    def _no_ground(
+        first: Grid, whole: Sequence[float], theirs: Sequence[float], grid: Grid, names: str
+    ) -> str:
+        """Why there is too little in common, with both extents in the first one's projection."""
+        extents = [first.extent((box[0], box[1], box[2], box[3])) for box in (whole, theirs)]
+        unknown = "an unknown projection"
+        where = f"in {first.crs.to_string() if first.crs else unknown}"
+        if 0 in (grid.width, grid.height):
+            what = "have no ground in common"
+        else:
+            what = f"share {grid.width}×{grid.height} pixels, and {_LEAST} a side are needed"
+        return (
+            f"{names} {what}: {where} the first covers {extents[0]}, the second {extents[1]}. "
+            "Give two images of the same place."
+        )
+
+    def read(
+        self,
+        date: int,
+        row: int = 0,
+        column: int = 0,
+        height: int | None = None,
+        width: int | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+        nearest: bool = False,
+    ) -> tuple[NDArray[Any], Mask | None]:
+        """A window of one date, 0 before and 1 after; as `Raster.read`."""
+        return self.rasters[date].read(row, column, height, width, shape=shape, nearest=nearest)
+
+    def details(self) -> dict[str, Any]:
+        """What was chosen, as JSON values."""
+        grid = self.grid
+        return {
+            "crs": None if grid.crs is None else grid.crs.to_string(),
+            "transform": list(grid.transform)[:6] if grid.is_placed else None,
+            "overlap": [round(share, 4) for share in self.shares],
+            "resampled": [raster.is_resampled for raster in self.rasters],
+            "bands": [list(raster.bands.numbers) for raster in self.rasters],
+            "bands_told_by": [raster.bands.told_by for raster in self.rasters],
+        }
+
+    def close(self) -> None:
+        """Close both files."""
+        self._stack.close()
+
+    def __enter__(self) -> AlignedRasters:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
