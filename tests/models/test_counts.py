@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.errors import SettingsError
 from sencap.models.attention import Attention
 from sencap.models.captioner import count_parameters
 from sencap.models.counting import info
@@ -335,3 +336,24 @@ def test_images_that_the_stride_does_not_divide(backbone: str) -> None:
     assert memory.grid == (h, w)
     assert (h, w) in ((2, 3), (3, 4))
     assert memory.tokens.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "other"),
+    [("maxvit_tiny_tf_224", 100, 224), ("coatnet_0_rw_224", 96, 224), ("gcvit_xxtiny", 64, 224)],
+)
+def test_a_size_that_a_backbone_cannot_take_is_refused_with_one_that_goes(
+    backbone: str, size: int, other: int
+) -> None:
+    settings = ModelSettings(size=size, extractor=ExtractorSettings(backbone=backbone))
+    reason = f"size={size}: extractor.backbone={backbone} cannot take .*size={other} goes"
+    with pytest.raises(SettingsError, match=reason):
+        info("sen", settings=settings)
+    assert info("sen", settings=dataclasses.replace(settings, size=other))["total"] > 0
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "convnext_atto", "mobilevit_xxs"])
+@pytest.mark.parametrize("size", [33, 100, 256])
+def test_a_convolutional_network_takes_any_size(backbone: str, size: int) -> None:
+    settings = ModelSettings(size=size, extractor=ExtractorSettings(backbone=backbone))
+    assert info("sen", settings=settings)["total"] > 0

@@ -215,3 +215,12 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
         ):
             pretrain(settings, TinyPlaces())
     assert (pretrain(settings, TinyPlaces()) / "config.json").is_file()
+
+
+def test_a_backbone_that_cannot_take_the_view_is_refused(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
+    views = dataclasses.replace(tiny_pretraining.views, crop=64)
+    settings = dataclasses.replace(tiny_pretraining, backbone="maxvit_tiny_tf_224", views=views)
+    with pytest.raises(SettingsError, match=r"views\.crop=64: .*maxvit.* views\.crop=224 goes"):
+        pretrain(settings, NoPlaces())

@@ -9,6 +9,7 @@ import torch
 from sencap.bounds import check_numbers
 from sencap.config import ModelSettings
 from sencap.models.captioner import count_parameters
+from sencap.models.image_size import check_image_size
 from sencap.models.variants import build
 
 
@@ -20,11 +21,15 @@ def info(
     ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the paper's.
 
     Raises:
-        SettingsError: an unknown system, with the nearest known name; a number out of its bounds.
+        SettingsError: an unknown system, with the nearest known name; a number out of its bounds;
+            a backbone that cannot take images of the settings' size.
     """
     check_numbers(vocabulary_size=vocabulary_size)
     given = ModelSettings() if settings is None else settings
     chosen = dataclasses.replace(given, system=name)
     with torch.device("meta"):  # shapes without numbers: a system of any size takes no memory
         system = build(chosen, vocabulary_size)
-    return count_parameters(system)
+    counts = count_parameters(system)
+    backbone = str(system.settings.extractor.backbone)
+    check_image_size(system.extractor, backbone, chosen.size, setting="size")
+    return counts

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from sencap.errors import MissingDependencyError
 from sencap.figures.watch import plot_watch
 from sencap.foreign import initialise_backbone
 from sencap.models.extractors import FeatureExtractor
+from sencap.models.image_size import check_image_size
 from sencap.places.contract import Places
 from sencap.pretraining import watch
 from sencap.pretraining.contrast import Encoder, MomentumContrast
@@ -82,16 +84,27 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     return out / BACKBONE
 
 
-def build_encoder(settings: PretrainingSettings) -> Encoder:
-    """The encoder a run starts from: random weights drawn by the seed, the backbone's from ``init``
-    if given."""
-    L.seed_everything(settings.seed, verbose=False)
-    extractor = FeatureExtractor(
+def _extractor(settings: PretrainingSettings) -> FeatureExtractor:
+    return FeatureExtractor(
         backbone=settings.backbone,
         structure="single-cat" if DATES_PER_INPUT[settings.method] == 2 else "dual",
         dimension=1,
         fine_tune_from="conv1",
     )
+
+
+def build_encoder(settings: PretrainingSettings) -> Encoder:
+    """The encoder a run starts from: random weights drawn by the seed, the backbone's from ``init``
+    if given.
+
+    Raises:
+        SettingsError: a backbone that is unknown, or cannot take views of ``views.crop``.
+    """
+    with torch.device("meta"):  # nothing is made before it is known to go
+        tried = _extractor(settings)
+    check_image_size(tried, settings.backbone, settings.views.crop, setting="views.crop")
+    L.seed_everything(settings.seed, verbose=False)
+    extractor = _extractor(settings)
     if settings.init is not None:
         log.info(initialise_backbone(extractor, settings.init))
     return Encoder(

@@ -15,6 +15,7 @@ def command(
     vocabulary_size: int = 501,
     json: bool = False,
     list_systems: bool = False,
+    size: int = 256,
     dimension: int | None = None,
     extractor: ExtractorSettings = ExtractorSettings(),  # noqa: B008  (frozen)
     difference: DifferenceSettings = DifferenceSettings(),  # noqa: B008
@@ -29,6 +30,8 @@ def command(
         vocabulary_size: V, the number of words with the four markers.
         json: Print JSON.
         list_systems: Print the names of all systems instead.
+        size: Side of the square that images are resized to; a backbone that cannot take it is
+            refused.
         dimension: D, the embedding width (512, if not given).
         extractor: The feature extractor.
         difference: The difference encoder.
@@ -44,7 +47,11 @@ def command(
         from sencap.models.counting import info
 
         settings = ModelSettings(
-            dimension=dimension, extractor=extractor, difference=difference, decoder=decoder
+            size=size,
+            dimension=dimension,
+            extractor=extractor,
+            difference=difference,
+            decoder=decoder,
         )
         counts = info(name, vocabulary_size=vocabulary_size, settings=settings)
     if json:
