@@ -22,7 +22,7 @@ from sencap.version import __version__ as __version__
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from sencap.captioning import caption_files
+    from sencap.captioning import caption_files, caption_windows
     from sencap.config import ModelSettings, TrainingSettings
     from sencap.data.check import check_dataset as check
     from sencap.data.importing import import_dataset
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from sencap.evaluating import evaluate
     from sencap.evaluation.compare import compare
     from sencap.foreign.convert import convert
-    from sencap.images import find_pairs, read_pair
+    from sencap.images import Reading, find_pairs, read_pair
     from sencap.models.counting import info
     from sencap.models.export import export_checkpoint as export
     from sencap.places import open_places, pack
     from sencap.predictor import Predictor, load
-    from sencap.score_predictions import score
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
+    from sencap.score_predictions import score
     from sencap.structures import Caption, ImagePair
     from sencap.synthetic import write_dataset as synth
     from sencap.training.fit import train
@@ -51,9 +51,11 @@ _HOMES = {
     "ModelSettings": "sencap.config:ModelSettings",
     "Predictor": "sencap.predictor:Predictor",
     "PretrainingSettings": "sencap.pretraining.settings:PretrainingSettings",
+    "Reading": "sencap.images:Reading",
     "SencapError": "sencap.errors:SencapError",
     "TrainingSettings": "sencap.config:TrainingSettings",
     "caption_files": "sencap.captioning:caption_files",
+    "caption_windows": "sencap.captioning:caption_windows",
     "check": "sencap.data.check:check_dataset",
     "compare": "sencap.evaluation.compare:compare",
     "convert": "sencap.foreign.convert:convert",
@@ -80,9 +82,11 @@ __all__ = [
     "ModelSettings",
     "Predictor",
     "PretrainingSettings",
+    "Reading",
     "SencapError",
     "TrainingSettings",
     "caption_files",
+    "caption_windows",
     "check",
     "compare",
     "convert",

@@ -177,6 +177,14 @@ def test_bands_in_another_order_give_the_same_picture(
     np.testing.assert_array_equal(read_image(files[0], reading=reading), ramp())
 
 
+def test_grey_whose_white_is_0_and_single_bits_are_read_as_without_rasterio(write: Write) -> None:
+    grey = ramp()[:1]
+    white = read_image(write("white.tif", grey, photometric="miniswhite"))
+    np.testing.assert_array_equal(white, np.repeat(255 - grey, 3, 0))
+    bits = read_image(write("bits.tif", grey % 2, nbits=1))
+    np.testing.assert_array_equal(bits, np.repeat(grey % 2 * 255, 3, 0))
+
+
 def test_bands_without_names_are_told(write: Write) -> None:
     values = np.concatenate([ramp(), ramp()[:2]])
     pair = read(write, values, photometric="minisblack")

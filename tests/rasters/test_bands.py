@@ -25,6 +25,8 @@ from sencap.rasters import check_bands, choose_bands
         ({"count": 5, "names": ("B08", "B04", "B03"), "wanted": ("b08", "red", 3)}, (1, 2, 3),
          "given"),
         ({"count": 5, "wanted": (4,)}, (4,), "given"),
+        ({"count": 3, "colours": ("blue", "green", "red"), "wanted": ("red", 2, "blue")},
+         (3, 2, 1), "given"),
     ],
 )  # fmt: skip
 def test_bands_are_given_or_told_by_names_then_colours_then_order(

@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 _LARGE = 32 << 20
 # pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is read
 _MOST_READ = 16_000_000
-# files beside an image that say where it lies, by what takes the place of its suffix
-_WORLD_FILES = (".tfw", ".tifw", ".pgw", ".pngw", ".jgw", ".jpgw", ".jpegw", ".wld")
 
 
 def read_image(
@@ -342,8 +340,10 @@ def is_raster(path: Path) -> bool:
                 return True
     except Exception:  # damaged files raise anything
         return False
-    beside = [path.with_suffix(suffix) for suffix in _WORLD_FILES]
-    beside += [path.with_name(path.name + suffix) for suffix in (".aux.xml", ".msk")]
+    beside = [path.with_name(path.name + more) for more in ("w", ".aux.xml", ".msk")]
+    beside.append(path.with_suffix(".wld"))
+    if len(path.suffix) > 2:  # of x.tif x.tfw says where it lies
+        beside.append(path.with_suffix(f"{path.suffix[:2]}{path.suffix[-1]}w"))
     return any(file.is_file() for file in beside)
 
 

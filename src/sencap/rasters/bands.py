@@ -60,11 +60,12 @@ def choose_bands(
         SettingsError: wanted bands that the file does not have.
     """
     known = [(name or "").strip().casefold() for name in names]
+    seen = [colour.casefold() for colour in colours]
     if wanted is not None:
-        return Bands(tuple(_number(band, count, known) for band in wanted), "given")
+        return Bands(tuple(_number(band, count, known, seen) for band in wanted), "given")
     for told_by, titles, aliases in (
         ("names", known, _NAMES),
-        ("colours", [colour.casefold() for colour in colours], [(one,) for one in _COLOURS]),
+        ("colours", seen, [(one,) for one in _COLOURS]),
     ):
         found = [_first(titles, several) for several in aliases]
         if None not in found:
@@ -81,17 +82,20 @@ def _first(titles: Sequence[str], wanted: Sequence[str]) -> int | None:
     return None
 
 
-def _number(band: int | str, count: int, names: Sequence[str]) -> int:
+def _number(band: int | str, count: int, names: Sequence[str], colours: Sequence[str]) -> int:
     """The number of a band that the user names."""
     if not isinstance(band, str):
         if band <= count:
             return band
         raise SettingsError(f"it has {count} bands, but band {band} is wanted")
-    if band.strip().casefold() in names:
-        return names.index(band.strip().casefold()) + 1
-    for aliases in _NAMES:
-        found = _first(names, aliases) if band.strip().casefold() in aliases else None
+    title = band.strip().casefold()
+    # a name's other spellings too: red for B04
+    spellings = [aliases for aliases in _NAMES if title in aliases]
+    for titles, wanted in ((names, (title,)), *((names, one) for one in spellings)):
+        found = _first(titles, wanted)
         if found is not None:
             return found
+    if title in colours:
+        return colours.index(title) + 1
     told = ", ".join(name for name in names if name) or "none"
     raise SettingsError(f"it has no band named {band!r}; the names that it has: {told}")

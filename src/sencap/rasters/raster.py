@@ -73,7 +73,9 @@ class Raster:
             raise ImageError(f"{self.path}: its values are {kinds}: store them as one real type")
         colours = [colour.name for colour in file.colorinterp]
         self._palette = file.colormap(1) if colours[0] == "palette" else None
+        structure = file.tags(ns="IMAGE_STRUCTURE")
         self._bits = int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+        self._white_is_zero = structure.get("MINISWHITE") == "YES" and self.dtype.kind == "u"
         self._alpha = self._find_alpha(colours)
         flags = {flag.name for flag in file.mask_flag_enums[0]}
         self.is_masked = self._alpha is not None or flags == {"per_dataset"}
@@ -190,6 +192,8 @@ class Raster:
             return coloured
         if self._bits in (1, 2, 4):
             values = values * np.uint8(255 // ((1 << self._bits) - 1))
+        if self._white_is_zero:
+            values = ~values
         return np.broadcast_to(values, (3, *values.shape[1:]))
 
     def close(self) -> None:
