@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from sencap.bounds import BOUNDS, check_number, check_numbers
 from sencap.cli import main
+from sencap.config import OptimisationSettings
 from sencap.errors import SettingsError
+from sencap.pretraining.settings import ContrastSettings, SgdSettings
 
 HUGE = 10**22
 
@@ -105,3 +110,17 @@ def test_an_empty_text_is_a_mistake_and_no_default(
 ) -> None:
     assert main(command) == 2
     assert "is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, -1.0])
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (OptimisationSettings, "learning_rate"), (OptimisationSettings, "extractor_learning_rate"),
+        (OptimisationSettings, "weight_decay"), (SgdSettings, "learning_rate"),
+        (SgdSettings, "weight_decay"), (ContrastSettings, "temperature"),
+    ],
+)  # fmt: skip
+def test_an_amount_is_a_finite_number(settings: Any, name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} is {value}; it must be (above|at least) 0"):
+        settings(**{name: value})

@@ -8,6 +8,7 @@ one line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,19 @@ def check_fraction(name: str, value: float | None) -> None:
     """
     if value is not None and not 0 <= value < 1:
         raise SettingsError(f"{name} is {value}; it must be in [0, 1)")
+
+
+def check_amount(name: str, value: float | None, *, zero: bool = False, why: str = "") -> None:
+    """Refuse what is no finite number above 0 (at least 0, with ``zero``); None passes.
+
+    Raises:
+        SettingsError: with the name, the value, and ``why``.
+    """
+    if value is None or (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+        return
+    wanted = "at least 0" if zero else "above 0"
+    finite = "" if math.isfinite(value) else ", and finite"
+    raise SettingsError(f"{name} is {value}; it must be {wanted}{finite}{why}")
 
 
 def check_choice(name: str, value: str | None, known: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from sencap.bounds import check_choice, check_fraction, check_number
+from sencap.bounds import check_amount, check_choice, check_fraction, check_number
 from sencap.errors import SettingsError, nearest
 from sencap.json_files import shortened, shown
 
@@ -430,22 +430,16 @@ class OptimisationSettings:
         _numbers(self, "optimisation", "epochs", "patience")
         check_fraction("optimisation.label_smoothing", self.label_smoothing)
         check_fraction("optimisation.average", self.average)
-        if not self.weight_decay >= 0:  # NaN is not
-            raise SettingsError(
-                f"optimisation.weight_decay is {self.weight_decay}; it must be at least 0"
-            )
+        check_amount("optimisation.weight_decay", self.weight_decay, zero=True)
         check_choice("optimisation.schedule", self.schedule, ("constant", "cosine"))
         if not self.clip_value > 0:
             raise SettingsError(f"optimisation.clip_value is {self.clip_value}; it must be above 0")
-        if not self.learning_rate > 0:
-            raise SettingsError(
-                f"optimisation.learning_rate is {self.learning_rate}; it must be above 0"
-            )
-        if self.extractor_learning_rate is not None and self.extractor_learning_rate <= 0:
-            raise SettingsError(
-                f"optimisation.extractor_learning_rate is {self.extractor_learning_rate}; it "
-                "must be above 0 (to freeze the backbone say extractor.fine_tune_from=none)"
-            )
+        check_amount("optimisation.learning_rate", self.learning_rate)
+        check_amount(
+            "optimisation.extractor_learning_rate",
+            self.extractor_learning_rate,
+            why=" (to freeze the backbone say extractor.fine_tune_from=none)",
+        )
         if not 0 < self.decay <= 1:
             raise SettingsError(f"optimisation.decay is {self.decay}; it must be in (0, 1]")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from sencap.bounds import check_choice, check_fraction, check_number, check_numbers
+from sencap.bounds import check_amount, check_choice, check_fraction, check_number, check_numbers
 from sencap.config import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -109,9 +109,7 @@ class ContrastSettings:
         for name in ("queue", "dimension", "groups"):
             check_number(f"contrast.{name}", getattr(self, name))
         check_fraction("contrast.momentum", self.momentum)
-        _require(
-            self.temperature > 0, f"contrast.temperature is {self.temperature}; it must be above 0"
-        )
+        check_amount("contrast.temperature", self.temperature)
 
 
 @dataclass(frozen=True)
@@ -140,11 +138,9 @@ class SgdSettings:
             self.batch_size > 1,
             "optimisation.batch_size is 1; a place needs others to be told from",
         )
-        rate = self.learning_rate
-        _require(rate > 0, f"optimisation.learning_rate is {rate}; it must be above 0")
+        check_amount("optimisation.learning_rate", self.learning_rate)
         check_fraction("optimisation.momentum", self.momentum)
-        decay = self.weight_decay
-        _require(decay >= 0, f"optimisation.weight_decay is {decay}; it must be at least 0")
+        check_amount("optimisation.weight_decay", self.weight_decay, zero=True)
 
 
 @dataclass(frozen=True)
