@@ -4,9 +4,11 @@ told to, or loses one of two equal names."""
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -222,3 +224,15 @@ def test_import_and_the_names_of_a_table(here: Path, capsys: pytest.CaptureFixtu
     new = files_below(here.parents[1]) - before
     assert all(path.is_relative_to(here / "out") for path in new)
     assert len(new) == 2 * len(CELLS) + 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_names_beyond_the_letters_of_the_output_stop_nothing(
+    here: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    write_image(here / "pairs" / "A" / "北京.png")
+    write_image(here / "pairs" / "B" / "北京.png", 90)
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding=encoding))
+    assert main(["caption", "pairs", "--weights", str(weights)]) == 0
+    assert content.getvalue().startswith(rb"\u5317\u4eac" + b"\t")
