@@ -365,10 +365,10 @@ REFUSALS = {
     "animation": r"it is an animation: save the one frame",
     "webp animation": r"it is an animation: save the one frame",
     "two bands": r"it has 2 bands: neither grey",
-    "decibels": r"100% of its values are below 0 \(from -30 to -4\.5\), as decibels .*--scale LOW",
+    "decibels": r"most of its values are below 0 \(they go from -30 to -4\.5\), .*--scale LOW",
     "large floats": r"its values reach 255000, which no light has; .*--scale LOW,HIGH",
     "uint32": r"its values reach 255000, more than 16 bits hold; .*--scale LOW,HIGH",
-    "all negative": r"100% of its values are below 0 \(from -300 to -45\)",
+    "all negative": r"most of its values are below 0 \(they go from -300 to -45\)",
     "complex": r"its values are complex64: store them as uint8 or uint16",
     "cielab": r"its colours are CIELAB: convert it to RGB",
 }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sencap.errors import DataError
 from sencap.rasters import Grid, pixel_box, share_of, shared_box
-from sencap.rasters.grid import offset
+from sencap.rasters.grid import area_in, offset
 
 affine = pytest.importorskip("affine", reason="rasters need the extra geo (rasterio)")
 crs = pytest.importorskip("rasterio.crs", reason="rasters need the extra geo (rasterio)")
@@ -34,7 +34,8 @@ def test_grids_moved_by_whole_pixels_share_what_they_must(right: int, down: int)
     assert shared.height == max(0, 100 - abs(down))
     share = (100 - abs(right)) * (100 - abs(down)) / 10_000
     inside = abs(right) < 100 and abs(down) < 100
-    assert share_of(shared_box(whole, box), whole) == pytest.approx(share if inside else 0)
+    assert area_in(other, one) == pytest.approx(10_000)
+    assert share_of(shared_box(whole, box), 10_000) == pytest.approx(share if inside else 0)
     if inside:
         assert offset(one, shared) == (max(right, 0), max(down, 0))
         assert offset(other, shared) == (max(-right, 0), max(-down, 0))

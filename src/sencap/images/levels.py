@@ -118,12 +118,11 @@ def _or_none(good: NDArray[np.bool_], bands: int) -> Mask | None:
 
 def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
     """Floats and signed or wide whole numbers as levels."""
-    negative = float((values < 0).mean())
-    if negative > 0.5:
+    if 2 * np.count_nonzero(values < 0) > values.size:
         low, high = (float(end) for end in (np.nanmin(values), np.nanmax(values)))
         raise ImageError(
-            f"{negative:.0%} of its values are below 0 (from {low:g} to {high:g}), as decibels and "
-            f"differences are; {_ADVICE}"
+            f"most of its values are below 0 (they go from {low:g} to {high:g}), as decibels and "
+            f"differences do; {_ADVICE}"
         )
     shown = values if valid is None else values[:, valid]
     most = float(shown.max(initial=0))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sencap.errors import DataError, ImageError
 from sencap.rasters.bands import Wanted
-from sencap.rasters.grid import Grid, pixel_box, share_of, shared_box
+from sencap.rasters.grid import Grid, area_in, pixel_box, share_of, shared_box
 from sencap.rasters.raster import Raster
 from sencap.rasters.valid import Mask
 
@@ -76,7 +76,7 @@ class AlignedRasters:
             raise ImageError(f"{names}: {error}") from error
         whole = (0.0, 0.0, float(first.width), float(first.height))
         shared = shared_box(whole, theirs)
-        shares = (share_of(shared, whole), share_of(shared, theirs))
+        shares = share_of(shared, area_in(first, first)), share_of(shared, area_in(second, first))
         grid = first.cut(shared)
         if min(grid.width, grid.height) < _LEAST:
             raise ImageError(self._no_ground(first, whole, theirs, grid, names))

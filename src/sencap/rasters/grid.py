@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +111,30 @@ def pixel_box(own: Grid, grid: Grid) -> Box:
                 f"{grid.height} and {own.width}×{own.height} pixels"
             )
         return 0, 0, own.width, own.height
-    points = [moved_by(own.transform, *point) for point in _edges(own)]
-    xs, ys = zip(*points, strict=True)
+    there = _points_in(own, grid, _edges(own))
+    if not there:
+        return 0, 0, 0, 0
+    columns, rows = zip(*there, strict=True)
+    return min(columns), min(rows), max(columns), max(rows)
+
+
+def area_in(own: Grid, grid: Grid) -> float:
+    """The ground of a grid in square pixels of another, by its corners."""
+    corners = [(0.0, 0.0), (own.width, 0.0), (own.width, own.height), (0.0, own.height)]
+    points = corners
+    if own.is_placed and grid.is_placed:
+        points = _points_in(own, grid, corners)
+    following = [*points[1:], *points[:1]]
+    crossed = [a[0] * b[1] - b[0] * a[1] for a, b in zip(points, following, strict=True)]
+    return abs(sum(crossed)) / 2
+
+
+def _points_in(
+    own: Grid, grid: Grid, points: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Points in pixels of a grid in those of another; without those that it has no place for."""
+    moved = [moved_by(own.transform, *point) for point in points]
+    xs, ys = zip(*moved, strict=True)
     if own.crs is not None and grid.crs is not None and own.crs != grid.crs:
         rasterio = import_rasterio("a raster")
         try:
@@ -120,11 +143,7 @@ def pixel_box(own: Grid, grid: Grid) -> Box:
             raise DataError(f"{own.crs} cannot be told in {grid.crs} ({error})") from error
     back = ~grid.transform
     # what has no place in the other projection is told as infinite
-    there = [moved_by(back, x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x + y)]
-    if not there:
-        return 0, 0, 0, 0
-    columns, rows = zip(*there, strict=True)
-    return min(columns), min(rows), max(columns), max(rows)
+    return [moved_by(back, x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x + y)]
 
 
 def _edges(grid: Grid) -> list[tuple[float, float]]:
@@ -147,10 +166,9 @@ def shared_box(one: Box, other: Box) -> Box:
     )
 
 
-def share_of(part: Box, whole: Box) -> float:
-    """The share of a box that a part of it takes, 0–1."""
+def share_of(part: Box, area: float) -> float:
+    """The share of a ground of so many square pixels that a box takes, 0–1."""
     width, height = part[2] - part[0], part[3] - part[1]
-    area = (whole[2] - whole[0]) * (whole[3] - whole[1])
     if width <= 0 or height <= 0 or area <= 0:
         return 0.0
     return min(1.0, width * height / area)
