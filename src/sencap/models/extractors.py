@@ -38,9 +38,9 @@ class Extractor(nn.Module):
     antialiased) so that its patches make that grid. It has no stages to start fine-tuning from but
     conv1 and none, and no pyramid.
 
-    A ``pyramid`` stacks two stages' maps. ``finer``: beside the channels of the stage stand those of
-    the stage before, whose grid is twice as fine, so that four of its cells lie in one. ``coarser``:
-    those of the stage after, enlarged to twice their size (bilinear).
+    A ``pyramid`` stacks two stages' maps. ``finer``: beside the channels of the stage stand those
+    of the stage before, whose grid is twice as fine, so that four of its cells lie in one.
+    ``coarser``: those of the stage after, enlarged to twice their size (bilinear).
 
     Raises:
         SettingsError: an unknown backbone, one without a feature map at that stage, or no such

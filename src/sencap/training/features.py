@@ -19,25 +19,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sencap.config import TrainingSettings
 from sencap.data.augmentation import PLACEMENTS, Placement
 from sencap.data.levir_cc import CaptionedPair
+from sencap.environment import device_type
 from sencap.errors import OutputError, SettingsError
 from sencap.files import cannot_write, write_whole
 from sencap.images import read_pair
 from sencap.models.captioner import Captioner
 
-MAPS, DONE = "maps.npy", "done.json"
+MAPS, DONE, LOCK = "maps.npy", "done.json", "lock"
 SAVE_EVERY = 20  # pairs between two notes of how far it got
 
 
 class FeatureStore:
     """The maps (pairs, 8, S, C, h, w) float32 of all pairs of a run, in a file.
 
-    Missing ones are computed when the store is made; a computation that was stopped goes on.
+    Missing ones are computed when the store is made; a computation that was stopped goes on. Of
+    several runs that ask for the same features at once, one computes them and the others wait.
 
     Raises:
         SettingsError: the extractor is not frozen, or its images are not square.
@@ -64,7 +67,8 @@ class FeatureStore:
         self.folder = Path(folder) / _digest(captioner, pairs, size)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._maps = self._open(captioner, pairs, size, progress=progress)
+            with FileLock(self.folder / LOCK):
+                self._maps = self._open(captioner, pairs, size, progress=progress)
         except OSError as error:
             raise OutputError(cannot_write(self.folder, error)) from error
 
@@ -156,10 +160,14 @@ def open_features(
             "loading.features is computed and read by one process; say hardware.devices=1 and "
             "hardware.nodes=1, or leave it out"
         )
-    return FeatureStore(
+    device = captioner.mean.device
+    captioner.to(device_type(settings.hardware.accelerator))
+    store = FeatureStore(
         settings.loading.features,
         captioner,
         pairs,
         size=settings.size,
         progress=settings.progress,
     )
+    captioner.to(device)  # where the trainer expects it
+    return store
