@@ -39,8 +39,9 @@ def command(
     Input: BEFORE AFTER (two image files), or one folder (with folders A and B, before and after, T1
     and T2, 2018 and 2019, …, or files <name>_before.* and <name>_after.*), or one CSV file with
     columns before and after. PNG, JPEG, WebP or TIFF; of files with a georeference, AFTER is put on
-    the grid of BEFORE. Output: the sentence; for several pairs one line each: name, tab, sentence. Files that cannot be read
-    are listed at the end, as are pictures that cannot be written, and the exit code is then 2.
+    the grid of BEFORE. Output: the sentence; for several pairs one line each: name, tab, sentence.
+    Files that cannot be read are listed at the end, as are pictures that cannot be written, and the
+    exit code is then 2.
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
