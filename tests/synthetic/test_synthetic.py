@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sencap.errors import DataError, SettingsError
+from sencap.errors import DataError, OutputError, SettingsError
 from sencap.synthetic import KIND_NAMES, render_pair, render_seasons, write_dataset
 from sencap.synthetic.canopy import canopies, cast_shadow
 from sencap.synthetic.captions import UNCHANGED, describe
@@ -322,6 +324,25 @@ def test_a_killed_run_continues_and_keeps_whole_images(dataset: Path, tmp_path: 
     write_dataset(out, workers=1, **TINY)  # type: ignore[arg-type]
     assert hashes(out) == hashes(dataset)
     assert (folder / "train_000004.png").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("name", ["train_000003.png", "LevirCCcaptions.json", "README.md"])
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+    name: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.replace
+
+    def full(draft: Path, target: str | Path) -> Path:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(draft, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OutputError, match=r"cannot be written \(No space left.*; make room"):
+            write_dataset(tmp_path / "out", workers=1, **TINY)  # type: ignore[arg-type]
+    write_dataset(tmp_path / "out", workers=1, **TINY)  # type: ignore[arg-type]
+    assert hashes(tmp_path / "out") == hashes(dataset)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
