@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -166,3 +169,19 @@ def test_two_dates_are_different_names_that_were_given(names: list[str]) -> None
 def test_a_layout_with_mistakes_is_known_all_the_same(tmp_path: Path) -> None:
     touch(tmp_path, ["A/x.png", "B/y.png"])
     assert holds_pairs(tmp_path)
+
+
+def test_folders_that_one_may_not_look_into_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of /proc, of whoever asks."""
+    touch(tmp_path, ["A/x.png", "B/x.png", "secret/x.png"])
+    real = os.stat
+
+    def stat(path: Any, *args: Any, **options: Any) -> os.stat_result:
+        if Path(path).name == "secret":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert found_in(tmp_path) == [("A/x.png", "B/x.png", "x")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,11 +80,11 @@ def holds_pairs(folder: Path) -> bool:
 
 def seen_in(folder: Path) -> str:
     """The first entries of a folder, for a message."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    entries = sorted(folder.glob("[!.]*"))  # nothing where one may not look
     names = []
     for entry in entries[:10]:
-        is_folder = entry.is_dir()
-        names.append(f"{entry.name}/ ({_counted(entry)})" if is_folder else entry.name)
+        told = f"{entry.name}/ ({_counted(entry)})" if _is_folder(entry) else entry.name
+        names.append(told)
     more = f", … ({len(entries)} in all)" if len(entries) > 10 else ""
     return (", ".join(names) or "nothing") + more
 
@@ -98,7 +99,7 @@ def _in_folder(root: Path, folder: Path, depth: int = 0) -> _Found | None:
     inner = {entry.name: entry for entry in _folders(folder)}
     dates = two_dates(inner)
     if len(dates) > 1:
-        told = "; ".join(f"{before} and {after}" for _, before, after in dates)
+        told = "; ".join(f"{before} and {after}" for _, before, after in dates[:3])
         problem = (
             f"{_below(root, folder)} has more than two folders of dates ({told}); give {TABLE}"
         )
@@ -229,8 +230,12 @@ def _name(folder: Path, file: Path) -> str:
 
 def _folders(folder: Path) -> list[Path]:
     """The folders in one, hidden ones and those of labels left out."""
-    entries = sorted(entry for entry in folder.glob("[!.]*") if entry.is_dir())
+    entries = sorted(entry for entry in folder.glob("[!.]*") if _is_folder(entry))
     return [entry for entry in entries if not is_label(entry.name)]
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  (False where one may not look, where Path's raises)
 
 
 def _images(folder: Path) -> list[Path]:
