@@ -50,6 +50,7 @@ BOUNDS: Mapping[str, Bound] = {
     "pairs": Bound(10, 10_000_000, "a million pairs are 130 GB"),
     "size": Bound(32, 4096, "an image of 4096 × 4096 pixels is 50 MB, and its features are more"),
     "windows": Bound(32, 4096, "they are reduced to the size that the model sees"),
+    "side": Bound(32, 4096, "they are reduced to the size that the model sees"),
     "crop": Bound(32, 4096),
     "stride": Bound(1, 1_000_000),
     "places_per_file": Bound(1, 1_000_000),
@@ -68,6 +69,17 @@ BOUNDS: Mapping[str, Bound] = {
     "kernel_size": Bound(1, 512),
     "queue": Bound(1, 1_000_000, "each batch is compared with all of it; the paper's has 65,536"),
     "groups": Bound(1, 65_536),
+    # what a server takes
+    "port": Bound(0, 65_535, "there are no higher ports; 0 is any that is free"),
+    "max_bytes": Bound(1024, 4 << 30, "a request lies on the disk while it is worked on"),
+    "max_pixels": Bound(1024, 64_000_000, "no image may have more"),
+    "max_pairs": Bound(1, 1024, "a longer list is better sent in parts"),
+    "waiting": Bound(1, 10_000, "whoever waits longer than the timeout gets nothing"),
+    "per_client": Bound(1, 10_000),
+    "timeout": Bound(1, 3600, "a longer work is a job"),
+    "batch_wait": Bound(0, 1000, "in milliseconds"),
+    "jobs": Bound(1, 1000, "each holds its files"),
+    "keep": Bound(1, 10_000, "in minutes"),
 }
 
 

@@ -40,8 +40,8 @@ class Predictor:
     resized to the model's.
 
     ``decision`` says what makes a pair changed. ``probability``: the model's probability of change
-    is at least a half; the caption is then the search's best one that tells a change, and otherwise
-    always the first of the fixed sentences. That probability is the flag head's, by its
+    is at least ``threshold``; the caption is then the search's best one that tells a change, and
+    otherwise always the first of the fixed sentences. That probability is the flag head's, by its
     temperature, or, of a model without one, what is left by all five fixed sentences of no change
     together. ``search``: whatever the best caption of the search says, as in the literature. The
     two differ because the many ways to tell a change share its probability, so that a single
@@ -63,8 +63,12 @@ class Predictor:
         beam: int = 3,
         decision: Decision = "probability",
         change_probability: bool = True,
+        threshold: float = 0.5,
     ) -> None:
         check_numbers(beam=beam)
+        if not 0 <= threshold <= 1:
+            raise SettingsError(f"threshold={threshold} is a probability: it must be in 0 … 1")
+        self.threshold = threshold
         if decision not in get_args(Decision):
             raise SettingsError(
                 f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}"
@@ -163,7 +167,7 @@ class Predictor:
             pairs = zip(found, p_change, strict=True)
             return [_ranked(self._sentences(best), p) for best, p in pairs]
         captions: dict[int, Caption] = {}
-        changed = [row for row, p in enumerate(p_change) if p >= 0.5]
+        changed = [row for row, p in enumerate(p_change) if p >= self.threshold]
         told = self._tell_changes(memory, changed, beam)
         for row, sentences in zip(changed, told, strict=True):
             captions[row] = _ranked(sentences, p_change[row])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from numpy.typing import NDArray
@@ -10,22 +13,38 @@ from sencap.errors import ImageError
 
 MIN_SIDE = 32
 MAX_PIXELS = 64_000_000
+_most_pixels = ContextVar("most_pixels", default=MAX_PIXELS)
 ORIENTATION = 0x0112  # EXIF's tag
+
+
+class TooLargeError(ImageError):
+    """An image of more pixels than are allowed."""
+
+
+@contextmanager
+def most_pixels(number: int) -> Iterator[None]:
+    """Refuse images of more pixels than this within the block, by their headers."""
+    before = _most_pixels.set(number)
+    try:
+        yield
+    finally:
+        _most_pixels.reset(before)
 
 
 def check_sides(width: int, height: int) -> None:
     """Refuse an image that is too small or too large.
 
     Raises:
-        ImageError: it is; the message does not name the file.
+        ImageError: it is (too large: a `TooLargeError`); the message does not name the file.
     """
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"it is {width}×{height} pixels, but each side must have at least {MIN_SIDE}"
         )
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"it is {width}×{height} pixels, above {MAX_PIXELS:,}: cut it into tiles first"
+    most = _most_pixels.get()
+    if width * height > most:
+        raise TooLargeError(
+            f"it is {width}×{height} pixels, above {most:,}: cut it into tiles first"
         )
 
 

@@ -56,7 +56,9 @@ def read_source(source: ImageSource, label: str, reading: Reading = USUAL) -> Re
         return _from_memory(source, reading)
     except ShapeError as error:
         raise ShapeError(f"{label}: {error}") from error.__cause__
-    except (ImageError, SettingsError) as error:  # the latter: bands that it does not have
+    except ImageError as error:
+        raise type(error)(f"{label}: {error}") from error.__cause__
+    except SettingsError as error:  # bands that it does not have
         raise ImageError(f"{label}: {error}") from error.__cause__
 
 
@@ -70,7 +72,7 @@ def read_file(path: Path, reading: Reading = USUAL) -> Read:
             read = _decoded(file, reading)
         return read._replace(notes=tuple(f"{path}: {note}" for note in read.notes))
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error.__cause__
+        raise type(error)(f"{path}: {error}") from error.__cause__
     except OSError as error:
         raise ImageError(
             f"{path}: {error.strerror}: give an image file that you may read"
