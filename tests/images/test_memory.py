@@ -19,7 +19,7 @@ from PIL import Image
 
 from sencap.errors import SettingsError
 from sencap.figures.sheet import LONGEST, SLIMMEST, ratio
-from sencap.images import as_pair, pairs, read_pair, resize, scale, shrink, stretch
+from sencap.images import as_pair, join, read_pair, resize, scale, shrink, stretch
 from sencap.images.scale import row_blocks
 from sencap.structures import ImagePair
 
@@ -150,7 +150,7 @@ def test_a_pair_reduced_as_it_is_read_is_the_pair_resized(
     ]
     monkeypatch.setattr(scale, "_BLOCK", 500)
     if large:
-        monkeypatch.setattr(pairs, "_LARGE", 100)
+        monkeypatch.setattr(join, "_LARGE", 100)
     pair = read_pair(before, after, size=64)
     assert pair.name == "before"
     np.testing.assert_array_equal(pair.images, np.stack(wanted).transpose(0, 3, 1, 2))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sencap.errors import ImageError
-from sencap.images import Reading, pairs, read_image, read_pair
+from sencap.images import Reading, ground, pairs, read_image, read_pair
 from sencap.images.windows import PairWindows, Window, windows_of
 from sencap.structures import ImagePair
 from tiny_rasters import Write, ramp, write
@@ -219,7 +219,8 @@ def test_without_rasterio_pixels_are_read_and_what_is_ignored_is_told(
     alpha = np.full((1, 100, 100), 255, np.uint8)
     values, colours = np.concatenate([ramp(), alpha]), ["red", "green", "blue", "alpha"]
     path = write("a.tif", values, nodata=7, colours=colours, names=("red", "x", "y", "z"))
-    monkeypatch.setattr(pairs, "_has_rasterio", lambda: False)
+    for module in (pairs, ground):
+        monkeypatch.setattr(module, "has_rasterio", lambda: False)
     pair = read_pair(path, path)
     np.testing.assert_array_equal(pair.images[0], ramp())
     words = ("a projection, a transform, a no-data value, an alpha band, names of bands", "geo")

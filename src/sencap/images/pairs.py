@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
-import os
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sencap.errors import ImageError
-from sencap.files import not_a_file
 from sencap.images.common import check_sides
-from sencap.images.holes import fill_alike
-from sencap.images.levels import (
-    Levels,
-    Scale,
-    check_seen,
-    count_levels,
-    scale_of,
-    to_levels,
-)
+from sencap.images.ground import as_rasters, has_rasterio, is_path, is_raster
+from sencap.images.join import put_together
+from sencap.images.levels import Levels, to_levels
 from sencap.images.options import USUAL, Read, Reading
-from sencap.images.scale import check_size, resample_band, resize
+from sencap.images.scale import check_size
 from sencap.images.sources import ImageSource, read_file, read_source
-from sencap.images.tiff import georeference
-from sencap.rasters import AlignedRasters, Grid, Mask, Raster, both, share_lost
+from sencap.rasters import AlignedRasters, Grid, Mask, Raster, share_lost
 from sencap.structures import ImagePair
 
 log = logging.getLogger(__name__)
 
-# Bytes of an image that is rather read twice than kept while the other is read
-_LARGE = 32 << 20
 # pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is read
 _MOST_READ = 16_000_000
 
@@ -57,7 +43,7 @@ def read_image(
             header, before it is decoded), or holds too little data on the grid of ``like``.
     """
     path = Path(path)
-    if not (_has_rasterio() and is_raster(path)):
+    if not (has_rasterio() and is_raster(path)):
         read = read_file(path, reading)
         for note in read.notes:
             log.warning(f"warning: {note}")
@@ -137,8 +123,8 @@ def as_pair(
     def read(date: int) -> Read:
         return read_source(sources[date], labels[date], reading)
 
-    twice = _is_path(before) and size is not None
-    return _put_together(read, labels, name, size, reading, may_read_twice=twice)
+    twice = is_path(before) and size is not None
+    return put_together(read, labels, name, size, reading, may_read_twice=twice)
 
 
 def _pair_of_rasters(
@@ -160,126 +146,9 @@ def _pair_of_rasters(
 
         labels = str(before), str(after)
         twice = size is not None
-        pair = _put_together(read, labels, name, size, reading, may_read_twice=twice)
+        pair = put_together(read, labels, name, size, reading, may_read_twice=twice)
         details = {**pair.details, **rasters.details(), "pixels": [grid.width, grid.height]}
     return ImagePair(pair.images, pair.name, (*rasters.notes, *pair.notes), details)
-
-
-def _put_together(
-    read: Callable[[int], Read],
-    labels: tuple[str, str],
-    name: str,
-    size: int | None,
-    reading: Reading,
-    *,
-    may_read_twice: bool,
-) -> ImagePair:
-    """Read both dates, bring them to one scale, and make what has no data alike at both."""
-    given = reading.given_scale()
-    one = _Date(labels[0], lambda: read(0), size, given, may_read_twice=may_read_twice)
-    other = _Date(labels[1], lambda: read(1), size, given)
-    _check_alike(one, other)
-    masks = one.valid, other.valid
-    lost = [share_lost(mask) for mask in (*masks, both(*masks))]
-    _check_data(lost, labels, reading)
-    scale = given or _common_scale(one, other)
-    if scale is not None:
-        for date in (one, other):
-            date.check_seen(scale)
-    if lost[2] > 0:
-        sides = one.shape[1:] if size is None else (size, size)
-        images = np.empty((2, 3, *sides), np.uint8)
-        for number in range(3):
-            filled = fill_alike(one.band(number, scale), other.band(number, scale), *masks)
-            for place, band in enumerate(filled):
-                images[place, number] = resample_band(band, *sides)
-    else:
-        after = other.reduced(scale)  # first: it can be let go then, and the other be read again
-        images = np.stack([one.reduced(scale), after])
-    notes = [*one.notes, *other.notes]
-    if lost[2] > 0:
-        notes.append(
-            f"{lost[2]:.1%} of the pair holds no data (before {lost[0]:.1%}, after {lost[1]:.1%}): "
-            "both dates show the same there"
-        )
-    details = {
-        "pixels": [one.shape[2], one.shape[1]],
-        "scale": None if scale is None else scale.details(),
-        "no_data": [round(share, 4) for share in lost],
-    }
-    return ImagePair(images, name, tuple(notes), details)
-
-
-class _Date:
-    """One date of a pair while the other is read: what is known of it, and no more of its pixels
-    than needed.
-
-    8 bits are reduced at once; but where the other date decides what becomes of the pixels, they
-    are kept, or read again if they are many.
-    """
-
-    def __init__(
-        self,
-        label: str,
-        read: Callable[[], Read],
-        size: int | None,
-        given: Scale | None,
-        *,
-        may_read_twice: bool = False,
-    ) -> None:
-        image, self.valid, self.notes = read()
-        self.label, self.shape, self.dtype = label, image.shape, image.dtype
-        self._read, self._size, self._is_scaled = read, size, given is not None
-        self.counts: NDArray[np.int64] | None = None
-        if self._is_scaled or self.dtype != np.uint8:
-            self.counts = count_levels(image)
-        self._reduced: NDArray[np.uint8] | None = None
-        self._kept: NDArray[Any] | None = image
-        if self.dtype == np.uint8 and self.valid is None:
-            self._reduced = _reduced(image, size)
-            self._kept = None if may_read_twice or size is None else image
-        elif may_read_twice and image.nbytes > _LARGE:
-            self._kept = None
-
-    def check_seen(self, scale: Scale) -> None:
-        """Refuse what shows nothing by the scale."""
-        if self.counts is not None:
-            check_seen(self.counts, scale, self.label, is_scaled=self._is_scaled)
-
-    def reduced(self, scale: Scale | None) -> NDArray[np.uint8]:
-        """The 8-bit image at the wanted size; the date keeps no pixels then."""
-        image, self._kept = self._kept, None
-        if self._reduced is not None:
-            return self._reduced
-        if image is None:
-            image = self._read().image
-        height, width = self.shape[1:] if self._size is None else (self._size, self._size)
-        result = np.empty((3, height, width), np.uint8)
-        for number, band in enumerate(image):  # one at a time: a whole image would be a copy more
-            result[number] = resample_band(self._to_uint8(band, scale), height, width)
-        return result
-
-    def band(self, number: int, scale: Scale | None) -> NDArray[np.uint8]:
-        """One band of 8 bits at its own size."""
-        if self._kept is None:
-            self._kept = self._read().image
-        return self._to_uint8(self._kept[number], scale)
-
-    def _to_uint8(self, levels: NDArray[Any], scale: Scale | None) -> NDArray[np.uint8]:
-        if levels.dtype == np.uint8 or scale is None:
-            return levels
-        return scale.to_uint8(levels)
-
-
-def _reduced(image: NDArray[Any], size: int | None) -> NDArray[np.uint8]:
-    return image if size is None else resize(image, size)
-
-
-def _common_scale(one: _Date, other: _Date) -> Scale | None:
-    """The scale of two dates of 16 bits; None for 8 bits."""
-    if one.counts is None or other.counts is None:
-        return None
-    return scale_of(one.counts + other.counts)
 
 
 def _levels(path: Path, values: NDArray[Any], valid: Mask | None, reading: Reading) -> Read:
@@ -302,51 +171,6 @@ def _contiguous(image: NDArray[Any]) -> Levels:
     return np.ascontiguousarray(image)
 
 
-def _check_alike(one: _Date, other: _Date) -> None:
-    """Refuse two images of different sizes, or of 8 and 16 bits."""
-    if one.shape != other.shape:
-        sizes = [f"{known.label} is {known.shape[2]}×{known.shape[1]}" for known in (one, other)]
-        what = f"the two images differ in size: {', '.join(sizes)} pixels"
-        raise ImageError(f"{what}. Cut or resample them to the same ground.")
-    if one.dtype != other.dtype:
-        types = f"{one.label} is {one.dtype} and {other.label} {other.dtype}"
-        raise ImageError(
-            f"{types}: there is no common scale. Export both with the same number of bits."
-        )
-
-
-def _check_data(lost: list[float], labels: tuple[str, str], reading: Reading) -> None:
-    """Refuse a pair of which too little holds data at both dates."""
-    if lost[2] > reading.empty or lost[2] == 1:
-        raise ImageError(
-            f"{lost[2]:.0%} of the pair holds no data ({labels[0]}: {lost[0]:.0%}, {labels[1]}: "
-            f"{lost[1]:.0%}), above {reading.empty:.0%}: there is too little to compare. Give "
-            "images of more common ground, or another share by --empty (from Python empty=…)"
-        )
-
-
-def is_raster(path: Path) -> bool:
-    """Whether a file says more than its colours: where it lies, which of its pixels hold data, what
-    its bands are called; in itself or in a file beside it.
-
-    A file that cannot be read is none: whoever reads it says why.
-    """
-    if not_a_file(path):
-        return False
-    try:
-        with path.open("rb") as file:
-            is_tiff = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-            if is_tiff and georeference(file):
-                return True
-    except Exception:  # damaged files raise anything
-        return False
-    beside = [path.with_name(path.name + more) for more in ("w", ".aux.xml", ".msk")]
-    beside.append(path.with_suffix(".wld"))
-    if len(path.suffix) > 2:  # of x.tif x.tfw says where it lies
-        beside.append(path.with_suffix(f"{path.suffix[:2]}{path.suffix[-1]}w"))
-    return any(file.is_file() for file in beside)
-
-
 def check_file_sides(path: Path, width: int, height: int) -> None:
     """`check_sides` of a file that the message names."""
     try:
@@ -355,28 +179,10 @@ def check_file_sides(path: Path, width: int, height: int) -> None:
         raise ImageError(f"{path}: {error}") from error
 
 
-def as_rasters(before: ImageSource, after: ImageSource) -> tuple[Path, Path] | None:
-    """The paths of two files of which one says more than its colours, if rasterio is there to heed
-    it; None for any other images."""
-    if not (_is_path(before) and _is_path(after) and _has_rasterio()):
-        return None
-    paths = Path(before), Path(after)
-    return paths if any(is_raster(path) for path in paths) else None
-
-
-@cache
-def _has_rasterio() -> bool:
-    return importlib.util.find_spec("rasterio") is not None
-
-
-def _is_path(source: ImageSource) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(source, str | os.PathLike)
-
-
 def _label(source: ImageSource, date: str) -> str:
     """How messages call an image: by its path, or by its date."""
-    return str(source) if _is_path(source) else date
+    return str(source) if is_path(source) else date
 
 
 def _file_name(source: ImageSource) -> str:
-    return Path(source).name if _is_path(source) else ""
+    return Path(source).name if is_path(source) else ""

@@ -12,10 +12,11 @@ import numpy as np
 
 from sencap.bounds import check_numbers
 from sencap.errors import ImageError
+from sencap.images.ground import as_rasters
 from sencap.images.holes import fill_alike
 from sencap.images.levels import Scale, count_levels, scale_of, to_levels
 from sencap.images.options import USUAL, Reading
-from sencap.images.pairs import as_rasters, read_pair
+from sencap.images.pairs import read_pair
 from sencap.rasters import AlignedRasters, both, share_lost
 from sencap.structures import ImagePair
 
