@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.config import ModelSettings, model_from_dict
-from sencap.data.vocabulary import Vocabulary
+from sencap.data.vocabulary import MOST_SENTENCES, Vocabulary
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import not_a_file
 from sencap.json_files import MEGABYTE, NotJsonError, parse_json, read_json, shortened, shown
@@ -137,9 +137,17 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_record(path: Path, training: Any) -> None:
-    """Reports repeat what data a model was trained on; the rest of its record is for people."""
+    """Reports repeat what data a model was trained on, and captions are told by its sentences of no
+    change; the rest of its record is for people."""
     if not isinstance(training, dict):
         raise CheckpointError(f"{path}: training is {shown(training)}; it must be an object")
+    no_change = training.get("no_change", [])
+    is_short = isinstance(no_change, list) and len(no_change) <= MOST_SENTENCES
+    if not is_short or not all(isinstance(one, str) and one.split() for one in no_change):
+        raise CheckpointError(
+            f"{path}: training.no_change is {shown(no_change)}; it must be a list of at most "
+            f"{MOST_SENTENCES} sentences"
+        )
     settings = training.get("settings", {})
     if not isinstance(settings, dict):
         raise CheckpointError(

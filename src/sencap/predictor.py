@@ -13,7 +13,7 @@ import numpy as np
 
 from sencap.bounds import check_numbers
 from sencap.config import as_dict
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES, says_no_change
+from sencap.data.vocabulary import fixed_sentences, says_no_change
 from sencap.engines.choice import EngineName, Model, open_checkpoint
 from sencap.engines.contract import Engine, Floats, PairMemory
 from sencap.engines.precisions import Precision
@@ -41,8 +41,9 @@ class Predictor:
 
     ``decision`` says what makes a pair changed. ``probability``: the model's probability of change
     is at least ``threshold``; the caption is then the search's best one that tells a change, and
-    otherwise always the first of the fixed sentences. That probability is the flag head's, by its
-    temperature, or, of a model without one, what is left by all five fixed sentences of no change
+    otherwise always the first of the fixed sentences. These are LEVIR-CC's five, or those of the
+    data that the model learnt from, if they have only others. That probability is the flag head's,
+    by its temperature, or, of a model without one, what is left by all fixed sentences of no change
     together. ``search``: whatever the best caption of the search says, as in the literature. The
     two differ because the many ways to tell a change share its probability, so that a single
     sentence of no change can beat each. A model without flag head whose vocabulary lacks a word of
@@ -78,9 +79,10 @@ class Predictor:
             raise SettingsError(
                 "decision='probability' needs change_probability; decision='search' does without"
             )
-        spoken = all(
-            word in checkpoint.vocabulary for word in " ".join(NO_CHANGE_SENTENCES).split()
-        )
+        # what the data that it learnt from say of no change, if its training recorded it
+        self._own = tuple(checkpoint.training.get("no_change", ()))
+        self._fixed = fixed_sentences(self._own, checkpoint.vocabulary)
+        spoken = all(word in checkpoint.vocabulary for word in " ".join(self._fixed).split())
         known = spoken or checkpoint.settings.change.flag > 0
         self.change_probability = change_probability and known
         self.decision: Decision = decision if known else "search"
@@ -114,7 +116,7 @@ class Predictor:
             side = f"{self.size} × {self.size}"
             note = f"the two images are equal, pixel by pixel, at the model's {side} pixels"
             for row, values in zip(equal, log_probs, strict=True):
-                same = _same_as_before(_as_captions(values), p_change=0.0)
+                same = self._same(values, p_change=0.0)
                 captions[row] = dataclasses.replace(same, note=note)
         return [self._noted(one, pair) for one, pair in zip(captions, pairs, strict=True)]
 
@@ -174,11 +176,11 @@ class Predictor:
         # of the others nothing is searched: the fixed sentences are all that is said
         same = [row for row in range(len(p_change)) if row not in captions]
         for row, log_probs in zip(same, self._rows_of(fixed, memory, same), strict=True):
-            captions[row] = _same_as_before(_as_captions(log_probs), p_change[row])
+            captions[row] = self._same(log_probs, p_change[row])
         return [captions[row] for row in range(len(p_change))]
 
     def _change(self, memory: PairMemory) -> tuple[list[float], Floats | None]:
-        """The probability of change of each pair, and the log-probabilities (B, 5) of the fixed
+        """The probability of change of each pair, and the log-probabilities (B, F) of the fixed
         sentences of no change if it was told from them."""
         if memory.flag is not None:
             temperature = self.checkpoint.settings.change.temperature
@@ -208,7 +210,7 @@ class Predictor:
         again = [number for number, sentences in enumerate(found) if not _telling(sentences)]
         if again:
             wide = memory.keep([rows[number] for number in again])
-            wider = self._search(wide, beam + len(NO_CHANGE_SENTENCES))
+            wider = self._search(wide, beam + len(self._fixed))
             for number, best in zip(again, wider, strict=True):
                 found[number] = self._sentences(best)
         return [_telling(sentences) or sentences for sentences in found]
@@ -218,19 +220,24 @@ class Predictor:
         return search(self.engine, memory, self._markers, beam=beam, max_words=max_words)
 
     def _fixed_log_probs(self, memory: PairMemory) -> Floats:
-        """The log-probability of each fixed sentence of no change, (B, 5); a word not known counts
+        """The log-probability of each fixed sentence of no change, (B, F); a word not known counts
         as ``<unk>``."""
-        captions = [self.checkpoint.vocabulary.encode(words) for words in _fixed_words()]
+        captions = [self.checkpoint.vocabulary.encode(text.split()) for text in self._fixed]
         return score(self.engine, memory, self._markers, captions)
+
+    def _same(self, log_probs: Sequence[float], p_change: float) -> Caption:
+        """The fixed sentences of no change, with their log-probabilities, as one caption."""
+        sentences = zip(self._fixed, log_probs, strict=True)
+        captions = [Caption(text, log_prob, changed=False) for text, log_prob in sentences]
+        return _same_as_before(captions, p_change)
 
     def _sentences(self, hypotheses: Sequence[Hypothesis]) -> list[Caption]:
         return [self._sentence(hypothesis) for hypothesis in hypotheses]
 
     def _sentence(self, hypothesis: Hypothesis) -> Caption:
         words = self.checkpoint.vocabulary.decode(hypothesis.ids)
-        return Caption(
-            " ".join(words), hypothesis.log_prob, not says_no_change(words), hypothesis.finished
-        )
+        changed = not says_no_change(words, self._own)
+        return Caption(" ".join(words), hypothesis.log_prob, changed, hypothesis.finished)
 
     def parameters(self) -> dict[str, int]:
         """Parameter counts by part."""
@@ -297,16 +304,6 @@ def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
 def _telling(captions: Sequence[Caption]) -> list[Caption]:
     """Those that tell a change."""
     return [caption for caption in captions if caption.changed]
-
-
-def _fixed_words() -> list[list[str]]:
-    return [sentence.split() for sentence in NO_CHANGE_SENTENCES]
-
-
-def _as_captions(log_probs: Sequence[float]) -> list[Caption]:
-    """The fixed sentences of no change as captions, in their order."""
-    sentences = zip(NO_CHANGE_SENTENCES, log_probs, strict=True)
-    return [Caption(text, log_prob, changed=False) for text, log_prob in sentences]
 
 
 def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:

@@ -33,7 +33,7 @@ NO_CHANGE_SENTENCES = (
     "no change has occurred",
     "almost nothing has changed",
 )
-
+MOST_SENTENCES = 100  # of no change, of other wording, that a checkpoint remembers
 # Dubai-CC's own ways to say it, told by the beginning of the sentence
 _NO_CHANGE = re.compile(
     r"(there (is|are|was|were) )?no (visible )?(change[sd]?|differences?)\b"
@@ -98,6 +98,19 @@ def learn_no_change(
     frequent = sorted(unchanged_pairs, key=lambda text: (-unchanged_pairs[text], text))
     often = [text for text in frequent if unchanged_pairs[text] > 1 or text in alone]
     return tuple(text for text in often if text and text not in said_of_changed)
+
+
+def fixed_sentences(own: Sequence[str], vocabulary: Container[str]) -> tuple[str, ...]:
+    """The few sentences with which a captioner says that nothing changed.
+
+    own: the sentences of no change of the data that it learnt from, the most frequent first. If
+    there are none, or LEVIR-CC's are among them, these five; else the first five of its own, those
+    that its vocabulary has all words of before all others.
+    """
+    if not own or not set(own).isdisjoint(NO_CHANGE_SENTENCES):
+        return NO_CHANGE_SENTENCES
+    spoken = [text for text in own if all(word in vocabulary for word in text.split())]
+    return tuple((spoken or own)[: len(NO_CHANGE_SENTENCES)])
 
 
 def normalise(tokens: Sequence[str]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from sencap.training.features import FeatureStore, open_features
 from sencap.training.folder import BEST, LAST, check_folder, without_folders
 from sencap.training.loading import PairDataset, evaluation_loader, training_loader
 from sencap.training.task import CHANGE_LOSS, CaptioningTask
-from sencap.training.words import tell_words
+from sencap.training.words import own_no_change, tell_words
 
 VALIDATION_BATCH = 32
 
@@ -85,6 +85,7 @@ def fit(settings: TrainingSettings) -> Path:
     data = _Data(settings, vocabulary, train_pairs, val_pairs, epoch=done, features=features)
     exporter = Exporter(out, settings)
     exporter.by_captions = any(pair.captions for pair in train_pairs)
+    exporter.no_change = own_no_change(train_pairs)
     run(task, data, exporter)
     if settings.change.flag and rank_zero_only.rank == 0:
         temperature = calibrate(out / BEST, val_pairs)
@@ -227,6 +228,7 @@ class Exporter(Recorder):
 
     began = 0.0
     by_captions = True  # whether captions are learnt, so that they choose the best epoch
+    no_change: tuple[str, ...] = ()  # with what the data say that nothing changed
 
     def on_train_epoch_start(self, *_: object) -> None:
         """Start the clock."""
@@ -271,6 +273,7 @@ class Exporter(Recorder):
             "environment": environment(),
             "epoch": epoch,
             "val_bleu4": self.history[-1]["val_bleu4"],
+            "no_change": list(self.no_change),
         }
         model = self.settings.model
         model = dataclasses.replace(

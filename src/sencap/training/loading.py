@@ -19,7 +19,7 @@ from sencap.data.augmentation import PLACEMENTS, Placement, draw_placement, rand
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.masks import Mask, read_mask, resize_mask
 from sencap.data.reversal import reverse_words
-from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
+from sencap.data.vocabulary import Vocabulary, fixed_sentences
 from sencap.images import read_pair
 from sencap.runs.sampler import EpochSampler
 
@@ -139,7 +139,7 @@ class PairDataset(Dataset[Sample]):
             images = images[list(order)]
             if order[0] == order[1]:
                 changed, mask = False, np.zeros_like(images[0, 0])
-                captions = _no_change(max(1, len(captions)))
+                captions = self._no_change(pair, max(1, len(captions)))
             elif order == REVERSE and changed:
                 captions = [words for words in map(reverse_words, captions) if words is not None]
             if self.settings.colour:
@@ -177,15 +177,14 @@ class PairDataset(Dataset[Sample]):
             self._decoded[i] = images, mask
         return images, mask
 
+    def _no_change(self, pair: CaptionedPair, count: int) -> list[list[str]]:
+        """So many captions of a pair that is one image twice, in the words of its data set."""
+        sentences = itertools.cycle(fixed_sentences(pair.no_change, self.vocabulary))
+        return [sentence.split() for sentence in itertools.islice(sentences, count)]
+
     def _encode(self, words: Sequence[str]) -> list[int]:
         v = self.vocabulary
         return [v.start, *v.encode(words[: self.max_words]), v.end]
-
-
-def _no_change(count: int) -> list[list[str]]:
-    """So many captions of a pair that is one image twice."""
-    sentences = itertools.islice(itertools.cycle(NO_CHANGE_SENTENCES), count)
-    return [sentence.split() for sentence in sentences]
 
 
 def collate(samples: Sequence[Sample], *, pad: int) -> Batch:

@@ -4,11 +4,11 @@ vocabulary knows."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sencap.config import TrainingSettings
 from sencap.data.levir_cc import CaptionedPair, all_captions
-from sencap.data.vocabulary import SPECIAL_WORDS, Vocabulary, coverage
+from sencap.data.vocabulary import MOST_SENTENCES, SPECIAL_WORDS, Vocabulary, coverage
 
 FEW_WORDS = 30  # LEVIR-CC's vocabulary at the paper's minimum has some 500
 
@@ -49,6 +49,15 @@ def tell_words(
             f"the vocabulary has {words:,} words only, too few for these captions; "
             f"{_advice(settings)}"
         )
+
+
+def own_no_change(pairs: Iterable[CaptionedPair]) -> tuple[str, ...]:
+    """With what the data sets of these pairs say that nothing changed, the most frequent first;
+    `MOST_SENTENCES` at most."""
+    found: dict[str, None] = {}
+    for sentences in dict.fromkeys(pair.no_change for pair in pairs):
+        found.update(dict.fromkeys(sentences))
+    return tuple(found)[:MOST_SENTENCES]
 
 
 def _advice(settings: TrainingSettings) -> str:
