@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
     from sencap.score_predictions import score
+    from sencap.serving.app import serve
+    from sencap.serving.settings import ServerSettings
     from sencap.structures import Caption, ImagePair
     from sencap.synthetic import write_dataset as synth
     from sencap.training.fit import train
@@ -53,6 +55,7 @@ _HOMES = {
     "PretrainingSettings": "sencap.pretraining.settings:PretrainingSettings",
     "Reading": "sencap.images:Reading",
     "SencapError": "sencap.errors:SencapError",
+    "ServerSettings": "sencap.serving.settings:ServerSettings",
     "TrainingSettings": "sencap.config:TrainingSettings",
     "caption_files": "sencap.captioning:caption_files",
     "caption_windows": "sencap.captioning:caption_windows",
@@ -72,6 +75,7 @@ _HOMES = {
     "pretrain": "sencap.pretraining.fit:pretrain",
     "read_pair": "sencap.images:read_pair",
     "score": "sencap.score_predictions:score",
+    "serve": "sencap.serving.app:serve",
     "synth": "sencap.synthetic:write_dataset",
     "train": "sencap.training.fit:train",
 }
@@ -84,6 +88,7 @@ __all__ = [
     "PretrainingSettings",
     "Reading",
     "SencapError",
+    "ServerSettings",
     "TrainingSettings",
     "caption_files",
     "caption_windows",
@@ -103,6 +108,7 @@ __all__ = [
     "pretrain",
     "read_pair",
     "score",
+    "serve",
     "synth",
     "train",
 ]

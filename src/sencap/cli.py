@@ -101,6 +101,7 @@ VERBS = {
         "bring a table, COCO-style JSON or a Hugging Face folder into LEVIR-CC's layout",
         ("source", "out"),
     ),
+    "serve": Verb("sencap.verbs.serve", "serve a page to drop images on, and an HTTP interface"),
     "doctor": Verb("sencap.verbs.doctor", "tell what works here and what does not"),
     "info": Verb("sencap.verbs.info", "count the parameters of a system, by part", ("name",)),
 }

@@ -18,6 +18,10 @@ EXTRAS = {
     "matplotlib": "figures",
     "rasterio": "geo",
     "zarr": "seasons",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
 }
 
 

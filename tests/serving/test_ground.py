@@ -1,4 +1,4 @@
-"""What the server asks of the rooms below it: another threshold, and fewer pixels than elsewhere."""
+"""What the server asks of the rooms below: another threshold, fewer pixels than elsewhere."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""The server put together, and run."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from sencap.errors import SettingsError
+from sencap.serving import page, routes
+from sencap.serving.gate import Gate
+from sencap.serving.jobs import Jobs
+from sencap.serving.metrics import Metrics
+from sencap.serving.problems import Problem, install
+from sencap.serving.service import Service
+from sencap.serving.settings import ServerSettings
+from sencap.version import __version__
+
+_FIELDS = 16  # of a form, beside its files
+_LONGEST_FIELD = 1024  # bytes
+
+
+def create_app(settings: ServerSettings) -> ASGIApp:
+    """The application (ASGI), with its weights loaded; for a server of one's own, or for tests.
+
+    Raises:
+        CheckpointError, SettingsError: weights that cannot be loaded, a token file that holds none.
+    """
+    metrics = Metrics()
+    token = settings.token()
+    service = Service(settings, metrics)
+    jobs = Jobs(most=settings.jobs, keep=60.0 * settings.keep)
+    metrics.jobs.set_function(lambda: jobs.unfinished)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service:
+            yield
+        jobs.close()
+
+    app = FastAPI(
+        title="sencap",
+        version=__version__,
+        summary="What changed between two images of one place, in a sentence.",
+        # their pages fetch scripts from other hosts
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        form_limits={
+            "max_files": 2 * settings.max_pairs,
+            "max_fields": _FIELDS,
+            "max_part_size": _LONGEST_FIELD,
+        },
+    )
+    app.state.service, app.state.metrics, app.state.jobs = service, metrics, jobs
+    install(app)
+    app.include_router(routes.router)
+    page.install(app, settings)
+    app.openapi = _with_problems(app.openapi)  # type: ignore[method-assign]
+    return Gate(app, settings, token, metrics)
+
+
+def serve(settings: ServerSettings, tell: Callable[[str], object] | None = None) -> None:
+    """Serve the page and the interface until SIGTERM or Ctrl-C; what was begun is finished first.
+
+    ``tell`` is called with the address, once it can be asked.
+
+    Raises:
+        CheckpointError, SettingsError: as `create_app`; an address that is not to be had.
+    """
+    listening = _listen(settings.host, settings.port)
+    with listening:
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app,
+            root_path=settings.root_path or "",
+            log_level="warning",
+            access_log=False,  # nothing is kept of who asked what
+            server_header=False,
+            timeout_graceful_shutdown=settings.timeout,
+        )
+        if tell is not None:
+            host, port = listening.getsockname()[:2]
+            named = f"[{host}]" if ":" in host else host
+            tell(f"http://{named}:{port}{settings.root_path or ''}/")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as error:
+        told = getattr(error, "strerror", None) or "there is no such host"
+        reason = told.partition(" (")[0]  # Python adds what the message says anyway
+        raise SettingsError(
+            f"host={host}, port={port} cannot be listened on ({reason}); name another, as in "
+            "--port 8001"
+        ) from error
+
+
+def _with_problems(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document, with the schema of problems."""
+
+    def document() -> dict[str, Any]:
+        found = openapi()
+        schemas = found.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        return found
+
+    return document

@@ -1,0 +1,105 @@
+"""Requests that come at about the same time are captioned together, by the one thread that runs the
+model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sencap.predictor import Predictor
+from sencap.structures import Caption, ImagePair
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A pair that waits for its caption, by which predictor and how wide a search."""
+
+    predictor: Predictor
+    beam: int
+    pair: ImagePair
+    caption: asyncio.Future[Caption]
+
+    def goes_with(self, other: _Asked) -> bool:
+        """Whether both may be captioned at once."""
+        return self.predictor is other.predictor and self.beam == other.beam
+
+
+class Batcher:
+    """Captions pairs in batches of what is there.
+
+    A pair waits ``wait`` seconds for others, less if the batch is full. A pair whose request has
+    gone is left out. Use it with ``async with``.
+    """
+
+    def __init__(
+        self, *, batch_size: int, wait: float, seen: Callable[[int], object] | None = None
+    ) -> None:
+        self._batch_size, self._wait, self._seen = batch_size, wait, seen
+        self._waiting: deque[_Asked] = deque()
+        self._some, self._full = asyncio.Event(), asyncio.Event()
+        self._model = ThreadPoolExecutor(1, thread_name_prefix="sencap-model")
+        self._loop: asyncio.Task[None] | None = None
+
+    async def caption(self, predictor: Predictor, beam: int, pair: ImagePair) -> Caption:
+        """The caption of a pair, at the model's size; whoever stops waiting gives its place up."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(predictor, beam, pair, future))
+        self._some.set()
+        if len(self._waiting) >= self._batch_size:
+            self._full.set()
+        caption: Caption = await future
+        return caption
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._some.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait):
+                    await self._full.wait()
+            batch = self._take()
+            if not batch:
+                continue
+            if self._seen is not None:
+                self._seen(len(batch))
+            try:
+                captions = await loop.run_in_executor(self._model, _caption, batch)
+            except Exception as error:
+                for asked in batch:
+                    if not asked.caption.done():
+                        asked.caption.set_exception(error)
+                continue
+            for asked, caption in zip(batch, captions, strict=True):
+                if not asked.caption.done():
+                    asked.caption.set_result(caption)
+
+    def _take(self) -> list[_Asked]:
+        """The next batch: the first that waits, and those that go with it."""
+        waiting = [asked for asked in self._waiting if not asked.caption.done()]
+        batch = [asked for asked in waiting if asked.goes_with(waiting[0])][: self._batch_size]
+        taken = {id(asked) for asked in batch}
+        self._waiting = deque(asked for asked in waiting if id(asked) not in taken)
+        if not self._waiting:
+            self._some.clear()
+        if len(self._waiting) < self._batch_size:
+            self._full.clear()
+        return batch
+
+    async def __aenter__(self) -> Batcher:
+        self._loop = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        self._model.shutdown(wait=True, cancel_futures=True)
+
+
+def _caption(batch: list[_Asked]) -> list[Caption]:
+    first = batch[0]
+    return first.predictor.caption_pairs([asked.pair for asked in batch], beam=first.beam)

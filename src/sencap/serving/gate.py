@@ -1,0 +1,196 @@
+"""What every request passes, before its body is read: token, limits of bytes, time and number; and
+the headers that every answer gets.
+
+It lies around the application as plain ASGI, so that it sees a body arrive and a client go away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sencap.serving.metrics import Metrics
+from sencap.serving.problems import Refused, problem
+from sencap.serving.settings import ServerSettings
+
+# What may be seen without a token: the page, whether the server lives, no captions
+_OPEN = ("/", "/health", "/ready", "/static/", "/examples/")
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        "connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+_LEFT = 499  # in the metrics: the client has gone
+_SOON = 2  # seconds after which it may be tried again: a queue is worked off quickly
+
+
+class Gate:
+    """The application, behind its limits."""
+
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, token: str | None, metrics: Metrics
+    ) -> None:
+        self.app, self.settings, self.token, self.metrics = app, settings, token, metrics
+        self._clients: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = _LEFT
+        begin = time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message)
+            await send(message)
+
+        request = Request(scope)
+        try:
+            self._check(request)
+            with self._place(request):
+                await self._within_time(scope, receive, answer)
+        except Refused as refused:
+            if status == _LEFT:  # nothing was answered yet
+                told = problem(refused.status_code, refused.detail, refused.headers)
+                await told(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.seen(route, status, time.perf_counter() - begin)
+
+    def _check(self, request: Request) -> None:
+        """Refuse what needs no look at the body."""
+        headers = request.headers
+        if self.token is not None and not _is_open(request.scope):
+            sent = headers.get("authorization", "").encode()
+            if not secrets.compare_digest(sent, f"Bearer {self.token}".encode()):
+                refused = Refused(401, "send the token of this server: Authorization: Bearer TOKEN")
+                refused.headers = {"WWW-Authenticate": "Bearer"}
+                raise refused
+        if headers.get("sec-fetch-site") == "cross-site" and request.method != "GET":
+            raise Refused(403, "pages of other sites may not use this server")
+        if request.method == "POST":
+            self._check_body(headers)
+
+    def _check_body(self, headers: Headers) -> None:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "multipart/form-data":
+            raise Refused(415, "send a form of the type multipart/form-data, with before and after")
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length[:20]) > self.settings.max_bytes:
+            raise self._too_many_bytes()
+
+    def _too_many_bytes(self) -> Refused:
+        return Refused(413, f"a request may have {self.settings.max_bytes:,} bytes: send less")
+
+    @contextmanager
+    def _place(self, request: Request) -> Iterator[None]:
+        """A place among those who are served, for a request that asks for work."""
+        if request.method != "POST":
+            yield
+            return
+        client = request.client.host if request.client else ""
+        if self._clients[client] >= self.settings.per_client:
+            raise Refused(
+                429,
+                f"{self.settings.per_client} requests of one client may wait: send fewer at once",
+                retry_after=_SOON,
+            )
+        if self._clients.total() >= self.settings.waiting:
+            raise Refused(503, "too many requests are waiting: try again", retry_after=_SOON)
+        self._clients[client] += 1
+        self.metrics.waiting.inc()
+        try:
+            yield
+        finally:
+            self.metrics.waiting.dec()
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]  # or it would grow with every address
+
+    async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, until it has answered, the time is up, or the client has gone."""
+        body = _Body(receive, self.settings.max_bytes, self._too_many_bytes)
+
+        async def answer(message: Message) -> None:
+            body.answered = True
+            await send(message)
+
+        work = asyncio.ensure_future(self.app(scope, body.receive, answer))
+        gone = asyncio.create_task(body.client_gone())
+        try:
+            done, _ = await asyncio.wait(
+                {work, gone},
+                timeout=self.settings.timeout,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if work in done:
+                await work  # its error, if it has one
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+        if not done:
+            limit = f"{self.settings.timeout} s"
+            if not body.complete.is_set():
+                raise Refused(408, f"the request was not sent within {limit}")
+            raise Refused(503, f"the answer was not ready within {limit}", retry_after=_SOON)
+
+
+class _Body:
+    """A request's body, counted as it comes."""
+
+    def __init__(self, receive: Receive, most: int, too_many: Callable[[], Refused]) -> None:
+        self._receive, self._most, self._too_many = receive, most, too_many
+        self._bytes = 0
+        self.complete = asyncio.Event()
+        self.answered = False
+
+    async def receive(self) -> Message:
+        """The next piece."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._bytes += len(message.get("body", b""))
+            if self._bytes > self._most:
+                raise self._too_many()
+            if not message.get("more_body", False):
+                self.complete.set()
+        return message
+
+    async def client_gone(self) -> None:
+        """Wait until the client has gone without an answer; for ever if it does not. What it sends
+        before is the application's to read."""
+        await self.complete.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self.answered:  # the application has to tidy up, and does not take long
+            await asyncio.Event().wait()
+
+
+def _is_open(scope: Scope) -> bool:
+    path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+    return path in _OPEN or path.startswith(_OPEN[-2:])
+
+
+def _add_headers(message: Message) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    headers.setdefault("Cache-Control", "no-store")

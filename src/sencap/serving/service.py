@@ -1,0 +1,225 @@
+"""The weights of a server, and what is done with what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sencap.errors import SettingsError, nearest
+from sencap.explain import Explanation, explain
+from sencap.figures.pages import photo_uri
+from sencap.images import Reading
+from sencap.predictor import Predictor, load
+from sencap.rasters import import_rasterio
+from sencap.serving.answers import Captions, Explained, Said, Weights, Word
+from sencap.serving.batching import Batcher
+from sencap.serving.metrics import Metrics
+from sencap.serving.problems import Refused
+from sencap.serving.settings import ServerSettings
+from sencap.serving.uploads import UploadedPair
+from sencap.structures import Caption, ImagePair
+from sencap.weights import checkpoint_folder
+
+Result = TypeVar("Result")
+
+_READERS = 2  # threads: decoding a pair takes a fraction of captioning it
+_DIGITS = 4  # of a map
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a request chose: weights by name, width of the search, threshold, how files are read."""
+
+    weights: str
+    predictor: Predictor
+    beam: int
+    reading: Reading
+
+
+class Service:
+    """The weights, loaded; the work, in threads. Use it with ``async with`` before it is asked.
+
+    Raises:
+        CheckpointError, SettingsError: as `sencap.load`; two folders of one name.
+    """
+
+    def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.predictors: dict[str, Predictor] = {}
+        for folder in (settings.weights or "").split(","):
+            path = checkpoint_folder(folder.strip() or None)
+            if path.name in self.predictors:
+                raise SettingsError(
+                    f"weights={settings.weights}: two folders are called {path.name}; requests "
+                    "name weights by that, so rename one"
+                )
+            predictor = load(path, beam=settings.beam, precision=settings.precision, engine="onnx")
+            predictor.threshold = settings.threshold
+            self.predictors[path.name] = predictor
+        self.batcher = Batcher(
+            batch_size=settings.batch_size,
+            wait=settings.batch_wait / 1000,
+            seen=metrics.batches.observe,
+        )
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sencap-reader")
+        self.ready = False
+
+    def choose(
+        self, weights: str | None, beam: int | None, threshold: float | None, reading: Reading
+    ) -> Choice:
+        """What a request chose, or else what is usual here.
+
+        Raises:
+            SettingsError: weights that are not here, a search too wide, a threshold of weights
+                that have no probability of change.
+        """
+        name = weights or next(iter(self.predictors))
+        if name not in self.predictors:
+            raise SettingsError(f"weights={name!r} are not here; {nearest(name, self.predictors)}")
+        predictor = self.predictors[name]
+        beam = self.settings.beam if beam is None else beam
+        if beam > self.settings.max_beam:
+            raise SettingsError(f"beam is {beam}; here it may be {self.settings.max_beam} at most")
+        if threshold is not None and threshold != predictor.threshold:
+            if predictor.decision != "probability":
+                raise SettingsError(f"weights={name!r} tell no probability: leave threshold out")
+            predictor = copy.copy(predictor)  # it shares the engine
+            predictor.threshold = threshold
+        return Choice(name, predictor, beam, reading)
+
+    async def captions(self, pairs: Sequence[UploadedPair], choice: Choice) -> Captions:
+        """The captions of pairs; each is read and captioned by itself, as it is ready.
+
+        Raises:
+            SencapError: a pair cannot be read; then there are captions of none.
+        """
+        tasks = [asyncio.create_task(self._said(pair, choice)) for pair in pairs]
+        try:
+            said = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return Captions(**_told(choice), pairs=list(said))
+
+    async def _said(self, uploaded: UploadedPair, choice: Choice) -> Said:
+        size, pixels = choice.predictor.size, self.settings.max_pixels
+        pair = await self.in_thread(lambda: uploaded.read(size, choice.reading, pixels))
+        caption = await self.batcher.caption(choice.predictor, choice.beam, pair)
+        return _said(caption, pair)
+
+    async def explained(self, uploaded: UploadedPair, choice: Choice) -> Explained:
+        """The caption of one pair with its words' maps; errors as `captions`."""
+
+        def work() -> Explained:
+            with uploaded.within(self.settings.max_pixels):
+                before, after = uploaded.before.source, uploaded.after.source
+                found = explain(
+                    before, after, choice.predictor, beam=choice.beam, reading=choice.reading
+                )
+            images = [photo_uri(image) for image in found.pair.images]
+            note = uploaded.without_paths(found.caption.note)
+            said = _said(found.caption, found.pair).model_copy(update={"note": note})
+            return Explained(
+                **_told(choice), said=said, words=_words(found), before=images[0], after=images[1]
+            )
+
+        return await self.in_thread(work)
+
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """Work in one of the few threads that read files; it is not begun if the request has
+        gone."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    def weights(self) -> list[Weights]:
+        """What there is to choose from."""
+        return [
+            Weights(
+                name=name,
+                size=predictor.size,
+                parameters=sum(predictor.parameters().values()),
+                vocabulary=len(predictor.checkpoint.vocabulary),
+                decides_by=predictor.decision,
+            )
+            for name, predictor in self.predictors.items()
+        ]
+
+    async def __aenter__(self) -> Service:
+        await self.batcher.__aenter__()
+        # the first run of a graph takes longer than the others
+        for predictor in self.predictors.values():
+            grey = np.full((2, 3, predictor.size, predictor.size), 128, np.uint8)
+            await self.batcher.caption(predictor, self.settings.beam, ImagePair(grey, "warm-up"))
+        self.ready = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.ready = False
+        await self.batcher.__aexit__()
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+
+def _told(choice: Choice) -> dict[str, Any]:
+    return {
+        "weights": choice.weights,
+        "beam": choice.beam,
+        "threshold": choice.predictor.threshold,
+    }
+
+
+def _said(caption: Caption, pair: ImagePair) -> Said:
+    return Said.of_pair(caption, dict(pair.details), ground_of(pair.details))
+
+
+def _words(explanation: Explanation) -> list[Word]:
+    """The words with their maps, in multiples of an even share."""
+    words = []
+    for number, word in enumerate(explanation.words):
+        looked, dates = None, None
+        if explanation.word_maps is not None:
+            shares = explanation.word_maps[number] * explanation.word_maps[number].size
+            looked = np.round(shares.astype(float), _DIGITS).tolist()
+        if explanation.dates is not None:
+            dates = np.round(explanation.dates[number].astype(float), _DIGITS).tolist()
+        words.append(Word(word=word, looked=looked, dates=dates))
+    return words
+
+
+def ground_of(details: Any) -> dict[str, Any] | None:
+    """The ground of a pair as a polygon of longitudes and latitudes; None where it is not known.
+
+    ``details`` are those of its `ImagePair`.
+    """
+    crs, transform, pixels = (details.get(key) for key in ("crs", "transform", "pixels"))
+    if crs is None or transform is None or pixels is None:
+        return None
+    a, b, c, d, e, f = transform
+    width, height = pixels
+    # from the upper left corner down, so that the ring runs against the clock, as GeoJSON wants it
+    places = ((0, 0), (0, height), (width, height), (width, 0), (0, 0))
+    xs = [a * x + b * y + c for x, y in places]
+    ys = [d * x + e * y + f for x, y in places]
+    rasterio = import_rasterio("a georeference")
+    longitudes, latitudes = rasterio.warp.transform(crs, "EPSG:4326", xs, ys)
+    ring = [[round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)]
+    if not all(math.isfinite(number) for point in ring for number in point):
+        return None
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def scene_of(source: object) -> Path:
+    """The path of an upload that is to be scanned.
+
+    Raises:
+        Refused: this system has no paths to files without a name.
+    """
+    if not isinstance(source, Path):
+        raise Refused(501, "scans need Linux, where a file without a name can be opened by a path")
+    return source
