@@ -88,6 +88,16 @@ def prepare(name: str) -> None:
         entries = read_captions("DATA", splits=["test"])
         said = {entry.name: " ".join(entry.captions[0]) for entry in entries}
         Path("captions.json").write_text(json.dumps(said))
+    if name == "scan":
+        rasterio = pytest.importorskip("rasterio")
+        place = rasterio.Affine(0.5, 0, 620_000, 0, -0.5, 3_350_000)
+        for date in ("before", "after"):
+            with Image.open(f"{date}.png") as image:
+                values = np.asarray(image).transpose(2, 0, 1)
+            profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": "EPSG:32614"}
+            profile |= {"height": values.shape[1], "width": values.shape[2], "transform": place}
+            with rasterio.open(f"{date}.tif", "w", **profile) as file:
+                file.write(values)
     if name == "compare":
         report = ["--data", "DATA", "--weights", "PATH", "--quiet", "--json"]
         assert main(["evaluate", *report, "a.json"]) == 0

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sencap.predictor import Predictor, load
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
+    from sencap.scenes import ScanSettings, scan, write_scan
     from sencap.score_predictions import score
     from sencap.serving.app import serve
     from sencap.serving.settings import ServerSettings
@@ -54,6 +55,7 @@ _HOMES = {
     "Predictor": "sencap.predictor:Predictor",
     "PretrainingSettings": "sencap.pretraining.settings:PretrainingSettings",
     "Reading": "sencap.images:Reading",
+    "ScanSettings": "sencap.scenes:ScanSettings",
     "SencapError": "sencap.errors:SencapError",
     "ServerSettings": "sencap.serving.settings:ServerSettings",
     "TrainingSettings": "sencap.config:TrainingSettings",
@@ -74,10 +76,12 @@ _HOMES = {
     "pack": "sencap.places:pack",
     "pretrain": "sencap.pretraining.fit:pretrain",
     "read_pair": "sencap.images:read_pair",
+    "scan": "sencap.scenes:scan",
     "score": "sencap.score_predictions:score",
     "serve": "sencap.serving.app:serve",
     "synth": "sencap.synthetic:write_dataset",
     "train": "sencap.training.fit:train",
+    "write_scan": "sencap.scenes:write_scan",
 }
 
 __all__ = [
@@ -87,6 +91,7 @@ __all__ = [
     "Predictor",
     "PretrainingSettings",
     "Reading",
+    "ScanSettings",
     "SencapError",
     "ServerSettings",
     "TrainingSettings",
@@ -107,10 +112,12 @@ __all__ = [
     "pack",
     "pretrain",
     "read_pair",
+    "scan",
     "score",
     "serve",
     "synth",
     "train",
+    "write_scan",
 ]
 
 

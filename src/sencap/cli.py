@@ -50,6 +50,13 @@ VERBS = {
         ("before", "after"),
         {"out": "o"},
     ),
+    "scan": Verb(
+        "sencap.verbs.scan",
+        "say what changed where over two georeferenced rasters of any size",
+        ("before", "after"),
+        {"out": "o"},
+        resumes=True,
+    ),
     "demo": Verb("sencap.verbs.demo", "caption the example pairs and write a page of pictures"),
     "evaluate": Verb(
         "sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"

@@ -17,6 +17,8 @@ EXTRAS = {
     "pycocoevalcap": "meteor",
     "matplotlib": "figures",
     "rasterio": "geo",
+    "pyogrio": "geo",
+    "pyarrow": "geo",
     "zarr": "seasons",
     "fastapi": "serve",
     "uvicorn": "serve",

@@ -130,7 +130,7 @@ class Predictor:
             notes.append(
                 f"the pair is {width}×{height} pixels, reduced to {self.size}×{self.size}: small "
                 f"changes are lost, as the weights were trained on pairs of {trained}×{trained}; "
-                f"windows of that size are captioned by sencap caption --windows {trained}"
+                "sencap scan BEFORE AFTER -o changes.gpkg captions it window by window"
             )
         return dataclasses.replace(caption, note="; ".join(filter(None, notes)))
 

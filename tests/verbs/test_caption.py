@@ -227,7 +227,7 @@ def test_a_pair_much_larger_than_the_weights_know_is_told_and_looked_at_in_windo
     told = capsys.readouterr()
     assert len(told.out.splitlines()) == 1
     assert "the pair is 520×600 pixels, reduced to 64×64: small changes are lost" in told.err
-    assert "sencap caption --windows 256" in told.err
+    assert "sencap scan BEFORE AFTER -o" in told.err
     assert main(["caption", *files, *flags, "--windows", "256", "--json"]) == 0
     windows = json.loads(capsys.readouterr().out)["windows"]
     assert windows["windows"] == 9

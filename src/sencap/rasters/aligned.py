@@ -26,15 +26,24 @@ class AlignedRasters:
     ``grid`` is that ground; ``shares`` (0–1) how much of each raster it is; ``notes`` what a user
     has to know. `read` gives a window of one date. Use it with ``with``.
 
+    Where only one of them says where it lies, or in which projection, both are taken to lie on the
+    same ground; with ``assume_same`` False that is refused.
+
     Raises:
-        ImageError: one cannot be read; no common ground, with both extents; or two that say nothing
-            of their ground and differ in size.
+        ImageError: one cannot be read; no common ground, with both extents; two that say nothing
+            of their ground and differ in size; or only one that says it, as above.
         MissingDependencyError, SettingsError: as `Raster`.
     """
 
     def __init__(
-        self, before: str | Path, after: str | Path, *, bands: Wanted | None = None
+        self,
+        before: str | Path,
+        after: str | Path,
+        *,
+        bands: Wanted | None = None,
+        assume_same: bool = True,
     ) -> None:
+        self._assume_same = assume_same
         self._stack = ExitStack()
         with self._stack as opening:  # what is open is closed if the rest fails
             one = opening.enter_context(Raster(before, bands=bands))
@@ -58,15 +67,18 @@ class AlignedRasters:
                     f"{first.width}×{first.height} and {second.width}×{second.height} pixels; "
                     "give both a georeference, or cut them to the same ground"
                 )
+            silent = other if first.is_placed else one
+            self._refuse_unless_assumed(f"{silent.path} does not say where it lies")
             self.notes.append(
                 f"only one of {names} says where it lies: they are taken for the same ground"
             )
-            # compared as they are stored: nothing tells more
-            plain = type(first.transform).identity()
+            ground = self._ground_of_one(one.own, other.own)
             for raster in (one, other):
-                raster.own = Grid(None, plain, first.width, first.height)
-            return one.own, (1.0, 1.0)
+                raster.own = ground
+            return ground, (1.0, 1.0)
         if first.is_placed and (first.crs is None) != (second.crs is None):
+            silent = one if first.crs is None else other
+            self._refuse_unless_assumed(f"{silent.path} does not say its projection")
             self.notes.append(
                 f"only one of {names} has a projection: it is taken to be that of both"
             )
@@ -86,6 +98,22 @@ class AlignedRasters:
                 f"{shares[1]:.0%} of {other.path}: the caption tells of that ground"
             )
         return grid, shares
+
+    def _refuse_unless_assumed(self, what: str) -> None:
+        if not self._assume_same:
+            raise ImageError(
+                f"{what}, and the other raster does: give it a georeference, or say by "
+                "--assume-same-grid (assume_same_grid=True) that both show the same ground"
+            )
+
+    @staticmethod
+    def _ground_of_one(one: Grid, other: Grid) -> Grid:
+        """The ground of the one that is placed, if its pixels are stored with north above; else
+        both are compared as they are stored, on no known ground."""
+        placed = one if one.is_placed else other
+        if placed.upright() == placed:
+            return placed
+        return Grid(None, type(placed.transform).identity(), placed.width, placed.height)
 
     @staticmethod
     def _no_ground(

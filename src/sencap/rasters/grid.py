@@ -23,6 +23,7 @@ def import_rasterio(path: object) -> Any:
     """
     try:
         import rasterio  # noqa: PLC0415  (an extra)
+        import rasterio._err  # noqa: PLC0415
         import rasterio.crs  # noqa: PLC0415
         import rasterio.enums  # noqa: PLC0415
         import rasterio.errors  # noqa: PLC0415
@@ -134,16 +135,33 @@ def _points_in(
 ) -> list[tuple[float, float]]:
     """Points in pixels of a grid in those of another; without those that it has no place for."""
     moved = [moved_by(own.transform, *point) for point in points]
-    xs, ys = zip(*moved, strict=True)
-    if own.crs is not None and grid.crs is not None and own.crs != grid.crs:
-        rasterio = import_rasterio("a raster")
-        try:
-            xs, ys = rasterio.warp.transform(own.crs, grid.crs, xs, ys)
-        except rasterio.errors.RasterioError as error:
-            raise DataError(f"{own.crs} cannot be told in {grid.crs} ({error})") from error
     back = ~grid.transform
-    # what has no place in the other projection is told as infinite
-    return [moved_by(back, x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x + y)]
+    there = reprojected(moved, own.crs, grid.crs)
+    return [moved_by(back, x, y) for x, y in there if math.isfinite(x + y)]
+
+
+def reprojected(
+    points: Sequence[tuple[float, float]], source: Any, target: Any
+) -> list[tuple[float, float]]:
+    """Points of one projection in another; infinite are those for which it has no place. As they
+    are, if one projection is not known.
+
+    Raises:
+        DataError: nothing can be told of one in the other.
+    """
+    if source is None or target is None or source == target:
+        return list(points)
+    rasterio = import_rasterio("a raster")
+    try:
+        xs, ys = rasterio.warp.transform(source, target, *zip(*points, strict=True))
+    except rasterio._err.CPLE_BaseError:
+        # one point without a place spoils them all
+        if len(points) == 1:
+            return [(math.inf, math.inf)]
+        return [there for one in points for there in reprojected([one], source, target)]
+    except rasterio.errors.RasterioError as error:
+        raise DataError(f"{source} cannot be told in {target} ({error})") from error
+    return list(zip(xs, ys, strict=True))
 
 
 def _edges(grid: Grid) -> list[tuple[float, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -68,6 +69,7 @@ class Raster:
         self.own, self._is_fitted = self._own_grid()
         self.dtype = np.dtype(file.dtypes[0])
         self.nodata: float | None = file.nodata
+        self.tags: dict[str, str] = file.tags()
         if len(set(file.dtypes)) > 1 or self.dtype.kind not in "iuf":
             kinds = ", ".join(dict.fromkeys(file.dtypes))
             raise ImageError(f"{self.path}: its values are {kinds}: store them as one real type")
@@ -160,6 +162,32 @@ class Raster:
             lambda: self._read(window, shape, nearest=nearest)
         )
         return found
+
+    def is_stored(self, row: int, column: int, height: int, width: int) -> bool:
+        """Whether anything of a window is stored: blocks that a sparse TIFF leaves out hold no
+        data, which is told without reading them. Of other files everything is."""
+        file = self._file
+        if file.driver != "GTiff":
+            return True
+        right, down = self._shift
+        top, left = max(row + down, 0), max(column + right, 0)
+        bottom, end = row + down + height, column + right + width
+        if self.is_resampled:
+            if self._is_fitted:
+                return True
+            grid = self.grid.cut((column, row, column + width, row + height))
+            box = pixel_box(grid, self.own)
+            # bilinear resampling looks at the neighbours too
+            left, top = (max(math.floor(edge) - 1, 0) for edge in box[:2])
+            end, bottom = (math.ceil(edge) + 1 for edge in box[2:])
+        rows, columns = file.block_shapes[0]
+        down_to, right_to = min(bottom, file.height), min(end, file.width)
+        for block_row in range(top // rows, -(-down_to // rows)):
+            for block_column in range(left // columns, -(-right_to // columns)):
+                name = f"BLOCK_OFFSET_{block_column}_{block_row}"
+                if file.get_tag_item(name, "TIFF", bidx=self.bands.numbers[0]) is not None:
+                    return True
+        return False
 
     def _read(
         self, window: Any, shape: tuple[int, int] | None, *, nearest: bool

@@ -1,0 +1,88 @@
+"""What a user may say of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from sencap.bounds import check_amount, check_choice, check_fraction, check_numbers
+from sencap.engines.choice import EngineName
+from sencap.engines.precisions import Precision
+from sencap.errors import SettingsError
+from sencap.images import Reading
+from sencap.images.options import USUAL
+from sencap.predictor import Decision, Predictor, load
+
+Stretch = Literal["together", "per-date"]
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """How a scene is scanned, and by which weights.
+
+    ``weights``, ``beam``, ``device``, ``engine``, ``precision``, ``decision`` are those of
+    `sencap.load`. ``reading``: bands, scale and the share without data up to which a window is
+    captioned, as for pairs. ``window``: the side of a window in metres; ``side``: the same in
+    pixels of the before image; without either it is the ground that the weights were trained on.
+    ``overlap``: the share of a side that a window has in common with the next. ``stretch``:
+    whether values of more than 8 bits are brought to 8 by one scale for both dates or each date by
+    its own. ``roi``: a GeoJSON file of the area to look at. ``crs``: the projection of the polygons
+    (default: that of the before image). ``dates`` of the two images, if they are known better than
+    the files tell. ``assume_same_grid``: a file that does not say where it lies shows the ground of
+    the other.
+
+    Raises:
+        SettingsError: a number or a word that cannot be, or both sizes of a window.
+    """
+
+    weights: str | Path | None = None
+    beam: int = 3
+    device: str = "auto"
+    engine: EngineName = "auto"
+    precision: Precision = "fp32"
+    decision: Decision = "probability"
+    reading: Reading = USUAL
+    window: float | None = None
+    side: int | None = None
+    overlap: float = 0.25
+    stretch: Stretch = "together"
+    roi: str | Path | None = None
+    crs: str | None = None
+    dates: tuple[str, ...] = field(default=())
+    assume_same_grid: bool = False
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        check_numbers(beam=self.beam, side=self.side, batch_size=self.batch_size)
+        check_amount("window", self.window)
+        check_fraction("overlap", self.overlap)
+        if self.overlap > 0.95:
+            raise SettingsError(
+                f"overlap is {self.overlap}; it must be in [0, 0.95]: beyond that a scan shows "
+                "each place hundreds of times"
+            )
+        check_choice("stretch", self.stretch, get_args(Stretch))
+        if self.window is not None and self.side is not None:
+            raise SettingsError(
+                f"window={self.window:g} metres and side={self.side} pixels both say how large a "
+                "window is: give one of them"
+            )
+
+    def details(self) -> dict[str, Any]:
+        """As JSON values: what the rows of a scan depend on."""
+        told = asdict(self)
+        for files in ("weights", "roi"):  # told by their content
+            told.pop(files)
+        return told
+
+    def load(self) -> Predictor:
+        """The predictor; errors as `sencap.load`."""
+        return load(
+            self.weights,
+            beam=self.beam,
+            device=self.device,
+            engine=self.engine,
+            precision=self.precision,
+            decision=self.decision,
+        )

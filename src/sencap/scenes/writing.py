@@ -1,0 +1,111 @@
+"""A scan from two rasters to a file on the map: begun, stopped, gone on with, written."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sencap.files import check_outputs
+from sencap.scenes.dates import image_dates
+from sencap.scenes.journal import Journal
+from sencap.scenes.layers import Layer, check_format, write_layers
+from sencap.scenes.rows import Row
+from sencap.scenes.scanning import USUAL_SCAN, batches, record
+from sencap.scenes.scene import Scene
+from sencap.scenes.settings import ScanSettings
+from sencap.scenes.summary import Summary
+from sencap.scenes.trained import Trained
+from sencap.weights import checkpoint_files
+
+
+def write_scan(
+    before: str | Path,
+    after: str | Path,
+    out: str | Path,
+    *,
+    settings: ScanSettings = USUAL_SCAN,
+    progress: bool = False,
+) -> tuple[Summary, list[str]]:
+    """Scan two rasters and write what is said of each window as a file for a map.
+
+    ``out`` ends in .gpkg, .geojson, .fgb, .parquet or .csv. It appears when all is done, and takes
+    the place of a file of its name. Until then ``<out>.unfinished`` keeps what is done: the same
+    call goes on with it after a stop of any kind, to an equal file.
+
+    Returns the summary, and what a user has to know of the files.
+
+    Raises:
+        DataError: a scan of other files or settings was begun for this output.
+        OutputError: something cannot be written. Else as `scan`.
+    """
+    before, after, out = Path(before), Path(after), Path(out)
+    check_format(out)
+    inputs = [before, after, *checkpoint_files(settings.weights)]
+    check_outputs({"out": out}, [*inputs, settings.roi])
+    with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
+        dates = image_dates((before, after), scene.tags, settings.dates)
+        predictor = settings.load()
+        told = record(before, after, settings)
+        with Journal(out, told) as journal:
+            done = list(journal.done)
+            total = len(scene.tiling)
+            first = done[-1].end if done else 0
+            bar = tqdm(total=total, initial=first, unit=" windows", disable=not progress)
+            with bar:
+                rest = batches(scene, predictor, first=first) if first < total else iter(())
+                for batch in rest:
+                    journal.add(batch)
+                    done.append(batch)
+                    bar.update(batch.end - bar.n)
+            summary = Summary.of(scene, done)
+            rows = [row for batch in done for row in batch.rows]
+            layers = [changes_layer(rows, scene, dates), summary_layer(summary, scene, dates)]
+            about = {**told, "read": scene.details(), "summary": summary.details()}
+            write_layers(out, layers, about=about, date=_newest(before, after))
+            journal.delete()
+        return summary, scene.notes
+
+
+def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]) -> Layer:
+    """The rows as features."""
+    count = len(rows)
+    columns: dict[str, list[Any]] = {
+        "window": [row.window for row in rows],
+        "caption": [row.caption for row in rows],
+        "changed": [row.changed for row in rows],
+        "change_probability": [row.change_probability for row in rows],
+        "log_prob": [row.log_prob for row in rows],
+        "second": [row.alternatives[0][0] if row.alternatives else "" for row in rows],
+        "alternatives": [json.dumps(row.alternatives) for row in rows],
+        "valid": [row.valid for row in rows],
+        "date_before": [dates[0] or ""] * count,
+        "date_after": [dates[1] or ""] * count,
+        "windows": [row.windows for row in rows],
+        "row": [row.row for row in rows],
+        "column": [row.column for row in rows],
+        "height": [row.height for row in rows],
+        "width": [row.width for row in rows],
+        "note": [row.note for row in rows],
+    }
+    return Layer("changes", scene.crs, [[row.polygon] for row in rows], columns)
+
+
+def summary_layer(summary: Summary, scene: Scene, dates: Sequence[str | None]) -> Layer:
+    """The summary as one feature: the ground that both dates show."""
+    told = summary.details()
+    polygon = told.pop("polygon")
+    told["phrases"] = json.dumps(told["phrases"], ensure_ascii=False)
+    told |= {"date_before": dates[0] or "", "date_after": dates[1] or ""}
+    return Layer("summary", scene.crs, [[polygon]], {key: [told[key]] for key in told})
+
+
+def _newest(*paths: Path) -> str:
+    """When the later of the images was changed: an output's own date would differ in each run."""
+    newest = max(path.stat().st_mtime for path in paths)
+    moment = datetime.datetime.fromtimestamp(int(newest), datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,104 @@
+"""`sencap scan`: what changed where, over two georeferenced rasters of any size."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+from typing import Literal
+
+
+def command(
+    before: str,
+    after: str,
+    *,
+    out: str,
+    weights: str | None = None,
+    window: float | None = None,
+    side: int | None = None,
+    overlap: float = 0.25,
+    bands: str | None = None,
+    scale: str | None = None,
+    stretch: Literal["together", "per-date"] = "together",
+    empty: float = 0.5,
+    roi: str | None = None,
+    crs: str | None = None,
+    dates: str | None = None,
+    assume_same_grid: bool = False,
+    json: bool = False,
+    quiet: bool = False,
+    beam: int = 3,
+    device: str = "auto",
+    engine: Literal["auto", "onnx", "torch"] = "auto",
+    precision: Literal["fp32", "int8", "bf16"] = "fp32",
+    decision: Literal["probability", "search"] = "probability",
+    batch_size: int = 16,
+) -> None:
+    """Say what changed where between two georeferenced rasters, window by window, on the map.
+
+    Input: two rasters of any size (GeoTIFF of 8 or 16 bits or floats). AFTER is brought to the grid
+    of BEFORE as it is read, over the ground that both show. Output: a file of polygons, one for
+    each window, with caption, probability of change and more; a summary is printed. The file
+    appears when all is done. After Ctrl-C, or a stop of any other kind, the same command goes on;
+    what is done lies in OUT.unfinished until then. Needs the extra geo.
+
+    Args:
+        before: The raster of the earlier date.
+        after: The raster of the later date.
+        out: The file to write: .gpkg (with a style for QGIS and a layer of the summary), .geojson
+            (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no polygons).
+        weights: A checkpoint folder (default: the weights that ship with sencap).
+        window: Side of a window in metres (default: as much ground as the weights were trained on,
+            but at least 64 pixels).
+        side: Side of a window in pixels of BEFORE, instead of metres.
+        overlap: The share of its side that a window has in common with the next.
+        bands: The bands that are red, green and blue, by number from 1 or by name, joined by
+            commas: 4,3,2 (default: by their names, else the first three).
+        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they are, more
+            by percentiles of the common ground). A negative one is written --scale=-25,0.
+        stretch: together (one scale for both dates), or per-date, where the two dates are stored in
+            different units.
+        empty: A window of which more than this share holds no data gets no caption.
+        roi: A GeoJSON file of polygons: only windows that show some of them are captioned, and only
+            their ground is counted.
+        crs: The projection of the polygons, such as EPSG:32633 (default: that of BEFORE; GeoJSON is
+            always WGS 84).
+        dates: The dates of the two images, 2018-04-26,2020-05-01 (default: from their tags or
+            names).
+        assume_same_grid: A raster that does not say where it lies shows the ground of the other.
+        json: Print the summary as JSON.
+        quiet: Show no progress.
+        beam: Width of the beam search; 1 is greedy.
+        device: cpu, cuda, or auto.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
+            and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
+            bf16 is refused, as ONNX Runtime lacks it.
+        decision: What makes a window changed: the model's probability of change, or whatever the
+            best caption of the search says.
+        batch_size: Windows captioned at once, and what is lost at most when a scan is stopped.
+    """
+    from sencap.images import Reading
+    from sencap.scenes import ScanSettings, write_scan
+
+    settings = ScanSettings(
+        weights=weights,
+        beam=beam,
+        device=device,
+        engine=engine,
+        precision=precision,
+        decision=decision,
+        reading=Reading.of_texts(bands, scale, empty),
+        window=window,
+        side=side,
+        overlap=overlap,
+        stretch=stretch,
+        roi=roi,
+        crs=crs,
+        dates=() if dates is None else tuple(dates.split(",")),
+        assume_same_grid=assume_same_grid,
+        batch_size=batch_size,
+    )
+    summary, notes = write_scan(before, after, out, settings=settings, progress=not quiet)
+    sys.stdout.write(f"{json_.dumps(summary.details()) if json else summary}\n")
+    for note in notes:
+        sys.stderr.write(f"sencap: note: {note}\n")
