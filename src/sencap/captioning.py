@@ -44,6 +44,7 @@ class CaptionedFiles:
             "after": str(self.after),
             **_details(self.caption),
             "change_probability": self.caption.change_probability,
+            "domain": self.caption.domain,
             "finished": self.caption.finished,
             "note": self.caption.note,
             "picture": None if picture is None else str(picture),
@@ -121,9 +122,12 @@ class CaptionedWindow:
 
     def details(self) -> dict[str, Any]:
         """For JSON."""
-        probability = self.caption.change_probability
-        more = {**_details(self.caption), "change_probability": probability}
-        return {**self.window._asdict(), **more}
+        return {
+            **self.window._asdict(),
+            **_details(self.caption),
+            "change_probability": self.caption.change_probability,
+            "domain": self.caption.domain,
+        }
 
 
 @dataclass

@@ -282,6 +282,8 @@ class ModelSettings:
         difference: The difference encoder.
         decoder: The caption decoder.
         change: Heads that see change without words.
+        domain: Keep what the training images look like, so that a pair of another kind is told to
+            be one. (off)
     """
 
     system: str = "sen"
@@ -293,6 +295,7 @@ class ModelSettings:
     difference: DifferenceSettings = field(default_factory=DifferenceSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     change: ChangeSettings = field(default_factory=ChangeSettings)
+    domain: bool = False
 
     def __post_init__(self) -> None:
         _numbers(self, "", "dimension", "size")
@@ -486,6 +489,8 @@ class TrainingSettings:
         difference: The difference encoder.
         decoder: The caption decoder.
         change: Heads that see change without words.
+        domain: Keep what the training images look like, so that a pair of another kind is told to
+            be one. (off)
         vocabulary: Which words are known.
         loading: How pairs become batches.
         optimisation: The optimiser and its schedule.
@@ -509,6 +514,7 @@ class TrainingSettings:
     difference: DifferenceSettings = field(default_factory=DifferenceSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     change: ChangeSettings = field(default_factory=ChangeSettings)
+    domain: bool = False
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     loading: LoadingSettings = field(default_factory=LoadingSettings)
     optimisation: OptimisationSettings = field(default_factory=OptimisationSettings)

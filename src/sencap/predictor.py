@@ -110,6 +110,7 @@ class Predictor:
         images = np.stack([resize(pair.images, self.size) for pair in pairs])
         memory = self.engine.encode(images)
         captions = self._captions(memory, self.beam if beam is None else beam)
+        captions = _placed(captions, memory.distance)
         equal = [row for row, (before, after) in enumerate(images) if np.array_equal(before, after)]
         if equal:
             log_probs = self._fixed_log_probs(memory.keep(equal)).tolist()
@@ -117,7 +118,8 @@ class Predictor:
             note = f"the two images are equal, pixel by pixel, at the model's {side} pixels"
             for row, values in zip(equal, log_probs, strict=True):
                 same = self._same(values, p_change=0.0)
-                captions[row] = dataclasses.replace(same, note=note)
+                domain = captions[row].domain
+                captions[row] = dataclasses.replace(same, note=note, domain=domain)
         return [self._noted(one, pair) for one, pair in zip(captions, pairs, strict=True)]
 
     def _noted(self, caption: Caption, pair: ImagePair) -> Caption:
@@ -299,6 +301,23 @@ def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
     if identity(Path(before)) != identity(Path(after)):
         return caption
     return dataclasses.replace(caption, note="before and after are one file")
+
+
+def _placed(captions: list[Caption], distances: Floats | None) -> list[Caption]:
+    """The captions, each with how far its images are from those trained on, and with a word where
+    that is too far."""
+    if distances is None:
+        return captions
+    placed = []
+    for caption, distance in zip(captions, distances.tolist(), strict=True):
+        note = ""
+        if distance > 1:
+            note = (
+                "the images are unlike those that the weights were trained on (domain "
+                f"{distance:.2f}, of which 1 is the limit): the caption may well be wrong"
+            )
+        placed.append(dataclasses.replace(caption, domain=round(distance, 3), note=note))
+    return placed
 
 
 def _telling(captions: Sequence[Caption]) -> list[Caption]:

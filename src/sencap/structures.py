@@ -68,8 +68,10 @@ class Memory:
 
     ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). Of a captioner that
     has change heads (see `sencap.models.change`): ``flag`` (B,), the logit of "the pair changed",
-    and ``mask`` (B, N), the logit of each cell's share of changed building. ``parts`` holds named
-    intermediate results, each (B, N, D'), for those who explain a model; no decoder needs them.
+    and ``mask`` (B, N), the logit of each cell's share of changed building. ``distance`` (B,) tells
+    how far the images are from those trained on, of a captioner that kept it (see
+    `sencap.models.domain`). ``parts`` holds named intermediate results, each (B, N, D'), for those
+    who explain a model; no decoder needs them.
 
     Raises:
         ShapeError: tokens that do not fill the grid, or a part with other tokens.
@@ -80,6 +82,7 @@ class Memory:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     flag: Tensor | None = None
     mask: Tensor | None = None
+    distance: Tensor | None = None
 
     def __post_init__(self) -> None:
         h, w = self.grid
@@ -117,7 +120,9 @@ class Caption:
     ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a change at
     all; ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best captions, best first.
     ``change_probability`` (0–1) is one minus the probability that the model gives to the fixed
-    sentences of no change together; None for a model whose vocabulary lacks them. ``note`` says
+    sentences of no change together; None for a model whose vocabulary lacks them. ``domain`` is how
+    far the images are from those that the model was trained on: up to 1 they are of their kind;
+    None for a model that does not know. ``note`` says
     what a reader has to know beside the sentence: that the two images are equal, which no model was
     asked about.
     """
@@ -128,6 +133,7 @@ class Caption:
     finished: bool = True
     alternatives: tuple[Caption, ...] = ()
     change_probability: float | None = None
+    domain: float | None = None
     note: str = ""
 
     def __str__(self) -> str:

@@ -24,7 +24,8 @@ class PairMemory:
     name: ``parts`` (B, N, D'), intermediate results; ``received``, how much attention each cell got
     inside the encoder, (B, N), or (B, 2·N) where both dates' cells were asked, before first. They
     are empty unless they were asked for. ``flag`` (B,) and ``mask`` (B, N) are the logits of the
-    change heads, as `sencap.structures.Memory` has them; None of a captioner without.
+    change heads, ``distance`` (B,) how far the images are from those trained on, as
+    `sencap.structures.Memory` has them; None of a captioner without.
 
     Raises:
         ShapeError: tokens that do not fill the grid.
@@ -36,6 +37,7 @@ class PairMemory:
     received: Mapping[str, Floats]
     flag: Floats | None = None
     mask: Floats | None = None
+    distance: Floats | None = None
 
     def __post_init__(self) -> None:
         h, w = self.grid
@@ -47,7 +49,8 @@ class PairMemory:
         rows = list(pairs)
         flag = None if self.flag is None else self.flag[rows]
         mask = None if self.mask is None else self.mask[rows]
-        return PairMemory(self.tokens[rows], self.grid, {}, {}, flag, mask)
+        distance = None if self.distance is None else self.distance[rows]
+        return PairMemory(self.tokens[rows], self.grid, {}, {}, flag, mask, distance)
 
 
 class State(Protocol):

@@ -2,7 +2,7 @@
 graph may not do.
 
     encoder.onnx   images (B, 2, 3, S, S) uint8 ▶ tokens (B, N, D) · flag (B,) · mask (B, N) ·
-                   part/NAME · attention/NAME
+                   distance (B,) · part/NAME · attention/NAME
     start.onnx     tokens (B, N, D) ▶ pair.*
     step.onnx      words (B, K) · pair.* (B, …) · hypothesis.* (B, K, …) ▶ logits (B, K, V) ·
                    hypothesis.* · cells (B, K, N) or dates (B, K, 3)
@@ -30,7 +30,7 @@ ENCODER_INT8 = "encoder.int8.onnx"
 INT8 = "int8"  # the key of its metadata: a JSON object, see `int8_record`
 WEIGHTS = "model.safetensors"
 
-IMAGES, TOKENS, FLAG, MASK = "images", "tokens", "flag", "mask"
+IMAGES, TOKENS, FLAG, MASK, DISTANCE = "images", "tokens", "flag", "mask", "distance"
 WORDS, LOGITS, CELLS, DATES = "words", "logits", "cells", "dates"
 PART, ATTENTION = "part/", "attention/"
 PAIR, HYPOTHESIS = "pair.", "hypothesis."

@@ -104,7 +104,7 @@ class OnnxEngine:
     def encode(self, images: NDArray[np.uint8], *, explain: bool = False) -> PairMemory:
         """See `Engine.encode`."""
         names = [output.name for output in self._encoder.get_outputs()]
-        needed = (graphs.TOKENS, graphs.FLAG, graphs.MASK)
+        needed = (graphs.TOKENS, graphs.FLAG, graphs.MASK, graphs.DISTANCE)
         wanted = [name for name in names if explain or name in needed]
         values = self._encoder.run(wanted, {graphs.IMAGES: np.ascontiguousarray(images)})
         found = dict(zip(wanted, values, strict=True))
@@ -116,8 +116,8 @@ class OnnxEngine:
             for n, v in found.items()
             if n.startswith(graphs.ATTENTION)
         }
-        flag, mask = found.get(graphs.FLAG), found.get(graphs.MASK)
-        return PairMemory(found[graphs.TOKENS], self.grid, parts, received, flag, mask)
+        heads = [found.get(name) for name in (graphs.FLAG, graphs.MASK, graphs.DISTANCE)]
+        return PairMemory(found[graphs.TOKENS], self.grid, parts, received, *heads)
 
     def start(self, memory: PairMemory, *, explain: bool = False) -> ArrayState:
         """See `Decoding.start`."""

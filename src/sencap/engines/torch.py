@@ -167,7 +167,8 @@ def as_arrays(
     """A memory on arrays, with what was recorded for those who explain."""
     flag = None if memory.flag is None else _array(memory.flag)
     mask = None if memory.mask is None else _array(memory.mask)
-    return PairMemory(_array(memory.tokens), memory.grid, parts, received, flag, mask)
+    distance = None if memory.distance is None else _array(memory.distance)
+    return PairMemory(_array(memory.tokens), memory.grid, parts, received, flag, mask, distance)
 
 
 def _is_module(decoder: Any) -> bool:

@@ -3,7 +3,9 @@ all systems."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from sencap.config import ModelSettings
 from sencap.errors import ShapeError
 from sencap.models.decoders import Decoder
+from sencap.models.domain import Domain
 from sencap.structures import Memory
 
 
@@ -37,12 +40,14 @@ class Captioner(nn.Module):
         mean: Iterable[float],
         std: Iterable[float],
         change: nn.Module | None = None,
+        domain: Domain | None = None,
     ) -> None:
         super().__init__()
         self.extractor = extractor
         self.difference = difference
         self.decoder = decoder
         self.change = change
+        self.domain = domain
         self.register_buffer("mean", torch.tensor(tuple(mean)).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(tuple(std)).view(3, 1, 1), persistent=False)
 
@@ -65,7 +70,12 @@ class Captioner(nn.Module):
         if images.ndim != 5 or images.shape[1:3] != (2, 3):
             raise ShapeError(f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}")
         normalised = self.normalise(images)
-        return self.remember(self.extractor(normalised), normalised)
+        if self.domain is None:
+            return self.remember(self.extractor(normalised), normalised)
+        extractor: Any = self.extractor
+        maps = extractor.maps(normalised)
+        memory = self.remember(extractor.features(maps), normalised)
+        return dataclasses.replace(memory, distance=self.domain(extractor.means(maps)))
 
     def remember(self, features: Tensor, normalised: Tensor) -> Memory:
         """Features and the normalised images → the memory, change heads included."""
@@ -93,5 +103,6 @@ def count_parameters(captioner: Captioner) -> dict[str, int]:
     """
     counts = {}
     for name, part in captioner.named_children():
-        counts[name] = sum(parameter.numel() for parameter in part.parameters())
+        if not isinstance(part, Domain):  # which has none
+            counts[name] = sum(parameter.numel() for parameter in part.parameters())
     return {**counts, "total": sum(counts.values())}

@@ -71,6 +71,8 @@ class _Encoder(nn.Module):
             outputs[graphs.FLAG] = memory.flag
         if memory.mask is not None:
             outputs[graphs.MASK] = memory.mask
+        if memory.distance is not None:
+            outputs[graphs.DISTANCE] = memory.distance
         for name, part in memory.parts.items():
             outputs[graphs.PART + name] = part
         for name, received in attention_received(seen, memory.tokens.shape[1]).items():

@@ -69,6 +69,7 @@ class Extractor(nn.Module):
             grid=grid,
         )
         self.stride, self.channels = _stride_and_channels(self.backbone, pyramid)
+        self.own_channels = _own_channels(self.backbone, pyramid)
         first_trained = STAGES.index(fine_tune_from)
         if isinstance(self.backbone, VisionTransformer):
             if fine_tune_from not in ("conv1", "none"):
@@ -122,6 +123,12 @@ class Extractor(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 2, 3, H, W) → features."""
         return self.features(self.maps(images))
+
+    def means(self, maps: Tensor) -> Tensor:
+        """The backbone's maps (B·S, C, h, w) → the mean over the cells, (B, S, C'), of the channels
+        of its own stage: those that a pyramid puts beside them are left out."""
+        own = maps[:, : self.own_channels].mean((2, 3))
+        return own.reshape(-1, self.dates, self.own_channels)
 
     @property
     def is_frozen(self) -> bool:
@@ -214,6 +221,14 @@ def _stride_and_channels(backbone: nn.Module, pyramid: Pyramid) -> tuple[int, in
     if pyramid == "coarser":
         return strides[0], channels[0] + channels[1]
     return strides[0], channels[0]
+
+
+def _own_channels(backbone: nn.Module, pyramid: Pyramid) -> int:
+    """Of the stage itself, which stand first in the maps."""
+    features: Any = backbone.feature_info
+    if isinstance(backbone, VisionTransformer):
+        return int(features[-1]["num_chs"])
+    return int(features.channels()[1 if pyramid == "finer" else 0])
 
 
 def _folded(fine: Tensor, grid: torch.Size) -> Tensor:

@@ -37,6 +37,7 @@ from sencap.models.captioner import Captioner
 from sencap.models.change import ChangeHeads
 from sencap.models.decoders import TransformerDecoder
 from sencap.models.difference import SENDifference
+from sencap.models.domain import Domain
 from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtractor
 from sencap.models.numbers import Numbers, own
 from sencap.models.siamese import SiameseDifference
@@ -345,7 +346,13 @@ def _captioner(
     if flag or mask:
         change = ChangeHeads(width, flag=flag, mask=mask, dropout=numbers.decoder["dropout"])
     captioner = Captioner(
-        extractor, difference, decoder, mean=settings.mean, std=settings.std, change=change
+        extractor,
+        difference,
+        decoder,
+        mean=settings.mean,
+        std=settings.std,
+        change=change,
+        domain=Domain(extractor.own_channels) if settings.domain else None,
     )
     captioner.settings = settings
     return captioner

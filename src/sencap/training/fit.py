@@ -30,6 +30,7 @@ from sencap.models.variants import build, check
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
 from sencap.training.calibration import calibrate
+from sencap.training.domain import fit_domain
 from sencap.training.features import FeatureStore, open_features
 from sencap.training.folder import BEST, LAST, check_folder, without_folders
 from sencap.training.loading import PairDataset, evaluation_loader, training_loader
@@ -90,6 +91,8 @@ def fit(settings: TrainingSettings) -> Path:
     if settings.change.flag and rank_zero_only.rank == 0:
         temperature = calibrate(out / BEST, val_pairs)
         log.info(f"the flag head's temperature is {temperature:g}, found on the selection pairs")
+    if settings.domain and rank_zero_only.rank == 0:
+        fit_domain(out / BEST, train_pairs, val_pairs, seed=settings.seed)
     return out / BEST
 
 

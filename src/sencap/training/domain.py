@@ -1,0 +1,45 @@
+"""What a model's training images look like, kept in its checkpoint once training is over."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sencap.data.levir_cc import CaptionedPair
+from sencap.images import read_pair
+from sencap.models.captioner import Captioner
+from sencap.models.checkpoint import load_checkpoint, save_checkpoint
+
+MOST_PAIRS = 2000  # drawn of larger training sets: enough for a covariance
+BATCH = 16
+
+
+def fit_domain(
+    folder: Path, trained: Sequence[CaptionedPair], selection: Sequence[CaptionedPair], *, seed: int
+) -> None:
+    """Fit the `Domain` of a checkpoint, and write it into the checkpoint."""
+    checkpoint = load_checkpoint(folder)
+    captioner, size = checkpoint.captioner.eval(), checkpoint.settings.size
+    assert captioner.domain is not None  # whoever calls knows that there is one
+    drawn = random.Random(seed).sample(list(trained), min(MOST_PAIRS, len(trained)))
+    captioner.domain.fit(_means(captioner, drawn, size), _means(captioner, selection, size))
+    save_checkpoint(folder, checkpoint)
+
+
+@torch.inference_mode()
+def _means(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> Tensor:
+    """Of the channels of every image that the backbone sees, (pairs, S, C)."""
+    extractor: Any = captioner.extractor
+    found = []
+    for first in range(0, len(pairs), BATCH):
+        batch = pairs[first : first + BATCH]
+        images = [read_pair(pair.before, pair.after, size=size).images for pair in batch]
+        pixels = torch.from_numpy(np.stack(images))
+        found.append(extractor.means(extractor.maps(captioner.normalise(pixels))))
+    return torch.cat(found)
