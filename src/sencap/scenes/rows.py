@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sencap.scenes.ground import Ring
@@ -19,7 +19,8 @@ class Row:
     ``width`` its pixels of the common ground; ``polygon`` its corners in the projection of the
     output. ``valid`` is the share of its pixels that hold data at both dates, ``pixels`` how many
     of its own ground do. ``alternatives`` are the next best captions with their log-probabilities.
-    ``windows`` are how many windows tell of it: 1, unless rows were merged.
+    ``windows`` are how many windows tell of it: 1, unless rows were merged; then the polygon may
+    have ``holes``.
     """
 
     window: int
@@ -37,6 +38,7 @@ class Row:
     valid: float
     pixels: int
     windows: int = 1
+    holes: list[Ring] = field(default_factory=list)
 
     @classmethod
     def of(cls, caption: Caption, **more: Any) -> Row:

@@ -14,6 +14,8 @@ from sencap.files import check_outputs
 from sencap.scenes.dates import image_dates
 from sencap.scenes.journal import Journal
 from sencap.scenes.layers import Layer, check_format, write_layers
+from sencap.scenes.merging import merge as merged
+from sencap.scenes.probability import check_probability, write_probability
 from sencap.scenes.rows import Row
 from sencap.scenes.scanning import USUAL_SCAN, batches, record
 from sencap.scenes.scene import Scene
@@ -29,13 +31,17 @@ def write_scan(
     out: str | Path,
     *,
     settings: ScanSettings = USUAL_SCAN,
+    merge: bool = False,
+    probability: str | Path | None = None,
     progress: bool = False,
 ) -> tuple[Summary, list[str]]:
     """Scan two rasters and write what is said of each window as a file for a map.
 
     ``out`` ends in .gpkg, .geojson, .fgb, .parquet or .csv. It appears when all is done, and takes
     the place of a file of its name. Until then ``<out>.unfinished`` keeps what is done: the same
-    call goes on with it after a stop of any kind, to an equal file.
+    call goes on with it after a stop of any kind, to an equal file. With ``merge`` windows side by
+    side that tell a change in the same words become one polygon. ``probability`` is a GeoTIFF to
+    write too: the probability of change over the scene.
 
     Returns the summary, and what a user has to know of the files.
 
@@ -45,8 +51,9 @@ def write_scan(
     """
     before, after, out = Path(before), Path(after), Path(out)
     check_format(out)
+    check_probability(probability)
     inputs = [before, after, *checkpoint_files(settings.weights)]
-    check_outputs({"out": out}, [*inputs, settings.roi])
+    check_outputs({"out": out, "probability": probability}, [*inputs, settings.roi])
     with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
         dates = image_dates((before, after), scene.tags, settings.dates)
         predictor = settings.load()
@@ -64,6 +71,10 @@ def write_scan(
                     bar.update(batch.end - bar.n)
             summary = Summary.of(scene, done)
             rows = [row for batch in done for row in batch.rows]
+            if probability is not None:
+                write_probability(probability, rows, scene)
+            if merge:
+                rows = merged(rows, scene)
             layers = [changes_layer(rows, scene, dates), summary_layer(summary, scene, dates)]
             about = {**told, "read": scene.details(), "summary": summary.details()}
             write_layers(out, layers, about=about, date=_newest(before, after))
@@ -92,7 +103,7 @@ def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]
         "width": [row.width for row in rows],
         "note": [row.note for row in rows],
     }
-    return Layer("changes", scene.crs, [[row.polygon] for row in rows], columns)
+    return Layer("changes", scene.crs, [[row.polygon, *row.holes] for row in rows], columns)
 
 
 def summary_layer(summary: Summary, scene: Scene, dates: Sequence[str | None]) -> Layer:

@@ -24,6 +24,8 @@ def command(
     crs: str | None = None,
     dates: str | None = None,
     assume_same_grid: bool = False,
+    merge: bool = False,
+    probability: str | None = None,
     json: bool = False,
     quiet: bool = False,
     beam: int = 3,
@@ -65,6 +67,8 @@ def command(
         dates: The dates of the two images, 2018-04-26,2020-05-01 (default: from their tags or
             names).
         assume_same_grid: A raster that does not say where it lies shows the ground of the other.
+        merge: Windows side by side that tell a change in the same words become one polygon.
+        probability: Also write the probability of change over the scene to this .tif file.
         json: Print the summary as JSON.
         quiet: Show no progress.
         beam: Width of the beam search; 1 is greedy.
@@ -98,7 +102,15 @@ def command(
         assume_same_grid=assume_same_grid,
         batch_size=batch_size,
     )
-    summary, notes = write_scan(before, after, out, settings=settings, progress=not quiet)
+    summary, notes = write_scan(
+        before,
+        after,
+        out,
+        settings=settings,
+        merge=merge,
+        probability=probability,
+        progress=not quiet,
+    )
     sys.stdout.write(f"{json_.dumps(summary.details()) if json else summary}\n")
     for note in notes:
         sys.stderr.write(f"sencap: note: {note}\n")
