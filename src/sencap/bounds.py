@@ -73,6 +73,7 @@ BOUNDS: Mapping[str, Bound] = {
     "port": Bound(0, 65_535, "there are no higher ports; 0 is any that is free"),
     "max_bytes": Bound(1024, 4 << 30, "a request lies on the disk while it is worked on"),
     "max_pixels": Bound(1024, 64_000_000, "no image may have more"),
+    "max_scene_pixels": Bound(1024, 10**11, "it is read window by window, which takes its time"),
     "max_pairs": Bound(1, 1024, "a longer list is better sent in parts"),
     "waiting": Bound(1, 10_000, "whoever waits longer than the timeout gets nothing"),
     "per_client": Bound(1, 10_000),

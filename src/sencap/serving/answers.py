@@ -132,6 +132,21 @@ class State(BaseModel):
     status: str
 
 
+class Scanned(BaseModel):
+    """A scan as a GeoJSON collection: a feature for each window that holds data."""
+
+    type: Literal["FeatureCollection"] = "FeatureCollection"
+    windows: int
+    without_data: int
+    changed: int
+    placed: bool = Field(
+        description="whether coordinates are degrees; else they are pixels, rows downwards"
+    )
+    pixels: tuple[int, int] = Field(description="width and height of the ground that both show")
+    notes: list[str] = Field(description="what has to be known of the files")
+    features: list[dict[str, Any]]
+
+
 class JobState(BaseModel):
     """How far a job is."""
 

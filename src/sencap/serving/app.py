@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from sencap.errors import SettingsError
-from sencap.serving import page, routes
+from sencap.serving import page, routes, scans
 from sencap.serving.gate import Gate
 from sencap.serving.jobs import Jobs
 from sencap.serving.metrics import Metrics
@@ -41,7 +42,8 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with service:
             yield
-        jobs.close()
+            # in a thread: a scan that ends waits for captions, which come through this loop
+            await asyncio.to_thread(jobs.close)
 
     app = FastAPI(
         title="sencap",
@@ -60,6 +62,7 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     app.state.service, app.state.metrics, app.state.jobs = service, metrics, jobs
     install(app)
     app.include_router(routes.router)
+    app.include_router(scans.router)
     page.install(app, settings)
     app.openapi = _with_problems(app.openapi)  # type: ignore[method-assign]
     return Gate(app, settings, token, metrics)

@@ -20,7 +20,9 @@ _SAID = {
     400: "The form cannot be read.",
     401: "The token is missing or wrong.",
     403: "A page of another site asks.",
+    404: "There is none, or none any more.",
     408: "It was not sent in time.",
+    409: "It is not finished.",
     413: "Too many bytes, pixels, pairs or fields.",
     415: "No form, or a file that is no image.",
     422: "A field or an image is refused, with the reason.",
@@ -36,7 +38,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _SAID[status], "content": content} for status in statuses}
 
 
-WORK = problems(*_SAID)
+WORK = problems(*sorted(set(_SAID) - {404, 409}))
 router = APIRouter(responses=problems(401))
 
 

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,7 +21,6 @@ from sencap.rasters import import_rasterio
 from sencap.serving.answers import Captions, Explained, Said, Weights, Word
 from sencap.serving.batching import Batcher
 from sencap.serving.metrics import Metrics
-from sencap.serving.problems import Refused
 from sencap.serving.settings import ServerSettings
 from sencap.serving.uploads import UploadedPair
 from sencap.structures import Caption, ImagePair
@@ -212,14 +210,3 @@ def ground_of(details: Any) -> dict[str, Any] | None:
     if not all(math.isfinite(number) for point in ring for number in point):
         return None
     return {"type": "Polygon", "coordinates": [ring]}
-
-
-def scene_of(source: object) -> Path:
-    """The path of an upload that is to be scanned.
-
-    Raises:
-        Refused: this system has no paths to files without a name.
-    """
-    if not isinstance(source, Path):
-        raise Refused(501, "scans need Linux, where a file without a name can be opened by a path")
-    return source

@@ -34,6 +34,7 @@ class ServerSettings:
         precision: fp32 (exact), or int8 (faster), where the checkpoints and the processor offer it.
         max_bytes: Bytes that a request may have.
         max_pixels: Pixels that an image may have.
+        max_scene_pixels: Pixels that an image may have that is scanned window by window.
         max_pairs: Pairs that a request may have.
         waiting: Requests that may be at work or wait; further ones get 503.
         per_client: Those of one address; further ones get 429.
@@ -55,6 +56,7 @@ class ServerSettings:
     precision: Precision = "fp32"
     max_bytes: int = 64_000_000
     max_pixels: int = 16_000_000
+    max_scene_pixels: int = 400_000_000
     max_pairs: int = 16
     waiting: int = 64
     per_client: int = 32
@@ -68,6 +70,7 @@ class ServerSettings:
         check_number("beam", self.max_beam)
         check_numbers(beam=self.beam, port=self.port, batch_size=self.batch_size)
         check_numbers(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+        check_number("max_scene_pixels", self.max_scene_pixels)
         check_numbers(max_pairs=self.max_pairs, waiting=self.waiting, per_client=self.per_client)
         check_numbers(timeout=self.timeout, batch_wait=self.batch_wait)
         check_numbers(jobs=self.jobs, keep=self.keep)

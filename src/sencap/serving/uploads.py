@@ -74,9 +74,9 @@ class UploadedPair:
         return ImagePair(pair.images, "", notes, pair.details)
 
     @contextmanager
-    def within(self, pixels: int) -> Iterator[None]:
+    def within(self, pixels: int, *, as_scene: bool = False) -> Iterator[None]:
         """Allow images of so many pixels in the block, and let its errors name the files by what
-        they were sent as.
+        they were sent as. ``as_scene``: whatever they are, they are read as rasters.
 
         Raises:
             KindError, TooLargeError: a file is no image, or has more pixels.
@@ -85,14 +85,17 @@ class UploadedPair:
             with most_pixels(pixels):
                 for upload in (self.before, self.after):
                     upload.check_kind()
-                self._check_rasters()
+                self._check_rasters(every=as_scene)
                 yield
         except SencapError as error:
             raise type(error)(self.without_paths(str(error))) from error
 
-    def _check_rasters(self) -> None:
+    def _check_rasters(self, *, every: bool) -> None:
         """Refuse georeferenced files of too many pixels, which elsewhere may be of any size."""
-        for path in as_rasters(self.before.source, self.after.source) or ():
+        sources = self.before.source, self.after.source
+        paths = sources if every else as_rasters(*sources) or ()
+        for path in paths:
+            assert isinstance(path, Path)
             with Raster(path) as raster:
                 width, height = raster.own.width, raster.own.height
             try:
