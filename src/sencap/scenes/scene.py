@@ -196,6 +196,17 @@ class Scene:
         factor = _factor(values, levels, known)
         return _Sample(count_levels(levels), factor, levels.dtype != np.uint8)
 
+    def overview(self, longest: int) -> list[NDArray[np.uint8]]:
+        """Both dates (3, H, W), of at most so many pixels a side."""
+        height, width = self.grid.height, self.grid.width
+        share = min(1.0, longest / max(height, width))
+        shape = max(1, round(height * share)), max(1, round(width * share))
+        images = []
+        for date, scale in enumerate(self.scales):
+            values, valid = self._rasters.read(date, shape=shape)
+            images.append(to_levels(values, valid, scale)[0].astype(np.uint8))
+        return images
+
     def details(self) -> dict[str, Any]:
         """What was chosen, as JSON values."""
         scales = [None if scale is None else scale.details() for scale in self.scales]

@@ -10,7 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sencap.files import check_outputs
+from sencap.figures.scene import LONGEST, ShownWindow, scene_page
+from sencap.files import check_outputs, write_whole
 from sencap.scenes.dates import image_dates
 from sencap.scenes.journal import Journal
 from sencap.scenes.layers import Layer, check_format, write_layers
@@ -33,6 +34,7 @@ def write_scan(
     settings: ScanSettings = USUAL_SCAN,
     merge: bool = False,
     probability: str | Path | None = None,
+    page: str | Path | None = None,
     progress: bool = False,
 ) -> tuple[Summary, list[str]]:
     """Scan two rasters and write what is said of each window as a file for a map.
@@ -41,7 +43,7 @@ def write_scan(
     the place of a file of its name. Until then ``<out>.unfinished`` keeps what is done: the same
     call goes on with it after a stop of any kind, to an equal file. With ``merge`` windows side by
     side that tell a change in the same words become one polygon. ``probability`` is a GeoTIFF to
-    write too: the probability of change over the scene.
+    write too: the probability of change over the scene; ``page`` an HTML page to look at it.
 
     Returns the summary, and what a user has to know of the files.
 
@@ -53,7 +55,7 @@ def write_scan(
     check_format(out)
     check_probability(probability)
     inputs = [before, after, *checkpoint_files(settings.weights)]
-    check_outputs({"out": out, "probability": probability}, [*inputs, settings.roi])
+    check_outputs({"out": out, "probability": probability, "page": page}, [*inputs, settings.roi])
     with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
         dates = image_dates((before, after), scene.tags, settings.dates)
         predictor = settings.load()
@@ -73,6 +75,8 @@ def write_scan(
             rows = [row for batch in done for row in batch.rows]
             if probability is not None:
                 write_probability(probability, rows, scene)
+            if page is not None:
+                write_whole(page, page_of(scene, rows, summary, dates))
             if merge:
                 rows = merged(rows, scene)
             layers = [changes_layer(rows, scene, dates), summary_layer(summary, scene, dates)]
@@ -104,6 +108,34 @@ def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]
         "note": [row.note for row in rows],
     }
     return Layer("changes", scene.crs, [[row.polygon, *row.holes] for row in rows], columns)
+
+
+def page_of(
+    scene: Scene, rows: Sequence[Row], summary: Summary, dates: Sequence[str | None]
+) -> str:
+    """The page to look at a scene (HTML)."""
+    height, width = scene.grid.height, scene.grid.width
+    windows = [
+        ShownWindow(
+            row.column / width,
+            row.row / height,
+            row.width / width,
+            row.height / height,
+            row.caption,
+            row.changed,
+            row.change_probability,
+        )
+        for row in rows
+    ]
+    names = [f"before, {dates[0]}" if dates[0] else "before"]
+    names.append(f"after, {dates[1]}" if dates[1] else "after")
+    return scene_page(
+        scene.overview(LONGEST),
+        windows,
+        title=f"{scene.before.name} and {scene.after.name}",
+        names=names,
+        summary=str(summary).splitlines()[: 1 + bool(summary.without_data)],
+    )
 
 
 def summary_layer(summary: Summary, scene: Scene, dates: Sequence[str | None]) -> Layer:

@@ -26,6 +26,7 @@ def command(
     assume_same_grid: bool = False,
     merge: bool = False,
     probability: str | None = None,
+    page: str | None = None,
     json: bool = False,
     quiet: bool = False,
     beam: int = 3,
@@ -69,6 +70,8 @@ def command(
         assume_same_grid: A raster that does not say where it lies shows the ground of the other.
         merge: Windows side by side that tell a change in the same words become one polygon.
         probability: Also write the probability of change over the scene to this .tif file.
+        page: Also write a page (.html) to look at the scene: before and after to swipe between,
+            windows coloured by probability, captions in a list that zooms. It needs no network.
         json: Print the summary as JSON.
         quiet: Show no progress.
         beam: Width of the beam search; 1 is greedy.
@@ -109,6 +112,7 @@ def command(
         settings=settings,
         merge=merge,
         probability=probability,
+        page=page,
         progress=not quiet,
     )
     sys.stdout.write(f"{json_.dumps(summary.details()) if json else summary}\n")
