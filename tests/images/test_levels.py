@@ -22,7 +22,7 @@ DARK = PICTURE // 3
 
 
 @pytest.mark.parametrize("picture", [PICTURE, DARK])
-@pytest.mark.parametrize("step", [1, 2, 16, 64, 256, 257])
+@pytest.mark.parametrize("step", [1, 2, 3, 16, 64, 100, 200, 256, 257])
 def test_a_picture_widened_to_16_bits_becomes_itself_again(
     picture: NDArray[np.uint8], step: int
 ) -> None:
@@ -31,7 +31,7 @@ def test_a_picture_widened_to_16_bits_becomes_itself_again(
     assert scale_of(count_levels(deep)).told_by == "stored"
 
 
-@given(step=st.integers(3, 200), start=st.integers(0, 10_000), seed=st.integers(0, 99))
+@given(step=st.integers(3, 200), start=st.integers(1, 10_000), seed=st.integers(0, 99))
 def test_a_picture_on_any_steps_keeps_its_contrast(step: int, start: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     picture = generator.integers(20, 230, (3, 30, 30), dtype=np.uint8)
@@ -39,6 +39,40 @@ def test_a_picture_on_any_steps_keeps_its_contrast(step: int, start: int, seed: 
     differences = again.astype(int) - picture
     assert np.ptp(differences) == 0  # brighter or darker as a whole, by less than there is room
     assert abs(differences[0, 0, 0]) <= 25
+
+
+@pytest.mark.parametrize("date", [0, 1])
+@pytest.mark.parametrize("step", [1, 100, 256, 257])
+@pytest.mark.parametrize("size", [None, 20])
+def test_a_picture_of_8_bits_stored_at_16_goes_with_one_of_8(
+    date: int, step: int, size: int | None
+) -> None:
+    images = [PICTURE, DARK]
+    wanted = as_pair(*images, size=size)
+    stored: list[NDArray[Any]] = [*images]
+    stored[date] = images[date].astype(np.uint16) * np.uint16(step)
+    np.testing.assert_array_equal(as_pair(*stored, size=size).images, wanted.images)
+    masked = np.ma.masked_array(stored[1 - date], stored[1 - date] < 9)
+    both = [masked, stored[date]] if date else [stored[date], masked]
+    assert as_pair(*both, size=size).details["scale"]["told_by"] == "stored"
+
+
+@pytest.mark.parametrize("step", [16, 200, 257])
+def test_a_picture_between_the_steps_is_taken_as_it_fills_its_range(step: int) -> None:
+    """What was resampled or is noisy at 16 bits lies on no even steps."""
+    between = PICTURE.astype(np.int64) * step + RNG.integers(-step // 2, step // 2, PICTURE.shape)
+    deep = between.clip(0, 65_535).astype(np.uint16)
+    assert scale_of(count_levels(deep)).told_by == "range"
+    assert np.abs(stretch(deep).astype(int) - PICTURE).max() <= 2
+
+
+def test_what_does_not_fill_its_range_is_scaled_by_percentiles() -> None:
+    """A few clouds over a dark ground, as Sentinel-2 sees them."""
+    deep = RNG.integers(400, 2500, (3, 100, 100), dtype=np.uint16)
+    deep[:, 0, :50] = 9_000
+    scale = scale_of(count_levels(deep))
+    assert (scale.low, scale.told_by) == (400, "percentiles")
+    assert 3_000 < scale.high < 4_000
 
 
 @pytest.mark.parametrize("factor", [1, 1 / 255])

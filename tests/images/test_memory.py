@@ -33,8 +33,12 @@ def literal_stretch(images: NDArray[np.uint16]) -> NDArray[np.uint8]:
     by_pixel = np.moveaxis(images, -3, -1)
     counted = by_pixel[data].ravel() if data.any() else images.ravel()
     low, high = np.percentile(counted, [2, 98], method="inverted_cdf")
-    more = (high - low) / 2
-    start, end = max(counted.min(), low - more), min(counted.max(), high + more)
+    least, most = counted.min(), counted.max()
+    if least < most <= 1.9 * high:
+        start, end = 0 if least <= 0.11 * most else least, most
+    else:
+        more = (high - low) / 2
+        start, end = max(least, low - more), min(most, high + more)
     steps = (images - float(start)) * (255 / max(end - start, 1))
     result: NDArray[np.uint8] = steps.clip(0, 255).round().astype(np.uint8)
     return result

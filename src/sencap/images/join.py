@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sencap.errors import ImageError
 from sencap.images.holes import fill_alike
-from sencap.images.levels import Scale, check_seen, count_levels, scale_of
+from sencap.images.levels import Scale, check_seen, common_scale, count_levels
 from sencap.images.options import Read, Reading
 from sencap.images.scale import resample_band, resize
 from sencap.rasters import both, share_lost
@@ -34,11 +34,11 @@ def put_together(
     given = reading.given_scale()
     one = Date(labels[0], lambda: read(0), size, given, may_read_twice=may_read_twice)
     other = Date(labels[1], lambda: read(1), size, given)
-    _check_alike(one, other)
+    _check_sizes(one, other)
     masks = one.valid, other.valid
     lost = [share_lost(mask) for mask in (*masks, both(*masks))]
     _check_data(lost, labels, reading)
-    scale = given or _common_scale(one, other)
+    scale = given or common_scale((one.counts, other.counts), labels)
     if scale is not None:
         for date in (one, other):
             date.check_seen(scale)
@@ -131,24 +131,12 @@ def _reduced(image: NDArray[Any], size: int | None) -> NDArray[np.uint8]:
     return image if size is None else resize(image, size)
 
 
-def _common_scale(one: Date, other: Date) -> Scale | None:
-    """The scale of two dates of 16 bits; None for 8 bits."""
-    if one.counts is None or other.counts is None:
-        return None
-    return scale_of(one.counts + other.counts)
-
-
-def _check_alike(one: Date, other: Date) -> None:
-    """Refuse two images of different sizes, or of 8 and 16 bits."""
+def _check_sizes(one: Date, other: Date) -> None:
+    """Refuse two images of different sizes."""
     if one.shape != other.shape:
         sizes = [f"{known.label} is {known.shape[2]}×{known.shape[1]}" for known in (one, other)]
         what = f"the two images differ in size: {', '.join(sizes)} pixels"
         raise ImageError(f"{what}. Cut or resample them to the same ground.")
-    if one.dtype != other.dtype:
-        types = f"{one.label} is {one.dtype} and {other.label} {other.dtype}"
-        raise ImageError(
-            f"{types}: there is no common scale. Export both with the same number of bits."
-        )
 
 
 def _check_data(lost: list[float], labels: tuple[str, str], reading: Reading) -> None:

@@ -14,7 +14,7 @@ from sencap.bounds import check_numbers
 from sencap.errors import ImageError
 from sencap.images.ground import as_rasters
 from sencap.images.holes import fill_alike
-from sencap.images.levels import Scale, count_levels, scale_of, to_levels
+from sencap.images.levels import Scale, common_scale, count_levels, to_levels
 from sencap.images.options import USUAL, Reading
 from sencap.images.pairs import read_pair
 from sencap.rasters import AlignedRasters, both, share_lost
@@ -112,13 +112,11 @@ class PairWindows:
         """The one scale of all windows, from pixels of the whole ground; None for 8 bits."""
         whole = Window(0, 0, self.height, self.width)
         shape = min(self.height, _SAMPLE), min(self.width, _SAMPLE)
-        counts = np.zeros(1 << 16, np.int64)
-        is_deep = False
+        counts = []
         for date in range(len(rasters.rasters)):
             levels, _ = self._levels(date, whole, shape)
-            is_deep = is_deep or levels.dtype != np.uint8
-            counts += count_levels(levels)
-        return scale_of(counts) if is_deep else None
+            counts.append(None if levels.dtype == np.uint8 else count_levels(levels))
+        return common_scale(counts, self._labels)
 
     def __enter__(self) -> PairWindows:
         return self
