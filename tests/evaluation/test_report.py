@@ -56,7 +56,7 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
     assert set(report) == {
         "ids", "words", "reference_rows", "change_accuracy", "confusion", "calibration",
         "intervals", "pairs",
-        "environment", "signatures", "parameters", "pairs_per_second", "notes",
+        "diversity", "environment", "signatures", "parameters", "pairs_per_second", "notes",
     }  # fmt: skip
     for protocol in ("ids", "words"):
         assert set(report[protocol]) == {"all", "changed", "unchanged"}

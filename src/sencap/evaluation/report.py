@@ -18,6 +18,7 @@ import numpy as np
 
 from sencap.evaluation.bootstrap import RESAMPLES, intervals
 from sencap.evaluation.calibration import calibration
+from sencap.evaluation.diversity import diversity
 from sencap.evaluation.names import METRICS, PROTOCOLS, SUBSETS
 from sencap.evaluation.protocol import Evaluation, data_digest
 from sencap.version import __version__
@@ -105,6 +106,7 @@ def as_dict(
     report["confusion"] = evaluation.confusion
     probabilities = [pair.change_probability for pair in evaluation.pairs]
     report["calibration"] = calibration(probabilities, [pair.changed for pair in evaluation.pairs])
+    report["diversity"] = diversity(evaluation.pairs)
     report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
     report["pairs"] = _pairs(evaluation)
     report["environment"] = environment
@@ -185,6 +187,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         lines += ["## Change or no change", "", *_confusion(report), ""]
     if report["calibration"] is not None:
         lines += ["## How sure it was", "", *_calibration(report["calibration"]), ""]
+    if report.get("diversity") is not None:  # reports of before have none
+        lines += ["## How different the captions are", "", *_diversity(report["diversity"]), ""]
     lines += _facts(report)
     lines += notes_section(report["notes"])
     return "\n".join(lines)
@@ -249,6 +253,16 @@ def _calibration(found: Mapping[str, Any]) -> list[str]:
         f"({found['pairs']} pairs).",
         "",
         *table(["probability of change", "pairs", "its mean", "share that changed"], rows),
+    ]
+
+
+def _diversity(found: Mapping[str, Any]) -> list[str]:
+    people = found["different_of_people"]
+    beside = "" if people is None else f" (of one person's sentence each: {people:.1f})"
+    return [
+        f"Of {found['changed_pairs']} changed pairs' captions **{found['different']}** differ from "
+        f"each other{beside}; {len(found['repeats'])} sentences say a phrase twice.",
+        *_under("", [f"- {sentence}" for sentence in found["repeats"]]),
     ]
 
 

@@ -44,7 +44,8 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        mean, peak = F_.adaptive_avg_pool2d(x, 1), F_.adaptive_max_pool2d(x, 1)
+        # not adaptive_max_pool2d, which not every PyTorch can export as a graph
+        mean, peak = F_.adaptive_avg_pool2d(x, 1), x.amax((2, 3), keepdim=True)
         return torch.sigmoid(self.mlp(mean) + self.mlp(peak))
 
 

@@ -1,0 +1,74 @@
+"""How different a system's captions are, and whether they stumble.
+
+Scores cannot tell a system that says one good sentence of everything from one that describes. Here
+the captions of the changed pairs are counted, beside what people do with the same pairs, and
+sentences that say a phrase twice ("a residential area with a residential area") are found.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+LONGEST_LINK = 2  # words between the two: "with", "and the"
+
+
+class Said(Protocol):
+    """What is asked of a pair."""
+
+    @property
+    def references(self) -> Sequence[Sequence[str]]:
+        """What people said of it."""
+
+    @property
+    def hypothesis(self) -> Sequence[str]:
+        """What the system said of it."""
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether it changed, where that is known."""
+
+
+def repeated_phrase(words: Sequence[str]) -> str:
+    """The first phrase that a sentence says twice, at once or after one or two linking words.
+
+    A phrase has at least two words; a single word counts where it follows itself. "" if there is
+    none.
+
+    >>> repeated_phrase("there is a residential area with a residential area".split())
+    'a residential area'
+    >>> repeated_phrase("houses on both sides of the road and trees along the road".split())
+    ''
+    """
+    for first in range(len(words)):
+        for length in range((len(words) - first) // 2, 0, -1):
+            phrase = list(words[first : first + length])
+            links = range(LONGEST_LINK + 1) if length > 1 else range(1)
+            starts = [first + length + link for link in links]
+            if any(list(words[start : start + length]) == phrase for start in starts):
+                return " ".join(phrase)
+    return ""
+
+
+def diversity(pairs: Sequence[Said]) -> dict[str, Any] | None:
+    """Of the changed pairs: how many there are, how many captions differ from each other, and how
+    many do of one sentence of a person each; None without changed pairs.
+
+    The people's number is the mean over the first, second, … sentences of the pairs that have so
+    many. ``repeats`` are the sentences, of all pairs, that say a phrase twice.
+    """
+    changed = [pair for pair in pairs if pair.changed]
+    if not changed:
+        return None
+    said = {tuple(pair.hypothesis) for pair in changed}
+    people = []
+    for number in range(min(len(pair.references) for pair in changed)):
+        people.append(len({tuple(pair.references[number]) for pair in changed}))
+    stumbling = {" ".join(pair.hypothesis) for pair in pairs if repeated_phrase(pair.hypothesis)}
+    return {
+        "changed_pairs": len(changed),
+        "different": len(said),
+        "different_of_people": statistics.mean(people) if people else None,
+        "repeats": sorted(stumbling),
+    }
