@@ -199,6 +199,38 @@ def test_kill_9_loses_the_batch_in_hand_alone(
     assert out.read_bytes() == content
 
 
+FULL = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from sencap.cli import main
+from sencap.scenes import settings
+from scenes_drawn import Watcher
+watcher = Watcher()
+settings.load = lambda *_, **__: watcher
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+sys.exit(main(["scan", *sys.argv[3:], "--side", "100", "--batch-size", "4", "--quiet"]))
+"""
+
+
+@pytest.mark.parametrize(("ending", "room"), [("gpkg", 80_000), ("geojson", 39_000), ("csv", 9000)])
+def test_a_disk_that_fills_up_costs_nothing_that_was_done(
+    ending: str, room: int, rasters: Pair, watcher: Watcher, tmp_path: Path
+) -> None:
+    """A limit for the size of files: the first two have room for the record, not for the output."""
+    out, here = tmp_path / f"out.{ending}", Path(__file__).parent
+    words = [str(here.parent), str(room), *map(str, rasters), "-o", str(out)]
+    before = set(tmp_path.iterdir())
+    command = [sys.executable, "-c", FULL, *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{out.name}{'.unfinished' if ending == 'csv' else ''} cannot be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert set(tmp_path.iterdir()) - before == {tmp_path / f"out.{ending}.unfinished"}
+    write_scan(*rasters, out, settings=SMALL)
+    assert (watcher.batches == 0) == (ending != "csv")
+    assert out.exists()
+
+
 @pytest.mark.parametrize(
     ("what", "told"),
     [

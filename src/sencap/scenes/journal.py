@@ -12,9 +12,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from sencap.errors import DataError
 from sencap.files import told_as_output
@@ -60,7 +61,8 @@ class Journal:
         if self.path.exists():
             whole = self._read(wanted)
         with told_as_output(self.path):
-            self._file: IO[bytes] = self.path.open("r+b" if whole else "wb")
+            # without a buffer, which would fail once more as it is closed on a full disk
+            self._file: FileIO = self.path.open("r+b" if whole else "wb", buffering=0)
             self._file.truncate(whole)
             self._file.seek(whole)
         if not whole:
@@ -97,8 +99,9 @@ class Journal:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         with told_as_output(self.path):
-            self._file.write(json.dumps(line).encode() + b"\n")
-            self._file.flush()
+            rest = json.dumps(line).encode() + b"\n"
+            while rest:
+                rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
 
     def close(self) -> None:

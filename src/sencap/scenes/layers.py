@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,13 @@ def write_layers(
     """
     write = _WRITERS[Path(path).suffix.lower()]
     with whole_file(path) as draft:
-        write(draft, layers, About(json.dumps(about, sort_keys=True), date))
+        try:
+            write(draft, layers, About(json.dumps(about, sort_keys=True), date))
+        except (RuntimeError, sqlite3.Error) as error:  # GDAL's, which name drafts and tables
+            raise OutputError(
+                f"{path} cannot be written: is the disk full? Make room, and give the same command "
+                "again"
+            ) from error
     return Path(path)
 
 
@@ -102,21 +109,18 @@ def _write_by_gdal(
 ) -> None:
     pyogrio = _import_pyogrio()
     columns = [_as_array(values) for values in layer.columns.values()]
-    try:
-        pyogrio.raw.write(
-            str(path),
-            np.array([_well_known_binary(polygon) for polygon in layer.polygons], object),
-            columns,
-            np.array(list(layer.columns), object),
-            layer=layer.name,
-            driver=driver,
-            geometry_type="Polygon",
-            crs=None if layer.crs is None else layer.crs.to_wkt(),
-            layer_metadata={"sencap": about.text},
-            append=append,
-        )
-    except (pyogrio.errors.DataSourceError, RuntimeError) as error:
-        raise OutputError(f"{path.name} cannot be written ({error}): is the disk full?") from error
+    pyogrio.raw.write(
+        str(path),
+        np.array([_well_known_binary(polygon) for polygon in layer.polygons], object),
+        columns,
+        np.array(list(layer.columns), object),
+        layer=layer.name,
+        driver=driver,
+        geometry_type="Polygon",
+        crs=None if layer.crs is None else layer.crs.to_wkt(),
+        layer_metadata={"sencap": about.text},
+        append=append,
+    )
 
 
 def _write_geojson(path: Path, layers: Sequence[Layer], about: About) -> None:

@@ -60,7 +60,10 @@ def write_probability(path: str | Path, rows: Sequence[Row], scene: Scene) -> Pa
                 file.write(mean, 1)
                 file.set_band_description(1, "probability of change")
         except rasterio.errors.RasterioError as error:
-            raise OutputError(f"{path} cannot be written ({error}): is the disk full?") from error
+            raise OutputError(
+                f"{path} cannot be written: is the disk full? Make room, and give the same command "
+                "again"
+            ) from error
     return Path(path)
 
 
