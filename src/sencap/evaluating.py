@@ -10,7 +10,6 @@ import json
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -24,6 +23,7 @@ from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
 from sencap.engines.choice import EngineName
 from sencap.engines.precisions import Precision
 from sencap.images import read_pair
+from sencap.images.notes import Notes
 from sencap.predictor import Decision, Predictor, load
 from sencap.reporting import Said, check_report_files, report_of, warn_of_flags, write_report
 from sencap.structures import Caption, ImagePair
@@ -31,7 +31,7 @@ from sencap.weights import checkpoint_files
 
 log = logging.getLogger(__name__)
 EQUAL = "the two images are equal"  # in the note of the predictor
-_FEW = 3
+_FEW = 5  # kinds of notes
 # LEVIR-CC's own names tell the official split, whatever split a data set has them in
 _OFFICIAL_NAME = re.compile(r"(val|test)_\d{6}")
 _NEVER = re.compile(r"never evaluate .{0,40}LEVIR-CC's official", re.IGNORECASE | re.DOTALL)
@@ -97,7 +97,7 @@ def report_on(
         log.warning(f"warning: {note}")  # now, not after an hour
     notes += warn_of_flags(pairs)
     captions, seconds = _caption(predictor, pairs, batch_size=batch_size, progress=progress)
-    notes += _notes_of(captions)
+    notes += _notes_of(captions, [pair.name for pair in pairs])
     said = []
     for caption in captions:
         words = caption.text.split()
@@ -146,23 +146,26 @@ def _may_be_levir_cc(data: str | Path) -> bool:
     return "levir" in calls_itself.lower()
 
 
-def _notes_of(captions: Sequence[Caption]) -> list[str]:
-    """What has to be known of single captions, each thing once."""
-    noted = Counter(caption.note for caption in captions if caption.note)
-    equal = sum(count for note, count in noted.items() if EQUAL in note)
+def _notes_of(captions: Sequence[Caption], names: Sequence[str]) -> list[str]:
+    """What has to be known of single captions, each kind of it once."""
+    equal = 0
+    noted = Notes()
+    for caption, name in zip(captions, names, strict=True):
+        if EQUAL in caption.note:
+            equal += 1
+        elif caption.note:
+            noted.add(name, [caption.note])
     notes = []
     if equal:
         notes.append(
             f"{equal} of the {len(captions)} pairs are of two equal images. Their caption is the "
             "first fixed sentence of no change, whatever the model would say."
         )
-    others = [(note, count) for note, count in noted.most_common() if EQUAL not in note]
-    for note, count in others[:_FEW]:
-        notes.append(f"Of {count} of the {len(captions)} pairs: {note}.")
+    others = noted.told(of=len(captions))
     if len(others) > _FEW:
-        rest = sum(count for _, count in others[_FEW:])
-        notes.append(f"There are other notes on {rest} more pairs; sencap caption tells them.")
-    return notes
+        more = len(others) - _FEW
+        others[_FEW:] = [f"There are {more} other kinds of notes; sencap caption tells them."]
+    return notes + others
 
 
 def _caption(

@@ -318,7 +318,7 @@ def test_sizes_that_differ_are_told_for_arrays_as_for_files(tmp_path: Path) -> N
 
 def test_depths_that_differ_are_told_for_arrays_as_for_files() -> None:
     with pytest.raises(
-        ImageError, match="before has 8 bits and after 16, .*there is no common scale"
+        ImageError, match=r"before has 8 bits and after 16, .*there is no common scale"
     ):
         as_pair(RGB, DEEP)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sencap.config import LoadingSettings
-from sencap.data.levir_cc import read_dataset
+from sencap.data.levir_cc import CaptionedPair, read_dataset
+from sencap.data.reading import read_images
 from sencap.data.vocabulary import Vocabulary
-from sencap.images import read_pair
 from sencap.runs.sampler import EpochSampler
 from sencap.structures import ImagePair
 from sencap.training import loading
@@ -75,11 +75,11 @@ def test_evaluation_takes_pairs_in_order(tiny_data: Path) -> None:
 def test_the_cache_reads_each_pair_once(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Path] = []
 
-    def counted(before: Path, after: Path, *, size: int) -> ImagePair:
-        reads.append(before)
-        return read_pair(before, after, size=size)
+    def counted(pair: CaptionedPair, size: int) -> ImagePair:
+        reads.append(pair.before)
+        return read_images(pair, size)
 
-    monkeypatch.setattr(loading, "read_pair", counted)
+    monkeypatch.setattr(loading, "read_images", counted)
     dataset = _dataset(tiny_data, cache=True)
     for key in (0, 1, 4, 40):
         _ = dataset[key]

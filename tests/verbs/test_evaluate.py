@@ -199,13 +199,15 @@ def test_pairs_of_equal_images_are_counted_in_the_notes(weights: Path, own: Path
 
 def test_notes_on_single_captions_are_told_once_each_with_their_number() -> None:
     equal = "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
-    said = [equal, "", "a no-data value is ignored", "a no-data value is ignored", *"abcd"]
-    notes = _notes_of([Caption("x", 0.0, changed=True, note=note) for note in said])
-    assert notes[0].startswith("1 of the 8 pairs are of two equal images")
-    assert notes[1] == "Of 2 of the 8 pairs: a no-data value is ignored."
-    assert notes[2:4] == ["Of 1 of the 8 pairs: a.", "Of 1 of the 8 pairs: b."]
-    assert notes[4].startswith("There are other notes on 2 more pairs")
-    assert _notes_of([Caption("x", 0.0, changed=True)]) == []
+    ignored = [f"data/{number}.tif: a no-data value of {number} is ignored" for number in "12"]
+    said = [equal, "", *ignored, *"abcdef"]
+    captions = [Caption("x", 0.0, changed=True, note=note) for note in said]
+    notes = _notes_of(captions, [f"pair {number}" for number in range(10)])
+    assert notes[0].startswith("1 of the 10 pairs are of two equal images")
+    assert notes[1] == f"Of 2 of the 10 pairs, as of pair 2: {ignored[0]}."
+    assert notes[2] == "Of 1 of the 10 pairs, as of pair 4: a."
+    assert notes[6].startswith("There are 2 other kinds of notes")
+    assert _notes_of(captions[1:2], ["pair"]) == []
 
 
 def test_a_page_that_fails_does_not_lose_the_report(
@@ -222,7 +224,7 @@ def test_a_page_that_fails_does_not_lose_the_report(
 def test_the_report_says_how_it_was_decided_and_not_what_was_asked_for(
     weights: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sencap.predictor.NO_CHANGE_SENTENCES", ("nichts geschah",) * 5)
+    monkeypatch.setattr("sencap.data.vocabulary.NO_CHANGE_SENTENCES", ("nichts geschah",) * 5)
     report = evaluate(own, weights=weights, limit=2)
     assert "decision:search" in report["signatures"]["ids"]
 

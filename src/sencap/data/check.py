@@ -29,7 +29,9 @@ from sencap.data.levir_cc import (
 from sencap.data.masks import read_mask
 from sencap.data.vocabulary import Coverage, coverage
 from sencap.errors import DataError, ImageError
-from sencap.images import read_image
+from sencap.images import read_image, read_pair
+from sencap.images.notes import Notes
+from sencap.structures import ImagePair
 
 __all__ = ["CheckReport", "Problem", "check_dataset"]
 
@@ -114,10 +116,12 @@ def check_dataset(
 
     Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without
     sentences, a sentence without words, an id or image named twice, a missing or unreadable image,
-    two dates of different sizes or depths, a change mask that is none or of another size. Warnings:
+    two dates that are no pair (of other ground, other sizes, without
+    common scale or data), a change mask that is none or of another size. Warnings:
     a change flag that its captions contradict, images that no entry names, no changed or no
     unchanged pair, change flags that are not known or only told from sentences that nobody named,
-    captions longer than training takes, a vocabulary that would leave out much.
+    captions longer than training takes, a vocabulary that would leave out much, and what has to be
+    known of how images are read (put on another grid, no data, …), each kind once.
 
     ``no_change`` names the sentences with which this data set says that nothing changed.
     ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded,
@@ -133,8 +137,11 @@ def check_dataset(
     if images:
         folders = ImageFolders(root if root.is_dir() else root.parent)
         bar = tqdm(entries, desc="images", unit="pair", disable=not progress)
+        notes = Notes()
         for entry in bar:
-            problems += _check_images(folders, entry)
+            problems += _check_images(folders, entry, notes)
+        told = notes.told(of=len(entries))
+        problems += [Problem(root.name or str(root), "", note, "warning") for note in told]
         if entries:  # else it is the caption file that is wrong
             problems += _unnamed_images(folders, entries)
             masks = sum(folders.find(entry, MASKS) is not None for entry in entries)
@@ -192,33 +199,36 @@ def _warnings(
     return [Problem(name, "", what, "warning") for what in said]
 
 
-def _check_images(folders: ImageFolders, entry: CaptionEntry) -> Iterator[Problem]:
-    """What is wrong with the two images of an entry."""
+def _check_images(folders: ImageFolders, entry: CaptionEntry, notes: Notes) -> Iterator[Problem]:
+    """What is wrong with the two images of an entry, as a pair; what has to be known of how they
+    are read goes to ``notes``."""
     yield from folders.missing(entry)
-    read = []
-    for date in DATES:
-        file = folders.find(entry, date)
-        if file is None:
-            continue
+    files = [file for date in DATES if (file := folders.find(entry, date)) is not None]
+    pair: ImagePair | None = None
+    if len(files) == len(DATES):
         try:
-            read.append((file, read_image(file)))
+            pair = read_pair(files[0], files[1])
         except ImageError as error:
-            yield Problem(str(file), entry.source, str(error).removeprefix(f"{file}: "))
-    if len(read) < len(DATES):
+            refused = str(error)
+    if pair is None:
+        wrong = list(_check_files(files, entry))
+        yield from wrong
+        if len(files) == len(DATES) and not wrong:  # only together they are refused
+            yield Problem("", entry.source, refused)
         return
-    (before, first), (after, second) = read
-    if first.shape != second.shape:
-        sizes = [f"{image.shape[2]}×{image.shape[1]}" for image in (first, second)]
-        yield Problem(
-            str(after), entry.source, f"it is {sizes[1]} pixels, but {before} is {sizes[0]}"
-        )
+    notes.add(entry.name, pair.notes)
     mask = folders.find(entry, MASKS)
     if mask is not None:
-        yield from _check_mask(mask, entry, first.shape[1:])
-    if first.dtype != second.dtype:
-        yield Problem(
-            str(after), entry.source, f"it is {second.dtype}, but {before} is {first.dtype}"
-        )
+        yield from _check_mask(mask, entry, pair.images.shape[2:])
+
+
+def _check_files(files: Iterable[Path], entry: CaptionEntry) -> Iterator[Problem]:
+    """What is wrong with single images."""
+    for file in files:
+        try:
+            read_image(file)
+        except ImageError as error:
+            yield Problem(str(file), entry.source, str(error).removeprefix(f"{file}: "))
 
 
 def _check_mask(path: Path, entry: CaptionEntry, shape: tuple[int, ...]) -> Iterator[Problem]:

@@ -108,8 +108,8 @@ def as_pair(
 
     Raises:
         ImageError: one cannot be read or is refused, they have no ground in common or their sizes
-            differ, one has 8 bits and the other 16 that are no picture of 8, there is no picture in their values, or too
-            little of the pair holds data.
+            differ, one has 8 bits and the other 16 that are no picture of 8, there is no picture in
+            their values, or too little of the pair holds data.
         ShapeError: something that is no image, or an array of another shape or type.
         SettingsError: a size below 1.
     """

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.data.levir_cc import CaptionedPair
+from sencap.data.reading import read_images
 from sencap.engines.torch import TorchEngine
-from sencap.images import read_pair
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 TEMPERATURES = np.geomspace(0.1, 10.0, 401)
@@ -56,7 +56,7 @@ def _flag_logits(checkpoint: Checkpoint, pairs: Sequence[CaptionedPair]) -> Floa
     found = []
     for first in range(0, len(pairs), BATCH):
         batch = pairs[first : first + BATCH]
-        images = [read_pair(pair.before, pair.after, size=size).images for pair in batch]
+        images = [read_images(pair, size).images for pair in batch]
         flags = engine.encode(np.stack(images)).flag
         assert flags is not None  # whoever calls knows that there is a flag head
         found.append(flags.astype(np.float64))

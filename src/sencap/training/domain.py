@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sencap.data.levir_cc import CaptionedPair
-from sencap.images import read_pair
+from sencap.data.reading import read_images
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
@@ -39,7 +39,7 @@ def _means(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> T
     found = []
     for first in range(0, len(pairs), BATCH):
         batch = pairs[first : first + BATCH]
-        images = [read_pair(pair.before, pair.after, size=size).images for pair in batch]
+        images = [read_images(pair, size).images for pair in batch]
         pixels = torch.from_numpy(np.stack(images))
         found.append(extractor.means(extractor.maps(captioner.normalise(pixels))))
     return torch.cat(found)

@@ -26,10 +26,10 @@ from tqdm import tqdm
 from sencap.config import TrainingSettings
 from sencap.data.augmentation import PLACEMENTS, Placement
 from sencap.data.levir_cc import CaptionedPair
+from sencap.data.reading import read_images
 from sencap.environment import device_type
 from sencap.errors import OutputError, SettingsError
 from sencap.files import cannot_write, write_whole
-from sencap.images import read_pair
 from sencap.models.captioner import Captioner
 
 MAPS, DONE, LOCK = "maps.npy", "done.json", "lock"
@@ -111,7 +111,7 @@ def _key(pair: CaptionedPair) -> tuple[str, str]:
 def _maps_of(captioner: Captioner, pair: CaptionedPair, size: int) -> NDArray[np.float32]:
     """Of all placements of a pair, (8, S, C, h, w)."""
     extractor: Any = captioner.extractor
-    images = read_pair(pair.before, pair.after, size=size).images
+    images = read_images(pair, size).images
     placed = np.stack([placement.place(images) for placement in PLACEMENTS])
     pixels = torch.from_numpy(placed).to(captioner.mean.device)
     was_training = captioner.training

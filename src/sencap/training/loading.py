@@ -18,9 +18,9 @@ from sencap.config import LoadingSettings
 from sencap.data.augmentation import PLACEMENTS, Placement, draw_placement, random_colour
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.masks import Mask, read_mask, resize_mask
+from sencap.data.reading import read_images
 from sencap.data.reversal import reverse_words
 from sencap.data.vocabulary import Vocabulary, fixed_sentences
-from sencap.images import read_pair
 from sencap.runs.sampler import EpochSampler
 
 
@@ -167,7 +167,7 @@ class PairDataset(Dataset[Sample]):
         if i in self._decoded:
             return self._decoded[i]
         pair = self.pairs[i]
-        images = read_pair(pair.before, pair.after, size=self.size).images
+        images = read_images(pair, self.size).images
         mask = None
         if self.masks and pair.mask is not None:
             mask = resize_mask(read_mask(pair.mask), self.size)
