@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sencap.predictor import Predictor, load
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
-    from sencap.scenes import ScanSettings, scan, write_scan
+    from sencap.scenes import ScanSettings, scan, write_scan, write_series
     from sencap.score_predictions import score
     from sencap.serving.app import serve
     from sencap.serving.settings import ServerSettings
@@ -82,6 +82,7 @@ _HOMES = {
     "synth": "sencap.synthetic:write_dataset",
     "train": "sencap.training.fit:train",
     "write_scan": "sencap.scenes:write_scan",
+    "write_series": "sencap.scenes:write_series",
 }
 
 __all__ = [
@@ -118,6 +119,7 @@ __all__ = [
     "synth",
     "train",
     "write_scan",
+    "write_series",
 ]
 
 

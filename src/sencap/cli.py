@@ -52,8 +52,8 @@ VERBS = {
     ),
     "scan": Verb(
         "sencap.verbs.scan",
-        "say what changed where over two georeferenced rasters of any size",
-        ("before", "after"),
+        "say what changed where over georeferenced rasters of any size",
+        ("images",),
         {"out": "o"},
         resumes=True,
     ),

@@ -16,7 +16,7 @@ from sencap.errors import ImageError, SettingsError
 from sencap.images.holes import fill_alike
 from sencap.images.levels import Scale, check_seen, count_levels, scale_of, to_levels
 from sencap.images.windows import Window
-from sencap.rasters import AlignedRasters, Mask, both, share_lost
+from sencap.rasters import AlignedRasters, Grid, Mask, both, share_lost
 from sencap.rasters.grid import reprojected
 from sencap.scenes.area import Area
 from sencap.scenes.ground import check_plausible, corners, crs_of, metres_per_pixel
@@ -48,6 +48,8 @@ class Scene:
     ``tiling`` says where the windows lie on ``grid``, ``crs`` in which projection polygons are
     told, ``notes`` what a user has to know, `details` what was chosen.
 
+    ``grid`` is another ground than what both share on the grid of the first: that of a series.
+
     Raises:
         ImageError: a file cannot be read, there is no ground in common, it is not known where one
             of them lies, degrees that no place has, or no picture in the values.
@@ -55,7 +57,13 @@ class Scene:
     """
 
     def __init__(
-        self, before: str | Path, after: str | Path, settings: ScanSettings, trained: Trained
+        self,
+        before: str | Path,
+        after: str | Path,
+        settings: ScanSettings,
+        trained: Trained,
+        *,
+        grid: Grid | None = None,
     ) -> None:
         self.before, self.after, self.settings = Path(before), Path(after), settings
         self._empty = settings.reading.empty
@@ -68,9 +76,11 @@ class Scene:
                     assume_same=settings.assume_same_grid,
                 )
             )
-            self.grid = self._rasters.grid
+            self.grid = self._rasters.grid if grid is None else grid
             for raster in self._rasters.rasters:
                 check_plausible(raster.own, raster.path)
+                if grid is not None:
+                    raster.put_on(grid)
             self.crs = self._crs(settings.crs)
             self.metres = metres_per_pixel(self.grid)
             side, notes = window_side(settings, self.metres, trained)

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from sencap.figures.scene import LONGEST, ShownWindow, scene_page
 from sencap.files import check_outputs, write_whole
+from sencap.predictor import Predictor
 from sencap.scenes.dates import image_dates
-from sencap.scenes.journal import Journal
+from sencap.scenes.journal import Batch, Journal
 from sencap.scenes.layers import Layer, check_format, write_layers
 from sencap.scenes.merging import merge as merged
 from sencap.scenes.probability import check_probability, write_probability
@@ -61,16 +62,7 @@ def write_scan(
         predictor = settings.load()
         told = record(before, after, settings)
         with Journal(out, told) as journal:
-            done = list(journal.done)
-            total = len(scene.tiling)
-            first = done[-1].end if done else 0
-            bar = tqdm(total=total, initial=first, unit=" windows", disable=not progress)
-            with bar:
-                rest = batches(scene, predictor, first=first) if first < total else iter(())
-                for batch in rest:
-                    journal.add(batch)
-                    done.append(batch)
-                    bar.update(batch.end - bar.n)
+            done = scanned(scene, predictor, journal, progress=progress)
             summary = Summary.of(scene, done)
             rows = [row for batch in done for row in batch.rows]
             if probability is not None:
@@ -81,9 +73,26 @@ def write_scan(
                 rows = merged(rows, scene)
             layers = [changes_layer(rows, scene, dates), summary_layer(summary, scene, dates)]
             about = {**told, "read": scene.details(), "summary": summary.details()}
-            write_layers(out, layers, about=about, date=_newest(before, after))
+            write_layers(out, layers, about=about, date=newest(before, after))
             journal.delete()
         return summary, scene.notes
+
+
+def scanned(
+    scene: Scene, predictor: Predictor, journal: Journal, *, progress: bool = False
+) -> list[Batch]:
+    """All batches of a scene: those that a journal holds already, then the rest, which it takes."""
+    done = list(journal.done)
+    total = len(scene.tiling)
+    first = done[-1].end if done else 0
+    if first == total:
+        return done
+    with tqdm(total=total, initial=first, unit=" windows", disable=not progress) as bar:
+        for batch in batches(scene, predictor, first=first):
+            journal.add(batch)
+            done.append(batch)
+            bar.update(batch.end - bar.n)
+    return done
 
 
 def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]) -> Layer:
@@ -147,7 +156,7 @@ def summary_layer(summary: Summary, scene: Scene, dates: Sequence[str | None]) -
     return Layer("summary", scene.crs, [[polygon]], {key: [told[key]] for key in told})
 
 
-def _newest(*paths: Path) -> str:
+def newest(*paths: Path) -> str:
     """When the later of the images was changed: an output's own date would differ in each run."""
     newest = max(path.stat().st_mtime for path in paths)
     moment = datetime.datetime.fromtimestamp(int(newest), datetime.UTC)

@@ -6,10 +6,11 @@ import json as json_
 import sys
 from typing import Literal
 
+from sencap.errors import SettingsError
+
 
 def command(
-    before: str,
-    after: str,
+    images: list[str],
     *,
     out: str,
     weights: str | None = None,
@@ -23,6 +24,8 @@ def command(
     roi: str | None = None,
     crs: str | None = None,
     dates: str | None = None,
+    against: Literal["previous", "first"] = "previous",
+    asset: str = "visual",
     assume_same_grid: bool = False,
     merge: bool = False,
     probability: str | None = None,
@@ -36,17 +39,19 @@ def command(
     decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
 ) -> None:
-    """Say what changed where between two georeferenced rasters, window by window, on the map.
+    """Say what changed where between georeferenced rasters, window by window, on the map.
 
-    Input: two rasters of any size (GeoTIFF of 8 or 16 bits or floats). AFTER is brought to the grid
-    of BEFORE as it is read, over the ground that both show. Output: a file of polygons, one for
+    Input: BEFORE AFTER, two rasters of any size (GeoTIFF of 8 or 16 bits or floats). AFTER is
+    brought to the grid of BEFORE as it is read, over the ground that both show. Or a series: three
+    or more rasters, a folder of them, or a local STAC file; each is compared with the one before
+    it. Output: a file of polygons, one for
     each window, with caption, probability of change and more; a summary is printed. The file
     appears when all is done. After Ctrl-C, or a stop of any other kind, the same command goes on;
     what is done lies in OUT.unfinished until then. Needs the extra geo.
 
     Args:
-        before: The raster of the earlier date.
-        after: The raster of the later date.
+        images: BEFORE and AFTER, or more rasters of one place, or a folder, or a STAC item
+            collection (.json).
         out: The file to write: .gpkg (with a style for QGIS and a layer of the summary), .geojson
             (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no polygons).
         weights: A checkpoint folder (default: the weights that ship with sencap).
@@ -65,8 +70,10 @@ def command(
             their ground is counted.
         crs: The projection of the polygons, such as EPSG:32633 (default: that of BEFORE; GeoJSON is
             always WGS 84).
-        dates: The dates of the two images, 2018-04-26,2020-05-01 (default: from their tags or
-            names).
+        dates: The dates of the images, 2018-04-26,2020-05-01 (default: from their tags or names; of
+            a series they must be known).
+        against: Of a series: compare each image with the previous one, or with the first.
+        asset: Which asset of STAC items is the image.
         assume_same_grid: A raster that does not say where it lies shows the ground of the other.
         merge: Windows side by side that tell a change in the same words become one polygon.
         probability: Also write the probability of change over the scene to this .tif file.
@@ -85,8 +92,10 @@ def command(
         batch_size: Windows captioned at once, and what is lost at most when a scan is stopped.
     """
     from sencap.images import Reading
-    from sencap.scenes import ScanSettings, write_scan
+    from sencap.scenes import ScanSettings, find_images, write_scan, write_series
 
+    given = () if dates is None else tuple(dates.split(","))
+    paths, known = find_images(images, dates=given, asset=asset)
     settings = ScanSettings(
         weights=weights,
         beam=beam,
@@ -101,20 +110,32 @@ def command(
         stretch=stretch,
         roi=roi,
         crs=crs,
-        dates=() if dates is None else tuple(dates.split(",")),
+        dates=known,
         assume_same_grid=assume_same_grid,
         batch_size=batch_size,
     )
-    summary, notes = write_scan(
-        before,
-        after,
-        out,
-        settings=settings,
-        merge=merge,
-        probability=probability,
-        page=page,
-        progress=not quiet,
-    )
-    sys.stdout.write(f"{json_.dumps(summary.details()) if json else summary}\n")
+    if len(paths) == 2:
+        summary, notes = write_scan(
+            paths[0],
+            paths[1],
+            out,
+            settings=settings,
+            merge=merge,
+            probability=probability,
+            page=page,
+            progress=not quiet,
+        )
+        text = json_.dumps(summary.details()) if json else str(summary)
+    else:
+        if probability is not None or page is not None:
+            raise SettingsError("page and probability are of two images; give BEFORE and AFTER")
+        steps = write_series(
+            paths, out, settings=settings, against=against, merge=merge, progress=not quiet
+        )
+        notes = list(dict.fromkeys(note for step in steps for note in step.notes))
+        told = [{"before": one.before, "after": one.after} | one.summary.details() for one in steps]
+        lines = [f"{one.before} to {one.after}: {one.summary}" for one in steps]
+        text = json_.dumps(told) if json else "\n".join(lines)
+    sys.stdout.write(text + "\n")
     for note in notes:
         sys.stderr.write(f"sencap: note: {note}\n")
