@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
+from sencap.serving.app import create_app
+from sencap.serving.settings import ServerSettings
 from serving_tools import Serve, serving
 
 
@@ -23,3 +27,19 @@ def serve() -> Iterator[Serve]:
     """Start a server with settings of one's own."""
     with contextlib.ExitStack() as stack:
         yield lambda **settings: stack.enter_context(serving(**settings))
+
+
+@pytest.fixture(scope="package")
+def address() -> Iterator[str]:
+    """Where a server with usual settings listens, which runs in a thread."""
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(ServerSettings()), port=0, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        threading.Event().wait(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join()

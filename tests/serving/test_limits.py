@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -297,7 +298,7 @@ def test_jobs_tell_how_far_they_are_and_end_when_cancelled() -> None:
     assert seen.wait(5)
     assert (one.state, one.done, one.total) == ("running", 1, 3)
     assert other.state == "waiting"
-    with pytest.raises(Refused, match="there are 2 jobs"):
+    with pytest.raises(Refused, match="2 jobs are waiting"):
         jobs.start(work)
     jobs.cancel(other.id)
     with pytest.raises(Refused, match="no such job"):
@@ -305,6 +306,19 @@ def test_jobs_tell_how_far_they_are_and_end_when_cancelled() -> None:
     go_on.set()
     jobs.close()
     assert (one.state, other.state) == ("cancelled", "cancelled")
+
+
+def test_of_jobs_that_ended_the_newest_are_kept() -> None:
+    jobs = Jobs(most=2, keep=60)
+    numbers = []
+    for number in range(4):
+        job = jobs.start(lambda _, number=number: number)  # type: ignore[misc]
+        numbers.append(job.id)
+        while job.ended is None:
+            time.sleep(0.001)
+    assert [jobs.get(key).result for key in numbers[2:]] == [2, 3]
+    with pytest.raises(Refused, match="no such job"):
+        jobs.get(numbers[1])
 
 
 def test_results_of_jobs_are_forgotten_in_time() -> None:

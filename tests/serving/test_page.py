@@ -6,19 +6,15 @@ import json
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from sencap import load
-from sencap.serving.app import create_app
-from sencap.serving.settings import ServerSettings
 from serving_tools import HOUSES, example
 from tiny_rasters import Write, write  # noqa: F401  (a fixture)
 
@@ -29,22 +25,6 @@ SMALLEST = 200_000  # bytes: the page has to be below
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium: apt-get install chromium, on Debian and Ubuntu"
 )
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A server in a thread."""
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(ServerSettings()), port=0, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        threading.Event().wait(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +160,7 @@ def test_an_example_is_one_choice_away_and_settings_are_heeded(page: Page, said:
     page.fill("#beam", "1")
     page.click("#go")
     expect(page.locator("#sentence")).to_have_text("the scene is the same as before")
-    expect(page.locator("#chance")).to_contain_text("From 100 % on a pair counts as changed")
+    expect(page.locator("#chance")).to_contain_text("From 100\u00a0% on a pair counts as changed")
 
 
 def test_what_is_wrong_is_said_in_words_of_ours(page: Page, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ class Job:
 
 
 class Jobs:
-    """The jobs of a server: ``most`` at a time, their results kept for ``keep`` seconds."""
+    """The jobs of a server. ``most`` may wait or run; of those that ended as many are kept, the
+    newest, for ``keep`` seconds."""
 
     def __init__(self, *, most: int, keep: float) -> None:
         self._most, self._keep = most, keep
@@ -89,11 +90,9 @@ class Jobs:
             Refused: there are too many jobs.
         """
         self._forget()
-        if len(self._jobs) >= self._most:
+        if self.unfinished >= self._most:
             raise Refused(
-                503,
-                f"there are {self._most} jobs already: cancel one, or try again",
-                retry_after=60,
+                503, f"{self._most} jobs are waiting: cancel one, or try again", retry_after=60
             )
         job = Job()
         self._jobs[job.id] = job
@@ -130,10 +129,8 @@ class Jobs:
 
     def _forget(self) -> None:
         now = time.monotonic()
-        old = [
-            key
-            for key, job in self._jobs.items()
-            if job.ended is not None and now - job.ended > self._keep
-        ]
-        for key in old:
-            del self._jobs[key]
+        ended = [(job.ended, key) for key, job in self._jobs.items() if job.ended is not None]
+        newest = sorted(ended, reverse=True)
+        for place, (moment, key) in enumerate(newest):
+            if place >= self._most or now - moment > self._keep:
+                del self._jobs[key]

@@ -65,6 +65,7 @@ async def start_scan(  # noqa: PLR0917  (FastAPI calls it, by names)
     )
     if not isinstance(pair.before.source, Path):
         raise Refused(501, "scans need Linux, where a file without a name has a path")
+    pair.check_kinds()
     shared = cast(Predictor, _Shared(choice, service.batcher, asyncio.get_running_loop()))
     job = jobs.start(_work(service, pair, settings, shared))
     response.headers["Location"] = str(request.url_for("scan_state", job_id=job.id))

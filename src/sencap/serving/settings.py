@@ -41,7 +41,7 @@ class ServerSettings:
         timeout: Seconds that a request may take, sending included.
         batch_size: Pairs captioned at once.
         batch_wait: Milliseconds that a request waits for others, to be captioned with them.
-        jobs: Scans that may wait or lie finished; further ones get 503.
+        jobs: Scans that may wait; further ones get 503. As many results are kept.
         keep: Minutes that the result of a scan is kept.
     """
 

@@ -83,12 +83,16 @@ class UploadedPair:
         """
         try:
             with most_pixels(pixels):
-                for upload in (self.before, self.after):
-                    upload.check_kind()
+                self.check_kinds()
                 self._check_rasters(every=as_scene)
                 yield
         except SencapError as error:
             raise type(error)(self.without_paths(str(error))) from error
+
+    def check_kinds(self) -> None:
+        """Refuse what is no image by its first bytes."""
+        self.before.check_kind()
+        self.after.check_kind()
 
     def _check_rasters(self, *, every: bool) -> None:
         """Refuse georeferenced files of too many pixels, which elsewhere may be of any size."""

@@ -145,8 +145,8 @@ async function ask() {
 /* ---- what is answered ---- */
 
 function percent(share) {
-  if (share > 0 && share < 0.001) return 'less than 0.1 %';
-  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+  if (share > 0 && share < 0.001) return 'less than 0.1\u00a0%';
+  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`;
 }
 
 function element(tag, text, kind) {
@@ -185,8 +185,8 @@ function chance({said, threshold}) {
   if (said.change_probability === null) return [verdict, ' – these weights tell no probability of change.'];
   const least = percent(threshold);
   const p = percent(said.change_probability);
-  return [verdict, ` – probability of change ${p}: the share that the model gives to all sentences ` +
-    `that tell a change together. From ${least} on a pair counts as changed here. ` +
+  return [verdict, ` – probability of change ${p}: how likely the model holds it that anything changed, ` +
+    `in whatever words. From ${least} on a pair counts as changed here. ` +
     `This very sentence has ${percent(said.probability)}.`];
 }
 
