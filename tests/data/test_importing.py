@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import shutil
 import sys
@@ -136,6 +137,26 @@ def coco_with_one_name_in_two_folders(root: Path) -> Path:
     return root
 
 
+def coco_with_one_name_in_two_folders_of_years(root: Path) -> Path:
+    coco_with_one_name_in_two_folders(root)
+    (root / "A").rename(root / "2018")
+    (root / "B").rename(root / "2019")
+    return root
+
+
+def coco_as_xbd_names_it(root: Path) -> Path:
+    dates = {"pre": "A", "post": "B"}
+    images, annotations = [], []
+    for n, (date, folder) in itertools.product(range(12), dates.items()):
+        name = f"{n}_{date}_disaster.png"
+        (root / folder / f"{n}.png").rename(root / name)
+        images.append({"id": name, "file_name": name})
+        caption = CAPTIONS[0] if date == "pre" else CAPTIONS[1]
+        annotations.append({"image_id": name, "caption": caption})
+    content = {"images": images, "annotations": annotations}
+    return write_json(root / "captions.json", content)
+
+
 def coco_with_an_entry_for_each_image(root: Path) -> Path:
     images = [
         {"id": f"{date}{n}", "file_name": f"{n}_{date}.png"}
@@ -177,6 +198,7 @@ def hugging_face_csv(root: Path) -> Path:
 FORMS = [
     csv_of_wide_rows, tsv_of_a_row_for_each_caption, csv_of_windows, json_list, folder_of_a_json_list,  # noqa: E501
     folder_of_json_lines, coco_with_two_keys,
+    coco_with_one_name_in_two_folders_of_years, coco_as_xbd_names_it,
     coco_with_one_name_in_two_folders, coco_with_an_entry_for_each_image, hugging_face_jsonl, hugging_face_csv,  # noqa: E501
 ]  # fmt: skip
 
@@ -750,6 +772,7 @@ def test_the_verb_says_what_it_did(
         ("before", "before"), ("Before", "before"), ("image_before", "before"), ("before_file_name", "before"),  # noqa: E501
         ("A", "before"), ("img_a", "before"), ("t1", "before"), ("Image 1", "before"), ("pre", "before"),  # noqa: E501
         ("after", "after"), ("file_name_after", "after"), ("B", "after"), ("file_name_2", "after"),
+        ("pre_disaster", "before"), ("later", "after"), ("phase 1", "before"), ("date1", None),
         ("post_image", "after"), ("t2", "after"), ("file_name", ""), ("filename", ""), ("image", ""),  # noqa: E501
         ("caption1", None), ("caption_a", None), ("id", None), ("name", None), ("t3", None), ("changed", None),  # noqa: E501
         ("date_captured", None), ("date_before", None), ("coco_url", None), ("", None), ("1st_caption", None),  # noqa: E501
@@ -757,6 +780,15 @@ def test_the_verb_says_what_it_did(
 )  # fmt: skip
 def test_columns_of_images_are_told_by_their_names(name: str, side: str | None) -> None:
     assert image_side(name) == side
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("2018", "2019"), ("image0", "image1"), ("im_2018-03", "im_2019-01")]
+)
+def test_columns_of_two_dates_are_told_together(before: str, after: str) -> None:
+    found = find_columns([after, "caption_1", "caption_2", before, "name"])
+    assert (found.before, found.after) == (before, after)
+    assert found.captions == ("caption_1", "caption_2")
 
 
 def test_columns_of_captions_and_the_rest() -> None:

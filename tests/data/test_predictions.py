@@ -103,6 +103,19 @@ def test_every_form_gives_the_same_words(content: Any, tmp_path: Path) -> None:
     assert words(write(tmp_path, content)) == [FIRST, SECOND]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\x1c"])
+def test_only_line_ends_end_a_line(tmp_path: Path, mark: str) -> None:
+    """Letters at which Python would split lines too are white space in a caption, or none."""
+    text = f"test_000001.png,a road{mark} is built\r\n\r\ntest_000002.png,a house\r\n"
+    assert words(write(tmp_path, text)) == ["a road is built", "a house"]
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
+    text = "test_000001.png,a road\n\n\ntest_000002.png,a \0 house\n"
+    with pytest.raises(DataError, match=r"line 4: .* holds a control character"):
+        words(write(tmp_path, text))
+
+
 def test_a_sentence_may_hold_commas_and_be_empty(tmp_path: Path) -> None:
     file = write(tmp_path, 'test_000001.png,"a road, and houses"\ntest_000002.png,\n', "a.csv")
     assert words(file) == ["a road and houses", ""]

@@ -126,6 +126,21 @@ def two_dates(names: Iterable[str]) -> list[tuple[str, str, str]]:
     return found
 
 
+def common_name(before: str, after: str) -> str:
+    """What two names are without their dates; the first of them if they differ in more.
+
+    >>> common_name("fire_01_pre_disaster", "fire_01_post_disaster")
+    'fire_01'
+    """
+    if before == after:
+        return before
+    for kind in KINDS:
+        one, other = read_mark(before, kind), read_mark(after, kind)
+        if one is not None and other is not None and one.rest == other.rest != "":
+            return one.rest
+    return before
+
+
 def group(names: Iterable[str], kind: str) -> Mapping[str, Mapping[Date, list[str]]]:
     """Names by what is left of them without a date of that kind, and by the date."""
     groups: dict[str, dict[Date, list[str]]] = defaultdict(lambda: defaultdict(list))

@@ -7,25 +7,25 @@ COCO has one image for an entry, a pair has two. These ways to name them are kno
 
 1. two keys (or before, after; or file_name, file_name_after; …):
    {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}
-2. one name that two folders have, A and B (or before and after, 1 and 2), beside the JSON file or
-   below images:
+2. one name that two folders have, A and B (or others of `sencap.images.marks`), beside the JSON
+   file or below images:
    {"id": 7, "file_name": "7.png"}
-3. two entries whose names differ in before/after, A/B, 1/2 only (or A/7.png and B/7.png);
+3. two entries whose names differ in before/after, A/B, 2018/2019, … only (or A/7.png and B/7.png);
    annotations may be of either:
    {"id": 7, "file_name": "7_before.png"}, {"id": 8, "file_name": "7_after.png"}
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sencap.data.importing.records import (
-    MARKS,
     Columns,
     Problems,
     Row,
@@ -37,8 +37,13 @@ from sencap.data.importing.records import (
 )
 from sencap.data.importing.texts import read_content
 from sencap.errors import DataError
+from sencap.images.marks import KINDS, Date, read_mark, two_dates
 from sencap.json_files import shown
 
+# By what names have in common: the name of each date
+Partners = dict[str, dict[Date, str]]
+# Names of folders of two dates in a folder
+DatedFolders = Callable[[Path], list[tuple[str, str]]]
 _CAPTIONS = "captions"  # the key under which an image's annotations are put
 
 
@@ -147,19 +152,21 @@ def _rows_of_single(
     """Rows of entries with one name each: of a file that two folders have, or of one of two
     files."""
     named: list[_Entry] = []
-    partners: dict[tuple[str, str], str] = {}  # by (what both names have in common, date), the name
+    partners: Partners = defaultdict(dict)
     for entry in entries:
         name = entry.content.get(key)
         if not isinstance(name, str):
             problems.note(entry.place, f"{key} is {shown(name)}; it must be the name of a file")
             continue
         named.append(entry)
-        told = _date_in_name(name)
-        if told:
-            partners[told] = name
+        for common, date in _dates_in_name(name):
+            partners[common][date] = name
     columns = replace(columns, before="before", after="after")
+    dated = cache(_dated_folders)
     for entry in named:
-        names = _both_names(entry.content[key], entry.content.get(columns.split), partners, bases)
+        names = _both_names(
+            entry.content[key], entry.content.get(columns.split), partners, bases, dated
+        )
         if names is None:
             problems.note(
                 entry.place,
@@ -175,37 +182,41 @@ def _rows_of_single(
 
 
 def _both_names(
-    name: str, split: Any, partners: dict[tuple[str, str], str], bases: list[Path]
+    name: str, split: Any, partners: Partners, bases: list[Path], dated: DatedFolders
 ) -> tuple[str, str] | None:
     """The names of both images of the pair that one name is of."""
     roots = [""]
     if isinstance(split, str) and split:
         roots.append(f"{split}/")  # train/A beside A
-    for marks in MARKS:
-        for root in roots:
-            for first, second in (marks, (marks[0].upper(), marks[1].upper())):
-                before, after = f"{root}{first}/{name}", f"{root}{second}/{name}"
-                if existing(before, bases) and existing(after, bases):
-                    return before, after
-    told = _date_in_name(name)
-    if told is None:
-        return None
-    both = partners.get((told[0], "before")), partners.get((told[0], "after"))
-    return both if both[0] and both[1] else None  # type: ignore[return-value]
-
-
-def _date_in_name(name: str) -> tuple[str, str] | None:
-    """What a name has in common with its partner's, and which date it is of: x_before.png → (x,
-    "before")."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    for marks in MARKS:
-        for date, mark in zip(("before", "after"), marks, strict=True):
-            if path.parent.name.lower() == mark:
-                return f"{path.parent.parent}|{marks[0]}|{path.stem}", date
-            match = re.fullmatch(rf"(?i)(.+)[_-]{mark}", path.stem)
-            if match:
-                return f"{path.parent}|{marks[0]}|{match[1]}", date
+    for base, root in product(bases, roots):
+        for first, second in dated(base / root):
+            before, after = f"{root}{first}/{name}", f"{root}{second}/{name}"
+            if existing(before, bases) and existing(after, bases):
+                return before, after
+    for common, _ in _dates_in_name(name):
+        both = partners[common]
+        if len(both) == 2:
+            before, after = (both[date] for date in sorted(both))
+            return before, after
     return None
+
+
+def _dated_folders(place: Path) -> list[tuple[str, str]]:
+    names = [entry.name for entry in sorted(place.glob("*/"))]
+    return [(before, after) for _, before, after in two_dates(names)]
+
+
+def _dates_in_name(name: str) -> Iterator[tuple[str, Date]]:
+    """What a name has in common with its partner's, and which date it is of, by each kind of marks
+    that it has: x_before.png → ("…|x", (0,))."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    for kind in KINDS:
+        folder, stem = read_mark(path.parent.name, kind), read_mark(path.stem, kind)
+        if folder is not None:
+            above = path.parent.parent
+            yield f"{above}/{folder.rest}|{kind}|{path.stem}", folder.date
+        elif stem is not None and stem.rest:
+            yield f"{path.parent}|{kind}|{stem.rest}", stem.date
 
 
 def _bases(file: Path) -> list[Path]:

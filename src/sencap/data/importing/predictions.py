@@ -308,9 +308,11 @@ def _from_records(
 
 def _from_lines(file: Path, text: str, problems: Problems) -> list[Prediction]:
     """CSV with titles; lines of a name and a caption; or captions alone."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    # not splitlines(), which would also split at what a caption may hold
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not numbered:
         return []
+    lines = [line.removesuffix("\r") for _, line in numbered]
     mark = max("\t,;", key=lines[0].count)
     titles = dict.fromkeys(map(_letters, lines[0].split(mark)))
     has_names = bool(_names_of(dict.fromkeys(titles, "x"))) or len(titles) == 1
@@ -318,9 +320,9 @@ def _from_lines(file: Path, text: str, problems: Problems) -> list[Prediction]:
         return _from_records(csv_records(file, text, problems), problems)
     named = _named_lines(lines, mark)
     found = []
-    for number, line in enumerate(lines):
-        place = f"{file.name}, line {number + 1}"
-        name, caption = named[number] if named else ("", line)
+    for row, (number, line) in enumerate(numbered):
+        place = f"{file.name}, line {number}"
+        name, caption = named[row] if named else ("", line)
         words = _words_of(place, caption, problems)
         if words is not None:
             found.append(Prediction(place, (name,) if name else (), words))

@@ -18,6 +18,7 @@ from typing import Any
 from sencap.bounds import BOUNDS
 from sencap.data.vocabulary import is_word, normalise
 from sencap.errors import DataError, nearest
+from sencap.images.marks import BEFORE, DATES, KINDS, read_mark, two_dates
 from sencap.json_files import shown
 
 SPLIT_NAMES = {
@@ -25,8 +26,6 @@ SPLIT_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-# What tells the first image from the second, in names of columns, folders and files
-MARKS = (("before", "after"), ("pre", "post"), ("a", "b"), ("1", "2"))
 
 _IMAGE_WORDS = {"image", "img", "file", "filename", "name", "path", "photo", "t"}
 _CAPTION_WORDS = {
@@ -132,6 +131,10 @@ def find_columns(names: Iterable[str]) -> Columns:
             images[side].append(name)
     if images["after"] and not images["before"]:
         images["before"] = images[""]  # file_name and after_file_name
+    dates = two_dates(name for name in names if not _is_caption(name))
+    if len(dates) == 1 and not (images["before"] and images["after"]):
+        _, before, after = dates[0]  # 2018 and 2019, image0 and image1
+        images = {"before": [before], "after": [after]}
 
     def called(known: set[str]) -> list[str]:
         return [name for name in names if name.strip().lower() in known]
@@ -158,9 +161,12 @@ def image_side(name: str) -> str | None:
     if not marks:
         # a column "name" is not one of files
         return "" if {"file", "filename", "image", "img", "path"} & set(words) else None
-    for pair in MARKS:
-        if marks[0] in pair and len(marks) == 1:
-            return ("before", "after")[pair.index(marks[0])]
+    if "date" in marks:
+        return None  # date1 is no image
+    for kind in KINDS:
+        mark = None if kind == DATES else read_mark("_".join(marks), kind)
+        if mark is not None and not mark.rest:
+            return "before" if mark.date == BEFORE else "after"
     return None
 
 

@@ -24,6 +24,7 @@ from sencap.data.vocabulary import normalise
 from sencap.errors import DataError, ImageError, OutputError
 from sencap.files import check_output_folder, file_name, told_as_output, whole_file, write_whole
 from sencap.images import MIN_SIDE, read_pair
+from sencap.images.marks import common_name
 
 # By a file's first bytes; all else that is read is TIFF
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
@@ -207,9 +208,7 @@ def _names(pairs: Iterable[Pair]) -> list[str]:
     tried: Counter[str] = Counter()  # by name, how many numbers were put behind it
     names = []
     for pair in pairs:
-        own = pair.before.stem
-        if own != pair.after.stem:  # x_before and x_after are x
-            own = re.sub(r"(?i)(?<=.)[_-](before|pre|a|1)$", "", own)
+        own = common_name(pair.before.stem, pair.after.stem)
         given = re.sub(r"(?i)\.(png|jpe?g|tiff?|webp)$", "", pair.name)
         wanted = file_name(given or own)
         name = wanted
