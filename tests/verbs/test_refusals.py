@@ -39,6 +39,7 @@ COMMANDS = [
     f"{TRAIN} --extractor.backbone maxvit_tiny_tf_224", f"{TRAIN} --hardware.accelerator foo",
     "pretrain --data empty --out out", "pretrain --data bad.png --out out",
     "reproduce table99 --data own --out out", "convert harmless.pth out --vocabulary bad.json",
+    "serve --weights empty", "serve --port x", "serve --token-file bad.png", "serve --config bad.yaml",
     "export empty", "export bad.png", "bench --weights empty", "info foo", "info bad.png",
     "info sen --extractor.grid x", "info sen --decoder.heads 7",
     "info sen --extractor.backbone maxvit_tiny_tf_224", "verb",

@@ -42,13 +42,19 @@ WORK = problems(*sorted(set(_SAID) - {404, 409}))
 router = APIRouter(responses=problems(401))
 
 
-def service_of(request: Request) -> Service:
+# What follows is asynchronous though nothing waits: FastAPI would else run it in threads.
+
+
+async def service_of(request: Request) -> Service:
     """The service of the application that a request came to."""
     return cast(Service, request.app.state.service)
 
 
-def choice_of(  # noqa: PLR0917  (FastAPI calls it, by names)
-    request: Request,
+ServiceOf = Annotated[Service, Depends(service_of)]
+
+
+async def choice_of(  # noqa: PLR0917  (FastAPI calls it, by names)
+    service: ServiceOf,
     weights: Annotated[str | None, Form(description="their name, of those in /info")] = None,
     beam: Annotated[int | None, Form(ge=1, le=100, description="width of the search")] = None,
     threshold: Annotated[
@@ -67,19 +73,19 @@ def choice_of(  # noqa: PLR0917  (FastAPI calls it, by names)
 ) -> Choice:
     """What a request chose beside its files."""
     reading = Reading.of_texts(bands, scale, empty)
-    return service_of(request).choose(weights, beam, threshold, reading)
+    return service.choose(weights, beam, threshold, reading)
 
 
-def uploads_of(
-    request: Request,
+async def uploads_of(
+    service: ServiceOf,
     before: Annotated[list[UploadFile], "the images before, PNG, JPEG, WebP or TIFF"],
     after: Annotated[list[UploadFile], "the images after, in the same order"],
 ) -> list[UploadedPair]:
     """The pairs that a request sent."""
-    return pairs_of(before, after, service_of(request).settings.max_pairs)
+    return pairs_of(before, after, service.settings.max_pairs)
 
 
-def upload_of(pairs: Annotated[list[UploadedPair], Depends(uploads_of)]) -> UploadedPair:
+async def upload_of(pairs: Annotated[list[UploadedPair], Depends(uploads_of)]) -> UploadedPair:
     """The one pair that a request sent.
 
     Raises:
@@ -90,7 +96,6 @@ def upload_of(pairs: Annotated[list[UploadedPair], Depends(uploads_of)]) -> Uplo
     return pairs[0]
 
 
-ServiceOf = Annotated[Service, Depends(service_of)]
 ChoiceOf = Annotated[Choice, Depends(choice_of)]
 
 

@@ -30,7 +30,7 @@ from sencap.structures import Caption, ImagePair
 router = APIRouter(responses=problems(401))
 
 
-def jobs_of(request: Request) -> Jobs:
+async def jobs_of(request: Request) -> Jobs:
     """The jobs of the application that a request came to."""
     return cast(Jobs, request.app.state.jobs)
 
