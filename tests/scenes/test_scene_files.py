@@ -17,7 +17,7 @@ from sencap.cli import main
 from sencap.errors import ImageError, SettingsError
 from sencap.images import Reading
 from sencap.images.windows import Window
-from sencap.rasters import Grid
+from sencap.rasters import Grid, Raster
 from sencap.scenes import ScanSettings, scan, write_scan
 from sencap.scenes.ground import area, metres_per_pixel
 from sencap.scenes.trained import Trained, window_side
@@ -134,6 +134,41 @@ def test_the_after_image_may_lie_otherwise(
     assert sum(found) == pytest.approx(sum(expected), abs=2)
     if kind not in ("projected", "turned"):
         assert found == expected
+
+
+def test_blocks_are_decoded_once(write: Write) -> None:
+    """A window that was read is read again from memory: its bytes in the file are gone."""
+    path = write("a.tif", ground(), tiled=True, blockxsize=128, blockysize=128, compress="deflate")
+    with Raster(path) as raster:
+        first, _ = raster.read(0, 0, 200, 200)
+        with path.open("r+b") as file:
+            file.seek(2000)
+            file.write(b"\0" * (path.stat().st_size - 2000))
+        again, _ = raster.read(0, 0, 200, 200)
+        assert (again == first).all()
+        with pytest.raises(ImageError, match="cannot be read"):
+            raster.read(300, 300, 200, 200)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_no_data_is_known_where_a_raster_is_resampled(kind: str, write: Write) -> None:
+    """Of every type: GDAL gives floats and signed numbers no mask of their own."""
+    values = ground(200, 200).astype(kind)
+    values[:, :100] = 7
+    with Raster(write("a.tif", values, nodata=7)) as raster:
+        raster.put_on(raster.grid.cut((0.0, 0.0, 190.0, 200.0)))
+        exact = raster.read()[1]
+    with Raster(write("b.tif", values, nodata=7, left=0.4)) as raster:
+        raster.put_on(Raster(write("c.tif", values)).grid.cut((1.0, 0.0, 191.0, 200.0)))
+        assert raster.is_resampled
+        read, resampled = raster.read()
+        _, smaller = raster.read(shape=(20, 19))
+    assert read.dtype == kind
+    assert exact is not None
+    assert resampled is not None
+    assert smaller is not None
+    assert np.mean(exact != resampled) < 0.01
+    assert smaller.mean() == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize("kind", ["uint16", "float32", "float32 of 3000", "int16"])

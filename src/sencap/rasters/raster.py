@@ -29,7 +29,6 @@ _DRIVERS = {
     b"RIFF": "WEBP",
 }
 _SAMPLE = 512  # pixels a side: enough to see what an alpha band is
-_CACHE = 128  # MB of decoded blocks, for all files; by itself GDAL takes a twentieth of the memory
 _OPENING = threading.Lock()  # Python's filters of warnings are one for all threads
 
 
@@ -198,12 +197,20 @@ class Raster:
             ways = self._rasterio.enums.Resampling
             way = ways.nearest if nearest else ways.average
             asked |= {"out_shape": (len(numbers), *shape), "resampling": way}
-        values = self._seen.read(numbers, **asked)
         mask = None
-        if self.is_masked or self.is_resampled:
+        if self._seen.count > self._file.count:
+            # A resampled view's last band is its mask. Read by itself GDAL would resample all of
+            # them again for it, and of floats and signed numbers it has no other mask.
             if shape is not None:
-                asked["out_shape"] = shape
-            mask = self._seen.read_masks(numbers[0], **asked)
+                asked["out_shape"] = (len(numbers) + 1, *shape)
+            values = self._seen.read([*numbers, self._seen.count], **asked)
+            values, mask = values[:-1], values[-1]
+        else:
+            values = self._seen.read(numbers, **asked)
+            if self.is_masked or self.is_resampled:
+                if shape is not None:
+                    asked["out_shape"] = shape
+                mask = self._seen.read_masks(numbers[0], **asked)
         # a resampled view has its own mask, which knows of the no-data value
         nodata = None if self.is_resampled else self.nodata
         valid = valid_pixels(values, nodata=nodata, mask=mask)
@@ -269,7 +276,7 @@ class Raster:
     def _told(self, read: Callable[[], Any]) -> Any:
         """What ``read`` gives; what rasterio raises becomes our error."""
         try:
-            with self._rasterio.Env(GDAL_CACHEMAX=_CACHE):
+            with self._rasterio.Env():
                 return read()
         except (self._rasterio.errors.RasterioError, OSError, ValueError) as error:
             cause = error.__cause__ or error  # rasterio's own text only says where to look
@@ -327,4 +334,5 @@ class Raster:
             height=grid.height,
             resampling=rasterio.enums.Resampling.bilinear,
             add_alpha=not calls_alpha,
+            DST_ALPHA_MAX=255,  # else that of the values' type
         )
