@@ -177,11 +177,18 @@ def test_what_is_no_item_is_refused(content: object, told: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("sources", "told"), [(["one.tif"], "needs two images or more"), (["."], "holds 0 TIFF files")]
+    ("sources", "told"),
+    [
+        (["b.tif"], "needs two images or more"),
+        (["one.tif"], "does not exist"),
+        (["."], "holds 0 TIFF files"),
+    ],
 )
 def test_one_image_is_no_series(
     sources: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if sources == ["b.tif"]:
+        Path("b.tif").write_bytes(b"II")
     with pytest.raises(SettingsError, match=told):
         find_images(sources)

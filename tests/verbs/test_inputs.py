@@ -54,6 +54,7 @@ def test_inputs_that_are_not_there_are_refused_without_pytorch(
 READS = [
     "caption ADDRESS/a.png ADDRESS/b.png", "caption ADDRESS",
     "caption a.png b.png --weights ADDRESS",
+    "scan ADDRESS/a.tif ADDRESS/b.tif -o x.csv", "scan ADDRESS -o x.csv",
     "explain ADDRESS/a.png ADDRESS/b.png -o x.png", "demo --weights ADDRESS",
     "score ADDRESS --data .", "score . --data ADDRESS",
     "evaluate --data ADDRESS", "check ADDRESS", "import ADDRESS out", "pack ADDRESS out",
@@ -63,7 +64,8 @@ READS = [
     "compare ADDRESS ADDRESS", "bench --weights ADDRESS",
 ]  # fmt: skip
 WRITES = [
-    "demo --out ADDRESS/page.html", "import . ADDRESS", "pack synthetic:3 ADDRESS",
+    "scan a.tif b.tif -o ADDRESS/x.csv", "demo --out ADDRESS/page.html", "import . ADDRESS",
+    "pack synthetic:3 ADDRESS",
     "synth ADDRESS --pairs 10", f"train --data . --out ADDRESS {CPU}",
     f"pretrain --data synthetic:3 --out ADDRESS {CPU}",
     f"reproduce table2 --data . --out ADDRESS {CPU}", "compare a b --json ADDRESS",

@@ -21,14 +21,16 @@ from sencap.rasters.valid import Mask, looks_like_alpha, valid_pixels
 
 # What may be opened, by first bytes: other drivers of GDAL follow names in the file to other files,
 # or to hosts.
+_PNG = b"\x89PNG"
 _DRIVERS = {
     b"II": "GTiff",
     b"MM": "GTiff",
-    b"\x89PNG": "PNG",
+    _PNG: "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"RIFF": "WEBP",
 }
 _SAMPLE = 512  # pixels a side: enough to see what an alpha band is
+_PNG_END = 4096  # bytes: some writers add a little after the end
 _OPENING = threading.Lock()  # Python's filters of warnings are one for all threads
 
 
@@ -268,6 +270,11 @@ class Raster:
         """What GDAL calls the file's kind, by its first bytes."""
         with self.path.open("rb") as file:
             head = file.read(4)
+            if head == _PNG:
+                file.seek(max(0, self.path.stat().st_size - _PNG_END))
+                # GDAL reads what is there, and is silent about the rest
+                if b"IEND" not in file.read():
+                    raise ValueError("it is cut off")
         for mark, driver in _DRIVERS.items():
             if head.startswith(mark):
                 return driver

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from sencap.bounds import check_choice
 from sencap.errors import ImageError, SettingsError
-from sencap.files import check_outputs
+from sencap.files import check_outputs, not_a_file
 from sencap.rasters import AlignedRasters, Grid, Raster, pixel_box, shared_box
 from sencap.scenes.dates import image_dates
 from sencap.scenes.journal import Journal
@@ -64,6 +64,9 @@ def find_images(
         paths = [path for path, _ in items]
         given = given or tuple(date for _, date in items)
     if len(paths) < 2:
+        reason = not_a_file(paths[0]) if paths else ""
+        if reason:
+            raise SettingsError(f"{paths[0]}: {reason}; give two images or more")
         raise SettingsError(
             f"a scan needs two images or more, a folder or a STAC file; got {len(paths)}"
         )

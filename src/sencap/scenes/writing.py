@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sencap.errors import SettingsError
 from sencap.figures.scene import LONGEST, ShownWindow, scene_page
 from sencap.files import check_outputs, write_whole
 from sencap.predictor import Predictor
@@ -55,6 +56,8 @@ def write_scan(
     before, after, out = Path(before), Path(after), Path(out)
     check_format(out)
     check_probability(probability)
+    if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"page={page}: it must end in .html")
     inputs = [before, after, *checkpoint_files(settings.weights)]
     check_outputs({"out": out, "probability": probability, "page": page}, [*inputs, settings.roi])
     with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
