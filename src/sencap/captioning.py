@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sencap.images.windows import PairWindows, Window, windows_of
 from sencap.predictor import Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair
 
+_MOST_TOLD = 20  # pairs in one refusal
 Files = tuple[Path, Path, str]  # before, after, name: as `sencap.images.find_pairs` gives them
 
 
@@ -74,6 +76,34 @@ def _details(caption: Caption) -> dict[str, Any]:
     }
 
 
+def read_first(
+    files: Sequence[Files], size: int, reading: Reading = USUAL
+) -> dict[int, ImagePair | ImageError]:
+    """What reading gives of the pairs up to the first that can be read, by their places, for
+    `caption_files`: so that no model is loaded where none can.
+
+    Raises:
+        ImageError: none can; why, of each.
+    """
+    found: dict[int, ImagePair | ImageError] = {}
+    for number, pair in enumerate(files):
+        found[number] = _read(pair, size, reading)
+        if isinstance(found[number], ImagePair):
+            return found
+    told = [str(error) for error in found.values()]
+    if len(told) > _MOST_TOLD:
+        told[_MOST_TOLD:] = [f"… and {len(told) - _MOST_TOLD:,} pairs more that cannot be read"]
+    raise ImageError("\n".join(told))
+
+
+def _read(pair: Files, size: int, reading: Reading) -> ImagePair | ImageError:
+    before, after, name = pair
+    try:
+        return read_pair(before, after, name, size=size, reading=reading)
+    except ImageError as error:
+        return error
+
+
 def caption_files(
     predictor: Predictor,
     files: Sequence[Files],
@@ -81,23 +111,23 @@ def caption_files(
     *,
     batch_size: int = 16,
     reading: Reading = USUAL,
+    already: Mapping[int, ImagePair | ImageError] = MappingProxyType({}),
 ) -> Iterator[CaptionedFiles]:
     """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out.
 
-    Files are read in threads, ahead of the model.
+    Files are read in threads, ahead of the model; ``already`` is what `read_first` read of them, at
+    the predictor's size.
     """
     # numbers of the pairs that were read and are not captioned yet, and how they were read
     waiting: deque[tuple[int, Mapping[str, Any]]] = deque()
 
-    def read(pair: Files) -> ImagePair | ImageError:
-        before, after, name = pair
-        try:
-            return read_pair(before, after, name, size=predictor.size, reading=reading)
-        except ImageError as error:
-            return error
+    def read(number: int) -> ImagePair | ImageError:
+        if number in already:
+            return already[number]
+        return _read(files[number], predictor.size, reading)
 
     def pairs() -> Iterator[ImagePair]:
-        for number, pair in enumerate(ahead(read, files)):
+        for number, pair in enumerate(ahead(read, range(len(files)))):
             if isinstance(pair, ImageError):
                 problems.append(str(pair))
                 continue

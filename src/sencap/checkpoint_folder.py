@@ -88,6 +88,30 @@ def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
         CheckpointError: a file is missing, broken, or does not go with the others.
     """
     folder = Path(folder)
+    config, settings = _read_settings(folder)
+    tensors = read_header(folder / WEIGHTS)
+    _check_sizes(folder, settings, tensors)
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    if vocabulary.digest != config["vocabulary_digest"]:
+        raise CheckpointError(
+            f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written with"
+        )
+    check_finite(folder / WEIGHTS, tensors)
+    return CheckpointFolder(folder, settings, vocabulary, config.get("training", {}), tensors)
+
+
+def image_size(folder: Path) -> int:
+    """The side in pixels of the images that a checkpoint's model sees; nothing else of it is
+    looked at.
+
+    Raises:
+        CheckpointError: as `read_checkpoint_folder`, of the folder and its settings.
+    """
+    return _read_settings(folder)[1].size
+
+
+def _read_settings(folder: Path) -> tuple[dict[str, Any], ModelSettings]:
+    """The content of config.json, and the model's settings in it."""
     if not _is(stat.S_ISDIR, folder):
         reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
@@ -102,18 +126,9 @@ def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
         )
     config = _read_config(folder / CONFIG)
     try:
-        settings = model_from_dict(config["model"], source="its settings")
+        return config, model_from_dict(config["model"], source="its settings")
     except SettingsError as error:
         raise CheckpointError(f"{folder / CONFIG} cannot be used: {error}") from error
-    tensors = read_header(folder / WEIGHTS)
-    _check_sizes(folder, settings, tensors)
-    vocabulary = Vocabulary.load(folder / VOCABULARY)
-    if vocabulary.digest != config["vocabulary_digest"]:
-        raise CheckpointError(
-            f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written with"
-        )
-    check_finite(folder / WEIGHTS, tensors)
-    return CheckpointFolder(folder, settings, vocabulary, config.get("training", {}), tensors)
 
 
 def _is(kind: Callable[[int], bool], path: Path) -> bool:

@@ -92,6 +92,18 @@ def test_one_pair_is_found_by_its_marks(tmp_path: Path, first: str, second: str,
     assert found_in(folder) == [(first, second, name)]
 
 
+@pytest.mark.parametrize(("first", "second"), TWO_FOLDERS)
+@pytest.mark.parametrize("names", [("1.png", "2.png"), ("a.png", "b.png"), ("0.png", "1.png")])
+def test_numbers_and_letters_in_two_folders_are_places(
+    tmp_path: Path, first: str, second: str, names: tuple[str, ...]
+) -> None:
+    """A/1.png and A/2.png are two places, and no pair of two dates of a place A."""
+    touch(tmp_path, [f"{folder}/{name}" for folder in (first, second) for name in names])
+    found = find_pairs(tmp_path)
+    wanted = [(tmp_path / first / name, tmp_path / second / name) for name in names]
+    assert [pair[:2] for pair in found] == wanted
+
+
 def test_two_places_are_not_taken_for_two_dates(tmp_path: Path) -> None:
     for number, places in enumerate((("1", "2"), ("A", "B"), ("2018", "2019"))):
         folder = tmp_path / f"case{number}"

@@ -11,7 +11,17 @@ from pathlib import Path
 
 from sencap.errors import DataError
 from sencap.files import is_address, not_a_file
-from sencap.images.marks import AFTER, BEFORE, DATES, KINDS, Date, is_label, read_mark, two_dates
+from sencap.images.marks import (
+    AFTER,
+    BARE,
+    BEFORE,
+    DATES,
+    KINDS,
+    Date,
+    is_label,
+    read_mark,
+    two_dates,
+)
 from sencap.text_files import csv_problem, read_text
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
@@ -124,7 +134,8 @@ def _each_has_pairs(root: Path, folders: Sequence[Path], *, plainer_than: str, d
         found = _in_folder(root, folder, depth + 1)
         if found is None or not found.pairs:
             return False
-        if KINDS.index(found.kind) >= KINDS.index(plainer_than):
+        # names that are numbers or letters alone are rather those of places: A/1.png and B/1.png
+        if found.kind.startswith(BARE) or KINDS.index(found.kind) >= KINDS.index(plainer_than):
             return False
     return True
 

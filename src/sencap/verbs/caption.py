@@ -75,12 +75,12 @@ def command(
     files = _files(sources)
     single = len(sources) == 2
     pictures = _pictures(picture, files, single=single, inputs=_inputs(sources, files, weights))
-    if single:  # what cannot be read is told before a model is loaded
-        from sencap.images import MIN_SIDE, read_pair
+    from sencap.captioning import caption_files, caption_windows, read_first
+    from sencap.checkpoint_folder import image_size
+    from sencap.weights import checkpoint_folder
 
-        read_pair(*files[0], size=MIN_SIDE, reading=reading)
-
-    from sencap.captioning import caption_files, caption_windows
+    # no model is loaded where nothing can be read
+    already = read_first(files, image_size(checkpoint_folder(weights)), reading)
     from sencap.predictor import load
 
     predictor = load(
@@ -95,7 +95,9 @@ def command(
         with told_as_output(picture):
             Path(picture).mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
-    captioned = caption_files(predictor, files, problems, batch_size=batch_size, reading=reading)
+    captioned = caption_files(
+        predictor, files, problems, batch_size=batch_size, reading=reading, already=already
+    )
     for found in captioned:
         path = pictures[found.number]
         if path is not None:
