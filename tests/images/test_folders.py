@@ -93,7 +93,10 @@ def test_one_pair_is_found_by_its_marks(tmp_path: Path, first: str, second: str,
 
 
 @pytest.mark.parametrize(("first", "second"), TWO_FOLDERS)
-@pytest.mark.parametrize("names", [("1.png", "2.png"), ("a.png", "b.png"), ("0.png", "1.png")])
+@pytest.mark.parametrize(
+    "names",
+    [("1.png", "2.png"), ("a.png", "b.png"), ("0.png", "1.png"), ("img_1.png", "img_2.png")],
+)
 def test_numbers_and_letters_in_two_folders_are_places(
     tmp_path: Path, first: str, second: str, names: tuple[str, ...]
 ) -> None:

@@ -13,10 +13,10 @@ from sencap.errors import DataError
 from sencap.files import is_address, not_a_file
 from sencap.images.marks import (
     AFTER,
-    BARE,
     BEFORE,
     DATES,
     KINDS,
+    WORD_KINDS,
     Date,
     is_label,
     read_mark,
@@ -134,8 +134,9 @@ def _each_has_pairs(root: Path, folders: Sequence[Path], *, plainer_than: str, d
         found = _in_folder(root, folder, depth + 1)
         if found is None or not found.pairs:
             return False
-        # names that are numbers or letters alone are rather those of places: A/1.png and B/1.png
-        if found.kind.startswith(BARE) or KINDS.index(found.kind) >= KINDS.index(plainer_than):
+        # names with a number or a letter are rather those of places: A/img_1.png and B/img_1.png
+        is_plain = found.kind == DATES or found.kind in WORD_KINDS
+        if not is_plain or KINDS.index(found.kind) >= KINDS.index(plainer_than):
             return False
     return True
 

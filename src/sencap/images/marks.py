@@ -63,6 +63,8 @@ _KINDS = [kind for kind in _PATTERNS if not kind.startswith(BARE)]
 # All kinds, the plainest first: a word says more than a date, and a date more than a bare 1
 KINDS = (*_KINDS, DATES, *(kind for kind in _PATTERNS if kind.startswith(BARE)))
 
+WORD_KINDS = KINDS[: len(WORDS)]
+
 
 def read_mark(name: str, kind: str) -> Mark | None:
     """The date of that kind which a name tells, if it tells one.
