@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from sencap.cli import main
 from sencap.errors import DataError
 from sencap.images import Reading
 from sencap.scenes import ScanSettings, scan, write_scan
+from sencap.scenes.style import qml
 from tiny_rasters import Write
 
 SMALL = ScanSettings(side=100, batch_size=4)
@@ -114,6 +117,20 @@ def test_a_geopackage_has_summary_style_and_what_was_done(
     assert any("<qgis" in text and "change_probability" in text for text in texts)
     _, _, _, fields = pyogrio.raw.read(out, layer="summary", columns=["windows", "changed"])
     assert [int(field[0]) for field in fields] == [summary.windows, summary.changed]
+
+
+def test_the_style_colours_all_probabilities() -> None:
+    style = ElementTree.fromstring(qml())
+    ranges = [
+        (float(one.get("lower", "")), float(one.get("upper", ""))) for one in style.iter("range")
+    ]
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == 1
+    assert all(one[1] == other[0] for one, other in pairwise(ranges))
+    symbols = {one.get("name") for one in style.iter("symbol")}
+    assert {one.get("symbol") for one in style.iter("range")} == symbols
+    (text,) = style.iter("text-style")
+    assert text.get("fieldName") == 'CASE WHEN "changed" THEN "caption" END'
 
 
 def test_totals_count_no_ground_twice(rasters: Pair, watcher: Watcher, tmp_path: Path) -> None:
@@ -298,3 +315,15 @@ def test_the_verb_prints_the_summary(
     assert main([*words, "--quiet", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["windows"] == told["captioned"] == 8 * 9
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_scene_without_data_is_an_empty_file(
+    ending: str, write: Write, watcher: Watcher, tmp_path: Path
+) -> None:
+    values = np.zeros((3, 200, 200), np.uint8)
+    pair = write("b.tif", values, nodata=0), write("a.tif", ground(200, 200))
+    out, probability = tmp_path / f"a.{ending}", tmp_path / "p.tif"
+    summary, _ = write_scan(*pair, out, settings=SMALL, probability=probability)
+    assert (summary.captioned, summary.without_data, summary.seen_km2) == (0, 9, 0)
+    assert _read(out)[0] == []

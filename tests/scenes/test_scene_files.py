@@ -19,6 +19,7 @@ from sencap.images import Reading
 from sencap.images.windows import Window
 from sencap.rasters import Grid, Raster
 from sencap.scenes import ScanSettings, scan, write_scan
+from sencap.scenes.dates import image_dates
 from sencap.scenes.ground import area, metres_per_pixel
 from sencap.scenes.trained import Trained, window_side
 from tiny_rasters import Write
@@ -241,6 +242,37 @@ def test_dates_are_read_from_names(
     write_scan(*pair, out, settings=SIDE)
     told = json.loads(out.read_text())["features"][0]["properties"]
     assert (told["date_before"], told["date_after"]) == ("2015-01-01", dates)
+
+
+@pytest.mark.parametrize(
+    ("tags", "name", "given", "date"),
+    [
+        ({"ACQUISITIONDATETIME": "2018-04-26T10:50:31Z"}, "x_2019-01-01.tif", None, "2018-04-26"),
+        ({"TIFFTAG_DATETIME": "2018:04:26 10:50:31"}, "x.tif", None, "2018-04-26"),
+        ({"TIFFTAG_DATETIME": "2024:01:01 10:50:31"}, "x_2019-01-01.tif", None, "2019-01-01"),
+        ({"DATE_ACQUIRED": "2018-04-26"}, "x.tif", "2017-01-01", "2017-01-01"),
+        ({"AREA_OR_POINT": "Area"}, "x.tif", None, None),
+    ],
+)
+def test_dates_are_told_by_the_user_then_tags_then_names(
+    tags: dict[str, str], name: str, given: str | None, date: str | None
+) -> None:
+    assert image_dates([Path(name)], [tags], [given] if given else []) == [date]
+
+
+def test_polygons_are_told_in_the_projection_asked_for(
+    rasters: Pair, watcher: Watcher, tmp_path: Path
+) -> None:
+    pyogrio = pytest.importorskip("pyogrio")
+    warp = pytest.importorskip("rasterio.warp")
+    plain = list(scan(*rasters, settings=SIDE))
+    settings = ScanSettings(side=150, crs="EPSG:3857")
+    rows = list(scan(*rasters, settings=settings))
+    for row, other in zip(plain, rows, strict=True):
+        xs, ys = warp.transform("EPSG:32614", "EPSG:3857", *zip(*row.polygon, strict=True))
+        assert np.allclose(other.polygon, list(zip(xs, ys, strict=True)), atol=1e-6)
+    write_scan(*rasters, tmp_path / "a.gpkg", settings=settings)
+    assert pyogrio.read_info(tmp_path / "a.gpkg", layer="changes")["crs"] == "EPSG:3857"
 
 
 def test_sparse_ground_is_left_out_unread(write: Write, watcher: Watcher, tmp_path: Path) -> None:

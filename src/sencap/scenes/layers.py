@@ -178,6 +178,8 @@ def _row(layer: Layer, number: int) -> dict[str, Any]:
 
 def _as_array(values: Sequence[Any]) -> Any:
     """A column as an array that GDAL takes: texts, whole numbers, numbers or truth values."""
+    if not values:
+        return np.array([], object)
     if all(isinstance(value, bool) for value in values):
         return np.array(values, np.bool_)
     if all(isinstance(value, int) for value in values):
