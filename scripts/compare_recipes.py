@@ -47,12 +47,12 @@ SINGLE_STREAM = [
 
 RECIPES: dict[str, list[str]] = {
     "the recipe": [],
-    "grid 5 (finer pyramid)": [
-        *("--extractor.stage=4", "--extractor.grid=5", "--extractor.pyramid=finer"),
+    "grid 6 (finer pyramid)": [
+        *("--extractor.stage=4", "--extractor.grid=6", "--extractor.pyramid=finer"),
     ],
     "no masks": ["--change.mask=0"],
     "without pairs that have masks alone": [f"--data={DATA}"],
-    "192 pixels": ["--size=192", "--extractor.grid=12"],
+    "160 pixels": ["--size=160", "--extractor.grid=10"],
     "EfficientNet-lite2": LITE2,
     "SEN single stream trained whole": SINGLE_STREAM,
     "changed pairs reversed (0.15)": ["--loading.reverse=0.15"],

@@ -114,7 +114,7 @@ def test_the_verbs_of_the_core_work_one_after_the_other(core: Path, tmp_path: Pa
     assert "absent    train" in works("doctor")
     assert "# Comparison" in works("compare", "report.json", "report.json")
     assert "index.html" in works("demo", "--out", "demo")
-    assert "total" in works("info", str(ROOT / "src/sencap/weights/sen-lite0"))
+    assert "total" in works("info", str(ROOT / "src/sencap/weights/siamese-lite0"))
     assert (tmp_path / "demo/index.html").stat().st_size > 100_000
 
 

@@ -241,7 +241,7 @@ def test_the_weights_that_ship_load_offline_and_are_within_their_size() -> None:
     card = (SHIPPED / "README.md").read_text(encoding="utf-8")
     for said in (
         "research use only",
-        "Never evaluate them on LEVIR-CC's official test split",
+        "Never evaluate them on LEVIR-CC's official val and test splits",
         "sencap evaluate",
     ):
         assert said in card

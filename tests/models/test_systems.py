@@ -632,5 +632,5 @@ def test_the_shipped_checkpoint_is_rebuilt_as_it_was() -> None:
 
     checkpoint = load_checkpoint(SHIPPED)
     assert isinstance(checkpoint, Checkpoint)
-    assert checkpoint.settings.difference.heads == 8
+    assert checkpoint.captioner.settings.difference.heads == 8
     assert count_parameters(checkpoint.captioner)["total"] > 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import not_a_file
 
-SHIPPED = Path(__file__).parent / "sen-lite0"
+SHIPPED = Path(__file__).parent / "siamese-lite0"
 
 
 def checkpoint_folder(weights: str | Path | None) -> Path:
