@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -140,7 +141,14 @@ def caption_files(
         told = told_if_one_file(caption, before, after)
         return CaptionedFiles(number, before, after, name, told, details, reading)
 
-    return map(with_files, predictor.stream(pairs(), batch_size=batch_size))
+    def captions() -> Iterator[Caption]:
+        # Batches by the place in the list: the last digits of a probability depend on the batch,
+        # and a pair that cannot be read must not move others to another one.
+        for _, batch in groupby(pairs(), key=lambda _: waiting[-1][0] // batch_size):
+            yield from predictor.stream(batch, batch_size=batch_size)
+
+    check_numbers(batch_size=batch_size)
+    return map(with_files, captions())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from sencap.bounds import check_number
 from sencap.errors import SencapError, SettingsError
 from sencap.files import check_output_folder, check_outputs, told_as_output
+from sencap.shards import shard_of
 
 if TYPE_CHECKING:
     from sencap.captioning import CaptionedFiles, Files, WindowReport
@@ -33,6 +34,7 @@ def command(
     scale: str | None = None,
     empty: float = 0.5,
     windows: int | None = None,
+    shard: str | None = None,
 ) -> None:
     """Say what changed between two images of one place.
 
@@ -65,6 +67,8 @@ def command(
         empty: A pair of which more than this share holds no data gets no caption.
         windows: Side in pixels, such as 256, of the windows in which one large pair is captioned
             too; those that changed are printed with their place.
+        shard: I/N, as in 3/16: only the third of sixteen parts of many pairs. The outputs of all
+            parts, one after another, are that of a single run. Batches are never parted.
     """
     from sencap.images import Reading
 
@@ -74,7 +78,13 @@ def command(
         raise SettingsError("windows are captioned of one pair: give BEFORE and AFTER")
     files = _files(sources)
     single = len(sources) == 2
+    if single and shard is not None:
+        raise SettingsError("shard is a part of many pairs: give a folder or a CSV file")
     pictures = _pictures(picture, files, single=single, inputs=_inputs(sources, files, weights))
+    part = shard_of(len(files), shard, together=batch_size)
+    files, pictures = files[part.start : part.stop], pictures[part.start : part.stop]
+    if not files:
+        return  # there are more parts than pairs
     from sencap.captioning import caption_files, caption_windows, read_first
     from sencap.checkpoint_folder import image_size
     from sencap.weights import checkpoint_folder
@@ -111,7 +121,9 @@ def command(
             report = caption_windows(
                 predictor, *sources, side=windows, batch_size=batch_size, reading=reading
             )
-        sys.stdout.write(_told(found, report, path, json=json, single=single) + "\n")
+        sys.stdout.write(
+            _told(found, report, path, first=part.start, json=json, single=single) + "\n"
+        )
         sys.stdout.flush()
         if found.caption.note and not json:
             place = "" if single else f"{_one_line(found.name)}: "
@@ -125,12 +137,15 @@ def _told(
     report: WindowReport | None,
     picture: Path | None,
     *,
+    first: int,
     json: bool,
     single: bool,
 ) -> str:
     """What is printed of one pair."""
     if json:
         details = found.details(picture)
+        if not single:  # names may be the same
+            details = {"id": first + found.number, **details}
         if report is not None:
             details["windows"] = report.details()
         return json_.dumps(details)
