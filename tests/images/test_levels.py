@@ -193,3 +193,18 @@ def test_above_a_share_without_data_there_is_no_pair() -> None:
     assert as_pair(PICTURE, masked, reading=Reading(empty=0.6)).details["no_data"][1] == 0.525
     with pytest.raises(SettingsError, match=r"empty=1\.5 is a share of a pair"):
         Reading(empty=1.5)
+
+
+def test_reflectance_in_per_cent_is_as_bright_as_reflectance() -> None:
+    values = RNG.uniform(1, 60, (3, 40, 40)).astype(np.float32)
+    levels, _ = to_levels(values)
+    again, _ = to_levels(values / 100)
+    assert np.abs(levels.astype(int) - again).max() <= 1
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_a_date_of_one_colour_is_told(value: int) -> None:
+    blank = np.full_like(PICTURE, value)
+    assert as_pair(PICTURE, PICTURE).notes == ()
+    (note,) = as_pair(PICTURE, blank, size=20).notes
+    assert note == "after is one colour all over: it holds no picture"

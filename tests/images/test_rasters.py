@@ -188,7 +188,7 @@ def test_grey_whose_white_is_0_and_single_bits_are_read_as_without_rasterio(writ
 def test_bands_without_names_are_told(write: Write) -> None:
     values = np.concatenate([ramp(), ramp()[:2]])
     pair = read(write, values, photometric="minisblack")
-    assert "its 5 bands have no names" in pair.notes[0]
+    assert "no names of its 5 bands say which are red" in pair.notes[0]
     assert "--bands" in pair.notes[0]
 
 
@@ -266,3 +266,18 @@ def test_windows_without_data_are_left_out(write: Write) -> None:
     with PairWindows(write("a.tif", ramp()), write("b.tif", values, nodata=255)) as pair:
         assert pair.read(Window(0, 0, 50, 50)) is None
         assert pair.read(Window(0, 50, 50, 50)) is not None
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_date_without_names_of_bands_has_those_of_the_other(write: Write, silent: int) -> None:
+    bands = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
+    names = [("blue", "green", "red", "nir"), None]
+    files = [
+        write(f"{date}.tif", bands, photometric="minisblack", **({"names": name} if name else {}))
+        for date, name in enumerate(names if silent else names[::-1])
+    ]
+    pair = read_pair(*files)
+    np.testing.assert_array_equal(pair.images[0], bands[2::-1])
+    np.testing.assert_array_equal(pair.images[0], pair.images[1])
+    (note,) = [note for note in pair.notes if "name" in note]
+    assert f"{files[silent]} does not name its bands" in note

@@ -85,6 +85,9 @@ class Date:
     ) -> None:
         image, self.valid, self.notes = read()
         self.label, self.shape, self.dtype = label, image.shape, image.dtype
+        # more bits are refused then, but a picture of 8 may be a drawing
+        if image.dtype == np.uint8 and _is_plain(image):
+            self.notes += (f"{label} is one colour all over: it holds no picture",)
         self._read, self._size, self._is_scaled = read, size, given is not None
         self.counts: NDArray[np.int64] | None = None
         if self._is_scaled or self.dtype != np.uint8:
@@ -125,6 +128,12 @@ class Date:
         if levels.dtype == np.uint8 or scale is None:
             return levels
         return scale.to_uint8(levels)
+
+
+def _is_plain(image: NDArray[Any]) -> bool:
+    """Whether an image (3, H, W) is one colour all over."""
+    few = image[:, ::7, ::7]  # which tells it of nearly all that are not
+    return all(not np.ptp(part, axis=(1, 2)).any() for part in (few, image))
 
 
 def _reduced(image: NDArray[Any], size: int | None) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from sencap.rasters import Mask, both
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 _LEVELS = 1 << 16
 _BRIGHTEST = 6.5535  # reflectance that becomes 65535
+_FACTORS = ((_BRIGHTEST, 10_000.0), (100 * _BRIGHTEST, 100.0))
 _LOW, _HIGH = 0.02, 0.98
 # Of the range from the 2nd to the 98th percentile, this much more to either side: measured on
 # photographs stored at 16 bits, whose captions then agree best with those of their 8-bit selves.
@@ -91,10 +92,11 @@ def to_levels(
 ) -> tuple[Levels, Mask | None]:
     """Values (3, H, W) of any real type as uint8 or uint16, and the pixels with data (None: all).
 
-    uint8 and uint16 stay as they are. Floats are reflectance, whose 1.0 becomes 10000; floats that
-    are the levels of an 8-bit picture, as they are or divided by 255, become those levels. Other
-    whole numbers are levels if they fit into 16 bits. With ``scale`` anything is uint8 by it. What
-    is not a number, or below 0 in all three bands, is no data. Pixels without data become 0.
+    uint8 and uint16 stay as they are. Floats are reflectance, whose 1.0 becomes 10000, or the same
+    in per cent, whose 100 does, or above that levels; floats that are the levels of an 8-bit
+    picture, as they are or divided by 255, become those levels. Other whole numbers are levels if
+    they fit into 16 bits. With ``scale`` anything is uint8 by it. What is not a number, or below 0
+    in all three bands, is no data. Pixels without data become 0.
 
     Raises:
         ImageError: a range that holds no picture, without ``scale``; the message names no file.
@@ -141,7 +143,8 @@ def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
     factor = 255.0 if most <= 1 else 1.0
     if (most <= 1 or _BRIGHTEST < most <= 255) and _are_whole(shown, factor):
         return _rounded(values, factor).astype(np.uint8)
-    return _rounded(values, 10_000.0 if most <= _BRIGHTEST else 1.0)
+    # reflectance, the same in per cent, or levels
+    return _rounded(values, next((by for top, by in _FACTORS if most <= top), 1.0))
 
 
 def reflectance_levels(values: NDArray[Any]) -> NDArray[Any]:

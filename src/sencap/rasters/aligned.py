@@ -49,7 +49,12 @@ class AlignedRasters:
             one = opening.enter_context(Raster(before, bands=bands))
             other = opening.enter_context(Raster(after, bands=bands))
             self.rasters: Sequence[Raster] = (one, other)
-            self.notes = [*one.notes, *other.notes]
+            taken = [
+                f"{silent.path} does not name its bands: they are taken to be those of {told.path}"
+                for silent, told in ((one, other), (other, one))
+                if silent.take_bands_of(told)
+            ]
+            self.notes = [*one.notes, *other.notes, *taken]
             self.grid, self.shares = self._common(one, other)
             for raster in self.rasters:
                 raster.put_on(self.grid)

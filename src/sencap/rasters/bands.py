@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ def choose_bands(
     Raises:
         SettingsError: wanted bands that the file does not have.
     """
-    known = [(name or "").strip().casefold() for name in names]
+    known = [_spelt(name or "") for name in names]
     seen = [colour.casefold() for colour in colours]
     if wanted is not None:
         return Bands(tuple(_number(band, count, known, seen) for band in wanted), "given")
@@ -72,6 +73,14 @@ def choose_bands(
             return Bands(tuple(number for number in found if number is not None), told_by)
     free = [number for number in range(1, count + 1) if number != alpha]
     return Bands(tuple(free[: 3 if len(free) >= 3 else 1]), "order")
+
+
+def _spelt(name: str) -> str:
+    """A band's name as it is compared: "B4, central wavelength 665 nm" is b4, "Red (665 nm)" is
+    red, "T32TQM_20200101_B04_10m" is b04; "red edge" stays."""
+    plain = re.split(r"[,(:;]", name.strip().casefold())[0].strip()
+    number = re.search(r"(?<![^\W_])((?:sr_)?b\d{1,2}a?)(?![^\W_])", plain)
+    return number[1] if number else plain
 
 
 def _first(titles: Sequence[str], wanted: Sequence[str]) -> int | None:
@@ -88,7 +97,7 @@ def _number(band: int | str, count: int, names: Sequence[str], colours: Sequence
         if band <= count:
             return band
         raise SettingsError(f"it has {count} bands, but band {band} is wanted")
-    title = band.strip().casefold()
+    title = _spelt(band)
     # a name's other spellings too: red for B04
     spellings = [aliases for aliases in _NAMES if title in aliases]
     for titles, wanted in ((names, (title,)), *((names, one) for one in spellings)):

@@ -55,6 +55,7 @@ class Raster:
         if reason := not_a_file(self.path):
             raise ImageError(f"{path}: {reason}: give a raster")
         self.notes: list[str] = []
+        self.band_note = ""  # the one of them on bands that nothing tells
         self._file = self._opened()
         self._seen = self._file  # the file, or a resampled view of it
         self._shift = (0, 0)
@@ -98,12 +99,24 @@ class Raster:
                 f"{self.path}: it has 2 bands: neither grey (1) nor red, green, blue (3 or more)"
             )
         if colour_bands > 3 and self.bands.told_by == "order":
-            self.notes.append(
-                f"{self.path}: its {colour_bands} bands have no names, so that bands 1, 2, 3 are "
-                "taken for red, green, blue; others are named by --bands, as in --bands 3,2,1"
+            self.band_note = (
+                f"{self.path}: no names of its {colour_bands} bands say which are red, green, blue:"
+                " the first three are taken; others are named by --bands, as in --bands 3,2,1"
             )
+            self.notes.append(self.band_note)
         self.grid = self.own.upright()
         self.put_on(self.grid)
+
+    def take_bands_of(self, other: Raster) -> bool:
+        """Read the bands that another file of as many bands names, if this one names none; whether
+        it now does."""
+        is_told = other.bands.told_by in ("names", "colours")
+        if not (self.band_note and is_told and self._file.count == other._file.count):
+            return False
+        self.bands = Bands(other.bands.numbers, "the other date")
+        self.notes.remove(self.band_note)
+        self.band_note = ""
+        return True
 
     @property
     def declares_nothing(self) -> bool:
