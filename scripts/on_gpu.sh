@@ -31,6 +31,13 @@ python3 -m pytest -q -n0 -p no:cacheprovider tests/test_gpu.py > "$out/tests.txt
 tail -n 15 "$out/tests.txt"
 wait
 
+# the paper's table at full size: does every row fit, and how long is a step?
+if [ -z "${NO_FIRST_STEPS:-}" ]; then
+  timeout 240 python3 benchmarks/first_steps.py runs/data/synthetic --accelerator gpu \
+    --json "$out/first_steps.json" > "$out/first_steps.txt" 2>&1
+  tail -n 12 "$out/first_steps.txt"
+fi
+
 python3 scripts/compare_recipes.py runs/recipes --at-once "$at_once" --seconds "$seconds" \
   ${RECIPES:+--only "$RECIPES"} --hardware.accelerator=gpu ${MORE:-} > "$out/recipes.txt" 2>&1
 tail -n 60 "$out/recipes.txt"
