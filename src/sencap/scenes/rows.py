@@ -20,7 +20,7 @@ class Row:
     output. ``valid`` is the share of its pixels that hold data at both dates, ``pixels`` how many
     of its own ground do. ``alternatives`` are the next best captions with their log-probabilities.
     ``windows`` are how many windows tell of it: 1, unless rows were merged; then the polygon may
-    have ``holes``.
+    have ``holes``. ``domain`` is as in `sencap.Caption`.
     """
 
     window: int
@@ -38,6 +38,7 @@ class Row:
     valid: float
     pixels: int
     windows: int = 1
+    domain: float | None = None
     holes: list[Ring] = field(default_factory=list)
 
     @classmethod
@@ -50,6 +51,7 @@ class Row:
             changed=caption.changed,
             change_probability=None if p is None else round(p, _DIGITS),
             log_prob=round(caption.log_prob, _DIGITS),
+            domain=None if caption.domain is None else round(caption.domain, _DIGITS),
             alternatives=others,
             note=caption.note,
             **more,

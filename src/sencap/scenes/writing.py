@@ -112,6 +112,7 @@ def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]
         "valid": [row.valid for row in rows],
         "date_before": [dates[0] or ""] * count,
         "date_after": [dates[1] or ""] * count,
+        "domain": [row.domain for row in rows],
         "windows": [row.windows for row in rows],
         "row": [row.row for row in rows],
         "column": [row.column for row in rows],
