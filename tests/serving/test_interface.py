@@ -18,6 +18,7 @@ from sencap.demonstration import EXAMPLES
 from sencap.explain import explain
 from sencap.images import find_pairs
 from sencap.predictor import Predictor
+from sencap.weights import SHIPPED
 from serving_tools import HOUSES, example, files_of, png
 from tiny_rasters import Write, write  # noqa: F401  (a fixture)
 
@@ -31,7 +32,7 @@ def test_a_caption_is_the_predictors(client: TestClient, predictor: Predictor) -
     answer = client.post("/caption", files=files_of(*HOUSES))
     assert answer.status_code == 200
     found, expected = answer.json(), predictor(*HOUSES)
-    assert found["weights"] == "sen-lite0"
+    assert found["weights"] == SHIPPED.name
     (said,) = found["pairs"]
     assert said["caption"] == expected.text
     assert said["changed"] is True
@@ -95,7 +96,7 @@ def test_what_the_server_says_of_itself(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "lives"}
     assert client.get("/ready").json() == {"status": "ready"}
     info = client.get("/info").json()
-    assert [one["name"] for one in info["weights"]] == ["sen-lite0"]
+    assert [one["name"] for one in info["weights"]] == [SHIPPED.name]
     assert info["limits"]["bytes"] == 64_000_000
     client.post("/caption", files=files_of(*HOUSES))
     figures = client.get("/metrics").text
@@ -133,7 +134,7 @@ WRONG: list[tuple[str, list[Any], dict[str, str], int, str]] = [
     ("beam", [*HOUSES], {"beam": "0"}, 422, "beam is '0'; it must be greater than or equal to 1"),
     ("wide", [*HOUSES], {"beam": "99"}, 422, "beam is 99; here it may be 10 at most"),
     ("threshold", [*HOUSES], {"threshold": "nan"}, 422, "threshold"),
-    ("weights", [*HOUSES], {"weights": "sen-lite"}, 422, "did you mean 'sen-lite0'"),
+    ("weights", [*HOUSES], {"weights": SHIPPED.name[:-1]}, 422, f"did you mean '{SHIPPED.name}'"),
     ("path", [*HOUSES], {"weights": "../../etc"}, 422, "'../../etc' are not here"),
     ("bands", [*HOUSES], {"bands": "9,9,9"}, 422, "before: .*9"),
     ("scale", [*HOUSES], {"scale": "x"}, 422, "scale='x': two numbers LOW,HIGH"),

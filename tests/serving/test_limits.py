@@ -25,6 +25,7 @@ from sencap.serving.jobs import Job, Jobs
 from sencap.serving.problems import Refused
 from sencap.serving.service import Service
 from sencap.serving.settings import ServerSettings
+from sencap.weights import SHIPPED
 from serving_tools import HOUSES, Serve, files_of, png
 
 OPEN = Path("/proc/self/fd")
@@ -198,22 +199,19 @@ def test_a_token_file_without_a_token_is_refused(
 
 def test_two_weights_of_one_name_are_refused(tmp_path: Path) -> None:
     from sencap.serving.metrics import Metrics
-    from sencap.weights import SHIPPED
 
     other = tmp_path / SHIPPED.name
     other.symlink_to(SHIPPED)
     settings = ServerSettings(weights=f"{SHIPPED},{other}")
-    with pytest.raises(SettingsError, match="two folders are called sen-lite0"):
+    with pytest.raises(SettingsError, match=f"two folders are called {SHIPPED.name}"):
         Service(settings, Metrics())
 
 
 def test_requests_choose_among_weights(serve: Serve, tmp_path: Path) -> None:
-    from sencap.weights import SHIPPED
-
     other = tmp_path / "other"
     other.symlink_to(SHIPPED)
     client = serve(weights=f"{SHIPPED},{other}")
-    assert [one["name"] for one in client.get("/info").json()["weights"]] == ["sen-lite0", "other"]
+    assert [one["name"] for one in client.get("/info").json()["weights"]] == [SHIPPED.name, "other"]
     found = client.post("/caption", files=files_of(*HOUSES), data={"weights": "other"}).json()
     assert found["weights"] == "other"
 

@@ -132,3 +132,21 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
     assert f"port={port} cannot be listened on (Address already in use)" in capsys.readouterr().err
+
+
+def test_requests_do_not_grow_the_memory(start: Start) -> None:
+    """The second forty of eight clients; benchmarks/serve.py asks for longer."""
+    _, address = start("--batch-size", "4")
+    files = files_of(*HOUSES)
+
+    def ask(_: int) -> int:
+        with httpx.Client() as client:
+            return sum(client.post(f"{address}caption", files=files).is_success for _ in range(5))
+
+    memory = []
+    for _ in range(2):
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(ask, range(8))) == 40
+        figures = httpx.get(f"{address}metrics").text
+        memory.append(float(figures.split("\nprocess_resident_memory_bytes ")[1].split()[0]))
+    assert memory[1] - memory[0] < 20e6
