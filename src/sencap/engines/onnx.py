@@ -183,6 +183,8 @@ class OnnxEngine:
         model = graphs.read_graph(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        # a pattern is kept for each size of a batch, and takes memory for each
+        options.enable_mem_pattern = False
         options.log_severity_level = 3  # errors alone: its warnings are about its own inside
         # The three graphs take turns, each with threads of its own: those of one that is done
         # would spin for a while, on the cores that the next one needs
