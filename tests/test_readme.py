@@ -39,7 +39,8 @@ INLINE = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)]
 WRITTEN = [line.partition("#")[0].strip() for line in [*LINES, *INLINE]]
 COMMANDS = [text for text in dict.fromkeys(WRITTEN) if re.match(r"sencap \S+ \S", text)]
 
-# They train, fetch, measure, write graphs or serve: half a minute to weeks. Each has tests of its own.
+# They train, fetch, measure, write graphs or serve: half a minute to weeks. Each has tests
+# of its own.
 ONLY_PARSED = ("train", "pretrain", "reproduce", "bench", "convert", "export", "serve")
 
 

@@ -58,7 +58,7 @@ def test_training_tells_each_kind_of_note_once(
     monkeypatch.setattr("sencap.data.reading._told", Notes())
     pair = read_dataset(placed)[1]
     with caplog.at_level(logging.WARNING, logger="sencap"):
-        images = [read_images(pair, 32).images for _ in range(2)]
-    np.testing.assert_array_equal(*images)
+        first, again = (read_images(pair, 32).images for _ in range(2))
+    np.testing.assert_array_equal(first, again)
     (said,) = [record.message for record in caplog.records if "they share" in record.message]
     assert said.startswith("warning: place 1.tif, and perhaps other pairs: ")

@@ -276,7 +276,8 @@ def test_a_date_without_names_of_bands_has_those_of_the_other(write: Write, sile
         write(f"{date}.tif", bands, photometric="minisblack", **({"names": name} if name else {}))
         for date, name in enumerate(names if silent else names[::-1])
     ]
-    pair = read_pair(*files)
+    before, after = files
+    pair = read_pair(before, after)
     np.testing.assert_array_equal(pair.images[0], bands[2::-1])
     np.testing.assert_array_equal(pair.images[0], pair.images[1])
     (note,) = [note for note in pair.notes if "name" in note]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sencap import captioning, predictor
 from sencap.cli import main
+from sencap.images import read_pair
 
 
 @pytest.fixture
@@ -30,7 +31,6 @@ def folder(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each pair is read."""
     found: Counter[str] = Counter()
-    read_pair = captioning.read_pair
 
     def counted(before: Path, after: Path, name: str = "", **settings: Any) -> Any:
         found[before.name] += 1
