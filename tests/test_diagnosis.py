@@ -107,7 +107,7 @@ def test_an_extra_that_is_absent_says_how_to_install_it(
     assert report["works"]
     (geo,) = (one for one in report["findings"] if one["name"] == "geo")
     assert geo["status"] == "absent"
-    assert geo["advice"] == "lacks rasterio: pip install 'sencap[geo]'"
+    assert geo["advice"] == "lacks rasterio, pyogrio, pyarrow: pip install 'sencap[geo]'"
 
 
 def test_pytorch_is_not_loaded() -> None:

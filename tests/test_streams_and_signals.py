@@ -107,6 +107,7 @@ def test_only_what_goes_on_promises_to_go_on() -> None:
         "pack",
         "pretrain",
         "reproduce",
+        "scan",
         "synth",
         "train",
     }

@@ -296,6 +296,7 @@ def test_a_config_that_says_the_defaults_of_other_systems_is_taken() -> None:
 OTHER_NAMES = {
     "backbone": ("test_efficientnet", "resnet18"),
     "structure": ("dual", "single-cat"),
+    "pyramid": ("none", "finer"),
     "fine_tune_from": ("conv3_x", "none"),
     "frozen_statistics": ("moving", "fixed"),
 }
