@@ -38,6 +38,7 @@ LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together
 COUNTER = "num_batches_tracked"  # BatchNorm's: the only integers among the tensors of a network
 STATISTICS = ("running_mean", "running_var", COUNTER)  # of a BatchNorm: tensors, but no parameters
+DOMAIN = "domain."  # what the tensors of a `sencap.models.domain.Domain` begin with: none either
 
 
 @dataclass(frozen=True)
@@ -218,11 +219,12 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
 
 
 def count_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
-    """The parameters of a captioner by part, and in all; the statistics of BatchNorms are none."""
+    """The parameters of a captioner by part, and in all; statistics, of BatchNorms and of the
+    training images, are none."""
     counts = {"extractor": 0, "difference": 0, "decoder": 0}
     for name, entry in tensors.items():
         part = name.partition(".")[0]
-        if not name.endswith(STATISTICS):
+        if not name.endswith(STATISTICS) and not name.startswith(DOMAIN):
             counts[part] = counts.get(part, 0) + math.prod(entry.shape)
     return {**counts, "total": sum(counts.values())}
 

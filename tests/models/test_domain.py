@@ -65,8 +65,9 @@ def test_both_engines_tell_the_same_distance(system: str, tmp_path: Path) -> Non
     save_checkpoint(tmp_path / "best", checkpoint)
     export_graphs(checkpoint.captioner, tmp_path / "best", size=64)
     images = pixels(3).numpy()
-    expected = TorchEngine(checkpoint.captioner).encode(images).distance
-    found = OnnxEngine(tmp_path / "best").encode(images).distance
+    engine, other = TorchEngine(checkpoint.captioner), OnnxEngine(tmp_path / "best")
+    assert other.parameters() == engine.parameters()
+    expected, found = engine.encode(images).distance, other.encode(images).distance
     assert expected is not None
     assert found is not None
     assert (expected > 0).all()
