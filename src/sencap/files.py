@@ -15,6 +15,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 from sencap.errors import OutputError, SettingsError
 
@@ -40,6 +41,20 @@ _ADVICE = {
     errno.EROFS: "choose a place that you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+
+
+class Closing:
+    """What is open until ``close``, which the end of a ``with`` calls. For subclasses to extend."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sencap.bounds import check_numbers
 from sencap.errors import ImageError
+from sencap.files import Closing
 from sencap.images.ground import as_rasters
 from sencap.images.holes import fill_alike
 from sencap.images.levels import Scale, common_scale, count_levels, to_levels
@@ -52,7 +52,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [*starts, max(length - side, 0)]
 
 
-class PairWindows:
+class PairWindows(Closing):
     """Two image files of one place, of which windows are read as `ImagePair`, all on one scale.
 
     ``height`` and ``width`` are those of the ground that both show, in pixels of the first. Use it
@@ -118,14 +118,7 @@ class PairWindows:
             counts.append(None if levels.dtype == np.uint8 else count_levels(levels))
         return common_scale(counts, self._labels)
 
-    def __enter__(self) -> PairWindows:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the rasters, if the files are such."""
         if self._rasters is not None:
             self._rasters.close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 
 from sencap.errors import DataError, ImageError
+from sencap.files import Closing
 from sencap.rasters.bands import Wanted
 from sencap.rasters.grid import Grid, area_in, pixel_box, share_of, shared_box
 from sencap.rasters.raster import Raster
@@ -20,7 +20,7 @@ _WHOLE = 0.99  # of a raster: less is said
 _LEAST = 32  # pixels a side that two dates must share
 
 
-class AlignedRasters:
+class AlignedRasters(Closing):
     """Two open rasters on the grid of the first (upright), over the ground that they share.
 
     ``grid`` is that ground; ``shares`` (0–1) how much of each raster it is; ``notes`` what a user
@@ -166,14 +166,3 @@ class AlignedRasters:
     def close(self) -> None:
         """Close both files."""
         self._stack.close()
-
-    def __enter__(self) -> AlignedRasters:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

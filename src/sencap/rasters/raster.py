@@ -7,14 +7,13 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sencap.errors import ImageError, SettingsError
-from sencap.files import not_a_file
+from sencap.files import Closing, not_a_file
 from sencap.rasters.bands import Bands, Wanted, check_bands, choose_bands
 from sencap.rasters.grid import Box, Grid, import_rasterio, moved_by, offset, pixel_box
 from sencap.rasters.valid import Mask, looks_like_alpha, valid_pixels
@@ -34,7 +33,7 @@ _PNG_END = 4096  # bytes: some writers add a little after the end
 _OPENING = threading.Lock()  # Python's filters of warnings are one for all threads
 
 
-class Raster:
+class Raster(Closing):
     """An open raster file, whose pixels are read by windows of a grid.
 
     At first that is the file's own grid, upright. `put_on` brings it to another one: as it is where
@@ -255,17 +254,6 @@ class Raster:
         if self._seen is not self._file:
             self._seen.close()
             self._seen = self._file
-
-    def __enter__(self) -> Raster:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _opened(self) -> Any:
         errors = self._rasterio.errors

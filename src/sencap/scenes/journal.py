@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from sencap.errors import DataError
-from sencap.files import told_as_output
+from sencap.files import Closing, told_as_output
 from sencap.scenes.rows import Row
 
 _BLOCK = 1 << 20
@@ -44,7 +43,7 @@ class Batch:
         return cls(**{**told, "rows": [Row.from_json(row) for row in told["rows"]]})
 
 
-class Journal:
+class Journal(Closing):
     """The file that keeps the batches of a scan; ``done`` are those that it held already.
 
     Raises:
@@ -112,17 +111,6 @@ class Journal:
         """The output is there: it is not needed any more."""
         self.close()
         self.path.unlink(missing_ok=True)
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _differences(begun: Any, wanted: Any, name: str = "") -> list[str]:

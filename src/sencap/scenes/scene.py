@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sencap.errors import ImageError, SettingsError
+from sencap.files import Closing
 from sencap.images.holes import fill_alike
 from sencap.images.levels import Scale, check_seen, count_levels, scale_of, to_levels
 from sencap.images.windows import Window
@@ -42,7 +42,7 @@ class Seen:
     is_read: bool = True
 
 
-class Scene:
+class Scene(Closing):
     """Two open rasters of one place, cut into windows. Use it with ``with``; one thread at a time.
 
     ``tiling`` says where the windows lie on ``grid``, ``crs`` in which projection polygons are
@@ -238,17 +238,6 @@ class Scene:
     def close(self) -> None:
         """Close both files."""
         self._opened.close()
-
-    def __enter__(self) -> Scene:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)
