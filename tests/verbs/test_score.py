@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sencap import evaluate, score
 from sencap.cli import main
+from sencap.data.importing.predictions import read_predictions
 from sencap.data.levir_cc import read_captions
-from sencap.errors import SettingsError
+from sencap.errors import DataError, SettingsError
 from sencap.evaluation.report import as_json
 
 
@@ -99,3 +101,12 @@ def test_evaluate_tells_where_captions_made_elsewhere_are_scored(
     assert "Captions made elsewhere are scored by sencap score" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_captions_beyond_any_data_sets_are_refused_by_their_size(tmp_path: Path) -> None:
+    captions = tmp_path / "captions.json"
+    captions.write_text('{"a.png": "' + "a house " * 1_100_000 + '"}', encoding="utf-8")
+    began = time.monotonic()
+    with pytest.raises(DataError, match="give a file of captions"):
+        read_predictions(captions)
+    assert time.monotonic() - began < 5

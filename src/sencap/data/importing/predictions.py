@@ -58,6 +58,7 @@ _BEGIN_AND_PADDING = {
     "<pad>", "[pad]", "<null>",
 }  # fmt: skip
 _END = {"<end>", "<eos>", "</s>", "<sep>", "[sep]", "[eos]", "endseq", "<|endoftext|>"}
+_MOST_BYTES = 8 << 20  # a report of LEVIR-CC's test pairs has half of it; more takes long to refuse
 _FORMS = (
     "give JSON or CSV with a name and a caption for each pair, or a text with one line for each; "
     "docs/evaluation.md shows all forms"
@@ -84,7 +85,7 @@ def read_predictions(file: str | Path) -> list[Prediction]:
     """
     file = Path(file)
     problems = Problems(file, "scored")
-    text = read_text(file)
+    text = read_text(file, most_bytes=_MOST_BYTES)
     if text.lstrip()[:1] in ("{", "["):
         found = _from_json(file, text, problems)
     else:

@@ -12,14 +12,14 @@ from sencap.json_files import NotJsonError, parse_json
 _LARGEST = 512 << 20  # a line for each of a million captions has a fifth of it
 
 
-def read_text(file: Path) -> str:
-    """The text of a regular file of bounded size, in UTF-8, line ends as they are.
+def read_text(file: Path, *, most_bytes: int = _LARGEST) -> str:
+    """The text of a regular file of at most so many bytes, in UTF-8, line ends as they are.
 
     Raises:
         DataError: it is none, or cannot be read.
     """
     return text_files.read_text(
-        file, most_bytes=_LARGEST, error=DataError, advice="give a file of captions"
+        file, most_bytes=most_bytes, error=DataError, advice="give a file of captions"
     )
 
 
