@@ -1,5 +1,5 @@
-"""How many pairs keep their verdict when their pictures are stored at 16 bits: times a step,
-as they are or with noise of a whole step.
+"""How many pairs keep their verdict when their pictures are stored at 16 bits: times a
+step, as they are or with noise of a whole step.
 
     python benchmarks/deep_pictures.py PAIRS
 
@@ -43,7 +43,9 @@ def main(folder: Path) -> None:
     for step in STEPS:
         for noisy in (False, True):
             deep = [stretch(stored(pair.images, step, noisy=noisy)) for pair in pairs]
-            same = sum(one == other for one, other in zip(own, verdicts(deep), strict=True))
+            same = sum(
+                one == other for one, other in zip(own, verdicts(deep), strict=True)
+            )
             print(f"times {step}{' and noise' * noisy}: {same} of {COUNT} as at 8 bits")
 
 

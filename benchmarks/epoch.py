@@ -2,9 +2,10 @@
 
     python benchmarks/epoch.py [--pairs 8] [--rounds 3] [--backbone resnet50]
 
-Forward and backward of the paper's SEN on the same pairs with their five captions: once with each
-caption as a sample of its own, once with the five sharing one pass through extractor and difference
-encoder. The two are interleaved; the ratio is that of the medians.
+Forward and backward of the paper's SEN on the same pairs with their five captions: once
+with each caption as a sample of its own, once with the five sharing one pass through
+extractor and difference encoder. The two are interleaved; the ratio is that of the
+medians.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     captioner = build(
-        ModelSettings(extractor=ExtractorSettings(backbone=arguments.backbone)), VOCABULARY
+        ModelSettings(extractor=ExtractorSettings(backbone=arguments.backbone)),
+        VOCABULARY,
     ).train()
     images = torch.randint(0, 256, (arguments.pairs, 2, 3, 256, 256), dtype=torch.uint8)
     tokens = torch.randint(4, VOCABULARY, (arguments.pairs, CAPTIONS, WORDS + 2))
@@ -62,7 +64,9 @@ def main() -> None:
         "pairs": arguments.pairs,
         "seconds_apart": apart_seconds,
         "seconds_shared": shared_seconds,
-        "ratio": round(statistics.median(apart_seconds) / statistics.median(shared_seconds), 2),
+        "ratio": round(
+            statistics.median(apart_seconds) / statistics.median(shared_seconds), 2
+        ),
         "environment": environment(),
     }
     print(json.dumps(result, indent=2))

@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/features.py [--rounds 7] [--pairs 32]
 
-Both ways take turns: features computed from the images, and taken from memory. Random weights,
-random images of 256 pixels, five captions of 12 words for each pair, masks and flags.
+Both ways take turns: features computed from the images, and taken from memory. Random
+weights, random images of 256 pixels, five captions of 12 words for each pair, masks and
+flags.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def main() -> None:
     torch.manual_seed(0)
     B = arguments.pairs
     change = ChangeSettings(flag=0.5, mask=0.5)
-    captioner = build(ModelSettings(system="siamese", change=change), VOCABULARY).train()
+    captioner = build(
+        ModelSettings(system="siamese", change=change), VOCABULARY
+    ).train()
     extractor = captioner.extractor
     trained = [p for p in captioner.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=1e-3)

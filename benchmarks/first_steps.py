@@ -1,11 +1,14 @@
-"""The first training steps of every row of a table at the paper's full size: do they fit?
+"""The first training steps of every row of a table at the paper's full size: do they
+fit?
 
     sencap synth runs/data/synthetic --pairs 400
-    python benchmarks/first_steps.py runs/data/synthetic [--steps 20] [--scale paper] [--rows SEN,…]
+    python benchmarks/first_steps.py runs/data/synthetic [--steps 20] [--scale paper]
+    [--rows SEN,…]
 
-DATA is in LEVIR-CC's layout. Every row trains from random weights, with the batch, the sizes and
-the learning rates of `sencap reproduce`. Printed of each: parameters, seconds a step, the most
-memory of the GPU (of the process, where there is none) and the loss of the first and the last step.
+DATA is in LEVIR-CC's layout. Every row trains from random weights, with the batch, the
+sizes and the learning rates of `sencap reproduce`. Printed of each: parameters, seconds
+a step, the most memory of the GPU (of the process, where there is none) and the loss of
+the first and the last step.
 """
 
 from __future__ import annotations
@@ -53,11 +56,17 @@ def random_weights(folder: Path) -> Path:
 
 def first_steps(training: Training, steps: int, device: torch.device) -> dict[str, Any]:
     settings = training.settings
-    pairs = [pair for pair in read_dataset(Path(settings.folders[0])) if pair.split == "train"]
+    pairs = [
+        pair
+        for pair in read_dataset(Path(settings.folders[0]))
+        if pair.split == "train"
+    ]
     vocabulary = build_vocabulary(settings.folders, settings.vocabulary)
     torch.manual_seed(settings.seed)
     captioner = build(settings.model, len(vocabulary)).to(device).train()
-    task = CaptioningTask(captioner, vocabulary, settings.optimisation, validation_pairs=[])
+    task = CaptioningTask(
+        captioner, vocabulary, settings.optimisation, validation_pairs=[]
+    )
     task.log = lambda *_, **__: None  # there is no trainer to log to
     optimiser = task.configure_optimizers()["optimizer"]
     dataset = PairDataset(
@@ -101,7 +110,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--scale", default="paper")
     parser.add_argument("--accelerator", default="auto")
-    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+    parser.add_argument(
+        "--precision", default="32-true", choices=["32-true", "bf16-mixed"]
+    )
     parser.add_argument("--rows", default="", help="names of rows, joined by commas")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -116,7 +127,9 @@ def main() -> None:
             imagenet=weights,
             init=weights,
             seeds=(42,),
-            hardware=HardwareSettings(accelerator=asked.accelerator, precision=asked.precision),
+            hardware=HardwareSettings(
+                accelerator=asked.accelerator, precision=asked.precision
+            ),
         )
         for training in plan(experiment_named(asked.table), options):
             if asked.rows and training.row.name not in asked.rows.split(","):

@@ -1,9 +1,11 @@
-"""How many images are told to be of another kind than those that the weights were trained on.
+"""How many images are told to be of another kind than those that the weights were
+trained on.
 
     python benchmarks/kinds.py NAME=FOLDER … [--weights FOLDER]
 
-Each FOLDER holds pairs as `sencap caption` finds them; they are looked at in windows of 256 pixels.
-Printed of each: the windows, the median of `domain`, and the share of windows above 1.
+Each FOLDER holds pairs as `sencap caption` finds them; they are looked at in windows of
+256 pixels. Printed of each: the windows, the median of `domain`, and the share of
+windows above 1.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def main() -> None:
         captions = predictor.stream(windows(Path(folder)))
         found = [caption.domain for caption in captions if caption.domain is not None]
         share = sum(distance > 1 for distance in found) / len(found)
-        print(f"| {name} | {len(found)} | {statistics.median(found):.2f} | {share:.2f} |")
+        print(
+            f"| {name} | {len(found)} | {statistics.median(found):.2f} | {share:.2f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -2,18 +2,18 @@
 docs/statistics.md.
 
     python benchmarks/pairs_and_seeds.py --system beam1 r1.json --system beam3 r3.json
-    python benchmarks/pairs_and_seeds.py --system SEN s0.json s1.json s2.json --system PSNet p0.json
-    p1.json p2.json python benchmarks/pairs_and_seeds.py --captions LevirCCcaptions.json
-    python benchmarks/pairs_and_seeds.py --coverage
+    python benchmarks/pairs_and_seeds.py --system SEN s0.json s1.json s2.json --system
+    PSNet p0.json p1.json p2.json python benchmarks/pairs_and_seeds.py --captions
+    LevirCCcaptions.json python benchmarks/pairs_and_seeds.py --coverage
 
---system takes a name and the reports of sencap evaluate --json, one per seed; every two systems are
-  compared.
---captions takes a LEVIR-CC caption file and uses human captions of its test split as systems: a
-  pair's caption i
-against its four others (for an unchanged pair against all five, as in the reference row "human").
-It needs Java, and 5 minutes on one core.
---coverage simulates how often the interval of several seeds holds the true difference. All draws
-  are seeded.
+--system takes a name and the reports of sencap evaluate --json, one per seed; every two
+  systems are compared.
+--captions takes a LEVIR-CC caption file and uses human captions of its test split as
+  systems: a pair's caption i
+against its four others (for an unchanged pair against all five, as in the reference row
+"human"). It needs Java, and 5 minutes on one core.
+--coverage simulates how often the interval of several seeds holds the true difference.
+  All draws are seeded.
 """
 
 from __future__ import annotations
@@ -56,15 +56,22 @@ def main() -> None:
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--protocol", choices=("ids", "words"), default="ids")
     parser.add_argument("--metric", default="S*m")
-    parser.add_argument("--subset", choices=("all", "changed", "unchanged"), default="all")
     parser.add_argument(
-        "--gain", type=float, default=1.0, help="the gain to show, in points (default: 1)"
+        "--subset", choices=("all", "changed", "unchanged"), default="all"
+    )
+    parser.add_argument(
+        "--gain",
+        type=float,
+        default=1.0,
+        help="the gain to show, in points (default: 1)",
     )
     parser.add_argument("--resamples", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.system:
-        groups = {name: [read_report(path) for path in paths] for name, *paths in args.system}
+        groups = {
+            name: [read_report(path) for path in paths] for name, *paths in args.system
+        }
         print("\n".join(of_reports(groups, args)))
     if args.captions is not None:
         print("\n".join(of_humans(args.captions, args)))
@@ -84,15 +91,19 @@ def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> lis
     means: dict[str, Floats] = {}
     for name, reports in groups.items():
         column = reports[0].system.columns().index((args.protocol, args.metric))
-        exact[name] = np.array([one.system.scores(args.subset)[0, column] for one in reports])
-        means[name] = np.mean([_resampled(one.system, args)[:, column] for one in reports], axis=0)
+        exact[name] = np.array(
+            [one.system.scores(args.subset)[0, column] for one in reports]
+        )
+        means[name] = np.mean(
+            [_resampled(one.system, args)[:, column] for one in reports], axis=0
+        )
     first = next(iter(groups.values()))[0].system
     number = members(first.changed, args.subset).size
     variances = [scores.var(ddof=1) for scores in exact.values() if len(scores) > 1]
     seed_sd = math.sqrt(np.mean(variances)) if variances else None
     lines = [
-        f"{args.metric} under {args.protocol}, {args.subset} pairs: {number}; {args.resamples:,} "
-        "resamples.",
+        f"{args.metric} under {args.protocol}, {args.subset} pairs: {number}; "
+        f"{args.resamples:,} resamples.",
         "",
     ]
     rows = [
@@ -105,23 +116,32 @@ def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> lis
         ]
         for name, scores in exact.items()
     ]
-    lines += [*table(["system", "seeds", args.metric, "error, pairs", "sd, seeds"], rows), ""]
+    lines += [
+        *table(["system", "seeds", args.metric, "error, pairs", "sd, seeds"], rows),
+        "",
+    ]
     if seed_sd is not None:
         degrees = sum(len(scores) - 1 for scores in exact.values())
         lines += [
-            f"Between-seed standard deviation, pooled: {seed_sd:.3f} ({degrees} degrees of "
-            "freedom).",
+            f"Between-seed standard deviation, pooled: {seed_sd:.3f} ({degrees} "
+            "degrees of freedom).",
             "",
         ]
     rows = [
         [
             f"{a} → {b}",
-            *_difference((exact[a], exact[b]), (means[a], means[b]), number, seed_sd, args.gain),
+            *_difference(
+                (exact[a], exact[b]), (means[a], means[b]), number, seed_sd, args.gain
+            ),
         ]
         for a, b in itertools.combinations(groups, 2)
     ]
     head = ["A → B", "B − A", "error if paired", "if not", "correlation"]
-    head += [f"pairs for {args.gain:g}", "gain these pairs show", f"seeds for {args.gain:g}"]
+    head += [
+        f"pairs for {args.gain:g}",
+        "gain these pairs show",
+        f"seeds for {args.gain:g}",
+    ]
     return [*lines, *table(head, rows), "", *(f"- {note}" for note in notes), ""]
 
 
@@ -132,8 +152,8 @@ def _difference(
     seed_sd: float | None,
     gain: float,
 ) -> list[str]:
-    """B − A, its errors and what the gain needs; exact: scores of the seeds, means: resampled, over
-    the seeds."""
+    """B − A, its errors and what the gain needs; exact: scores of the seeds, means:
+    resampled, over the seeds."""
     error = _error(means[1] - means[0])
     seeds = min(len(side) for side in exact)
     needed = None if seed_sd is None else seeds_needed(seed_sd, gain, error)
@@ -144,11 +164,17 @@ def _difference(
         f"{np.corrcoef(*means)[0, 1]:.2f}",
         f"{pairs_needed(error, pairs, gain):,}",
         f"{smallest_gain(error, seed_sd or 0.0, seeds):.2f}",
-        "–" if seed_sd is None else "more pairs first" if needed is None else str(needed),
+        "–"
+        if seed_sd is None
+        else "more pairs first"
+        if needed is None
+        else str(needed),
     ]
 
 
-def _resampled(system: System, args: argparse.Namespace, resamples: int | None = None) -> Floats:
+def _resampled(
+    system: System, args: argparse.Namespace, resamples: int | None = None
+) -> Floats:
     return resample_subset(
         system, args.subset, resamples=resamples or args.resamples, seed=args.seed
     )
@@ -162,16 +188,20 @@ def _error(values: Floats) -> float:
 
 
 def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
-    """The error of the difference of two humans, by the number of pairs, against what test sets
-    really do."""
+    """The error of the difference of two humans, by the number of pairs, against what
+    test sets really do."""
     scorings, changed = human_scorings(path, args.protocol)
     generator = np.random.default_rng(args.seed)
     lines = [
-        f"Human captions as systems, {args.metric} under {args.protocol}, {len(changed)} pairs.",
+        f"Human captions as systems, {args.metric} under {args.protocol}, "
+        f"{len(changed)} pairs.",
         "",
     ]
     scores = [scoring.total()[args.metric] for scoring in scorings]
-    lines += ["Scores: " + ", ".join(f"{score:.2f}" for score in scores if score is not None), ""]
+    lines += [
+        "Scores: " + ", ".join(f"{score:.2f}" for score in scores if score is not None),
+        "",
+    ]
     rows, constants, sizes = [], [], []
     for size in SIZES:
         errors, covered, spread = [], [], []
@@ -183,9 +213,15 @@ def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
             differences = np.array([difference for difference, _ in found])
             errors.append(np.median([each.error for _, each in found]))
             centre = differences.mean()
-            covered.append(np.mean([each.low <= centre <= each.high for _, each in found]))
-            finite = math.sqrt(1 - size / len(changed)) if size < len(changed) else math.nan
-            spread.append(differences.std(ddof=1) / finite if len(found) > 1 else math.nan)
+            covered.append(
+                np.mean([each.low <= centre <= each.high for _, each in found])
+            )
+            finite = (
+                math.sqrt(1 - size / len(changed)) if size < len(changed) else math.nan
+            )
+            spread.append(
+                differences.std(ddof=1) / finite if len(found) > 1 else math.nan
+            )
         error = float(np.mean(errors))
         constants.append(error * math.sqrt(size))
         sizes.append(size)
@@ -206,7 +242,9 @@ def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
         "error × √pairs",
     ]
     constant = float(np.mean(constants))
-    slope = np.polyfit(np.log(sizes), np.log(np.array(constants) / np.sqrt(sizes)), 1)[0]
+    slope = np.polyfit(np.log(sizes), np.log(np.array(constants) / np.sqrt(sizes)), 1)[
+        0
+    ]
     needed = pairs_needed(constant, 1, args.gain)
     return [
         *lines,
@@ -220,14 +258,22 @@ def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
 
 
 def _or_dash(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}" if value < 20 else f"{value:.0f}"
+    return (
+        "–" if math.isnan(value) else f"{value:.2f}" if value < 20 else f"{value:.0f}"
+    )
 
 
-def human_scorings(path: Path, protocol: str) -> tuple[list[Scoring], npt.NDArray[np.bool_]]:
+def human_scorings(
+    path: Path, protocol: str
+) -> tuple[list[Scoring], npt.NDArray[np.bool_]]:
     """Caption i of every test pair as a system, i = 0..4, and the change flags."""
     images = json.loads(path.read_text(encoding="utf-8"))["images"]
-    captions = [[sentence["tokens"] for sentence in image["sentences"]] for image in images]
-    vocabulary = Vocabulary.build([words for five in captions for words in five], minimum_count=6)
+    captions = [
+        [sentence["tokens"] for sentence in image["sentences"]] for image in images
+    ]
+    vocabulary = Vocabulary.build(
+        [words for five in captions for words in five], minimum_count=6
+    )
     encode = partial(texts, protocol=protocol, encoder=vocabulary)
     test = [index for index, image in enumerate(images) if image["split"] == "test"]
     truth = [[encode(words) for words in captions[index]] for index in test]
@@ -245,7 +291,9 @@ def human_scorings(path: Path, protocol: str) -> tuple[list[Scoring], npt.NDArra
     return scorings, flags
 
 
-def _test_sets(pairs: int, size: int, generator: np.random.Generator) -> list[npt.NDArray[np.intp]]:
+def _test_sets(
+    pairs: int, size: int, generator: np.random.Generator
+) -> list[npt.NDArray[np.intp]]:
     return [generator.permutation(pairs)[:size] for _ in range(TEST_SETS[size])]
 
 
@@ -256,9 +304,12 @@ def _test_set(
     rows: npt.NDArray[np.intp],
     args: argparse.Namespace,
 ) -> tuple[float, Spread]:
-    """The difference of two systems on some pairs as a test set of their own, and its bootstrap
-    spread."""
-    systems = [_system(_part(scoring, rows), changed[rows], args.protocol) for scoring in (a, b)]
+    """The difference of two systems on some pairs as a test set of their own, and its
+    bootstrap spread."""
+    systems = [
+        _system(_part(scoring, rows), changed[rows], args.protocol)
+        for scoring in (a, b)
+    ]
     column = systems[0].columns().index((args.protocol, args.metric))
     values = [_resampled(system, args, 1000)[:, column] for system in systems]
     exact = [system.scores(args.subset)[0, column] for system in systems]
@@ -283,15 +334,17 @@ def _part(scoring: Scoring, rows: npt.NDArray[np.intp]) -> Scoring:
 
 def _system(scoring: Scoring, changed: npt.NDArray[np.bool_], protocol: str) -> System:
     flags = as_flags(changed.tolist())
-    return System({protocol: PairStatistics.of(scoring, flags)}, flags, np.ones(len(flags)))
+    return System(
+        {protocol: PairStatistics.of(scoring, flags)}, flags, np.ones(len(flags))
+    )
 
 
 # ---------------------------------------------------------------------------------------- coverage
 
 
 def of_coverage(seed: int, trials: int = 2000, resamples: int = 2000) -> list[str]:
-    """How often a 95 % interval over seeds holds the truth, where seeds are all that varies (the
-    worst case)."""
+    """How often a 95 % interval over seeds holds the truth, where seeds are all that
+    varies (the worst case)."""
     generator = np.random.default_rng(seed)
     rows = []
     for seeds in (2, 3, 5, 10, 20):
@@ -300,13 +353,16 @@ def of_coverage(seed: int, trials: int = 2000, resamples: int = 2000) -> list[st
             scores = generator.standard_normal((2, seeds))
             weights = [seed_weights(seeds, resamples, trial, side) for side in (0, 1)]
             plain = [
-                1 / seeds + (one - 1 / seeds) / math.sqrt(seeds / (seeds - 1)) for one in weights
+                1 / seeds + (one - 1 / seeds) / math.sqrt(seeds / (seeds - 1))
+                for one in weights
             ]
             for name, drawn in (("stretched", weights), ("as drawn", plain)):
                 difference = drawn[1] @ scores[1] - drawn[0] @ scores[0]
                 low, high = np.quantile(difference, [0.025, 0.975])
                 held[name] += bool(low <= 0 <= high)
-        rows.append([str(seeds), *(f"{100 * count / trials:.0f} %" for count in held.values())])
+        rows.append(
+            [str(seeds), *(f"{100 * count / trials:.0f} %" for count in held.values())]
+        )
     return [*table(["seeds of each system", "stretched (ours)", "as drawn"], rows), ""]
 
 

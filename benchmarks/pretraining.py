@@ -1,14 +1,15 @@
-"""How fast pre-training runs on this machine, stage by stage, and what the paper's run would cost
-at that speed.
+"""How fast pre-training runs on this machine, stage by stage, and what the paper's run
+would cost at that speed.
 
-    python benchmarks/pretraining.py [--backbone resnet50] [--crop 224] [--batch 16] [--device auto]
-    [--precision bf16]
+    python benchmarks/pretraining.py [--backbone resnet50] [--crop 224] [--batch 16]
+    [--device auto] [--precision bf16]
 
-Each round reads a batch of packed places (264×264, four dates, one process), draws its views on the
-device, and takes one training step (query encoder forward and backward, key encoder forward,
-InfoNCE, SGD); the three are timed apart, rounds are repeated, medians count. Then: hours = places ×
-epochs / (speed of views and step × devices), with no loss from talking to each other, and how many
-reading processes each device needs so that it never waits.
+Each round reads a batch of packed places (264×264, four dates, one process), draws its
+views on the device, and takes one training step (query encoder forward and backward,
+key encoder forward, InfoNCE, SGD); the three are timed apart, rounds are repeated,
+medians count. Then: hours = places × epochs / (speed of views and step × devices), with
+no loss from talking to each other, and how many reading processes each device needs so
+that it never waits.
 """
 
 from __future__ import annotations
@@ -54,9 +55,13 @@ def measure(
         places = Path(folder) / "packed"
         pack(SyntheticPlaces(batch * 2, size=SIZE), places, size=SIZE, progress=False)
         dataset = ViewDataset(open_places(places), list(range(batch * 2)), settings)
-        contrast = MomentumContrast(build_encoder(settings), settings.contrast).to(device)
+        contrast = MomentumContrast(build_encoder(settings), settings.contrast).to(
+            device
+        )
         optimiser = torch.optim.SGD(
-            contrast.query.parameters(), lr=settings.optimisation.learning_rate, momentum=0.9
+            contrast.query.parameters(),
+            lr=settings.optimisation.learning_rate,
+            momentum=0.9,
         )
         generator = torch.Generator()
         times: dict[str, list[float]] = {stage: [] for stage in STAGES}
@@ -65,7 +70,9 @@ def measure(
             start = (number % 2) * batch
             images, index = collate([dataset[start + i] for i in range(batch)])
             read = synchronised(device)
-            views = make_views(images.to(device, non_blocking=True), settings, generator)
+            views = make_views(
+                images.to(device, non_blocking=True), settings, generator
+            )
             viewed = synchronised(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss = contrast(views, index.to(device), generator).loss
@@ -131,7 +138,9 @@ def main() -> None:
     print(f"views and step together {device:.1f} places/s on {chosen}")
     for number, hours in cost.items():
         print(f"{PLACES:,} places × {EPOCHS} epochs on {number:>2}: {hours:,.1f} h")
-    print(f"reading processes that keep one device busy: {device / speeds['reading']:.3f}")
+    print(
+        f"reading processes that keep one device busy: {device / speeds['reading']:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""How much faster packed places are read than SSL4EO-S12's own layouts, on this machine, with the
-same pixels.
+"""How much faster packed places are read than SSL4EO-S12's own layouts, on this
+machine, with the same pixels.
 
     python benchmarks/reading.py [--places 48] [--rounds 5] [--compression zlib]
 
-Draws synthetic places of four seasons, 264×264 pixels, and writes them three times: a GeoTIFF of 16
-bits per band (v1.0), a zarr archive of 8 bits (v1.1, if zarr is installed), and packed. Each round
-reads every place of each once, in the same random order, all pixels, in one process; the ways are
-interleaved and a ratio is that of the medians. "warm" rounds find the files in the system's cache;
-before a "cold" one they are put out of it (Linux; the disk's own cache stays).
+Draws synthetic places of four seasons, 264×264 pixels, and writes them three times: a
+GeoTIFF of 16 bits per band (v1.0), a zarr archive of 8 bits (v1.1, if zarr is
+installed), and packed. Each round reads every place of each once, in the same random
+order, all pixels, in one process; the ways are interleaved and a ratio is that of the
+medians. "warm" rounds find the files in the system's cache; before a "cold" one they
+are put out of it (Linux; the disk's own cache stays).
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def write_scenes(root: Path, places: Places, compression: str | None) -> None:
             folder.mkdir(parents=True)
             for band, values in zip(BANDS, image, strict=True):
                 levels = np.round(values * (10_000 / 255)).astype(np.uint16)
-                tifffile.imwrite(folder / f"{band}.tif", levels, compression=compression)
+                tifffile.imwrite(
+                    folder / f"{band}.tif", levels, compression=compression
+                )
 
 
 def write_shards(root: Path, places: Places) -> bool:
@@ -63,10 +66,13 @@ def write_shards(root: Path, places: Places) -> bool:
     folder.mkdir(parents=True)
     for number, start in enumerate(range(0, len(places), 64)):
         some = [places.read(i) for i in range(start, min(start + 64, len(places)))]
-        store = ZipStore(folder / f"ssl4eos12_train_seasonal_data_{number:06d}.zarr.zip", mode="w")
+        store = ZipStore(
+            folder / f"ssl4eos12_train_seasonal_data_{number:06d}.zarr.zip", mode="w"
+        )
         group = zarr.create_group(store, zarr_format=2)
         days = [
-            [np.datetime64(date, "D").astype(np.int64) for date in place.dates] for place in some
+            [np.datetime64(date, "D").astype(np.int64) for date in place.dates]
+            for place in some
         ]
         arrays = {
             "bands": np.stack([place.images for place in some]),
@@ -80,7 +86,11 @@ def write_shards(root: Path, places: Places) -> bool:
                 {"units": "days since 1970-01-01"} if name == "time_" else {}
             )
             array = group.create_array(
-                name, shape=values.shape, chunks=chunks, dtype=values.dtype, attributes=attributes
+                name,
+                shape=values.shape,
+                chunks=chunks,
+                dtype=values.dtype,
+                attributes=attributes,
             )
             array[:] = values
         store.close()
@@ -89,7 +99,10 @@ def write_shards(root: Path, places: Places) -> bool:
 
 def read_all(places: Places, order: NDArray[np.int64]) -> int:
     """Read every place, every pixel; a checksum, so that the ways can be compared."""
-    return sum(int(np.array(places.read(int(index)).images).sum(dtype=np.int64)) for index in order)
+    return sum(
+        int(np.array(places.read(int(index)).images).sum(dtype=np.int64))
+        for index in order
+    )
 
 
 def forget(folder: Path) -> None:
@@ -105,7 +118,8 @@ def forget(folder: Path) -> None:
 def measure(
     ways: dict[str, Way], places: int, rounds: int
 ) -> tuple[dict[str, dict[str, list[float]]], bool]:
-    """The seconds of each round by cache and way, and whether all read the same pixels."""
+    """The seconds of each round by cache and way, and whether all read the same
+    pixels."""
     caches = ["warm"] + (["cold"] if hasattr(os, "posix_fadvise") else [])
     seconds: dict[str, dict[str, list[float]]] = {
         cache: {way: [] for way in ways} for cache in caches
@@ -132,15 +146,24 @@ def main() -> None:
     )
     parser.add_argument("--places", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compression", help="of the GeoTIFFs: none by default, or zlib")
     parser.add_argument(
-        "--folder", type=Path, help="where the temporary files go (default: the system's)"
+        "--compression", help="of the GeoTIFFs: none by default, or zlib"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the temporary files go (default: the system's)",
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         root = Path(name)
         drawn = root / "packed"
-        pack(SyntheticPlaces(arguments.places, size=SIZE), drawn, size=SIZE, progress=True)
+        pack(
+            SyntheticPlaces(arguments.places, size=SIZE),
+            drawn,
+            size=SIZE,
+            progress=True,
+        )
         write_scenes(root / "scenes", PackedPlaces(drawn), arguments.compression)
         ways: dict[str, Way] = {
             "geotiff": (root / "scenes", SceneFolderPlaces),
@@ -160,11 +183,14 @@ def main() -> None:
         "same_pixels": same,
         "seconds": seconds,
         "places_per_second": {
-            cache: {way: round(arguments.places / took, 1) for way, took in found.items()}
+            cache: {
+                way: round(arguments.places / took, 1) for way, took in found.items()
+            }
             for cache, found in medians.items()
         },
         "ratio_geotiff_to_packed": {
-            cache: round(found["geotiff"] / found["packed"], 1) for cache, found in medians.items()
+            cache: round(found["geotiff"] / found["packed"], 1)
+            for cache, found in medians.items()
         },
         "environment": environment(),
     }

@@ -2,10 +2,10 @@
 
     python benchmarks/scene.py FOLDER [--pixels 8000] [--changed 0.1] [--weights PATH]
 
-The scene is a mosaic of drawn places of 256 × 256 pixels, half a metre each; in a share of them
-something was built or torn down, which the renderer's masks tell pixel by pixel. FOLDER takes the
-two rasters, the masks and the scan; what is there already is used again, so that a stopped run goes
-on. Printed: the table of docs/scenes.md.
+The scene is a mosaic of drawn places of 256 × 256 pixels, half a metre each; in a share
+of them something was built or torn down, which the renderer's masks tell pixel by
+pixel. FOLDER takes the two rasters, the masks and the scan; what is there already is
+used again, so that a stopped run goes on. Printed: the table of docs/scenes.md.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 def draw(folder: Path, pixels: int, share: float) -> None:
-    """Write before.tif, after.tif and changes.npy: the change that each pixel is of, or 0."""
+    """Write before.tif, after.tif and changes.npy: the change that each pixel is of, or
+    0."""
     if (folder / "changes.npy").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,9 +50,16 @@ def draw(folder: Path, pixels: int, share: float) -> None:
         changes[there][pair.mask > 0] = number + 1
     for name, values in zip(("before", "after"), dates, strict=True):
         profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": "EPSG:32614"}
-        profile |= {"width": pixels, "height": pixels, "tiled": True, "compress": "deflate"}
+        profile |= {
+            "width": pixels,
+            "height": pixels,
+            "tiled": True,
+            "compress": "deflate",
+        }
         place = rasterio.Affine(METRES, 0, 620_000, 0, -METRES, 3_350_000)
-        with rasterio.open(folder / f"{name}.tif", "w", **profile, transform=place) as file:
+        with rasterio.open(
+            folder / f"{name}.tif", "w", **profile, transform=place
+        ) as file:
             file.write(values[:, :pixels, :pixels])
     np.save(folder / "changes.npy", changes[:pixels, :pixels])
 
@@ -101,14 +109,17 @@ def main() -> None:
     print(json.dumps(content["sencap"]["summary"], indent=1))
     rows = [feature["properties"] for feature in content["features"]]
     changes = np.load(folder / "changes.npy")
-    print("| threshold | changes found | windows found | false windows | false alarms per km² |")
+    print(
+        "| threshold | changes found | windows found | false windows | false alarms "
+        "per km² |"
+    )
     print("|---:|---:|---:|---:|---:|")
     for threshold in THRESHOLDS:
         told = figures(rows, changes, threshold)
         print(
-            f"| {threshold} | {told['found']:.3f} of {told['changes']} | {told['hits']:.3f} of "
-            f"{told['windows']} | {told['false']:.3f} of {told['empty']} | "
-            f"{told['false_per_km2']:.2f} |"
+            f"| {threshold} | {told['found']:.3f} of {told['changes']} | "
+            f"{told['hits']:.3f} of {told['windows']} | {told['false']:.3f} of "
+            f"{told['empty']} | {told['false_per_km2']:.2f} |"
         )
 
 

@@ -1,9 +1,10 @@
-"""How `sencap serve` holds up: throughput of one client and of many against the predictor alone,
-times of answers, memory, and what hostile requests do to it.
+"""How `sencap serve` holds up: throughput of one client and of many against the
+predictor alone, times of answers, memory, and what hostile requests do to it.
 
     python benchmarks/serve.py [--clients 50] [--seconds 120]
 
-It starts a server of its own on the loopback. Figures are only worth comparing within one run.
+It starts a server of its own on the loopback. Figures are only worth comparing within
+one run.
 """
 
 from __future__ import annotations
@@ -35,14 +36,20 @@ def files_of(before: bytes, after: bytes) -> dict[str, tuple[str, bytes]]:
 def hostile(chance: random.Random) -> dict[str, tuple[str, bytes]]:
     """An upload that has to be refused."""
     whole = CONTENT[0][0]
-    bomb = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0" + b"\0" * 99
-    return files_of(whole, chance.choice([whole[:2000], bomb, b"", b"hello" * 999, whole[::-1]]))
+    bomb = (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0"
+        + b"\0" * 99
+    )
+    return files_of(
+        whole, chance.choice([whole[:2000], bomb, b"", b"hello" * 999, whole[::-1]])
+    )
 
 
 async def clients(
     address: str, count: int, seconds: float, *, wrong: float = 0.0
 ) -> tuple[collections.Counter[int], list[float], list[tuple[float, float]]]:
-    """Statuses, seconds of the good answers, and the server's memory in MB over time."""
+    """Statuses, seconds of the good answers, and the server's memory in MB over
+    time."""
     statuses: collections.Counter[int] = collections.Counter()
     times: list[float] = []
     memory: list[tuple[float, float]] = []
@@ -57,7 +64,9 @@ async def clients(
                 begin = time.perf_counter()
                 if bad and chance.random() < 0.1:  # a client that goes away
                     try:
-                        await client.post(f"{address}caption", files=files, timeout=0.005)
+                        await client.post(
+                            f"{address}caption", files=files, timeout=0.005
+                        )
                     except httpx.TimeoutException:
                         statuses[499] += 1
                     continue
@@ -88,7 +97,8 @@ def told(name: str, seconds: float, found: tuple) -> float:
     megabytes = [value for _, value in memory]
     print(
         f"{name}: {speed:.1f} pairs/s, p50 {p50:.0f} ms, p95 {p95:.0f} ms, "
-        f"{dict(sorted(statuses.items()))}, memory {megabytes[0]:.0f} → {megabytes[-1]:.0f} MB"
+        f"{dict(sorted(statuses.items()))}, memory {megabytes[0]:.0f} → "
+        f"{megabytes[-1]:.0f} MB"
     )
     return speed
 
@@ -96,7 +106,9 @@ def told(name: str, seconds: float, found: tuple) -> float:
 def alone(batch: int, seconds: float) -> float:
     """Pairs a second of the predictor itself, files read beforehand."""
     predictor = load()
-    pairs = [read_pair(before, after, size=predictor.size) for before, after, _ in PAIRS]
+    pairs = [
+        read_pair(before, after, size=predictor.size) for before, after, _ in PAIRS
+    ]
     chosen = (pairs * batch)[:batch]
     predictor.caption_pairs(chosen)
     done, begin = 0, time.perf_counter()
@@ -114,7 +126,9 @@ def main() -> None:
     begin = time.perf_counter()
     flags = ["--port", "0", "--per-client", "64", "--waiting", "64"]
     with subprocess.Popen(
-        [sys.executable, "-m", "sencap", "serve", *flags], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "sencap", "serve", *flags],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as server:
         try:
             assert server.stdout is not None
@@ -128,12 +142,16 @@ def main() -> None:
             single = told("1 client", part, asyncio.run(clients(address, 1, part)))
             many = told("16 clients", part, asyncio.run(clients(address, 16, part)))
             print(f"16 clients reach {many / single:.2f} times one client's throughput")
-            mixed = asyncio.run(clients(address, given.clients, given.seconds, wrong=0.3))
+            mixed = asyncio.run(
+                clients(address, given.clients, given.seconds, wrong=0.3)
+            )
             told(f"{given.clients} clients, 3 in 10 hostile", given.seconds, mixed)
             values = np.array([value for _, value in mixed[2]])
             quarters = [quarter.mean() for quarter in np.array_split(values, 4)]
             print("memory by quarters:", [round(quarter) for quarter in quarters], "MB")
-            print(f"last quarter against the second: {quarters[3] / quarters[1] - 1:+.1%}")
+            print(
+                f"last quarter against the second: {quarters[3] / quarters[1] - 1:+.1%}"
+            )
         finally:
             server.terminate()
     # on the cores that the server has left

@@ -1,11 +1,12 @@
 """Whether a captioner's verdict holds where nothing that matters has changed.
 
-    python benchmarks/verdicts.py DATA [--weights FOLDER] [--split val+test] [--json verdicts.json]
+    python benchmarks/verdicts.py DATA [--weights FOLDER] [--split val+test] [--json
+    verdicts.json]
 
-Every pair of DATA is told changed or not, and told again: stored at 16 bits, as JPEG of quality 80,
-the after image shifted by one pixel, both dates swapped, and each image against itself. Of swapped
-pairs it counts captions of something built that the first order had too: what was built is gone in
-the other order.
+Every pair of DATA is told changed or not, and told again: stored at 16 bits, as JPEG of
+quality 80, the after image shifted by one pixel, both dates swapped, and each image
+against itself. Of swapped pairs it counts captions of something built that the first
+order had too: what was built is gone in the other order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,16 @@ from sencap.images import as_pair
 from sencap.structures import Caption, ImagePair
 
 Pixels = NDArray[np.uint8]  # (2, 3, H, W)
-BUILT = {"built", "build", "appear", "appears", "appeared", "constructed", "construct", "emerges"}
+BUILT = {
+    "built",
+    "build",
+    "appear",
+    "appears",
+    "appeared",
+    "constructed",
+    "construct",
+    "emerges",
+}
 
 
 def as_16_bits(pixels: Pixels, folder: Path) -> Pixels:
@@ -81,19 +91,27 @@ def main() -> None:
 
     plain = told(lambda one, _: one)
     result: dict[str, object] = {"pairs": len(pairs)}
-    for name, change in (("16 bits", as_16_bits), ("JPEG 80", as_jpeg), ("shift of 1", shifted)):
+    for name, change in (
+        ("16 bits", as_16_bits),
+        ("JPEG 80", as_jpeg),
+        ("shift of 1", shifted),
+    ):
         again = told(change)
         same = sum(a.changed == b.changed for a, b in zip(plain, again, strict=True))
         result[f"verdict kept, {name}"] = same
     twice = [one[[date, date]] for one in pixels for date in (0, 1)]
     # the captioner answers equal images itself, so its network is asked
     flags = [
-        predictor._captions(predictor.engine.encode(sized[None]), predictor.beam)[0].changed
+        predictor._captions(predictor.engine.encode(sized[None]), predictor.beam)[
+            0
+        ].changed
         for sized in (sencap.images.resize(one, predictor.size) for one in twice)
     ]
     result["same image told changed"] = f"{sum(flags)} of {len(flags)}"
     reverse = told(swapped)
-    built = [c for c, p in zip(plain, pairs, strict=True) if p.changed and says_built(c)]
+    built = [
+        c for c, p in zip(plain, pairs, strict=True) if p.changed and says_built(c)
+    ]
     kept = [
         f"{first.text} | {second.text}"
         for first, second, pair in zip(plain, reverse, pairs, strict=True)

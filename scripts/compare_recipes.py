@@ -1,12 +1,13 @@
-"""Train the recipes that were compared for the weights that ship, several seeds each, side by side.
+"""Train the recipes that were compared for the weights that ship, several seeds each,
+side by side.
 
     python scripts/prepare_shipping_data.py SOURCE runs/data/shipping
     python scripts/compare_recipes.py runs/recipes                      # trains: hours on a CPU
     python scripts/compare_recipes.py runs/recipes --table table.md     # scores what is there
 
-Every recipe is `configs/siamese.yaml` with other flags. Runs that are there already are left as
-they are, so the first command may be stopped and given again. The table scores every run on the
-selection pairs (the split val), of which none was trained on.
+Every recipe is `configs/siamese.yaml` with other flags. Runs that are there already are
+left as they are, so the first command may be stopped and given again. The table scores
+every run on the selection pairs (the split val), of which none was trained on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 CONFIG = "configs/siamese.yaml"
-DATA, MASKS_ONLY, SYNTHETIC = "runs/data/shipping", "runs/data/views", "runs/data/synthetic"
+DATA, MASKS_ONLY, SYNTHETIC = (
+    "runs/data/shipping",
+    "runs/data/views",
+    "runs/data/synthetic",
+)
 LITE2 = [
     "--extractor.backbone=tf_efficientnet_lite2",
     "--extractor.init=runs/data/efficientnet-lite2.pth",
@@ -80,8 +85,16 @@ def train(out: Path, recipe: str, seed: int, more: list[str], deadline: float) -
         return f"{run.name}: left out, no time"
     began = time.time()
     command = [sys.executable, "-m", "sencap", "train", f"--config={CONFIG}"]
-    flags = [*RECIPES[recipe], *more, f"--out={run}", f"--seed={seed}", "--progress=false"]
-    told = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+    flags = [
+        *RECIPES[recipe],
+        *more,
+        f"--out={run}",
+        f"--seed={seed}",
+        "--progress=false",
+    ]
+    told = subprocess.run(
+        [*command, *flags], capture_output=True, text=True, check=False
+    )
     run.mkdir(parents=True, exist_ok=True)
     (run / "log.txt").write_text(told.stdout + told.stderr, encoding="utf-8")
     if told.returncode:
@@ -93,7 +106,13 @@ def train(out: Path, recipe: str, seed: int, more: list[str], deadline: float) -
 def score(run: Path) -> dict[str, float]:
     report = run / "selection.json"
     if not report.is_file():
-        command = [sys.executable, "-m", "sencap", "evaluate", f"--weights={run / 'best'}"]
+        command = [
+            sys.executable,
+            "-m",
+            "sencap",
+            "evaluate",
+            f"--weights={run / 'best'}",
+        ]
         flags = [f"--data={DATA}", "--split=val", f"--json={report}"]
         subprocess.run([*command, *flags], check=True, capture_output=True)
     content = json.loads(report.read_text(encoding="utf-8"))
@@ -106,7 +125,10 @@ def score(run: Path) -> dict[str, float]:
 
 
 def table(out: Path, seeds: list[int]) -> str:
-    lines = ["| recipe | runs | S\\*m | changed apart | told right |", "|---|---|---|---|---|"]
+    lines = [
+        "| recipe | runs | S\\*m | changed apart | told right |",
+        "|---|---|---|---|---|",
+    ]
     for recipe in RECIPES:
         runs = [folder(out, recipe, seed) for seed in seeds]
         found = [score(run) for run in runs if (run / "done").is_file()]
@@ -117,7 +139,8 @@ def table(out: Path, seeds: list[int]) -> str:
             values = [scores[name] for scores in found]
             least, most = min(values), max(values)
             cells.append(
-                f"{statistics.mean(values):.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
+                f"{statistics.mean(values):.{digits}f} "
+                f"({least:.{digits}f}–{most:.{digits}f})"
             )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -130,8 +153,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--at-once", type=int, default=1, help="runs side by side")
-    parser.add_argument("--seconds", type=float, default=1e9, help="begin no run after so many")
-    parser.add_argument("--only", default=",".join(RECIPES), help="recipes, joined by commas")
+    parser.add_argument(
+        "--seconds", type=float, default=1e9, help="begin no run after so many"
+    )
+    parser.add_argument(
+        "--only", default=",".join(RECIPES), help="recipes, joined by commas"
+    )
     parser.add_argument("--table", type=Path, help="write the table of what is there")
     asked, more = parser.parse_known_args()
     seeds = [int(seed) for seed in asked.seeds.split(",")]
@@ -144,7 +171,8 @@ def main() -> None:
     jobs = [(recipe, seed) for seed in seeds for recipe in recipes]
     with ThreadPoolExecutor(asked.at_once) as pool:
         waiting = [
-            pool.submit(train, asked.out, recipe, seed, more, deadline) for recipe, seed in jobs
+            pool.submit(train, asked.out, recipe, seed, more, deadline)
+            for recipe, seed in jobs
         ]
         for job in waiting:
             print(job.result(), flush=True)

@@ -23,8 +23,8 @@ COLUMN, ROW = 2.15, 1.0
 
 @dataclass(frozen=True)
 class Box:
-    """A box in a column and a row (fractions allowed); ``after`` names the boxes whose output it
-    takes."""
+    """A box in a column and a row (fractions allowed); ``after`` names the boxes whose
+    output it takes."""
 
     name: str
     column: float
@@ -45,14 +45,28 @@ def dates(extractor: str) -> list[Box]:
 
 
 def sen(first: list[Box], *, start: str, features: tuple[str, ...]) -> list[Box]:
-    """SFE, CAGD and decoder: ``start`` is the box that F_diff begins as, ``features`` are those
-    that SFE weighs."""
+    """SFE, CAGD and decoder: ``start`` is the box that F_diff begins as, ``features``
+    are those that SFE weighs."""
     return [
         *first,
         Box("I", 2, 1.9, "both images,\n1×1 conv, stride", DATA),
         Box("sfe", 3, 1, "SFE: channel\nattention × F", DIFFERENCE, (*features, "I")),
-        Box("cross", 4, 0, "CAGD: F_m asks\nF_diff, m = bef, aft", DIFFERENCE, (start, "sfe")),
-        Box("self", 5, 0, "F̂_aft − F̂_bef, self\nattention, + F_diff", DIFFERENCE, ("cross",)),
+        Box(
+            "cross",
+            4,
+            0,
+            "CAGD: F_m asks\nF_diff, m = bef, aft",
+            DIFFERENCE,
+            (start, "sfe"),
+        ),
+        Box(
+            "self",
+            5,
+            0,
+            "F̂_aft − F̂_bef, self\nattention, + F_diff",
+            DIFFERENCE,
+            ("cross",),
+        ),
         Box("dec", 6, 0, "transformer\n512, 1 layer", DECODER, ("self",)),
         Box("times", 4.5, -0.55, "2 layers", "none"),
     ]
@@ -82,9 +96,20 @@ LOOKS = [
 ]
 DUAL = [
     *LOOKS,
-    Box("a_bef", 3, 0, "map a_bef of\n[X_bef; X_diff]", DIFFERENCE, ("X_bef", "X_diff")),
-    Box("a_aft", 3, 1, "map a_aft of\n[X_aft; X_diff]", DIFFERENCE, ("X_aft", "X_diff")),
-    Box("l", 4, 0.5, "l_bef, l_diff, l_aft:\nsums of a_m × X_m", DIFFERENCE, ("a_bef", "a_aft")),
+    Box(
+        "a_bef", 3, 0, "map a_bef of\n[X_bef; X_diff]", DIFFERENCE, ("X_bef", "X_diff")
+    ),
+    Box(
+        "a_aft", 3, 1, "map a_aft of\n[X_aft; X_diff]", DIFFERENCE, ("X_aft", "X_diff")
+    ),
+    Box(
+        "l",
+        4,
+        0.5,
+        "l_bef, l_diff, l_aft:\nsums of a_m × X_m",
+        DIFFERENCE,
+        ("a_bef", "a_aft"),
+    ),
 ]
 RSICC = [
     *tokens(RESNET),
@@ -118,7 +143,14 @@ SYSTEMS: dict[str, list[Box]] = {
     "sen-dual": sen(
         [
             *dates("ResNet-50, stage 4\nP → F_m, 512 × 8×8"),
-            Box("F", 2, -0.6, "F_diff starts as\nF_aft − F_bef", DIFFERENCE, ("X_bef", "X_aft")),
+            Box(
+                "F",
+                2,
+                -0.6,
+                "F_diff starts as\nF_aft − F_bef",
+                DIFFERENCE,
+                ("X_bef", "X_aft"),
+            ),
         ],
         start="F",
         features=("X_bef", "X_aft"),
@@ -130,22 +162,36 @@ SYSTEMS: dict[str, list[Box]] = {
     ],
     "capt-att": [
         *dates(RESNET),
-        Box("a", 2, 0.5, "one map a of\n[X_bef; X_aft]", DIFFERENCE, ("X_bef", "X_aft")),
+        Box(
+            "a", 2, 0.5, "one map a of\n[X_bef; X_aft]", DIFFERENCE, ("X_bef", "X_aft")
+        ),
         Box("l_bef", 3, 0, "l_bef = Σ a × X_bef", DIFFERENCE, ("X_bef", "a")),
         Box("l_aft", 3, 1, "l_aft = Σ a × X_aft", DIFFERENCE, ("X_aft", "a")),
         Box("l", 4, 0.5, "l_bef, l_diff, l_aft", DIFFERENCE, ("l_bef", "l_aft")),
         Box("dec", 5, 0.5, "LSTM 512, sees\n[word; v(l)]", DECODER, ("l",)),
     ],
-    "capt-dual-att": [*DUAL, Box("dec", 5, 0.5, "LSTM 512, sees\n[word; v(l)]", DECODER, ("l",))],
+    "capt-dual-att": [
+        *DUAL,
+        Box("dec", 5, 0.5, "LSTM 512, sees\n[word; v(l)]", DECODER, ("l",)),
+    ],
     "duda": [
         *DUAL,
-        Box("weigh", 5, 0, "LSTM_d 512 weighs\nthe three at each word", DECODER, ("l",)),
+        Box(
+            "weigh", 5, 0, "LSTM_d 512 weighs\nthe three at each word", DECODER, ("l",)
+        ),
         Box("dec", 6, 0.5, "LSTM_c 512, sees\n[word; l_t]", DECODER, ("l", "weigh")),
     ],
     "mccformer-s": transformer(
         [
             *tokens(RESNET),
-            Box("z", 3, 0.5, "+ date; all 2·N\ntokens together", DIFFERENCE, ("x_bef", "x_aft")),
+            Box(
+                "z",
+                3,
+                0.5,
+                "+ date; all 2·N\ntokens together",
+                DIFFERENCE,
+                ("x_bef", "x_aft"),
+            ),
             Box("enc", 4, 0.5, "self attention\n2 layers, 4 heads", DIFFERENCE, ("z",)),
             Box("join", 5, 0.5, "[x_bef; x_aft]\n1024 wide", DIFFERENCE, ("enc",)),
         ],
@@ -158,17 +204,39 @@ SYSTEMS: dict[str, list[Box]] = {
             *tokens(RESNET),
             Box("y_bef", 3.3, 0, "x_bef asks x_aft", DIFFERENCE, ("x_bef", "x_aft")),
             Box(
-                "y_aft", 3.3, 1, "x_aft asks x_bef\n(same weights)", DIFFERENCE, ("x_aft", "x_bef")
+                "y_aft",
+                3.3,
+                1,
+                "x_aft asks x_bef\n(same weights)",
+                DIFFERENCE,
+                ("x_aft", "x_bef"),
             ),
             Box("times", 3.3, -0.55, "2 layers", "none"),
-            Box("join", 4.5, 0.5, "[x_bef; x_aft]\n1024 wide", DIFFERENCE, ("y_bef", "y_aft")),
+            Box(
+                "join",
+                4.5,
+                0.5,
+                "[x_bef; x_aft]\n1024 wide",
+                DIFFERENCE,
+                ("y_bef", "y_aft"),
+            ),
         ],
         layers=2,
         column=5.5,
         after=("join",),
     ),
     "rsiccformer-c": transformer(
-        [*RSICC, Box("join", 5, 0.5, "[x_bef; x_aft]\n1024 wide", DIFFERENCE, ("y_bef", "y_aft"))],
+        [
+            *RSICC,
+            Box(
+                "join",
+                5,
+                0.5,
+                "[x_bef; x_aft]\n1024 wide",
+                DIFFERENCE,
+                ("y_bef", "y_aft"),
+            ),
+        ],
         layers=1,
         column=6,
         after=("join",),
@@ -176,8 +244,17 @@ SYSTEMS: dict[str, list[Box]] = {
     "rsiccformer": transformer(
         [
             *RSICC,
-            Box("join", 5, 0.5, "[x_bef; x_aft]\nof each layer", DIFFERENCE, ("y_bef", "y_aft")),
-            Box("fuse", 6, 0.5, "z ← LN(Res(z + s_l))\n3 stages", DIFFERENCE, ("join",)),
+            Box(
+                "join",
+                5,
+                0.5,
+                "[x_bef; x_aft]\nof each layer",
+                DIFFERENCE,
+                ("y_bef", "y_aft"),
+            ),
+            Box(
+                "fuse", 6, 0.5, "z ← LN(Res(z + s_l))\n3 stages", DIFFERENCE, ("join",)
+            ),
         ],
         layers=1,
         column=7,
@@ -187,8 +264,22 @@ SYSTEMS: dict[str, list[Box]] = {
         [
             *tokens(VIT),
             Box("d", 3, 0.5, "d = x_aft − x_bef", DIFFERENCE, ("x_bef", "x_aft")),
-            Box("y_bef", 4, 0, "[x_bef; d], self\nattention → 512", DIFFERENCE, ("x_bef", "d")),
-            Box("y_aft", 4, 1, "[x_aft; d], the\nsame weights", DIFFERENCE, ("x_aft", "d")),
+            Box(
+                "y_bef",
+                4,
+                0,
+                "[x_bef; d], self\nattention → 512",
+                DIFFERENCE,
+                ("x_bef", "d"),
+            ),
+            Box(
+                "y_aft",
+                4,
+                1,
+                "[x_aft; d], the\nsame weights",
+                DIFFERENCE,
+                ("x_aft", "d"),
+            ),
             Box("times", 3.5, -0.55, "3 layers: 3 scales", "none"),
             Box(
                 "scale",
@@ -198,7 +289,14 @@ SYSTEMS: dict[str, list[Box]] = {
                 DIFFERENCE,
                 ("y_bef", "y_aft"),
             ),
-            Box("join", 6, 0.5, "mean of scales,\n[x_bef; x_aft]", DIFFERENCE, ("scale",)),
+            Box(
+                "join",
+                6,
+                0.5,
+                "mean of scales,\n[x_bef; x_aft]",
+                DIFFERENCE,
+                ("scale",),
+            ),
         ],
         layers=3,
         column=7,
@@ -241,7 +339,13 @@ def draw(boxes: list[Box], path: Path) -> None:
             style = "round,pad=0,rounding_size=0.08"
             axes.add_patch(
                 FancyBboxPatch(
-                    corner, WIDTH, HEIGHT, boxstyle=style, fc=box.colour, ec="#555555", lw=0.8
+                    corner,
+                    WIDTH,
+                    HEIGHT,
+                    boxstyle=style,
+                    fc=box.colour,
+                    ec="#555555",
+                    lw=0.8,
                 )
             )
         axes.text(x, y, box.text, ha="center", va="center", fontsize=7.5, zorder=3)
@@ -260,7 +364,9 @@ def draw(boxes: list[Box], path: Path) -> None:
                 },
             )
     figure.savefig(
-        path, metadata={"Date": None} if path.suffix == ".svg" else None, facecolor="white"
+        path,
+        metadata={"Date": None} if path.suffix == ".svg" else None,
+        facecolor="white",
     )
     plt.close(figure)
 
@@ -275,7 +381,9 @@ def boxes_by_name(boxes: list[Box]) -> dict[str, Box]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the diagrams of docs/systems.md.")
+    parser = argparse.ArgumentParser(
+        description="Draw the diagrams of docs/systems.md."
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=DOCS)
     parser.add_argument("--format", default="svg")
     arguments = parser.parse_args()

@@ -1,11 +1,12 @@
-"""List the real aerial pairs that may be pre-trained on without captions, as a CSV that `sencap
-pack` takes.
+"""List the real aerial pairs that may be pre-trained on without captions, as a CSV that
+`sencap pack` takes.
 
     python scripts/list_unlabelled_pairs.py PLACES runs/unlabelled.csv
     sencap pack runs/unlabelled.csv runs/places-real --size 256
 
-PLACES holds two folders: levir_cc, in LEVIR-CC's layout, of which the images of the **train** split
-are taken (those of val and test are left out), and aerial_pairs, with pairs in its A and B.
+PLACES holds two folders: levir_cc, in LEVIR-CC's layout, of which the images of the
+**train** split are taken (those of val and test are left out), and aerial_pairs, with
+  pairs in its A and B.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ def main() -> None:
     arguments = parser.parse_args()
     source: Path = arguments.source.resolve()
     rows = [
-        (before, source / folder / "B" / before.name, f"{folder.split('/')[0]}-{before.stem}")
+        (
+            before,
+            source / folder / "B" / before.name,
+            f"{folder.split('/')[0]}-{before.stem}",
+        )
         for folder in FOLDERS
         for before in sorted((source / folder / "A").iterdir())
     ]

@@ -1,10 +1,12 @@
-"""Cut the example pairs that ship with sencap: synthetic ones, and Sentinel-2 crops of OSCD.
+"""Cut the example pairs that ship with sencap: synthetic ones, and Sentinel-2 crops of
+OSCD.
 
     python scripts/make_examples.py OSCD src/sencap/examples
 
 OSCD is the folder of the Onera Satellite Change Detection images, one folder a city
-(https://rcdaudt.github.io/oscd). The Sentinel-2 crops contain modified Copernicus Sentinel data
-2015-2018 (Onera Satellite Change Detection imagery) and may be shipped with that line.
+(https://rcdaudt.github.io/oscd). The Sentinel-2 crops contain modified Copernicus
+Sentinel data 2015-2018 (Onera Satellite Change Detection imagery) and may be shipped
+with that line.
 """
 
 from __future__ import annotations
@@ -33,8 +35,12 @@ SYNTHETIC = {
 
 
 def sentinel_pair(folder: Path, top: int, left: int) -> np.ndarray:
-    """Both dates (2, 3, CROP, CROP) uint8, the later one resampled to the earlier one's grid."""
-    with rasterio.open(folder / "1.tif") as first, rasterio.open(folder / "2.tif") as second:
+    """Both dates (2, 3, CROP, CROP) uint8, the later one resampled to the earlier one's
+    grid."""
+    with (
+        rasterio.open(folder / "1.tif") as first,
+        rasterio.open(folder / "2.tif") as second,
+    ):
         before = first.read([1, 2, 3])
         after = np.zeros_like(before)
         reproject(
@@ -58,7 +64,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    pairs = {f"sentinel2-{c}": sentinel_pair(arguments.oscd / c, *at) for c, at in CITIES.items()}
+    pairs = {
+        f"sentinel2-{c}": sentinel_pair(arguments.oscd / c, *at)
+        for c, at in CITIES.items()
+    }
     for name, index in SYNTHETIC.items():
         drawn = render_pair(5, index)
         pairs[name] = np.stack([drawn.before, drawn.after]).transpose(0, 3, 1, 2)

@@ -13,7 +13,12 @@ from sencap import load, read_pair
 from sencap.demonstration import EXAMPLES
 from sencap.figures.pair import draw_pair
 
-SHOWN = ("synthetic-road", "synthetic-parking", "synthetic-unchanged", "sentinel2-abudhabi")
+SHOWN = (
+    "synthetic-road",
+    "synthetic-parking",
+    "synthetic-unchanged",
+    "sentinel2-abudhabi",
+)
 WIDTH = 520  # of one pair, in pixels
 
 
@@ -21,11 +26,14 @@ def main() -> None:
     predictor = load()
     tiles = []
     for name in SHOWN:
-        pair = read_pair(EXAMPLES / f"{name}_before.png", EXAMPLES / f"{name}_after.png", name)
+        pair = read_pair(
+            EXAMPLES / f"{name}_before.png", EXAMPLES / f"{name}_after.png", name
+        )
         drawn = draw_pair(pair, predictor.caption_pairs([pair])[0].text)
         tiles.append(
             drawn.resize(
-                (WIDTH, round(drawn.height * WIDTH / drawn.width)), Image.Resampling.LANCZOS
+                (WIDTH, round(drawn.height * WIDTH / drawn.width)),
+                Image.Resampling.LANCZOS,
             )
         )
     height = max(tile.height for tile in tiles)

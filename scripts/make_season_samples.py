@@ -25,10 +25,29 @@ from affine import Affine
 from zarr.storage import ZipStore
 
 SIDE = 40  # pixels of 10 m
-DATES = ("2018-02-10", "2018-05-31", "2018-08-24", "2018-11-12")  # clear days of four seasons
+DATES = (
+    "2018-02-10",
+    "2018-05-31",
+    "2018-08-24",
+    "2018-11-12",
+)  # clear days of four seasons
 # place: (row, column) of its upper left pixel in the series
 PLACES = {"0000000": (20, 20), "0000001": (150, 60), "0000017": (100, 190)}
-BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
+BANDS = (
+    "B1",
+    "B2",
+    "B3",
+    "B4",
+    "B5",
+    "B6",
+    "B7",
+    "B8",
+    "B8A",
+    "B9",
+    "B10",
+    "B11",
+    "B12",
+)
 CONSTANT = 1234
 BRIGHT = {
     "B4": 10_400,
@@ -80,7 +99,9 @@ def write_scenes(out: Path, places: dict[str, Any]) -> None:
     }
     profile |= {"crs": "EPSG:32633", "predictor": 2}
     for number, (name, images) in enumerate(places.items()):
-        profile["transform"] = Affine(10, 0, 290_000 + 1_000 * number, 0, -10, 4_650_000)
+        profile["transform"] = Affine(
+            10, 0, 290_000 + 1_000 * number, 0, -10, 4_650_000
+        )
         for date, image in zip(DATES, images, strict=True):
             folder = out / "s2c" / name / scene_id(date)
             folder.mkdir(parents=True)
@@ -101,7 +122,8 @@ def write_shard(
     group = zarr.create_group(store, zarr_format=2)
     dates = [datetime.datetime.fromisoformat(f"{date}T10:00:31") for date in DATES]
     seconds = np.array(
-        [[int((date - dates[0]).total_seconds()) for date in dates]] * len(places), np.int64
+        [[int((date - dates[0]).total_seconds()) for date in dates]] * len(places),
+        np.int64,
     )
 
     def add(
@@ -120,13 +142,25 @@ def write_shard(
         )
         array[:] = values
 
-    add("bands", images, ["sample", "time", "band", "y", "x"], (1, 1, *images.shape[2:]))
+    add(
+        "bands", images, ["sample", "time", "band", "y", "x"], (1, 1, *images.shape[2:])
+    )
     add("band", np.array(bands), ["band"])
     add("sample", np.array(list(places)), ["sample"])
     add("time", np.arange(len(DATES)), ["time"])
     since = f"seconds since {dates[0].isoformat(sep=' ')}"
-    add("time_", seconds, ["sample", "time"], units=since, calendar="proleptic_gregorian")
-    add("file_id", np.array([[scene_id(date) for date in DATES]] * len(places)), ["sample", "time"])
+    add(
+        "time_",
+        seconds,
+        ["sample", "time"],
+        units=since,
+        calendar="proleptic_gregorian",
+    )
+    add(
+        "file_id",
+        np.array([[scene_id(date) for date in DATES]] * len(places)),
+        ["sample", "time"],
+    )
     store.close()
 
 
@@ -140,7 +174,9 @@ def write_shards(out: Path, places: dict[str, Any]) -> None:
         write_shard(out / split / "S2RGB" / file, chosen, ["B04", "B03", "B02"], rgb)
         every = np.full((*images.shape[:2], len(BANDS), SIDE, SIDE), CONSTANT, np.int16)
         for index, band in enumerate(BRIGHT):
-            every[:, :, BANDS.index(band)] = images[:, :, index].clip(0, np.iinfo(np.int16).max)
+            every[:, :, BANDS.index(band)] = images[:, :, index].clip(
+                0, np.iinfo(np.int16).max
+            )
         spelt = [band if len(band) > 2 else f"B0{band[1]}" for band in BANDS]
         write_shard(out / split / "S2L1C" / file, chosen, spelt, every)
 

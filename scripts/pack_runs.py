@@ -1,13 +1,15 @@
-"""Score the runs of `compare_recipes.py` and pack what is worth bringing home from a borrowed GPU.
+"""Score the runs of `compare_recipes.py` and pack what is worth bringing home from a
+borrowed GPU.
 
     python scripts/pack_runs.py runs/recipes RESULTS            # there
     python scripts/pack_runs.py --unpack RESULTS runs/recipes   # at home
 
-Packs the reports of every run into RESULTS/reports.tgz (of the selection pairs and, to be read once
-the choice is made, of the excerpt's val and test), and of each recipe in KEPT the weights of its
-best run on the selection pairs, in half precision; a frozen backbone is left out, since every run
-has the same one, and put back when unpacked. Without Java there is no METEOR, so the best run has
-most of BLEU-4, ROUGE-L and CIDEr together.
+Packs the reports of every run into RESULTS/reports.tgz (of the selection pairs and, to
+be read once the choice is made, of the excerpt's val and test), and of each recipe in
+KEPT the weights of its best run on the selection pairs, in half precision; a frozen
+backbone is left out, since every run has the same one, and put back when unpacked.
+Without Java there is no METEOR, so the best run has most of BLEU-4, ROUGE-L and CIDEr
+together.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ def report(run: Path, name: str, data: str, split: str) -> None:
         return
     command = [sys.executable, "-m", "sencap", "evaluate", f"--weights={run / 'best'}"]
     flags = [f"--data={data}", f"--split={split}", f"--json={path}"]
-    told = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        [*command, *flags], capture_output=True, text=True, check=False
+    )
     if told.returncode:
         (run / f"{name}.txt").write_text(told.stdout + told.stderr, encoding="utf-8")
 
@@ -73,8 +77,13 @@ def pack(runs: Path, out: Path, source: Path) -> None:
         config = json.loads((best / "best" / "config.json").read_text(encoding="utf-8"))
         tensors = load_file(best / "best" / WEIGHTS)
         if config["model"]["extractor"]["fine_tune_from"] in (None, "none"):
-            tensors = {name: t for name, t in tensors.items() if not name.startswith(BACKBONE)}
-        halves = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+            tensors = {
+                name: t for name, t in tensors.items() if not name.startswith(BACKBONE)
+            }
+        halves = {
+            name: t.half() if t.is_floating_point() else t
+            for name, t in tensors.items()
+        }
         size = sum(t.numel() * t.element_size() for t in halves.values())
         left -= size
         if left < 0:
@@ -92,16 +101,21 @@ def unpack(results: Path, runs: Path) -> None:
     for path in sorted(results.glob("*.safetensors")):
         run = runs / path.stem
         shutil.copyfile(path, run / "packed.safetensors")
-        print(f"{run.name}: weights are in packed.safetensors; give --restore to make a checkpoint")
+        print(
+            f"{run.name}: weights are in packed.safetensors; give --restore to make "
+            "a checkpoint"
+        )
 
 
 def restore(run: Path, start: Path) -> None:
-    """A checkpoint of packed weights; the frozen backbone and the vocabulary are those of
-    ``start``, a run of one epoch at home."""
+    """A checkpoint of packed weights; the frozen backbone and the vocabulary are those
+    of ``start``, a run of one epoch at home."""
     checkpoint: Checkpoint = load_checkpoint(start)
     packed = load_file(run / "packed.safetensors")
     state: dict[str, Any] = checkpoint.captioner.state_dict()
-    missing = [name for name in state if name not in packed and not name.startswith(BACKBONE)]
+    missing = [
+        name for name in state if name not in packed and not name.startswith(BACKBONE)
+    ]
     assert not missing, missing
     state |= {name: tensor.to(state[name].dtype) for name, tensor in packed.items()}
     checkpoint.captioner.load_state_dict(state)

@@ -1,13 +1,15 @@
-"""Set up the data that the shipped weights are trained and selected on, in LEVIR-CC's layout.
+"""Set up the data that the shipped weights are trained and selected on, in LEVIR-CC's
+layout.
 
     python scripts/prepare_shipping_data.py SOURCE runs/data/shipping
 
-SOURCE holds `levir_cc` (its `train` split is used, nothing else of it), and, where they are there,
-`levir_cc_val` and `levir_unchanged`. Of the first two, six of seven source tiles become ``train``
-and the others ``val``, for selection: neighbouring crops share a tile, so no neighbour of a
-selection pair is trained on. Masks come along, those that were estimated for `levir_cc` too. Images
-are linked, not copied. Beside the folder it puts `views` (a link to `levir_cd_views`, pairs with
-masks alone), `LevirCCcaptions.json` (all of LEVIR-CC's captions, whose words are counted) and the
+SOURCE holds `levir_cc` (its `train` split is used, nothing else of it), and, where they
+are there, `levir_cc_val` and `levir_unchanged`. Of the first two, six of seven source
+tiles become ``train`` and the others ``val``, for selection: neighbouring crops share a
+tile, so no neighbour of a selection pair is trained on. Masks come along, those that
+were estimated for `levir_cc` too. Images are linked, not copied. Beside the folder it
+puts `views` (a link to `levir_cd_views`, pairs with masks alone),
+`LevirCCcaptions.json` (all of LEVIR-CC's captions, whose words are counted) and the
 ImageNet weights of the EfficientNets, out of the packages that hold them.
 """
 
@@ -26,18 +28,24 @@ from sencap.data.vocabulary import NO_CHANGE_SENTENCES
 
 CAPTIONS = "LevirCCcaptions.json"
 # where each source has its masks, beside A and B
-MASKS = {"levir_cc": "label_estimated", "levir_cc_val": "label", "levir_unchanged": None}
+MASKS = {
+    "levir_cc": "label_estimated",
+    "levir_cc_val": "label",
+    "levir_unchanged": None,
+}
 PACKAGES = {"lite0": "Lite0", "lite2": "Lite2"}
 
 
 def tile(filename: str) -> tuple[str, int]:
-    """The LEVIR-CD tile that a crop ``{split}_{k:06d}`` was cut from: 16 crops each, k from 1."""
+    """The LEVIR-CD tile that a crop ``{split}_{k:06d}`` was cut from: 16 crops each, k
+    from 1."""
     split, number = Path(filename).stem.split("_")
     return split, (int(number) - 1) // 16
 
 
 def captioned(source: Path, seed: int) -> list[tuple[dict[str, Any], Path]]:
-    """The entries of a source's split ``train``, cut by tile, each with its images' folder."""
+    """The entries of a source's split ``train``, cut by tile, each with its images'
+    folder."""
     content = json.loads((source / CAPTIONS).read_text(encoding="utf-8"))
     entries = [entry for entry in content["images"] if entry["split"] == "train"]
     tiles = sorted({tile(entry["filename"]) for entry in entries})
@@ -49,11 +57,17 @@ def captioned(source: Path, seed: int) -> list[tuple[dict[str, Any], Path]]:
 
 
 def unchanged(source: Path) -> list[tuple[dict[str, Any], Path]]:
-    """Pairs without change and without captions: the five fixed sentences are theirs."""
+    """Pairs without change and without captions: the five fixed sentences are
+    theirs."""
     sentences = [{"tokens": sentence.split()} for sentence in NO_CHANGE_SENTENCES]
     entries = []
     for image in sorted((source / "A").iterdir()):
-        entry = {"filename": image.name, "split": "train", "changeflag": 0, "sentences": sentences}
+        entry = {
+            "filename": image.name,
+            "split": "train",
+            "changeflag": 0,
+            "sentences": sentences,
+        }
         entries.append((entry, source))
     return entries
 
@@ -108,13 +122,17 @@ def main() -> None:
             entry["filepath"] = f"{name}-{entry['split']}"
             below = arguments.out / "images" / entry["filepath"]
             for date in "AB":
-                link(below / date / entry["filename"], folder / date / entry["filename"])
+                link(
+                    below / date / entry["filename"], folder / date / entry["filename"]
+                )
             mask = f"{Path(entry['filename']).stem}.png"
             if masks is not None and (folder / masks / mask).is_file():
                 link(below / "label" / mask, folder / masks / mask)
             for number in ("imgid", "sentids"):
                 entry.pop(number, None)
-            entry["sentences"] = [{"tokens": one["tokens"]} for one in entry["sentences"]]
+            entry["sentences"] = [
+                {"tokens": one["tokens"]} for one in entry["sentences"]
+            ]
             images.append(entry)
     text = json.dumps({"dataset": "shipping", "images": images})
     (arguments.out / CAPTIONS).write_text(text, encoding="utf-8")

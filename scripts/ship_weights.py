@@ -90,7 +90,9 @@ def row(name: str, scores: dict[str, dict[str, float | None]]) -> str:
     for protocol in ("ids", "words"):
         of = scores[protocol]
         of = of.get("all", of)  # type: ignore[assignment]
-        cells += [f"{of[m]:.2f}" for m in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")]
+        cells += [
+            f"{of[m]:.2f}" for m in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m")
+        ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -102,7 +104,9 @@ def table(report: dict[str, Any]) -> str:
         "|---" * len(head) + "|",
         row("**these weights**", report),
     ]
-    lines += [row(title, report["reference_rows"][name]) for name, title in ROWS.items()]
+    lines += [
+        row(title, report["reference_rows"][name]) for name, title in ROWS.items()
+    ]
     return "\n".join(lines)
 
 
@@ -143,10 +147,15 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=3)
     arguments = parser.parse_args()
     checkpoint = load_checkpoint(arguments.checkpoint)
-    save_checkpoint(arguments.out, dataclasses.replace(checkpoint, path=None), half=True)
+    save_checkpoint(
+        arguments.out, dataclasses.replace(checkpoint, path=None), half=True
+    )
     export_checkpoint(arguments.out)
     report = sencap.evaluate(
-        arguments.data, split=["val", "test"], weights=arguments.out, beam=arguments.beam
+        arguments.data,
+        split=["val", "test"],
+        weights=arguments.out,
+        beam=arguments.beam,
     )
     for one in report["reference_rows"].values():
         one["sentences"] = {}  # LEVIR-CC's captions are not ours to ship
@@ -161,7 +170,10 @@ def main() -> None:
         f"# The shipped weights, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`, "
         "where DATA holds [those pairs](results.md) in LEVIR-CC's [layout](data.md)\n\n"
     )
-    write_whole(docs / "shipped-weights.md", title + as_markdown(report).split("\n", 2)[2] + "\n")
+    write_whole(
+        docs / "shipped-weights.md",
+        title + as_markdown(report).split("\n", 2)[2] + "\n",
+    )
     write_whole(docs / "shipped-weights.json", json.dumps(report, indent=1) + "\n")
     print((arguments.out / "README.md").read_text(encoding="utf-8"))
 

@@ -1,12 +1,14 @@
-"""Fixtures that several tests use: a tiny data set, tiny settings, and the data at hand if it is
-there."""
+"""Fixtures that several tests use: a tiny data set, tiny settings, and the data at hand
+if it is there."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel; read before torch starts
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # the tests run in parallel; read before torch starts
 
 import pytest
 import torch
@@ -31,7 +33,8 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The data at hand beside the checkout; tests that use it skip where it is absent."""
+    """The data at hand beside the checkout; tests that use it skip where it is
+    absent."""
     if not SHARED.is_dir():
         pytest.skip("needs ../shared/data, which is not here")
     return SHARED
@@ -39,7 +42,8 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training pairs, four of val and four of test, 64×64 pixels, in LEVIR-CC's layout."""
+    """Eight training pairs, four of val and four of test, 64×64 pixels, in LEVIR-CC's
+    layout."""
     return write_tiny_data(tmp_path_factory.mktemp("tiny"))
 
 
@@ -49,14 +53,18 @@ def tiny_model() -> ModelSettings:
     return ModelSettings(
         dimension=32,
         size=64,
-        extractor=ExtractorSettings(backbone="test_efficientnet", fine_tune_from="conv1"),
+        extractor=ExtractorSettings(
+            backbone="test_efficientnet", fine_tune_from="conv1"
+        ),
         difference=DifferenceSettings(layers=1, heads=4),
         decoder=DecoderSettings(heads=4, max_words=20),
     )
 
 
 @pytest.fixture
-def tiny_training(tiny_model: ModelSettings, tiny_data: Path, tmp_path: Path) -> TrainingSettings:
+def tiny_training(
+    tiny_model: ModelSettings, tiny_data: Path, tmp_path: Path
+) -> TrainingSettings:
     """Three quick epochs on the tiny data."""
     return TrainingSettings(
         data=str(tiny_data),
@@ -67,7 +75,9 @@ def tiny_training(tiny_model: ModelSettings, tiny_data: Path, tmp_path: Path) ->
         difference=tiny_model.difference,
         decoder=tiny_model.decoder,
         vocabulary=VocabularySettings(minimum_count=1),
-        loading=LoadingSettings(batch_size=20, one_pass=True, colour=0.3, geometry=True),
+        loading=LoadingSettings(
+            batch_size=20, one_pass=True, colour=0.3, geometry=True
+        ),
         optimisation=OptimisationSettings(epochs=3, learning_rate=1e-3),
         hardware=HardwareSettings(accelerator="cpu"),
         progress=False,

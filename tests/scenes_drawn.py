@@ -1,4 +1,5 @@
-"""What the tests of scenes draw, and a captioner that sees what differs and takes no time."""
+"""What the tests of scenes draw, and a captioner that sees what differs and takes no
+time."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ class Watcher:
 
     def _caption(self, images: NDArray[np.int64]) -> Caption:
         share = float((np.abs(images[1] - images[0]).max(axis=0) > 20).mean())
-        text = "a building is built" if share > 0.01 else "the scene is the same as before"
+        text = (
+            "a building is built" if share > 0.01 else "the scene is the same as before"
+        )
         other = Caption("a road is built", -2.0, changed=True)
         return Caption(
             text,
@@ -43,7 +46,11 @@ class Watcher:
 def ground(height: int = 600, width: int = 700) -> NDArray[np.uint8]:
     """Smooth ground, (3, H, W), which survives resampling."""
     rows, columns = np.mgrid[:height, :width]
-    bands = [90 + 40 * np.sin(rows / 40), 100 + 40 * np.cos(columns / 50), 80 + rows * 0 + 10]
+    bands = [
+        90 + 40 * np.sin(rows / 40),
+        100 + 40 * np.cos(columns / 50),
+        80 + rows * 0 + 10,
+    ]
     return np.stack(bands).astype(np.uint8)
 
 

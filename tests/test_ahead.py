@@ -61,6 +61,8 @@ def test_an_error_comes_up_in_its_place_and_ends_the_threads() -> None:
     with pytest.raises(ValueError, match="the third"):
         next(results)
     deadline = time.monotonic() + 5
-    while any(thread.name.startswith("sencap-ahead") for thread in threading.enumerate()):
+    while any(
+        thread.name.startswith("sencap-ahead") for thread in threading.enumerate()
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.01)

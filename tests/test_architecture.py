@@ -1,5 +1,5 @@
-"""What holds for the package as a whole: public names, import direction, quick help, loadable
-configs."""
+"""What holds for the package as a whole: public names, import direction, quick help,
+loadable configs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,24 @@ LINT = "from importlinter.cli import lint_imports_command; lint_imports_command(
 
 
 def _lint(source: Path) -> subprocess.CompletedProcess[str]:
-    """The import contracts of pyproject.toml, held against the package below a folder."""
-    command = [sys.executable, "-c", LINT, "--no-cache", "--config", str(ROOT / "pyproject.toml")]
+    """The import contracts of pyproject.toml, held against the package below a
+    folder."""
+    command = [
+        sys.executable,
+        "-c",
+        LINT,
+        "--no-cache",
+        "--config",
+        str(ROOT / "pyproject.toml"),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(source), "COLUMNS": "200"}
     return subprocess.run(
-        command, cwd=source, env=environment, capture_output=True, text=True, check=False
+        command,
+        cwd=source,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -45,7 +58,9 @@ def test_an_import_that_breaks_a_contract_is_found(tmp_path: Path) -> None:
         "models/decoders.py": "sencap.models.extractors",
     }
     shutil.copytree(
-        SOURCE, tmp_path / "sencap", ignore=shutil.ignore_patterns("*.safetensors", "*.onnx")
+        SOURCE,
+        tmp_path / "sencap",
+        ignore=shutil.ignore_patterns("*.safetensors", "*.onnx"),
     )
     for name, module in wrong.items():
         with (tmp_path / "sencap" / name).open("a", encoding="utf-8") as file:
@@ -63,7 +78,9 @@ def test_an_import_that_breaks_a_contract_is_found(tmp_path: Path) -> None:
 def test_public_names_are_what_the_package_says() -> None:
     for name in sencap.__all__:
         assert getattr(sencap, name) is not None
-        module = SOURCE / name  # would take the place of the function as soon as it is imported
+        module = (
+            SOURCE / name
+        )  # would take the place of the function as soon as it is imported
         assert not module.exists(), name
         assert not module.with_suffix(".py").exists(), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -80,7 +97,9 @@ def test_neither_help_nor_a_wrong_argument_imports_torch() -> None:
         "    assert main([verb, '--no-such-flag', '3']) == 2, verb\n"
         "sys.exit('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "usage: sencap VERB" in done.stdout
 
@@ -108,7 +127,9 @@ def test_the_help_of_every_verb_states_output_and_every_default(name: str) -> No
     assert all("_" not in option for option in options)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name
+)
 def test_every_config_is_taken_and_its_head_says_how_it_is_run(path: Path) -> None:
     from sencap.verbs.train import command
 

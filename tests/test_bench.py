@@ -1,5 +1,5 @@
-"""The bench: every way says the same captions, figures follow from seconds, mistakes are
-refused."""
+"""The bench: every way says the same captions, figures follow from seconds, mistakes
+are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def report() -> Report:
 
 
 def _measured(system: str, engine: str, batch: int, encoder: list[float]) -> Measured:
-    """A way whose encoder took so long in each round; the other parts took 1, 2 and 5 ms."""
+    """A way whose encoder took so long in each round; the other parts took 1, 2 and 5
+    ms."""
     rounds = len(encoder)
     seconds = {
         "reading": [0.001] * rounds,
@@ -48,7 +49,8 @@ def _measured(system: str, engine: str, batch: int, encoder: list[float]) -> Mea
 
 
 def _made_up(other: str = "mccformer-s") -> Report:
-    """Two systems; by ONNX Runtime SEN takes 20 and 40 ms at batch 1, and 10 at batch 4."""
+    """Two systems; by ONNX Runtime SEN takes 20 and 40 ms at batch 1, and 10 at batch
+    4."""
     ways = [
         _measured("sen", "onnx", 1, [0.012, 0.032]),
         _measured("sen", "onnx", 4, [0.002, 0.002]),
@@ -64,7 +66,9 @@ def _made_up(other: str = "mccformer-s") -> Report:
     return Report(ways, [1e11, 2e11], 4, 2, 0.5, HERE)
 
 
-def test_all_ways_of_a_system_say_the_same_captions_of_twelve_words(report: Report) -> None:
+def test_all_ways_of_a_system_say_the_same_captions_of_twelve_words(
+    report: Report,
+) -> None:
     assert [(way.engine, way.batch) for way in report.ways] == [
         ("onnx", 1),
         ("onnx", 2),
@@ -86,7 +90,9 @@ def test_ratios_are_those_of_each_round() -> None:
     ratios = _made_up().ratios()
     best, field = "ONNX Runtime, batch 4", "the field's way, batch 1"
     assert ratios[f"sen: {best} over {field}"] == pytest.approx([10.0, 10.0])
-    assert ratios["sen: ONNX Runtime, batch 1 over PyTorch, batch 1"] == pytest.approx([2.0, 2.0])
+    assert ratios["sen: ONNX Runtime, batch 1 over PyTorch, batch 1"] == pytest.approx(
+        [2.0, 2.0]
+    )
     paper = "(the paper's ratio: 1.84)"
     single = ratios[f"sen over mccformer-s: ONNX Runtime, batch 1 {paper}"]
     assert single == pytest.approx([2.5, 2.0])
@@ -116,9 +122,15 @@ def test_int8_stands_beside_fp32_in_ratios_and_picture() -> None:
     report.ways.insert(3, _measured("mccformer-s", "onnx-int8", 1, [0.012, 0.012]))
     ratios = report.ratios()
     int8 = "ONNX Runtime int8, batch 1"
-    assert ratios[f"sen: {int8} over the field's way, batch 1"] == pytest.approx([10.0, 5.0])
-    assert ratios[f"sen: {int8} over ONNX Runtime, batch 1"] == pytest.approx([2.0, 2.0])
-    assert ratios[f"sen: {int8} over ONNX Runtime, batch 4"] == pytest.approx([1.0, 0.5])
+    assert ratios[f"sen: {int8} over the field's way, batch 1"] == pytest.approx(
+        [10.0, 5.0]
+    )
+    assert ratios[f"sen: {int8} over ONNX Runtime, batch 1"] == pytest.approx(
+        [2.0, 2.0]
+    )
+    assert ratios[f"sen: {int8} over ONNX Runtime, batch 4"] == pytest.approx(
+        [1.0, 0.5]
+    )
     assert int8 in [bar.name for bar in report.bars()]
 
 
@@ -130,9 +142,18 @@ def test_int8_is_written_into_a_copy_and_takes_turns(
     monkeypatch.setattr("sencap.engines.precisions.CPUINFO", told)
     monkeypatch.setattr("sencap.engines.quantise.PAIRS", 2)
     systems = {"tiny": tiny("sen")}
-    report = bench(systems, batches=(1,), rounds=1, threads=1, memory=False, precision="int8")
-    assert [way.engine for way in report.ways] == ["onnx", "onnx-int8", "torch", "field"]
-    assert all(len(caption) == 12 for caption in report.find("tiny", "onnx-int8", 1).captions)
+    report = bench(
+        systems, batches=(1,), rounds=1, threads=1, memory=False, precision="int8"
+    )
+    assert [way.engine for way in report.ways] == [
+        "onnx",
+        "onnx-int8",
+        "torch",
+        "field",
+    ]
+    assert all(
+        len(caption) == 12 for caption in report.find("tiny", "onnx-int8", 1).captions
+    )
 
 
 def test_another_caption_is_told() -> None:
@@ -142,7 +163,9 @@ def test_another_caption_is_told() -> None:
     assert "another caption: sen, PyTorch, batch 4: 1." in report.markdown()
 
 
-def test_the_picture_shows_batch_one_and_the_best_batch_of_each_engine(tmp_path: Path) -> None:
+def test_the_picture_shows_batch_one_and_the_best_batch_of_each_engine(
+    tmp_path: Path,
+) -> None:
     bars = _made_up().bars()
     assert [(bar.name, bar.label) for bar in bars if bar.group == "sen"] == [
         ("the field's way, batch 1", ""),
@@ -152,8 +175,16 @@ def test_the_picture_shows_batch_one_and_the_best_batch_of_each_engine(tmp_path:
         ("ONNX Runtime, batch 4", "10.0 ×"),
     ]
     pytest.importorskip("matplotlib")
-    text = speeds_plot(bars, tmp_path / "speeds.svg", note="two cores").read_text(encoding="utf-8")
-    for part in ("10.0 ×", "ONNX Runtime, batch 4", "mccformer-s", "pairs per second", "cores"):
+    text = speeds_plot(bars, tmp_path / "speeds.svg", note="two cores").read_text(
+        encoding="utf-8"
+    )
+    for part in (
+        "10.0 ×",
+        "ONNX Runtime, batch 4",
+        "mccformer-s",
+        "pairs per second",
+        "cores",
+    ):
         assert part in text
     with pytest.raises(SettingsError, match="nothing to draw"):
         speeds_plot([], tmp_path / "none.svg")
@@ -185,7 +216,9 @@ def test_a_checkpoint_without_graphs_is_refused_before_graphs_of_systems_are_wri
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "old"
-    shutil.copytree(checkpoint_folder(None), folder, ignore=shutil.ignore_patterns("*.onnx"))
+    shutil.copytree(
+        checkpoint_folder(None), folder, ignore=shutil.ignore_patterns("*.onnx")
+    )
     with pytest.raises(CheckpointError, match=r"has no encoder\.onnx.*sencap export"):
         bench({"no system": ModelSettings(system="none")}, {"old": folder})
 
@@ -197,7 +230,10 @@ def test_a_checkpoint_without_graphs_is_refused_before_graphs_of_systems_are_wri
         (["--systems", ""], "systems is empty"),
         (["--batches", "1,two"], "batches=.*are not whole numbers"),
         (["--batches", "0"], "batches is 0; it must be a whole number from 1"),
-        (["--batches", "1,1000"], "batches is 1000; it must be a whole number from 1 to 256"),
+        (
+            ["--batches", "1,1000"],
+            "batches is 1000; it must be a whole number from 1 to 256",
+        ),
         (["--rounds", "0"], "rounds is 0"),
         (["--threads", "-1"], "threads is -1"),
         (["--size", "31"], "size is 31"),

@@ -122,5 +122,7 @@ def test_an_empty_text_is_a_mistake_and_no_default(
     ],
 )  # fmt: skip
 def test_an_amount_is_a_finite_number(settings: Any, name: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=rf"{name} is {value}; it must be (above|at least) 0"):
+    with pytest.raises(
+        SettingsError, match=rf"{name} is {value}; it must be (above|at least) 0"
+    ):
         settings(**{name: value})

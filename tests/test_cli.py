@@ -23,7 +23,9 @@ def weights(tmp_path: Path, tiny_data: Path, tiny_model: ModelSettings) -> str:
     vocabulary = Vocabulary.build(captions, minimum_count=1)
     captioner = build(tiny_model, len(vocabulary)).eval()
     return str(
-        save_checkpoint(tmp_path / "weights", Checkpoint(captioner, vocabulary, tiny_model, {}))
+        save_checkpoint(
+            tmp_path / "weights", Checkpoint(captioner, vocabulary, tiny_model, {})
+        )
     )
 
 
@@ -45,7 +47,10 @@ def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> No
     [
         (["captoin"], "'captoin' is not a verb; did you mean 'caption'?"),
         (["info", "sem"], "system='sem' is unknown; did you mean 'sen'?"),
-        (["info", "sen", "--vocabulary-sise", "5"], "did you mean '--vocabulary-size'?"),
+        (
+            ["info", "sen", "--vocabulary-sise", "5"],
+            "did you mean '--vocabulary-size'?",
+        ),
         (
             ["info", "sen", "--difference.heads", "7"],
             "dimension=512 cannot be split into difference.heads=7",
@@ -54,7 +59,10 @@ def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> No
             ["info", "sen", "--extractor.backbone", "resnet51"],
             "extractor.backbone='resnet51' is not a timm model",
         ),
-        (["train", "--data", "nowhere", "--out", "o", "--optimisation.epochs", "0"], "epochs is 0"),
+        (
+            ["train", "--data", "nowhere", "--out", "o", "--optimisation.epochs", "0"],
+            "epochs is 0",
+        ),
         (["train", "--data", "nowhere", "--out", "o"], "nowhere"),
         (["check", "nowhere"], "nowhere"),
         (
@@ -85,7 +93,9 @@ def test_an_unknown_key_of_a_yaml_file_is_named(
     assert "'epochz'; did you mean '--optimisation.epochs'?" in capsys.readouterr().err
 
 
-def test_info_prints_the_papers_counts_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_prints_the_papers_counts_as_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["info", "sen", "--vocabulary-size", "501", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
         "extractor": 24_566_528,
@@ -96,10 +106,15 @@ def test_info_prints_the_papers_counts_as_json(capsys: pytest.CaptureFixture[str
 
 
 def test_caption_of_one_pair_as_text_json_and_picture(
-    weights: str, pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: str,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     picture = tmp_path / "out.png"
-    assert main(["caption", *pair, "--weights", weights, "--picture", str(picture)]) == 0
+    assert (
+        main(["caption", *pair, "--weights", weights, "--picture", str(picture)]) == 0
+    )
     text = capsys.readouterr().out.strip()
     assert main(["caption", *pair, "--weights", weights, "--json"]) == 0
     details = json.loads(capsys.readouterr().out)
@@ -116,7 +131,9 @@ def test_captions_of_a_folder_and_of_a_csv_file_agree(
     folder = tiny_data / "images" / "test"
     assert main(["caption", str(folder), "--weights", weights]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[0] for line in lines] == [f"test_{i:06d}" for i in (1, 2, 3, 4)]
+    assert [line.split("\t")[0] for line in lines] == [
+        f"test_{i:06d}" for i in (1, 2, 3, 4)
+    ]
     table = tmp_path / "pairs.csv"
     rows = [
         f"{folder}/A/test_{i:06d}.png,{folder}/B/test_{i:06d}.png,test_{i:06d}"
@@ -163,7 +180,10 @@ def test_a_bad_image_gives_exit_code_2_and_writes_nothing(
     Image.new("RGB", (128, 64)).save(tmp_path / "wide.png")
     picture = tmp_path / "out.png"
     bad = str(tmp_path / name)
-    assert main(["caption", pair[0], bad, "--weights", weights, "--picture", str(picture)]) == 2
+    assert (
+        main(["caption", pair[0], bad, "--weights", weights, "--picture", str(picture)])
+        == 2
+    )
     shown = capsys.readouterr()
     assert message in shown.err
     assert shown.out == ""
@@ -190,7 +210,9 @@ def test_evaluate_writes_json_markdown_and_a_page(
     report = json.loads(files["json"].read_text())
     assert len(report["pairs"]) == 8
     assert set(report["ids"]) == {"all", "changed", "unchanged"}
-    assert {"BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m"} <= set(report["ids"]["all"])
+    assert {"BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "S*m"} <= set(
+        report["ids"]["all"]
+    )
     assert set(report["pairs"][0]) >= {"filename", "hypothesis", "log_prob", "changed"}
     assert 0 <= report["change_accuracy"] <= 1
     assert report["environment"]["sencap"]

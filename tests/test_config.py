@@ -1,5 +1,5 @@
-"""Settings: wrong ones fail at birth and name what is involved; right ones survive the way through
-JSON."""
+"""Settings: wrong ones fail at birth and name what is involved; right ones survive the
+way through JSON."""
 
 from __future__ import annotations
 
@@ -61,12 +61,22 @@ CONFLICTS: list[tuple[Make, dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         TrainingSettings,
-        {"data": ["d"], "out": "o", "start": "s", "extractor": ExtractorSettings(init="w")},
+        {
+            "data": ["d"],
+            "out": "o",
+            "start": "s",
+            "extractor": ExtractorSettings(init="w"),
+        },
         ("start=s", "extractor.init=w"),
     ),
     (
         TrainingSettings,
-        {"data": ["d"], "out": "o", "dimension": 100, "difference": DifferenceSettings(heads=8)},
+        {
+            "data": ["d"],
+            "out": "o",
+            "dimension": 100,
+            "difference": DifferenceSettings(heads=8),
+        },
         ("dimension=100", "difference.heads=8"),
     ),
 ]
@@ -77,12 +87,14 @@ WRONG: list[tuple[Make, dict[str, Any], str]] = [
     (
         ExtractorSettings,
         {"structure": "singlecat"},
-        "extractor.structure is 'singlecat', which is unknown; did you mean 'single-cat'?",
+        "extractor.structure is 'singlecat', which is unknown; did you mean "
+        "'single-cat'?",
     ),
     (
         ExtractorSettings,
         {"fine_tune_from": "conv2"},
-        "extractor.fine_tune_from is 'conv2', which is unknown; did you mean 'conv2_x'?",
+        "extractor.fine_tune_from is 'conv2', which is unknown; did you mean "
+        "'conv2_x'?",
     ),
     (ExtractorSettings, {"frozen_statistics": "fix"}, "did you mean 'fixed'?"),
     (
@@ -93,16 +105,36 @@ WRONG: list[tuple[Make, dict[str, Any], str]] = [
     (DifferenceSettings, {"heads": -1}, "difference.heads is -1"),
     (DifferenceSettings, {"reduction": 0}, "difference.reduction is 0"),
     (DifferenceSettings, {"kernel_size": 0}, "difference.kernel_size is 0"),
-    (DifferenceSettings, {"dropout": 1.0}, "difference.dropout is 1.0; it must be in [0, 1)"),
-    (DifferenceSettings, {"position_dropout": -0.1}, "difference.position_dropout is -0.1"),
+    (
+        DifferenceSettings,
+        {"dropout": 1.0},
+        "difference.dropout is 1.0; it must be in [0, 1)",
+    ),
+    (
+        DifferenceSettings,
+        {"position_dropout": -0.1},
+        "difference.position_dropout is -0.1",
+    ),
     (DifferenceSettings, {"dropout": float("nan")}, "difference.dropout is nan"),
-    (ExtractorSettings, {"grid": 0}, "extractor.grid is 0; it must be a whole number from 1 to"),
+    (
+        ExtractorSettings,
+        {"grid": 0},
+        "extractor.grid is 0; it must be a whole number from 1 to",
+    ),
     (DecoderSettings, {"layers": 0}, "decoder.layers is 0"),
     (DecoderSettings, {"expansion": 0}, "decoder.expansion is 0"),
     (DecoderSettings, {"max_words": 0}, "decoder.max_words is 0"),
     (DecoderSettings, {"position_dropout": 1.5}, "decoder.position_dropout is 1.5"),
-    (ModelSettings, {"dimension": 0}, "dimension is 0; it must be a whole number from 2 to"),
-    (ModelSettings, {"std": (0.2, 0.0, 0.2)}, "std is (0.2, 0.0, 0.2); each value must be above 0"),
+    (
+        ModelSettings,
+        {"dimension": 0},
+        "dimension is 0; it must be a whole number from 2 to",
+    ),
+    (
+        ModelSettings,
+        {"std": (0.2, 0.0, 0.2)},
+        "std is (0.2, 0.0, 0.2); each value must be above 0",
+    ),
     (
         ModelSettings,
         {
@@ -126,10 +158,18 @@ WRONG: list[tuple[Make, dict[str, Any], str]] = [
         {"learning_rate": 0.0},
         "optimisation.learning_rate is 0.0; it must be above 0",
     ),
-    (OptimisationSettings, {"extractor_learning_rate": 0.0}, "extractor.fine_tune_from=none"),
+    (
+        OptimisationSettings,
+        {"extractor_learning_rate": 0.0},
+        "extractor.fine_tune_from=none",
+    ),
     (OptimisationSettings, {"decay": 0.0}, "optimisation.decay is 0.0"),
     (OptimisationSettings, {"decay": 1.1}, "optimisation.decay is 1.1"),
-    (OptimisationSettings, {"label_smoothing": 1.0}, "optimisation.label_smoothing is 1.0"),
+    (
+        OptimisationSettings,
+        {"label_smoothing": 1.0},
+        "optimisation.label_smoothing is 1.0",
+    ),
     (HardwareSettings, {"precision": "bf16-mix"}, "did you mean 'bf16-mixed'?"),
     (HardwareSettings, {"devices": 0}, "hardware.devices is 0"),
     (HardwareSettings, {"nodes": 0}, "hardware.nodes is 0"),
@@ -140,7 +180,11 @@ NOT_YET_REFUSED: list[tuple[Make, dict[str, Any], str]] = [
     (ModelSettings, {"mean": (0.5, 0.5)}, "mean"),
     (ModelSettings, {"std": (0.5,)}, "std"),
     (DecoderSettings, {"layers": 1.5}, "decoder.layers"),
-    (OptimisationSettings, {"learning_rate": float("nan")}, "optimisation.learning_rate"),
+    (
+        OptimisationSettings,
+        {"learning_rate": float("nan")},
+        "optimisation.learning_rate",
+    ),
     (OptimisationSettings, {"schedule": "cosin"}, "did you mean 'cosine'?"),
     (OptimisationSettings, {"weight_decay": -0.1}, "optimisation.weight_decay"),
     (OptimisationSettings, {"clip_value": 0.0}, "optimisation.clip_value"),
@@ -157,7 +201,9 @@ def test_a_conflict_names_both_settings(
 
 
 @pytest.mark.parametrize(("make", "values", "said"), WRONG)
-def test_a_wrong_value_is_refused_at_birth(make: Make, values: dict[str, Any], said: str) -> None:
+def test_a_wrong_value_is_refused_at_birth(
+    make: Make, values: dict[str, Any], said: str
+) -> None:
     with pytest.raises(SettingsError, match=re.escape(said)):
         make(**values)
 
@@ -205,13 +251,25 @@ def test_the_defaults_are_the_papers() -> None:
         ("train", "val", "test"),
         6,
     )
-    assert (optimisation.learning_rate, optimisation.epochs, optimisation.clip_value) == (
+    assert (
+        optimisation.learning_rate,
+        optimisation.epochs,
+        optimisation.clip_value,
+    ) == (
         2e-4,
         40,
         5.0,
     )
-    assert (optimisation.patience, optimisation.decay, optimisation.weight_decay) == (3, 0.7, 0.0)
-    assert (settings.loading.batch_size, settings.loading.colour, settings.loading.geometry) == (
+    assert (optimisation.patience, optimisation.decay, optimisation.weight_decay) == (
+        3,
+        0.7,
+        0.0,
+    )
+    assert (
+        settings.loading.batch_size,
+        settings.loading.colour,
+        settings.loading.geometry,
+    ) == (
         128,
         0.0,
         False,
@@ -221,12 +279,25 @@ def test_the_defaults_are_the_papers() -> None:
 
 @pytest.mark.parametrize("start", get_args(FineTuneFrom))
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
-def test_a_start_layer_is_allowed_if_its_stage_is_used(start: FineTuneFrom, stage: int) -> None:
-    last = {"conv1": 0, "conv2_x": 1, "conv3_x": 2, "conv4_x": 3, "conv5_x": 4, "none": 0}[start]
+def test_a_start_layer_is_allowed_if_its_stage_is_used(
+    start: FineTuneFrom, stage: int
+) -> None:
+    last = {
+        "conv1": 0,
+        "conv2_x": 1,
+        "conv3_x": 2,
+        "conv4_x": 3,
+        "conv5_x": 4,
+        "none": 0,
+    }[start]
     if last <= stage:
-        assert ExtractorSettings(stage=stage, fine_tune_from=start).fine_tune_from == start
+        assert (
+            ExtractorSettings(stage=stage, fine_tune_from=start).fine_tune_from == start
+        )
     else:
-        with pytest.raises(SettingsError, match=f"say conv{stage + 1}_x or earlier, or none"):
+        with pytest.raises(
+            SettingsError, match=f"say conv{stage + 1}_x or earlier, or none"
+        ):
             ExtractorSettings(stage=stage, fine_tune_from=start)
 
 
@@ -239,7 +310,10 @@ def test_settings_never_change() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"dimesion": 512}, "a.json: dimesion is not a setting; did you mean 'dimension'?"),
+        (
+            {"dimesion": 512},
+            "a.json: dimesion is not a setting; did you mean 'dimension'?",
+        ),
         (
             {"extractor": {"backbon": "x"}},
             "a.json: extractor.backbon is not a setting; did you mean 'backbone'?",
@@ -266,7 +340,9 @@ def test_a_wrong_dict_names_its_source_and_the_nearest_key(
         model_from_dict(values, source="a.json")
 
 
-@pytest.mark.parametrize("values", [{"decoder": "transformer"}, {"extractor": ["resnet50"]}])
+@pytest.mark.parametrize(
+    "values", [{"decoder": "transformer"}, {"extractor": ["resnet50"]}]
+)
 def test_a_part_that_is_no_mapping_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"a\.json"):
         model_from_dict(values, source="a.json")
@@ -279,29 +355,53 @@ OF_ANOTHER_KIND = [
     ({"size": 10**5000}, "size is a number of more than 30 digits"),
     ({"size": 4096}, "size is 4096; a model sees at most 1024 × 1024 pixels"),
     ({"extractor": {"grid": 256}}, "extractor.grid is 256; it must be at most 64"),
-    ({"extractor": {"stage": True}}, "extractor.stage is True; it must be a whole number"),
-    ({"extractor": {"stage": [4] * 10**5}}, "extractor.stage is a list of 100,000 entries"),
+    (
+        {"extractor": {"stage": True}},
+        "extractor.stage is True; it must be a whole number",
+    ),
+    (
+        {"extractor": {"stage": [4] * 10**5}},
+        "extractor.stage is a list of 100,000 entries",
+    ),
     ({"extractor": {"structure": []}}, "extractor.structure is []; it must be a text"),
     ({"extractor": {"init": {}}}, "extractor.init is {}; it must be a text"),
-    ({"difference": {"dropout": "half"}}, "difference.dropout is 'half'; it must be a number"),
-    ({"difference": {"dropout": float("nan")}}, "difference.dropout is nan; it must be in [0, 1)"),
+    (
+        {"difference": {"dropout": "half"}},
+        "difference.dropout is 'half'; it must be a number",
+    ),
+    (
+        {"difference": {"dropout": float("nan")}},
+        "difference.dropout is nan; it must be in [0, 1)",
+    ),
     (
         {"difference": {"self_attention": "no"}},
         "difference.self_attention is 'no'; it must be true or false",
     ),
-    ({"decoder": {"heads": {"a": 1}}}, "decoder.heads is {'a': 1}; it must be a whole number"),
+    (
+        {"decoder": {"heads": {"a": 1}}},
+        "decoder.heads is {'a': 1}; it must be a whole number",
+    ),
     ({"decoder": 5}, "decoder is 5; it must be an object of settings by name"),
     ({"mean": "0.5"}, "mean is '0.5'; it must hold three values"),
-    ({"mean": [0.5, 0.5, "0.5"]}, "mean is (0.5, 0.5, '0.5'); each value must be a number"),
+    (
+        {"mean": [0.5, 0.5, "0.5"]},
+        "mean is (0.5, 0.5, '0.5'); each value must be a number",
+    ),
     ({"mean": [0.5, 0.5, True]}, "each value must be a number"),
     ({"mean": [0.5, 0.5, None]}, "each value must be a number"),
     ({"mean": [0.5] * 10**5}, "it must hold three values"),
-    ({"mean": [float("nan")] * 3}, "mean is (nan, nan, nan); each value must be a number"),
+    (
+        {"mean": [float("nan")] * 3},
+        "mean is (nan, nan, nan); each value must be a number",
+    ),
     (
         {"mean": [123.7, 116.3, 103.5]},
         "each value must be from 0 to 1 (pixels are divided by 255 before)",
     ),
-    ({"std": [float("inf")] * 3}, "std is (inf, inf, inf); each value must be a number"),
+    (
+        {"std": [float("inf")] * 3},
+        "std is (inf, inf, inf); each value must be a number",
+    ),
     ({"std": [1e-300] * 3}, "each value must be from 0.001 to 10"),
     ({"std": [58.4, 57.1, 57.4]}, "each value must be from 0.001 to 10"),
 ]
@@ -346,7 +446,8 @@ NO_PLAIN_NAMES = [
 @pytest.mark.parametrize("name", NO_PLAIN_NAMES)
 def test_a_backbone_is_a_plain_name(name: Any) -> None:
     with pytest.raises(
-        SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"
+        SettingsError,
+        match=r"^extractor\.backbone=.* is not a timm model: its name holds",
     ):
         ExtractorSettings(backbone=name)
 
@@ -355,14 +456,16 @@ def test_a_backbone_is_a_plain_name(name: Any) -> None:
     "name", ["resnet50", "resnet50.tv_in1k", "tf_efficientnet_lite0", "a-b_c.d-e"]
 )
 def test_the_backbone_names_that_timm_has_are_plain(name: str) -> None:
-    """A tag behind the point says which weights are meant; without a download it changes
-    nothing."""
+    """A tag behind the point says which weights are meant; without a download it
+    changes nothing."""
     assert ExtractorSettings(backbone=name).backbone == name
 
 
 def test_no_keys_at_all_are_the_defaults() -> None:
     assert model_from_dict({}) == ModelSettings()
-    assert model_from_dict({"extractor": {"stage": 3}}).extractor == ExtractorSettings(stage=3)
+    assert model_from_dict({"extractor": {"stage": 3}}).extractor == ExtractorSettings(
+        stage=3
+    )
 
 
 def test_reading_a_dict_does_not_change_it() -> None:
@@ -381,7 +484,9 @@ colours = st.tuples(channel, channel, channel)
 @st.composite
 def extractors(draw: st.DrawFn) -> ExtractorSettings:
     stage = draw(st.integers(1, 4))
-    allowed = [s for s in get_args(FineTuneFrom) if s == "none" or int(s[4]) - 1 <= stage]
+    allowed = [
+        s for s in get_args(FineTuneFrom) if s == "none" or int(s[4]) - 1 <= stage
+    ]
     return ExtractorSettings(
         backbone=draw(st.none() | st.from_regex(r"[a-z0-9_]{1,20}", fullmatch=True)),
         stage=draw(st.sampled_from([stage, None])),
@@ -439,22 +544,32 @@ def test_a_model_survives_the_way_through_json(settings: ModelSettings) -> None:
 
 
 @given(models, st.integers(0, 10**6))
-def test_the_model_of_a_training_run_is_the_model_given(settings: ModelSettings, seed: int) -> None:
-    parts = {f.name: getattr(settings, f.name) for f in dataclasses.fields(ModelSettings)}
+def test_the_model_of_a_training_run_is_the_model_given(
+    settings: ModelSettings, seed: int
+) -> None:
+    parts = {
+        f.name: getattr(settings, f.name) for f in dataclasses.fields(ModelSettings)
+    }
     parts["extractor"] = dataclasses.replace(settings.extractor, init=None)
     run = TrainingSettings(data=["d"], out="o", seed=seed, start="s", **parts)
     assert run.model == ModelSettings(**parts)
-    assert json.loads(json.dumps(as_dict(run)))["difference"] == as_dict(settings)["difference"]
+    assert (
+        json.loads(json.dumps(as_dict(run)))["difference"]
+        == as_dict(settings)["difference"]
+    )
 
 
-@given(st.sampled_from([f.name for f in dataclasses.fields(DifferenceSettings)]), st.data())
+@given(
+    st.sampled_from([f.name for f in dataclasses.fields(DifferenceSettings)]), st.data()
+)
 def test_a_key_with_one_letter_missing_is_met_with_the_right_one(
     name: str, data: st.DataObject
 ) -> None:
     gap = data.draw(st.integers(0, len(name) - 1))
     misspelt = name[:gap] + name[gap + 1 :]
     with pytest.raises(
-        SettingsError, match=rf"difference\.{misspelt} is not a setting; did you mean '{name}'\?"
+        SettingsError,
+        match=rf"difference\.{misspelt} is not a setting; did you mean '{name}'\?",
     ):
         model_from_dict({"difference": {misspelt: 1}})
 

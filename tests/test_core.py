@@ -1,8 +1,8 @@
-"""The core alone, as `pip install sencap` brings it: what works without PyTorch, and what is said
-of the rest.
+"""The core alone, as `pip install sencap` brings it: what works without PyTorch, and
+what is said of the rest.
 
-The environment is made of links to the packages that sencap's own metadata asks for, and theirs,
-without extras.
+The environment is made of links to the packages that sencap's own metadata asks for,
+and theirs, without extras.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ def _name(requirement: str) -> str:
 
 
 def _asked_for(distribution: metadata.Distribution) -> set[str]:
-    """What a distribution needs, without extras; its extra ``signatures`` is asked for of
-    jsonargparse."""
+    """What a distribution needs, without extras; its extra ``signatures`` is asked for
+    of jsonargparse."""
     wanted = set()
     for requirement in distribution.requires or []:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if extra is None or (distribution.name == "jsonargparse" and extra[1] == "signatures"):
+        if extra is None or (
+            distribution.name == "jsonargparse" and extra[1] == "signatures"
+        ):
             wanted.add(_name(requirement))
     return wanted
 
@@ -75,9 +77,12 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(core: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command of sencap with the core's packages alone: ``-S`` leaves out those that are
-    installed."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(core), str(ROOT / "src")])}
+    """A command of sencap with the core's packages alone: ``-S`` leaves out those that
+    are installed."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(core), str(ROOT / "src")]),
+    }
     command = [sys.executable, "-S", "-m", "sencap", *arguments]
     return subprocess.run(
         command, env=environment, cwd=cwd, capture_output=True, text=True, check=False
@@ -96,7 +101,9 @@ def test_the_core_needs_nothing_of_the_workshop_and_is_small() -> None:
     assert size < MOST_MEGABYTES * 1e6
 
 
-def test_the_verbs_of_the_core_work_one_after_the_other(core: Path, tmp_path: Path) -> None:
+def test_the_verbs_of_the_core_work_one_after_the_other(
+    core: Path, tmp_path: Path
+) -> None:
     def works(*arguments: str) -> str:
         done = _run(core, *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -109,7 +116,16 @@ def test_the_verbs_of_the_core_work_one_after_the_other(core: Path, tmp_path: Pa
     sentence = works("caption", *pair).strip()
     assert sentence
     assert sentence in works("explain", *pair, "-o", "why.html")
-    works("evaluate", "--data", "data", "--json", "report.json", "--page", "report.html", "--quiet")
+    works(
+        "evaluate",
+        "--data",
+        "data",
+        "--json",
+        "report.json",
+        "--page",
+        "report.html",
+        "--quiet",
+    )
     assert "beam:unknown" in works("score", "report.json", "--data", "data")
     assert "absent    train" in works("doctor")
     assert "# Comparison" in works("compare", "report.json", "report.json")

@@ -16,7 +16,9 @@ from sencap.dates import find_date, locate_date
     st.sampled_from(["-", "_", ".", ""]),
     st.sampled_from(["", "m_47_se_", "x"]),
 )
-def test_a_date_is_found_in_its_usual_forms(date: datetime.date, mark: str, before: str) -> None:
+def test_a_date_is_found_in_its_usual_forms(
+    date: datetime.date, mark: str, before: str
+) -> None:
     text = mark.join((f"{date.year:04d}", f"{date.month:02d}", f"{date.day:02d}"))
     assert find_date(f"{before}{text}") == date
     assert find_date(f"{text}T100031_z", at_start=True) == date
@@ -76,11 +78,15 @@ def test_what_is_no_day_of_a_year_is_none(name: str) -> None:
     assert find_date(name) is None
 
 
-def test_a_day_of_the_year_without_a_sign_is_taken_only_where_there_is_no_better_date() -> None:
+def test_a_day_of_the_year_without_a_sign_is_taken_only_where_there_is_no_better_date() -> (
+    None
+):
     assert find_date("2020156_20210304") == datetime.date(2021, 3, 4)
 
 
-@pytest.mark.parametrize("date", ["20200604", "2020-06-04", "20200604T105031", "A2020156"])
+@pytest.mark.parametrize(
+    "date", ["20200604", "2020-06-04", "20200604T105031", "A2020156"]
+)
 def test_the_place_of_a_date_includes_its_time(date: str) -> None:
     found = locate_date(f"site_{date}_rgb")
     assert found == (datetime.date(2020, 6, 4), 5, 5 + len(date))

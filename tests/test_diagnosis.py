@@ -1,4 +1,5 @@
-"""`sencap doctor`: what works is said to work, what does not is told in a line, and ends with 1."""
+"""`sencap doctor`: what works is said to work, what does not is told in a line, and
+ends with 1."""
 
 from __future__ import annotations
 
@@ -107,7 +108,9 @@ def test_an_extra_that_is_absent_says_how_to_install_it(
     assert report["works"]
     (geo,) = (one for one in report["findings"] if one["name"] == "geo")
     assert geo["status"] == "absent"
-    assert geo["advice"] == "lacks rasterio, pyogrio, pyarrow: pip install 'sencap[geo]'"
+    assert (
+        geo["advice"] == "lacks rasterio, pyogrio, pyarrow: pip install 'sencap[geo]'"
+    )
 
 
 def test_pytorch_is_not_loaded() -> None:

@@ -1,5 +1,5 @@
-"""Explaining a caption: recording leaves the outputs alone, the maps are the decoder's own, the
-verb writes them."""
+"""Explaining a caption: recording leaves the outputs alone, the maps are the decoder's
+own, the verb writes them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _images(seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_recording_leaves_every_output_bit_for_bit(predictor: Predictor, training: bool) -> None:
+def test_recording_leaves_every_output_bit_for_bit(
+    predictor: Predictor, training: bool
+) -> None:
     captioner = captioner_of(predictor).train(training)
     tokens = torch.tensor([[[2, 5, 6, 7], [2, 6, 5, 8]], [[2, 7, 7, 5], [2, 8, 9, 4]]])
     state = captioner.state_dict()
@@ -70,7 +72,9 @@ def test_recording_leaves_every_output_bit_for_bit(predictor: Predictor, trainin
         torch.manual_seed(1)
         logits = captioner(_images(), tokens)
         decoder = captioner.search_decoder
-        step, _ = decoder.step(decoder.start(captioner.encode(_images())), tokens[:, :1, 0])
+        step, _ = decoder.step(
+            decoder.start(captioner.encode(_images())), tokens[:, :1, 0]
+        )
         return logits, step
 
     plain = run()
@@ -81,10 +85,14 @@ def test_recording_leaves_every_output_bit_for_bit(predictor: Predictor, trainin
     assert all(torch.equal(a, b) for a, b in zip(plain, run(), strict=True))
 
 
-def test_every_attention_is_recorded_in_passes_and_in_steps(predictor: Predictor) -> None:
+def test_every_attention_is_recorded_in_passes_and_in_steps(
+    predictor: Predictor,
+) -> None:
     captioner = captioner_of(predictor)
     tokens = torch.tensor([[[2, 5, 6]], [[2, 6, 5]]])
-    names = {name for name, part in captioner.named_modules() if isinstance(part, Attention)}
+    names = {
+        name for name, part in captioner.named_modules() if isinstance(part, Attention)
+    }
     with recording(captioner) as record:
         memory = captioner.encode(_images())
         captioner.decoder(memory, tokens)
@@ -97,13 +105,19 @@ def test_every_attention_is_recorded_in_passes_and_in_steps(predictor: Predictor
     assert whole.shape == (2, 4, 3, N)
     assert torch.cat(steps, 2) == pytest.approx(whole, abs=1e-6)
     own, *own_steps = record["decoder.layers.0.self_attention"]
-    assert [tuple(step.shape) for step in own_steps] == [(2, 4, 1, 1), (2, 4, 1, 2), (2, 4, 1, 3)]
+    assert [tuple(step.shape) for step in own_steps] == [
+        (2, 4, 1, 1),
+        (2, 4, 1, 2),
+        (2, 4, 1, 3),
+    ]
     assert own.triu(1).eq(0).all(), "no word sees later ones"
     for weights in (w for calls in record.values() for w in calls):
         assert weights.dtype == torch.float32
         assert weights.device.type == "cpu"
         assert not weights.requires_grad
-        assert weights.sum(-1) == pytest.approx(torch.ones(weights.shape[:-1]), abs=1e-5)
+        assert weights.sum(-1) == pytest.approx(
+            torch.ones(weights.shape[:-1]), abs=1e-5
+        )
 
 
 def test_the_recorded_weights_are_those_that_made_the_output() -> None:
@@ -126,7 +140,9 @@ def test_weights_literally_with_a_mask() -> None:
             math.exp((query[0, 0, i] @ key[0, 0, j]).item() / 2) if mask[i, j] else 0.0
             for j in range(3)
         ]
-        assert weights[i].tolist() == pytest.approx([s / sum(scores) for s in scores], abs=1e-6)
+        assert weights[i].tolist() == pytest.approx(
+            [s / sum(scores) for s in scores], abs=1e-6
+        )
 
 
 def test_recording_is_off_afterwards_even_after_an_error(predictor: Predictor) -> None:
@@ -183,20 +199,24 @@ def test_a_words_map_is_that_of_the_step_that_chose_it(
 ) -> None:
     found = explain(*pair, predictor)
     decoder, v = captioner_of(predictor).search_decoder, predictor.checkpoint.vocabulary
-    memory = captioner_of(predictor).encode(torch.from_numpy(as_pair(*pair).images)[None])
+    memory = captioner_of(predictor).encode(
+        torch.from_numpy(as_pair(*pair).images)[None]
+    )
     assert memory.grid == found.grid
     state = decoder.start(memory)
     with torch.no_grad(), recording(captioner_of(predictor).decoder) as record:
         for word in [v.start, *v.encode(found.words)][:-1]:
             _, state = decoder.step(state, torch.tensor([[word]]))
-    steps = torch.stack([w[0].mean(0)[0] for w in record["layers.0.cross_attention"]]).view(
-        -1, 2, 2
-    )
+    steps = torch.stack(
+        [w[0].mean(0)[0] for w in record["layers.0.cross_attention"]]
+    ).view(-1, 2, 2)
     assert found.word_maps == pytest.approx(steps.numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])
-def test_what_follows_a_word_changes_nothing_of_its_map(predictor: Predictor, count: int) -> None:
+def test_what_follows_a_word_changes_nothing_of_its_map(
+    predictor: Predictor, count: int
+) -> None:
     memory = as_arrays(captioner_of(predictor).encode(_images()[:1]))
     vocabulary = predictor.checkpoint.vocabulary
     words = vocabulary.decode(range(4, 4 + count))
@@ -221,14 +241,21 @@ def test_a_decoder_that_does_not_look_at_the_grid_has_no_word_maps(
     predictor: Predictor, tmp_path: Path
 ) -> None:
     attended = np.array([[[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]], np.float32)
-    memory = PairMemory(np.zeros((1, 6, 8), np.float32), (2, 3), {"attention_bef": attended}, {})
+    memory = PairMemory(
+        np.zeros((1, 6, 8), np.float32), (2, 3), {"attention_bef": attended}, {}
+    )
     vocabulary = predictor.checkpoint.vocabulary
     assert _of_words(_NoAttention(), memory, vocabulary, ["a"]) == (None, None)
     maps = _activation(attended, (2, 3))
     assert maps.tolist() == pytest.approx(np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
     images = as_pair(np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96, 3), np.uint8))
     found = Explanation(
-        images, Caption("a <b>", -1.0, True), ("a", "<b>"), (2, 3), None, {"attention_bef": maps}
+        images,
+        Caption("a <b>", -1.0, True),
+        ("a", "<b>"),
+        (2, 3),
+        None,
+        {"attention_bef": maps},
     )
     text = save(found, tmp_path / "out.html").read_text(encoding="utf-8")
     assert NO_WORD_MAPS in html.unescape(text)
@@ -237,7 +264,8 @@ def test_a_decoder_that_does_not_look_at_the_grid_has_no_word_maps(
     assert "<script>" not in text
     assert save(found, tmp_path / "out.png").stat().st_size > 1000
     assert save(
-        Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.html"
+        Explanation(images, Caption("", -1.0, True), (), (2, 3)),
+        tmp_path / "empty.html",
     ).is_file()
     assert save(
         Explanation(images, Caption("", -1.0, True), (), (2, 3)), tmp_path / "empty.png"
@@ -256,7 +284,9 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
         size=64,
         extractor=ExtractorSettings(backbone="test_resnet", stage=3, grid=2),
     )
-    checkpoint = Checkpoint(build(settings, len(vocabulary)).eval(), vocabulary, settings, {})
+    checkpoint = Checkpoint(
+        build(settings, len(vocabulary)).eval(), vocabulary, settings, {}
+    )
     predictor = predictor_of(checkpoint, beam=1)
     memory = captioner_of(predictor).encode(_images()[:1])
     speaker: Any = captioner_of(predictor).decoder
@@ -265,11 +295,15 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
     assert dates is not None
     with torch.no_grad():
         state = speaker.start(memory)
-        for number, token in enumerate([vocabulary.start, 4, 5]):  # literally, word by word
+        for number, token in enumerate(
+            [vocabulary.start, 4, 5]
+        ):  # literally, word by word
             v, h = state.v[:, None], state.cells[1][0]
             asked = torch.cat((v, h), 2)[:, 0]
             d, _ = speaker.lstm_d(asked, tuple(x[:, 0] for x in state.cells[0]))
-            assert dates[number] == pytest.approx(speaker.weigh(d).softmax(1)[0].numpy(), abs=1e-6)
+            assert dates[number] == pytest.approx(
+                speaker.weigh(d).softmax(1)[0].numpy(), abs=1e-6
+            )
             _, state = speaker.step(state, torch.tensor([[token]]))
     assert dates.shape == (3, 3)
     found = explain(*pair, predictor)
@@ -292,7 +326,11 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
     assert save(shown, tmp_path / "out.png").stat().st_size > 1000
     with pytest.raises(ShapeError, match=r"2 words have dates \(2, 3\)"):
         Explanation(
-            found.pair, Caption("a b", -1.0, True), ("a", "b"), (2, 2), dates=np.zeros((2, 2))
+            found.pair,
+            Caption("a b", -1.0, True),
+            ("a", "b"),
+            (2, 2),
+            dates=np.zeros((2, 2)),
         )
 
 
@@ -301,7 +339,9 @@ def test_attention_to_both_dates_becomes_a_map_for_each() -> None:
     seen = {
         "both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]
     }  # the last is about something else
-    received = {name: values.numpy() for name, values in attention_received(seen, 6).items()}
+    received = {
+        name: values.numpy() for name, values in attention_received(seen, 6).items()
+    }
     found = _received(PairMemory(np.zeros((1, 6, 8), np.float32), (2, 3), {}, received))
     assert list(found) == ["both #1, before", "both #1, after", "both #2"]
     mean = weights[0].mean((0, 1))
@@ -314,7 +354,9 @@ def test_an_explanation_refuses_maps_that_do_not_fit() -> None:
     with pytest.raises(ShapeError, match="2 words on a grid"):
         Explanation(images, caption, ("a", "house"), (2, 2), np.zeros((3, 2, 2)))
     with pytest.raises(ShapeError, match="'memory' must be"):
-        Explanation(images, caption, ("a", "house"), (2, 2), None, {"memory": np.zeros((2, 3))})
+        Explanation(
+            images, caption, ("a", "house"), (2, 2), None, {"memory": np.zeros((2, 3))}
+        )
 
 
 # Files and the verb
@@ -343,10 +385,16 @@ def weights(tmp_path: Path, predictor: Predictor) -> str:
 
 
 def test_explain_writes_a_page_that_needs_nothing_else(
-    weights: str, pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: str,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "why.html"
-    assert main(["explain", *pair, "-o", str(out), "--weights", weights, "--beam", "2"]) == 0
+    assert (
+        main(["explain", *pair, "-o", str(out), "--weights", weights, "--beam", "2"])
+        == 0
+    )
     caption, line = capsys.readouterr().out.splitlines()
     assert str(out) in line
     text = out.read_text(encoding="utf-8")
@@ -377,15 +425,30 @@ def test_explain_draws_a_picture(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "why.svg"
-    assert main(["explain", *pair, "--out", str(out), "--weights", weights, "--beam", "2"]) == 0
-    text = out.read_text(encoding="utf-8")  # matplotlib notes each text beside its outlines
-    for said in ("× an even share", "÷ the map's mean", "SFE, before", "CAGD, after", "own scales"):
+    assert (
+        main(["explain", *pair, "--out", str(out), "--weights", weights, "--beam", "2"])
+        == 0
+    )
+    text = out.read_text(
+        encoding="utf-8"
+    )  # matplotlib notes each text beside its outlines
+    for said in (
+        "× an even share",
+        "÷ the map's mean",
+        "SFE, before",
+        "CAGD, after",
+        "own scales",
+    ):
         assert f"<!-- {said} -->" in text
     assert f"<!-- {predictor(*pair).text.split()[0]} -->" in text
     out = tmp_path / "why.png"
     assert main(["explain", *pair, "-o", str(out), "--weights", weights]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
-    assert {path.name for path in tmp_path.iterdir()} == {"why.svg", "why.png", "weights"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "why.svg",
+        "why.png",
+        "weights",
+    }
 
 
 @pytest.mark.parametrize(
@@ -409,14 +472,22 @@ def test_a_wrong_out_is_refused_before_anything_runs(
     assert [path.name for path in tmp_path.iterdir()] == ["folder.html"]
 
 
-def test_a_bad_image_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "missing.png", "other.png", "-o", str(tmp_path / "why.html")]) == 2
+def test_a_bad_image_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["explain", "missing.png", "other.png", "-o", str(tmp_path / "why.html")])
+        == 2
+    )
     assert "missing.png" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_without_matplotlib_pictures_are_refused_and_pages_are_written(
-    predictor: Predictor, pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = explain(*pair, predictor)
@@ -433,7 +504,10 @@ def test_without_matplotlib_pictures_are_refused_and_pages_are_written(
 
 @pytest.mark.parametrize("words", [None, ["a", "house", "appears"]])
 def test_equal_images_are_explained_as_what_they_are(
-    predictor: Predictor, tiny_model: ModelSettings, tmp_path: Path, words: list[str] | None
+    predictor: Predictor,
+    tiny_model: ModelSettings,
+    tmp_path: Path,
+    words: list[str] | None,
 ) -> None:
     if words is not None:  # a vocabulary that lacks the fixed sentence
         vocabulary = Vocabulary.build([words], minimum_count=1)
@@ -445,4 +519,6 @@ def test_equal_images_are_explained_as_what_they_are(
     assert found.word_maps is not None
     assert len(found.word_maps) == 7
     page = save(found, tmp_path / "why.html").read_text(encoding="utf-8")
-    assert "a fixed one and not the model's: the two images are equal" in html.unescape(page)
+    assert "a fixed one and not the model's: the two images are equal" in html.unescape(
+        page
+    )

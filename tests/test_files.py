@@ -38,7 +38,8 @@ def _write_half(path: Path, interruption: BaseException | type[BaseException]) -
 
 
 @pytest.mark.parametrize(
-    "interruption", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")]
+    "interruption",
+    [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")],
 )
 def test_what_stops_in_the_middle_leaves_the_old_file_and_no_draft(
     tmp_path: Path, interruption: BaseException | type[BaseException]
@@ -59,7 +60,9 @@ def test_a_full_disk_is_told_with_the_file_and_what_to_do(tmp_path: Path) -> Non
         _write_half(path, OSError(errno.ENOSPC, "No space left on device"))
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no /dev/full"
+)
 def test_a_device_is_written_to_as_it_is() -> None:
     with pytest.raises(OutputError, match=r"/dev/full cannot be written \(No space"):
         write_whole("/dev/full", "text")
@@ -94,14 +97,19 @@ def _roundabout(path: Path) -> Path:
     return path.parent / "." / ".." / path.parent.name / path.name
 
 
-@pytest.mark.parametrize("other_way", [_as_it_is, _through_a_link, _hard_linked, _roundabout])
-def test_an_output_that_is_an_input_is_refused(tmp_path: Path, other_way: object) -> None:
+@pytest.mark.parametrize(
+    "other_way", [_as_it_is, _through_a_link, _hard_linked, _roundabout]
+)
+def test_an_output_that_is_an_input_is_refused(
+    tmp_path: Path, other_way: object
+) -> None:
     source = tmp_path / "before.png"
     source.write_bytes(b"pixels")
     assert callable(other_way)
     output = other_way(source)
     with pytest.raises(
-        SettingsError, match=r"picture=.* is the input .*before\.png; give the output another"
+        SettingsError,
+        match=r"picture=.* is the input .*before\.png; give the output another",
     ):
         check_outputs({"picture": output}, [source])
     assert source.read_bytes() == b"pixels"
@@ -109,7 +117,9 @@ def test_an_output_that_is_an_input_is_refused(tmp_path: Path, other_way: object
 
 def test_two_outputs_are_two_files(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"markdown=.*x and json=.*x are one file"):
-        check_outputs({"json": tmp_path / "x", "markdown": tmp_path / "x", "page": None})
+        check_outputs(
+            {"json": tmp_path / "x", "markdown": tmp_path / "x", "page": None}
+        )
     check_outputs({"json": tmp_path / "x", "markdown": tmp_path / "y", "page": None})
     assert not list(tmp_path.iterdir())
 
@@ -181,16 +191,22 @@ def test_any_names_become_as_many_files_in_the_folder(
     assert len(list(folder.iterdir())) == len(names)
 
 
-@pytest.mark.parametrize("name", ["plot 1", "test_000001", "_x-", "Straße", "場所", "a.b"])
+@pytest.mark.parametrize(
+    "name", ["plot 1", "test_000001", "_x-", "Straße", "場所", "a.b"]
+)
 def test_a_harmless_name_stays_as_it_is(name: str) -> None:
     assert file_name(name) == name
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
-def test_a_pipe_is_written_to_if_somebody_reads_it_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_written_to_if_somebody_reads_it_and_not_waited_for(
+    tmp_path: Path,
+) -> None:
     pipe = tmp_path / "pipe.json"
     os.mkfifo(pipe)
-    with pytest.raises(OutputError, match=r"pipe\.json is a pipe that nobody reads; start its"):
+    with pytest.raises(
+        OutputError, match=r"pipe\.json is a pipe that nobody reads; start its"
+    ):
         write_whole(pipe, "lost")
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     write_whole(pipe, "read")
@@ -220,11 +236,17 @@ def test_inputs_that_are_not_there_are_told_with_their_flag(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("url", ["https://x.org/a/b.tif", "s3://bucket/b", "gs://x/y"])
 def test_an_address_is_no_place_for_a_file(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"json=.* is an address, and sencap writes to files"):
+    with pytest.raises(
+        SettingsError, match=r"json=.* is an address, and sencap writes to files"
+    ):
         check_outputs({"json": Path(url)})
-    with pytest.raises(SettingsError, match=r"out=.* is an address, and sencap writes to files"):
+    with pytest.raises(
+        SettingsError, match=r"out=.* is an address, and sencap writes to files"
+    ):
         check_output_folder("out", url)
-    with pytest.raises(SettingsError, match=rf"data=.*: it is an address.*; fetch {url}"):
+    with pytest.raises(
+        SettingsError, match=rf"data=.*: it is an address.*; fetch {url}"
+    ):
         check_inputs({"data": url})
 
 

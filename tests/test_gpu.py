@@ -59,7 +59,14 @@ def test_a_step_of_training_is_finite(system: str, precision: str) -> None:
     images = torch.from_numpy(np.asarray(pixels(4)))
     unknown = torch.full((4,), torch.nan)
     masks = torch.zeros(4, *images.shape[-2:], dtype=torch.uint8)
-    batch = Batch(images, tokens, torch.arange(4), unknown, masks, torch.zeros(4, dtype=torch.bool))
+    batch = Batch(
+        images,
+        tokens,
+        torch.arange(4),
+        unknown,
+        masks,
+        torch.zeros(4, dtype=torch.bool),
+    )
     task.log = lambda *_, **__: None
     with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16"):
         loss = task.training_step(batch.to(torch.device("cuda")), 0)

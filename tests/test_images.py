@@ -1,4 +1,5 @@
-"""Every kind of image file, made on the fly, is read right or refused with its reason."""
+"""Every kind of image file, made on the fly, is read right or refused with its
+reason."""
 
 from __future__ import annotations
 
@@ -43,20 +44,32 @@ def bands_first(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return (
+        struct.pack(">I", len(body))
+        + kind
+        + body
+        + struct.pack(">I", zlib.crc32(kind + body))
+    )
 
 
-def png(width: int, height: int, stream: bytes, bits: int = 8, colour: int = 2) -> bytes:
+def png(
+    width: int, height: int, stream: bytes, bits: int = 8, colour: int = 2
+) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", stream)
+        + chunk(b"IEND", b"")
     )
 
 
 # --- read_image: pictures of 8 bits
 
 
-@pytest.mark.parametrize(("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.png", {}), ("a.webp", {"lossless": True})]
+)
 def test_lossless_pictures_come_back_exactly(
     tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
@@ -82,7 +95,9 @@ def test_content_counts_and_not_the_name(tmp_path: Path) -> None:
 def test_grey_and_one_bit_become_three_equal_bands(tmp_path: Path) -> None:
     grey = RGB8[..., 0]
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.stack([grey] * 3))
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "grey.png"), np.stack([grey] * 3)
+    )
     Image.fromarray(grey > 127).save(tmp_path / "bit.png")
     np.testing.assert_array_equal(
         read_image(tmp_path / "bit.png"), np.stack([(grey > 127) * np.uint8(255)] * 3)
@@ -99,7 +114,9 @@ def test_palette_gives_its_colours(tmp_path: Path) -> None:
     assert image[:, 20, 20].tolist() == [250, 128, 3]
 
 
-def test_palette_with_transparency_in_bytes_gives_black_without_a_warning(tmp_path: Path) -> None:
+def test_palette_with_transparency_in_bytes_gives_black_without_a_warning(
+    tmp_path: Path,
+) -> None:
     indexed = Image.new("P", (W, H), 1)
     indexed.putpalette([9, 8, 7, 250, 128, 3])
     ImageDraw.Draw(indexed).rectangle((0, 0, 9, 9), fill=0)
@@ -113,10 +130,17 @@ def test_palette_with_transparency_in_bytes_gives_black_without_a_warning(tmp_pa
 def test_alpha_lies_over_black(tmp_path: Path, name: str) -> None:
     alpha = np.full((H, W), 255, np.uint8)
     alpha[:10], alpha[10:20] = 0, 128
-    Image.fromarray(np.dstack([RGB8, alpha])).save(tmp_path / name, lossless=True, exact=True)
+    Image.fromarray(np.dstack([RGB8, alpha])).save(
+        tmp_path / name, lossless=True, exact=True
+    )
     image = read_image(tmp_path / name).astype(int)
     assert not image[:, :10].any()
-    assert np.abs(image[:, 10:20] - bands_first(RGB8)[:, 10:20].astype(int) * 128 / 255).max() <= 1
+    assert (
+        np.abs(
+            image[:, 10:20] - bands_first(RGB8)[:, 10:20].astype(int) * 128 / 255
+        ).max()
+        <= 1
+    )
     np.testing.assert_array_equal(image[:, 20:], bands_first(RGB8)[:, 20:])
 
 
@@ -137,8 +161,8 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     assert red[2] < 10
 
 
-# where EXIF puts pixel (0, 0) of the file: top or bottom, left or right; and whether rows become
-# columns
+# where EXIF puts pixel (0, 0) of the file: top or bottom, left or right; and whether
+# rows become columns
 TURNS = {
     1: ("tl", 0),
     2: ("tr", 0),
@@ -200,7 +224,10 @@ def test_16_bit_png_with_alpha_lies_over_black(tmp_path: Path) -> None:
     (tmp_path / "d.png").write_bytes(imagecodecs.png_encode(np.dstack([RGB16, alpha])))
     image = read_image(tmp_path / "d.png").astype(int)
     assert not image[:, :10].any()
-    assert np.abs(image[:, 10:20] - bands_first(RGB16)[:, 10:20] * (32768 / 65535)).max() <= 1
+    assert (
+        np.abs(image[:, 10:20] - bands_first(RGB16)[:, 10:20] * (32768 / 65535)).max()
+        <= 1
+    )
     np.testing.assert_array_equal(image[:, 20:], bands_first(RGB16)[:, 20:])
 
 
@@ -219,7 +246,9 @@ def test_16_bit_png_with_alpha_lies_over_black(tmp_path: Path) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("data", [RGB8, RGB16], ids=["uint8", "uint16"])
-def test_tiff_of_every_layout(tmp_path: Path, data: NDArray[Any], options: dict[str, Any]) -> None:
+def test_tiff_of_every_layout(
+    tmp_path: Path, data: NDArray[Any], options: dict[str, Any]
+) -> None:
     tifffile.imwrite(tmp_path / "a.tif", data, photometric="rgb", **options)
     image = read_image(tmp_path / "a.tif")
     assert image.dtype == data.dtype
@@ -243,14 +272,19 @@ def test_tiff_with_bands_first(tmp_path: Path, compression: str | None) -> None:
 def test_a_fourth_tiff_band_is_not_alpha(tmp_path: Path, kind: str) -> None:
     infrared = RGB8[..., :1] // 2
     tifffile.imwrite(
-        tmp_path / "n.tif", np.dstack([RGB8, infrared]), photometric="rgb", extrasamples=[kind]
+        tmp_path / "n.tif",
+        np.dstack([RGB8, infrared]),
+        photometric="rgb",
+        extrasamples=[kind],
     )
     np.testing.assert_array_equal(read_image(tmp_path / "n.tif"), bands_first(RGB8))
 
 
 def test_many_grey_bands_are_rgb_and_more(tmp_path: Path) -> None:
     data = RNG.integers(0, 9999, (6, H, W), dtype=np.uint16)
-    tifffile.imwrite(tmp_path / "m.tif", data, photometric="minisblack", planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "m.tif", data, photometric="minisblack", planarconfig="separate"
+    )
     np.testing.assert_array_equal(read_image(tmp_path / "m.tif"), data[:3])
 
 
@@ -263,7 +297,9 @@ def test_grey_white_is_zero_one_bit_and_palette_tiff(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "b.tif", grey > 127, photometric="minisblack")
     np.testing.assert_array_equal(read_image(tmp_path / "b.tif")[1], (grey > 127) * 255)
     colours = RNG.integers(0, 256, (3, 256), dtype=np.uint16)
-    tifffile.imwrite(tmp_path / "p.tif", grey, photometric="palette", colormap=colours * 257)
+    tifffile.imwrite(
+        tmp_path / "p.tif", grey, photometric="palette", colormap=colours * 257
+    )
     np.testing.assert_array_equal(read_image(tmp_path / "p.tif"), colours[:, grey])
 
 
@@ -277,13 +313,18 @@ def test_jpeg_in_tiff(tmp_path: Path) -> None:
     )
     with tifffile.TiffFile(tmp_path / "j.tif") as file:
         assert file.pages[0].photometric == 6  # YCbCr, as JPEG has it
-    assert np.abs(read_image(tmp_path / "j.tif").astype(int) - bands_first(SMOOTH)).mean() < 2
+    assert (
+        np.abs(read_image(tmp_path / "j.tif").astype(int) - bands_first(SMOOTH)).mean()
+        < 2
+    )
 
 
 def test_signed_tiff_loses_what_is_below_zero(tmp_path: Path) -> None:
     data = RNG.integers(-9999, 9999, (H, W, 3), dtype=np.int16)
     tifffile.imwrite(tmp_path / "i.tif", data, photometric="rgb")
-    np.testing.assert_array_equal(read_image(tmp_path / "i.tif"), bands_first(data.clip(0)))
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "i.tif"), bands_first(data.clip(0))
+    )
 
 
 def test_float_tiff_is_reflectance(tmp_path: Path) -> None:
@@ -299,10 +340,17 @@ def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "cog.tif") as file:
         file.write(RGB8, photometric="rgb", metadata=None)
         file.write(
-            np.ascontiguousarray(RGB8[::2, ::2]), photometric="rgb", subfiletype=1, metadata=None
+            np.ascontiguousarray(RGB8[::2, ::2]),
+            photometric="rgb",
+            subfiletype=1,
+            metadata=None,
         )
-        file.write(RGB8[..., 0] > 0, photometric="minisblack", subfiletype=4, metadata=None)
-    shown = np.where(RGB8[..., 0] > 0, bands_first(RGB8), 0)  # with rasterio the mask is heeded
+        file.write(
+            RGB8[..., 0] > 0, photometric="minisblack", subfiletype=4, metadata=None
+        )
+    shown = np.where(
+        RGB8[..., 0] > 0, bands_first(RGB8), 0
+    )  # with rasterio the mask is heeded
     wanted = shown if importlib.util.find_spec("rasterio") else bands_first(RGB8)
     np.testing.assert_array_equal(read_image(tmp_path / "cog.tif"), wanted)
 
@@ -315,7 +363,10 @@ FLOATS = RGB8.astype(np.float32)
 BAD_TIFFS: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
     "narrow tiff": (RGB8[:31], {"photometric": "rgb"}),
     "pages": (np.stack([RGB8, RGB8]), {"photometric": "rgb"}),
-    "two bands": (RGB16[..., :2], {"planarconfig": "contig", "photometric": "minisblack"}),
+    "two bands": (
+        RGB16[..., :2],
+        {"planarconfig": "contig", "photometric": "minisblack"},
+    ),
     "decibels": (FLOATS / 10 - 30, {"photometric": "rgb"}),
     "large floats": (FLOATS * 1000, {"photometric": "rgb"}),
     "uint32": (RGB8.astype(np.uint32) * 1000, {"photometric": "rgb"}),
@@ -343,7 +394,9 @@ BAD_FILES: dict[str, Callable[[Path], object]] = {
     "narrow": lambda path: Image.fromarray(RGB8[:31]).save(path),
     "zero": lambda path: path.write_bytes(png(0, 0, zlib.compress(bytes(1000)))),
     "large jpeg": write_large_jpeg,
-    "animation": lambda path: FRAMES[0].save(path, save_all=True, append_images=FRAMES[1:]),
+    "animation": lambda path: FRAMES[0].save(
+        path, save_all=True, append_images=FRAMES[1:]
+    ),
     "webp animation": lambda path: FRAMES[0].save(
         path, "WEBP", save_all=True, append_images=FRAMES[1:]
     ),
@@ -392,18 +445,23 @@ def test_refusals_say_why(tmp_path: Path, kind: str) -> None:
 def test_permission_denied(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
     (tmp_path / "a.png").chmod(0)
-    with pytest.raises(ImageError, match="Permission denied: give an image file that you may read"):
+    with pytest.raises(
+        ImageError, match="Permission denied: give an image file that you may read"
+    ):
         read_image(tmp_path / "a.png")
 
 
-def test_permission_error_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permission_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.png").touch()
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(
-        ImageError, match=r"a\.png: Permission denied: give an image file that you may read"
+        ImageError,
+        match=r"a\.png: Permission denied: give an image file that you may read",
     ):
         read_image(tmp_path / "a.png")
 
@@ -445,12 +503,17 @@ def test_a_huge_tiff_is_refused_from_its_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        (b"VP8X", bytes(4) + (16382).to_bytes(3, "little") + (9999).to_bytes(3, "little")),
+        (
+            b"VP8X",
+            bytes(4) + (16382).to_bytes(3, "little") + (9999).to_bytes(3, "little"),
+        ),
         (b"VP8L", b"\x2f" + (16382 | 9999 << 14).to_bytes(4, "little") + bytes(9)),
         (b"VP8 ", b"\x00\x00\x00\x9d\x01\x2a" + struct.pack("<HH", 16383, 10000)),
     ],
 )
-def test_a_huge_webp_is_refused_from_its_header(tmp_path: Path, kind: bytes, body: bytes) -> None:
+def test_a_huge_webp_is_refused_from_its_header(
+    tmp_path: Path, kind: bytes, body: bytes
+) -> None:
     data = b"WEBP" + kind + struct.pack("<I", len(body)) + body
     (tmp_path / "huge.webp").write_bytes(b"RIFF" + struct.pack("<I", len(data)) + data)
     with pytest.raises(ImageError, match="it is 16383×10000 pixels, above"):
@@ -473,7 +536,9 @@ def small_files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_a_file_cut_anywhere_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_cut_anywhere_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     for file in small_files(tmp_path):
         data = file.read_bytes()
@@ -481,7 +546,8 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, capfd: pytest.CaptureFix
             cut = file.with_name("cut_" + file.name)
             cut.write_bytes(data[: int(len(data) * share)])
             with pytest.raises(
-                ImageError, match=r"cut_.*(damaged or cut off|cut off|no PNG|0 pages|pixels)"
+                ImageError,
+                match=r"cut_.*(damaged or cut off|cut off|no PNG|0 pages|pixels)",
             ):
                 read_image(cut)
         cut.write_bytes(data[:-8])
@@ -491,7 +557,8 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, capfd: pytest.CaptureFix
 
 
 def test_broken_bytes_never_raise_anything_else(tmp_path: Path) -> None:
-    """500 files with a few bytes changed: an image, or an ImageError, and never a warning."""
+    """500 files with a few bytes changed: an image, or an ImageError, and never a
+    warning."""
     rng = np.random.default_rng(3)
     files = small_files(tmp_path)
     refused: list[str] = []
@@ -509,20 +576,28 @@ def test_broken_bytes_never_raise_anything_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "lzw"])
-def test_a_tiff_cut_between_strips_is_refused(tmp_path: Path, compression: str | None) -> None:
+def test_a_tiff_cut_between_strips_is_refused(
+    tmp_path: Path, compression: str | None
+) -> None:
     tifffile.imwrite(
-        tmp_path / "a.tif", RGB16, photometric="rgb", compression=compression, rowsperstrip=8
+        tmp_path / "a.tif",
+        RGB16,
+        photometric="rgb",
+        compression=compression,
+        rowsperstrip=8,
     )
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         end = file.pages[0].dataoffsets[-1]
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:end])
-    with pytest.raises(ImageError, match=r"a\.tif: it is cut off: it ends before its data do"):
+    with pytest.raises(
+        ImageError, match=r"a\.tif: it is cut off: it ends before its data do"
+    ):
         read_image(tmp_path / "a.tif")
 
 
 def test_a_damaged_tiff_is_told_once(tmp_path: Path) -> None:
-    """What tifffile logs must not reach stderr beside our own error (pytest's log handler would
-    hide it)."""
+    """What tifffile logs must not reach stderr beside our own error (pytest's log
+    handler would hide it)."""
     tifffile.imwrite(
         tmp_path / "a.tif", RGB8, photometric="rgb", compression="zlib", rowsperstrip=8
     )
@@ -541,7 +616,9 @@ def test_a_damaged_tiff_is_told_once(tmp_path: Path) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    code = "import sys, sencap.images, sencap.data.check; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, sencap.images, sencap.data.check; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -555,14 +632,17 @@ def test_a_pair_of_pictures(tmp_path: Path) -> None:
     assert pair.name == "a.png"
     np.testing.assert_array_equal(pair.images[0], bands_first(RGB8))
     np.testing.assert_array_equal(pair.images[1], bands_first(RGB8[::-1]))
-    assert read_pair(tmp_path / "a.png", tmp_path / "b.png", name="place").name == "place"
+    assert (
+        read_pair(tmp_path / "a.png", tmp_path / "b.png", name="place").name == "place"
+    )
 
 
 def test_sizes_that_differ_are_both_told(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
     Image.fromarray(RGB8[:35]).save(tmp_path / "b.png")
     with pytest.raises(
-        ImageError, match=r"differ in size: \S*a\.png is 50×40, \S*b\.png is 50×35 pixels"
+        ImageError,
+        match=r"differ in size: \S*a\.png is 50×40, \S*b\.png is 50×35 pixels",
     ):
         read_pair(tmp_path / "a.png", tmp_path / "b.png")
 
@@ -571,7 +651,8 @@ def test_depths_that_differ_are_refused(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
     tifffile.imwrite(tmp_path / "b.tif", RGB16, photometric="rgb")
     with pytest.raises(
-        ImageError, match=r"a\.png has 8 bits and \S*b\.tif 16, .*there is no common scale"
+        ImageError,
+        match=r"a\.png has 8 bits and \S*b\.tif 16, .*there is no common scale",
     ):
         read_pair(tmp_path / "a.png", tmp_path / "b.tif")
 
@@ -612,7 +693,8 @@ def test_stretch_of_one_value_and_of_8_bits() -> None:
     assert not stretch(np.zeros((2, 3, H, W), np.uint16)).any()
     np.testing.assert_array_equal(stretch(bands_first(RGB8)), bands_first(RGB8))
     with pytest.raises(
-        ShapeError, match=r"expected uint8 or uint16 \(…, 3, H, W\); got float64 \(3, 40, 50\)"
+        ShapeError,
+        match=r"expected uint8 or uint16 \(…, 3, H, W\); got float64 \(3, 40, 50\)",
     ):
         stretch(bands_first(RGB8).astype(float))
 
@@ -640,7 +722,9 @@ def test_resize_averages_and_keeps_bands_and_order() -> None:
 
 
 def test_resize_agrees_with_pillow() -> None:
-    wanted = np.asarray(Image.fromarray(RGB8).resize((48, 48), Image.Resampling.BILINEAR))
+    wanted = np.asarray(
+        Image.fromarray(RGB8).resize((48, 48), Image.Resampling.BILINEAR)
+    )
     np.testing.assert_array_equal(resize(bands_first(RGB8), 48), bands_first(wanted))
 
 
@@ -677,7 +761,9 @@ def test_pairs_in_two_folders(tmp_path: Path, dates: tuple[str, str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("marks", [("_before", "_after"), ("_A", "_B"), ("-a", "-b"), ("_1", "_2")])
+@pytest.mark.parametrize(
+    "marks", [("_before", "_after"), ("_A", "_B"), ("-a", "-b"), ("_1", "_2")]
+)
 def test_pairs_in_one_folder(tmp_path: Path, marks: tuple[str, str]) -> None:
     touch(tmp_path, *(f"site_{n}{mark}.tif" for n in (1, 2) for mark in marks))
     found = find_pairs(tmp_path)
@@ -707,7 +793,8 @@ def test_all_files_without_a_partner_are_told(tmp_path: Path) -> None:
 def test_files_of_neither_date_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "x_before.png", "x_after.png", "y_after.png", "map.png")
     with pytest.raises(
-        DataError, match=r"(?s)map\.png is of neither date.*y_after\.png has no image before"
+        DataError,
+        match=r"(?s)map\.png is of neither date.*y_after\.png has no image before",
     ):
         find_pairs(tmp_path)
 
@@ -715,12 +802,20 @@ def test_files_of_neither_date_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        ((), r"holds no pairs of images(.|\n)*seen: nothing(.|\n)*looked for: two folders"),
-        (("x.png", "z/y.png"), r"seen: x.png, z/ \(1 image\)\n(.|\n)*or give a CSV file"),
+        (
+            (),
+            r"holds no pairs of images(.|\n)*seen: nothing(.|\n)*looked for: two folders",
+        ),
+        (
+            ("x.png", "z/y.png"),
+            r"seen: x.png, z/ \(1 image\)\n(.|\n)*or give a CSV file",
+        ),
         (("A/readme.txt", "B/readme.txt"), "its two folders A and B hold no images"),
     ],
 )
-def test_folders_without_pairs(tmp_path: Path, names: tuple[str, ...], reason: str) -> None:
+def test_folders_without_pairs(
+    tmp_path: Path, names: tuple[str, ...], reason: str
+) -> None:
     touch(tmp_path, *names)
     with pytest.raises(DataError, match=reason):
         find_pairs(tmp_path)
@@ -728,7 +823,8 @@ def test_folders_without_pairs(tmp_path: Path, names: tuple[str, ...], reason: s
 
 def test_a_source_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="nowhere: it does not exist; give a folder of pairs or a CSV file"
+        DataError,
+        match="nowhere: it does not exist; give a folder of pairs or a CSV file",
     ):
         find_pairs(tmp_path / "nowhere")
 
@@ -770,8 +866,14 @@ def test_pairs_of_a_table(tmp_path: Path, mark: str, encoding: str) -> None:
             'before,after\n"x.png,x.png\n',
             r"csv, line 2: a quotation mark is opened and never closed",
         ),
-        ('before,after\nx.png,"x".png\n', "line 2: a quotation mark is closed within a cell"),
-        ("before,after\nx.png," + "x" * 200_000, "line 2: a cell has more than 131,072 letters"),
+        (
+            'before,after\nx.png,"x".png\n',
+            "line 2: a quotation mark is closed within a cell",
+        ),
+        (
+            "before,after\nx.png," + "x" * 200_000,
+            "line 2: a cell has more than 131,072 letters",
+        ),
     ],
 )
 def test_tables_with_mistakes(tmp_path: Path, text: str, reason: str) -> None:
@@ -789,5 +891,7 @@ def test_a_file_name_may_hold_a_line_end(tmp_path: Path) -> None:
 
 def test_an_image_is_no_table(tmp_path: Path) -> None:
     Image.fromarray(RGB8).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png is no text in UTF-8 \(byte 0\); save it as UTF-8"):
+    with pytest.raises(
+        DataError, match=r"a\.png is no text in UTF-8 \(byte 0\); save it as UTF-8"
+    ):
         find_pairs(tmp_path / "a.png")

@@ -14,8 +14,14 @@ from sencap.errors import CheckpointError, DataError
 from sencap.json_files import DEEPEST, parse_json, read_json, shortened, shown
 
 HOSTILE = {
-    "deeper than Python reads": (b"[" * 200_000 + b"]" * 200_000, "nested deeper than 32 levels"),
-    "deeper than we read": (b'{"a":' * 40 + b"1" + b"}" * 40, "nested deeper than 32 levels"),
+    "deeper than Python reads": (
+        b"[" * 200_000 + b"]" * 200_000,
+        "nested deeper than 32 levels",
+    ),
+    "deeper than we read": (
+        b'{"a":' * 40 + b"1" + b"}" * 40,
+        "nested deeper than 32 levels",
+    ),
     "a number of 5000 digits": (
         b'{"layers": ' + b"9" * 5000 + b"}",
         "a number of thousands of digits",
@@ -28,7 +34,10 @@ HOSTILE = {
     "cut short": (b'{"model": ', "it breaks off after line 1, column 11"),
     "cut within a text": (b'{"model": "sen', "it breaks off after line 1, column 11"),
     "two values": (b"{} {}", "it is wrong at line 1, column 4, near '{}'"),
-    "no comma": (b'{"a": 1\n "b": 2}', "it is wrong at line 2, column 2, near '\"b\": 2}'"),
+    "no comma": (
+        b'{"a": 1\n "b": 2}',
+        "it is wrong at line 2, column 2, near '\"b\": 2}'",
+    ),
     "nothing": (b" \n", "it is empty"),
     "no text": (b"\xff\xfe\x80", "byte 0 is no UTF-8"),
 }
@@ -68,7 +77,9 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=20,
 )
 

@@ -1,4 +1,5 @@
-"""What a user types, and what one is told: the nearest setting, the value, what it takes."""
+"""What a user types, and what one is told: the nearest setting, the value, what it
+takes."""
 
 from __future__ import annotations
 
@@ -22,24 +23,42 @@ TRAIN = "train --data d --out o"
         (f"{TRAIN} --epoch 3", "did you mean '--optimisation.epochs'?"),
         (f"{TRAIN} --zzz 3", "--zzz 3; --help lists all there are"),
         ("caption a b --nope", "--nope; --help lists all there are"),
-        ("caption a b --decision x", "decision is 'x'; it must be one of probability, search\n"),
+        (
+            "caption a b --decision x",
+            "decision is 'x'; it must be one of probability, search\n",
+        ),
         (
             f"{TRAIN} --extractor x.yaml",
             "--extractor is a group of settings; give each by its own flag",
         ),
-        (f"{TRAIN} --decoder={{}}", "--decoder is a group of settings; give each by its own flag"),
+        (
+            f"{TRAIN} --decoder={{}}",
+            "--decoder is a group of settings; give each by its own flag",
+        ),
         (
             f"{TRAIN} --vocabulary.splits train",
             "square brackets, such as [0.5,0.5,0.5] or [train,val]",
         ),
-        (f"{TRAIN} --layers 3", "did you mean '--decoder.layers' or '--difference.layers'?"),
+        (
+            f"{TRAIN} --layers 3",
+            "did you mean '--decoder.layers' or '--difference.layers'?",
+        ),
         (
             f"{TRAIN} --optimisation.epochs 1e9",
             "optimisation.epochs is '1000000000.0'; it must be a whole",
         ),
-        (f"{TRAIN} --extractor.structure cat", "it must be one of single-cat, single-sub, dual"),
-        (f"{TRAIN} --mean [1,2]", "mean is [1, 2]; it must be 3 numbers, such as [0.5,0.5,0.5]"),
-        (f"{TRAIN} --loading.cache maybe", "loading.cache is 'maybe'; it must be true or false"),
+        (
+            f"{TRAIN} --extractor.structure cat",
+            "it must be one of single-cat, single-sub, dual",
+        ),
+        (
+            f"{TRAIN} --mean [1,2]",
+            "mean is [1, 2]; it must be 3 numbers, such as [0.5,0.5,0.5]",
+        ),
+        (
+            f"{TRAIN} --loading.cache maybe",
+            "loading.cache is 'maybe'; it must be true or false",
+        ),
         ("caption a b --beam x", "beam is 'x'; it must be a whole number"),
         ("caption a b --decision serch", "did you mean 'search'?"),
         ("evaluate --data d --limit x", "limit is 'x'; it must be a whole number"),
@@ -92,7 +111,9 @@ def test_help_that_cannot_be_written_is_told() -> None:
 
 def test_a_key_spelt_like_its_flag_is_taken(tmp_path: Path) -> None:
     config = tmp_path / "run.yaml"
-    config.write_text("data: d\nout: o\nselection-data: s\noptimisation:\n  learning-rate: 0.5\n")
+    config.write_text(
+        "data: d\nout: o\nselection-data: s\noptimisation:\n  learning-rate: 0.5\n"
+    )
     parser = verb_parser("train", command)
     values = parser.instantiate(parser.parse_args(["--config", str(config)]))
     assert values.optimisation.learning_rate == 0.5

@@ -1,4 +1,5 @@
-"""The predictor: arrays and files, batches, the decision between change and no change."""
+"""The predictor: arrays and files, batches, the decision between change and no
+change."""
 
 from __future__ import annotations
 
@@ -30,11 +31,15 @@ def checkpoint(tiny_data: Path, tiny_model: ModelSettings) -> Checkpoint:
     captions = [words for entry in read_captions(tiny_data) for words in entry.captions]
     vocabulary = Vocabulary.build(captions, minimum_count=1)
     torch.manual_seed(0)
-    return Checkpoint(build(tiny_model, len(vocabulary)).eval(), vocabulary, tiny_model, {})
+    return Checkpoint(
+        build(tiny_model, len(vocabulary)).eval(), vocabulary, tiny_model, {}
+    )
 
 
 def _pair(seed: int, side: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    images = np.random.default_rng(seed).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    images = np.random.default_rng(seed).integers(
+        0, 256, (2, side, side, 3), dtype=np.uint8
+    )
     return images[0], images[1]
 
 
@@ -48,7 +53,9 @@ def test_arrays_channels_first_or_last_and_batches_give_the_same_caption(
     many = list(predictor.stream((as_pair(*pair) for pair in pairs), batch_size=2))
     assert first.text == one[0].text
     assert [c.text for c in many] == [c.text for c in one]
-    assert [c.log_prob for c in many] == pytest.approx([c.log_prob for c in one], abs=1e-4)
+    assert [c.log_prob for c in many] == pytest.approx(
+        [c.log_prob for c in one], abs=1e-4
+    )
 
 
 def test_images_are_resized_to_the_models_size(checkpoint: Checkpoint) -> None:
@@ -64,13 +71,17 @@ def test_the_change_probability_is_that_of_all_fixed_sentences_together(
     before, after = _pair(1)
     found = predictor(before, after)
     v = checkpoint.vocabulary
-    memory = checkpoint.captioner.encode(torch.from_numpy(as_pair(before, after).images)[None])
+    memory = checkpoint.captioner.encode(
+        torch.from_numpy(as_pair(before, after).images)[None]
+    )
     total = 0.0
     for sentence in NO_CHANGE_SENTENCES:  # literally: one sentence, one word at a time
         ids = [v.start, *v.encode(sentence.split()), v.end]
         log_prob = 0.0
         for t in range(1, len(ids)):
-            logits = checkpoint.captioner.decoder(memory, torch.tensor([[ids[:t]]]))[0, 0, -1]
+            logits = checkpoint.captioner.decoder(memory, torch.tensor([[ids[:t]]]))[
+                0, 0, -1
+            ]
             log_prob += logits.log_softmax(-1)[ids[t]].item()
         total += np.exp(log_prob)
     assert found.change_probability == pytest.approx(1 - total, abs=1e-5)
@@ -109,11 +120,15 @@ def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
     predictor = predictor_of(checkpoint)
     log_probs = np.array([[-2.0, -1.9, -1.7, -1.8, -1.6]], np.float32)
     monkeypatch.setattr(predictor, "_fixed_log_probs", lambda _: log_probs)
-    monkeypatch.setattr(predictor, "_search", None)  # nothing is searched of such a pair
+    monkeypatch.setattr(
+        predictor, "_search", None
+    )  # nothing is searched of such a pair
     caption = predictor(*_pair(3))
     assert (caption.text, caption.log_prob) == (NO_CHANGE_SENTENCES[0], -2.0)
     assert not caption.changed
-    assert caption.change_probability == pytest.approx(1 - np.exp(log_probs).sum(), abs=1e-6)
+    assert caption.change_probability == pytest.approx(
+        1 - np.exp(log_probs).sum(), abs=1e-6
+    )
     others = [caption.log_prob for caption in caption.alternatives]
     assert others == pytest.approx([-1.6, -1.7, -1.8, -1.9])
 
@@ -144,7 +159,10 @@ def test_of_equal_images_it_is_said_that_they_are_equal(
     pairs = [as_pair(image, other), as_pair(image, image), as_pair(image, nearly)]
     changed, same, third = predictor.caption_pairs(pairs)
     assert changed.note == ""
-    assert same.note == "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
+    assert (
+        same.note
+        == "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
+    )
     assert (same.text, same.changed, same.change_probability) == (
         NO_CHANGE_SENTENCES[0],
         False,
@@ -164,7 +182,10 @@ def test_one_file_given_twice_is_told(checkpoint: Checkpoint, tmp_path: Path) ->
     PillowImage.fromarray(_pair(0)[0]).save(path)
     link.symlink_to(path)
     for after in (path, str(link)):
-        assert predictor_of(checkpoint)(path, after).note == "before and after are one file"
+        assert (
+            predictor_of(checkpoint)(path, after).note
+            == "before and after are one file"
+        )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +221,9 @@ def test_a_batch_holds_images_of_the_models_size_only(checkpoint: Checkpoint) ->
             given.append(weakref.ref(pair))
             yield pair
             del pair
-            assert sum(one() is not None for one in given) == 0, "large pairs are let go one by one"
+            assert sum(one() is not None for one in given) == 0, (
+                "large pairs are let go one by one"
+            )
 
     assert len(list(predictor_of(checkpoint).stream(pairs(), batch_size=4))) == 4
 
@@ -247,7 +270,9 @@ def test_the_weights_that_ship_load_offline_and_are_within_their_size() -> None:
         assert said in card
 
 
-def test_the_weights_that_ship_tell_a_row_of_houses_from_nothing(tmp_path: Path) -> None:
+def test_the_weights_that_ship_tell_a_row_of_houses_from_nothing(
+    tmp_path: Path,
+) -> None:
     from sencap.synthetic import render_pair
 
     predictor = load(engine="torch")

@@ -1,5 +1,5 @@
-"""Work in several processes: in order, in bounded memory, ended with the one that started them,
-however it ends."""
+"""Work in several processes: in order, in bounded memory, ended with the one that
+started them, however it ends."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ COMMANDS = {
 
 def hashes(folder: Path) -> dict[str, str]:
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-# -- results
-# -----------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "jobs"), [(1, [3, -2, 5]), (0, [-7]), (4, [-7]), (2, [])])
+@pytest.mark.parametrize(
+    ("workers", "jobs"), [(1, [3, -2, 5]), (0, [-7]), (4, [-7]), (2, [])]
+)
 def test_one_process_or_one_job_is_worked_here(workers: int, jobs: list[int]) -> None:
     assert list(map_in_order(abs, jobs, workers=workers)) == [abs(job) for job in jobs]
     assert not active_children()
@@ -69,12 +72,13 @@ def test_few_jobs_are_worked_before_their_turn(tmp_path: Path) -> None:
 
 
 def test_what_workers_print_does_not_harm(capfd: pytest.CaptureFixture[str]) -> None:
-    assert list(map_in_order(tiny_jobs.write_to_stdout, range(5), workers=2)) == list(range(5))
+    assert list(map_in_order(tiny_jobs.write_to_stdout, range(5), workers=2)) == list(
+        range(5)
+    )
     assert "Traceback" not in capfd.readouterr().err
 
 
-# -- errors
-# ------------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------
 
 
 def test_an_error_of_ours_is_raised_here_as_it_was_there() -> None:
@@ -117,14 +121,25 @@ def test_what_cannot_be_loaded_elsewhere_is_told(
     monkeypatch.syspath_prepend(tmp_path)
     import passing_module  # type: ignore[import-not-found]
 
-    (tmp_path / "passing_module.py").write_text("raise ValueError('gone')\n", encoding="utf-8")
-    with pytest.raises(SencapError, match=r"cannot load what it is to work on \(gone\)"):
+    (tmp_path / "passing_module.py").write_text(
+        "raise ValueError('gone')\n", encoding="utf-8"
+    )
+    with pytest.raises(
+        SencapError, match=r"cannot load what it is to work on \(gone\)"
+    ):
         list(map_in_order(passing_module.work, range(4), workers=2))
 
 
-def test_what_cannot_be_handed_over_is_worked_here(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_handed_over_is_worked_here(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.WARNING, logger="sencap"):
-        assert list(map_in_order(lambda number: number + 1, range(4), workers=2)) == [1, 2, 3, 4]
+        assert list(map_in_order(lambda number: number + 1, range(4), workers=2)) == [
+            1,
+            2,
+            3,
+            4,
+        ]
     assert "working in one process" in caplog.text
 
 
@@ -145,44 +160,50 @@ def test_a_script_that_is_being_loaded_by_its_own_process_is_told_of_the_guard(
         list(map_in_order(abs, [-1, -2], workers=2))
 
 
-# -- scripts
-# -----------------------------------------------------------------------------------------
+# -- scripts ---------------------------------------------------------------------------
 
 
 def test_an_unguarded_script_runs_once_and_works(tmp_path: Path) -> None:
     script = tmp_path / "unguarded.py"
     script.write_text(
-        "import sencap\n"
-        "print('run')\n"
-        f"sencap.synth({str(tmp_path / 'out')!r}, pairs=10, workers=2, progress=False)\n",
+        f"import sencap\nprint('run')\nsencap.synth({str(tmp_path / 'out')!r}, "
+        "pairs=10, workers=2, progress=False)\n",
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "run\n", "")
     assert (tmp_path / "out" / "LevirCCcaptions.json").is_file()
 
 
-def test_a_class_of_an_unguarded_script_is_worked_on_in_its_own_process(tmp_path: Path) -> None:
+def test_a_class_of_an_unguarded_script_is_worked_on_in_its_own_process(
+    tmp_path: Path,
+) -> None:
     script = tmp_path / "own_reader.py"
     script.write_text(
-        "from sencap.places import SyntheticPlaces, pack\n"
-        "class Mine(SyntheticPlaces):\n"
-        "    kind = 'mine'\n"
-        f"print(pack(Mine(2, size=32), {str(tmp_path / 'out')!r}, size=32, workers=2).places)\n",
+        "from sencap.places import SyntheticPlaces, pack\nclass "
+        "Mine(SyntheticPlaces):\n    kind = 'mine'\nprint(pack(Mine(2, size=32), "
+        f"{str(tmp_path / 'out')!r}, size=32, workers=2).places)\n",
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "2\n")
     assert "working in one process" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-# -- signals
-# -----------------------------------------------------------------------------------------
+# -- signals ---------------------------------------------------------------------------
 
 
 def started(verb: str, out: Path) -> subprocess.Popen[str]:
@@ -230,7 +251,9 @@ def test_workers_end_with_the_command_and_nobody_holds_its_pipes(
         os.killpg(child.pid, number)
     else:
         child.send_signal(number)
-    shown, error = child.communicate(timeout=3)  # both pipes are closed when this returns
+    shown, error = child.communicate(
+        timeout=3
+    )  # both pipes are closed when this returns
     assert child.returncode == code
     assert shown == ""
     if told:
@@ -243,7 +266,9 @@ def test_workers_end_with_the_command_and_nobody_holds_its_pipes(
 
 @POSIX
 @pytest.mark.parametrize("verb", list(COMMANDS))
-def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(verb: str, tmp_path: Path) -> None:
+def test_after_a_kill_the_same_command_goes_on_to_the_same_bytes(
+    verb: str, tmp_path: Path
+) -> None:
     from sencap.cli import main
 
     out, whole = tmp_path / "out", tmp_path / "whole"

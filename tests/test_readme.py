@@ -1,7 +1,8 @@
-"""Every command, block of Python, path and link of README.md: it is there, and does what it says.
+"""Every command, block of Python, path and link of README.md: it is there, and does
+what it says.
 
-Commands that take long or need a download are only given to their parser; the others are run, on
-drawn data.
+Commands that take long or need a download are only given to their parser; the others
+are run, on drawn data.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from tiny_systems import tiny
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-LINES = [line for language, block in FENCED if not language for line in block.splitlines()]
+LINES = [
+    line for language, block in FENCED if not language for line in block.splitlines()
+]
 PYTHON = [block for language, block in FENCED if language == "python"]
 PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
 INLINE = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)]
@@ -39,8 +42,8 @@ INLINE = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", PROSE)]
 WRITTEN = [line.partition("#")[0].strip() for line in [*LINES, *INLINE]]
 COMMANDS = [text for text in dict.fromkeys(WRITTEN) if re.match(r"sencap \S+ \S", text)]
 
-# They train, fetch, measure, write graphs or serve: half a minute to weeks. Each has tests
-# of its own.
+# They train, fetch, measure, write graphs or serve: half a minute to weeks. Each has
+# tests of its own.
 ONLY_PARSED = ("train", "pretrain", "reproduce", "bench", "convert", "export", "serve")
 
 
@@ -59,7 +62,9 @@ def template(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, name in (("test", "pairs"), ("val", "more")):
         shutil.copytree(tiny_data / "images" / split, folder / name)
     for date, letter in (("before", "A"), ("after", "B")):
-        shutil.copy(folder / "pairs" / letter / "test_000002.png", folder / f"{date}.png")
+        shutil.copy(
+            folder / "pairs" / letter / "test_000002.png", folder / f"{date}.png"
+        )
     row = "more/A/val_{0:06d}.png,more/B/val_{0:06d}.png,a road is built"
     rows = [row.format(number) for number in (1, 2, 3, 4)]
     (folder / "TABLE.csv").write_text("\n".join(["before,after,caption", *rows]))
@@ -74,7 +79,8 @@ def template(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own copy of it, where the command is given; without Java, since METEOR takes seconds."""
+    """An own copy of it, where the command is given; without Java, since METEOR takes
+    seconds."""
     shutil.copytree(template, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
@@ -95,8 +101,17 @@ def prepare(name: str) -> None:
         for date in ("before", "after"):
             with Image.open(f"{date}.png") as image:
                 values = np.asarray(image).transpose(2, 0, 1)
-            profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "crs": "EPSG:32614"}
-            profile |= {"height": values.shape[1], "width": values.shape[2], "transform": place}
+            profile = {
+                "driver": "GTiff",
+                "count": 3,
+                "dtype": "uint8",
+                "crs": "EPSG:32614",
+            }
+            profile |= {
+                "height": values.shape[1],
+                "width": values.shape[2],
+                "transform": place,
+            }
             with rasterio.open(f"{date}.tif", "w", **profile) as file:
                 file.write(values)
     if name == "compare":
@@ -127,8 +142,12 @@ def test_a_flag_or_a_file_that_is_not_there_would_be_told() -> None:
         understood("sencap captoin before.png after.png")
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[1] not in ONLY_PARSED])
-def test_every_command_runs(command: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c.split()[1] not in ONLY_PARSED]
+)
+def test_every_command_runs(
+    command: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, *words = shlex.split(command.replace("--pairs 1000", "--pairs 12"))[1:]
     prepare(name)
     capsys.readouterr()
@@ -166,7 +185,11 @@ def test_flags_paths_links_targets_and_extras_are_there() -> None:
         assert f"{flag} " in helps, flag
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README)]
     words = [word for span in INLINE for word in span.split()]
-    paths = [word for word in words if re.match(r"(configs|tests|docs|benchmarks|src)/", word)]
+    paths = [
+        word
+        for word in words
+        if re.match(r"(configs|tests|docs|benchmarks|src)/", word)
+    ]
     assert links
     assert paths
     for path in {*links, *paths}:

@@ -1,5 +1,5 @@
-"""Search against exhaustive enumeration and against the slow way without a cache: toys and the real
-one."""
+"""Search against exhaustive enumeration and against the slow way without a cache: toys
+and the real one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ FORBIDDEN = (PAD, START)
 def same(
     found: Sequence[Hypothesis], expected: Sequence[Hypothesis], tolerance: float = 1e-5
 ) -> None:
-    assert [(h.ids, h.finished) for h in found] == [(h.ids, h.finished) for h in expected]
+    assert [(h.ids, h.finished) for h in found] == [
+        (h.ids, h.finished) for h in expected
+    ]
     for a, b in zip(found, expected, strict=True):
         assert a.log_prob == pytest.approx(b.log_prob, abs=tolerance)
 
@@ -42,7 +44,8 @@ def toy_next(
 def real_decoder(
     seed: int, *, V: int, layers: int = 1, D: int = 16, end_bias: float = 0.0
 ) -> TransformerDecoder:
-    """A small decoder with lively weights, so that captions differ and end here and there."""
+    """A small decoder with lively weights, so that captions differ and end here and
+    there."""
     decoder = TransformerDecoder(D, vocabulary_size=V, layers=layers, heads=4)
     randomised(decoder, seed, spread=0.4)
     decoder.output.bias.data[END] += end_bias
@@ -50,7 +53,9 @@ def real_decoder(
 
 
 def random_memory(B: int, N: int = 4, D: int = 16, seed: int = 0) -> Memory:
-    return Memory(2 * torch.randn(B, N, D, generator=torch.Generator().manual_seed(seed)), (1, N))
+    return Memory(
+        2 * torch.randn(B, N, D, generator=torch.Generator().manual_seed(seed)), (1, N)
+    )
 
 
 # ---------------------------------------------------------------- exhaustive
@@ -63,9 +68,13 @@ def test_a_wide_beam_is_exhaustive_on_toys(V: int, max_words: int, seed: int) ->
     toy = ToyDecoder(V, seed)
     memory = toy.memory([1, 7])
     beam = V**max_words
-    found = search(toy, memory, **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=max_words)
+    found = search(
+        toy, memory, **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=max_words
+    )
     for pair in range(2):
-        every = slow.exhaustive(toy_next(toy, memory, pair), **MARKERS, max_words=max_words)
+        every = slow.exhaustive(
+            toy_next(toy, memory, pair), **MARKERS, max_words=max_words
+        )
         words = V - 3  # that are neither forbidden nor <end>
         assert len(every) == sum(words**length for length in range(max_words + 1))
         same(found[pair], every[:beam])
@@ -74,25 +83,44 @@ def test_a_wide_beam_is_exhaustive_on_toys(V: int, max_words: int, seed: int) ->
 @pytest.mark.parametrize("n_best", [1, 2, 5, 40])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_wide_beam_is_exhaustive_on_the_real_decoder(seed: int, n_best: int) -> None:
-    decoder, memory, V, max_words = real_decoder(seed, V=6), random_memory(3, seed=seed), 6, 3
+    decoder, memory, V, max_words = (
+        real_decoder(seed, V=6),
+        random_memory(3, seed=seed),
+        6,
+        3,
+    )
     found = search(
-        decoder, memory, **MARKERS, forbidden=FORBIDDEN, beam=40, n_best=n_best, max_words=max_words
+        decoder,
+        memory,
+        **MARKERS,
+        forbidden=FORBIDDEN,
+        beam=40,
+        n_best=n_best,
+        max_words=max_words,
     )
     for pair in range(3):
         next_word = slow.uncached(decoder, memory, pair, FORBIDDEN)
         every = slow.exhaustive(next_word, **MARKERS, max_words=max_words)
-        assert len(every) == sum((V - 3) ** length for length in range(max_words + 1)) == 40
+        assert (
+            len(every)
+            == sum((V - 3) ** length for length in range(max_words + 1))
+            == 40
+        )
         same(found[pair], every[:n_best])
 
 
-def test_probabilities_of_all_captions_that_end_and_all_prefixes_that_do_not_sum_to_one() -> None:
-    """A closed form: with nothing forbidden, ended captions plus open prefixes share out all
-    probability."""
-    toy = ToyDecoder(5, seed=3, offsets={END: -20.0})  # so that nothing ends at the limit
+def test_probabilities_of_all_captions_that_end_and_all_prefixes_that_do_not_sum_to_one() -> (
+    None
+):
+    """A closed form: with nothing forbidden, ended captions plus open prefixes share
+    out all probability."""
+    toy = ToyDecoder(
+        5, seed=3, offsets={END: -20.0}
+    )  # so that nothing ends at the limit
     found = search(toy, toy.memory([1]), **MARKERS, beam=4**4 * 5, max_words=4)[0]
-    assert sum(torch.tensor([h.log_prob for h in found]).exp().tolist()) == pytest.approx(
-        1.0, abs=1e-4
-    )
+    assert sum(
+        torch.tensor([h.log_prob for h in found]).exp().tolist()
+    ) == pytest.approx(1.0, abs=1e-4)
 
 
 @settings(max_examples=40, deadline=None)
@@ -132,10 +160,14 @@ def test_cached_greedy_is_uncached_greedy_word_for_word(seed: int, layers: int) 
     )
     found = search(decoder, memory, **MARKERS, forbidden=FORBIDDEN, max_words=12)
     expected = [
-        slow.greedy(slow.uncached(decoder, memory, pair, FORBIDDEN), **MARKERS, max_words=12)
+        slow.greedy(
+            slow.uncached(decoder, memory, pair, FORBIDDEN), **MARKERS, max_words=12
+        )
         for pair in range(6)
     ]
-    assert len({h.ids for h in expected}) > 1, "a search that ignores the memory would pass"
+    assert len({h.ids for h in expected}) > 1, (
+        "a search that ignores the memory would pass"
+    )
     for pair in range(6):
         same(found[pair], [expected[pair]], 1e-4)
 
@@ -147,17 +179,21 @@ def test_cached_beam_is_naive_beam_word_for_word(layers: int, beam: int) -> None
         real_decoder(beam, V=25, layers=layers, end_bias=2.5),
         random_memory(4, seed=beam),
     )
-    found = search(decoder, memory, **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=8)
+    found = search(
+        decoder, memory, **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=8
+    )
     for pair in range(4):
         next_word = slow.uncached(decoder, memory, pair, FORBIDDEN)
         same(
-            found[pair], slow.beam_search(next_word, **MARKERS, beam=beam, max_words=8)[:beam], 1e-4
+            found[pair],
+            slow.beam_search(next_word, **MARKERS, beam=beam, max_words=8)[:beam],
+            1e-4,
         )
 
 
 def test_the_captions_compared_above_are_of_many_kinds() -> None:
-    """The cases hold captions that end early, late and never: otherwise the comparisons prove
-    little."""
+    """The cases hold captions that end early, late and never: otherwise the comparisons
+    prove little."""
     found = [
         search(
             real_decoder(seed, V=30, layers=layers, end_bias=2.5),
@@ -184,9 +220,13 @@ def test_steps_give_the_logits_of_the_forward_pass_also_after_select_and_keep() 
         for length in range(1, 70):  # beyond the 64 positions that are tabled at birth
             logits, state = decoder.step(state, tokens[..., -1])
             rest = Memory(memory.tokens[pairs], memory.grid)
-            torch.testing.assert_close(logits, decoder(rest, tokens)[:, :, -1], rtol=0, atol=1e-4)
+            torch.testing.assert_close(
+                logits, decoder(rest, tokens)[:, :, -1], rtol=0, atol=1e-4
+            )
             if length % 3 == 0:
-                parents = torch.randint(tokens.shape[1], (len(pairs), 4), generator=random)
+                parents = torch.randint(
+                    tokens.shape[1], (len(pairs), 4), generator=random
+                )
                 state = state.select(parents)
                 tokens = tokens.gather(1, parents[..., None].expand(-1, -1, length))
             if length == 10:
@@ -203,7 +243,9 @@ def test_search_feeds_one_word_per_step_and_leaves_finished_pairs_behind() -> No
     lengths = sorted(
         len(best[0].ids) + 1 for best in found
     )  # steps that each pair needs, <end> included
-    assert toy.steps == [(sum(n > step for n in lengths), 1) for step in range(lengths[-1])]
+    assert toy.steps == [
+        (sum(n > step for n in lengths), 1) for step in range(lengths[-1])
+    ]
     assert len(set(lengths)) > 2
 
 
@@ -220,7 +262,12 @@ def test_search_feeds_one_word_per_step_and_leaves_finished_pairs_behind() -> No
     forbidden=st.sampled_from([(), (PAD,), (PAD, START), (PAD, START, 4)]),
 )
 def test_beam_search_on_any_toy(  # one search, looked at from all sides
-    seed: int, V: int, beam: int, max_words: int, end_bias: float, forbidden: tuple[int, ...]
+    seed: int,
+    V: int,
+    beam: int,
+    max_words: int,
+    end_bias: float,
+    forbidden: tuple[int, ...],
 ) -> None:
     toy = ToyDecoder(V, seed, {END: end_bias})
     memory = toy.memory([3, 1, 4])
@@ -236,7 +283,9 @@ def test_beam_search_on_any_toy(  # one search, looked at from all sides
         next_word = toy_next(toy, memory, pair, forbidden)
         same(
             hypotheses,
-            slow.beam_search(next_word, **MARKERS, beam=beam, max_words=max_words)[:beam],
+            slow.beam_search(next_word, **MARKERS, beam=beam, max_words=max_words)[
+                :beam
+            ],
         )
         same(first[pair], hypotheses[:1])
         assert 1 <= len(hypotheses) <= beam
@@ -246,7 +295,9 @@ def test_beam_search_on_any_toy(  # one search, looked at from all sides
         )
         for h in hypotheses:
             assert not {END, *forbidden} & set(h.ids)
-            assert len(h.ids) == max_words if not h.finished else len(h.ids) <= max_words
+            assert (
+                len(h.ids) == max_words if not h.finished else len(h.ids) <= max_words
+            )
             assert h.log_prob == pytest.approx(
                 slow.log_probability(next_word, h, **MARKERS), abs=1e-4
             )
@@ -263,10 +314,15 @@ def test_beam_1_is_greedy(seed: int, V: int, max_words: int, end_bias: float) ->
     toy = ToyDecoder(V, seed, {END: end_bias})
     memory = toy.memory([0, 1, 2])
     greedy = search(toy, memory, **MARKERS, forbidden=FORBIDDEN, max_words=max_words)
-    of_one = beam_of_one(toy, memory, **MARKERS, forbidden=FORBIDDEN, max_words=max_words)
+    of_one = beam_of_one(
+        toy, memory, **MARKERS, forbidden=FORBIDDEN, max_words=max_words
+    )
     for pair, (a, b) in enumerate(zip(greedy, of_one, strict=True)):
         same(a, b)
-        same(a, [slow.greedy(toy_next(toy, memory, pair), **MARKERS, max_words=max_words)])
+        same(
+            a,
+            [slow.greedy(toy_next(toy, memory, pair), **MARKERS, max_words=max_words)],
+        )
 
 
 def test_beam_1_is_greedy_on_the_real_decoder() -> None:
@@ -300,7 +356,12 @@ def test_a_wide_beam_finds_what_greedy_misses() -> None:
 @pytest.mark.parametrize("beam", [1, 3])
 def test_batch_order_and_company_do_not_matter(beam: int) -> None:
     decoder, memory = real_decoder(1, V=30, end_bias=2.5), random_memory(8, seed=1)
-    arguments: dict[str, Any] = {**MARKERS, "forbidden": FORBIDDEN, "beam": beam, "max_words": 10}
+    arguments: dict[str, Any] = {
+        **MARKERS,
+        "forbidden": FORBIDDEN,
+        "beam": beam,
+        "max_words": 10,
+    }
     found = search(decoder, memory, **arguments)
     assert len({best[0].ids for best in found}) > 3
     for order in ([7, 6, 5, 4, 3, 2, 1, 0], [3, 0, 7, 1, 6, 2, 5, 4], [4], [2, 2, 5]):
@@ -313,21 +374,35 @@ def test_batch_order_and_company_do_not_matter(beam: int) -> None:
 def test_every_pair_yields_a_caption_even_if_it_never_ends(beam: int) -> None:
     toy = ToyDecoder(9, seed=2, offsets={END: -1e9})
     found = search(
-        toy, toy.memory(range(5)), **MARKERS, forbidden=FORBIDDEN, beam=beam, max_words=6
+        toy,
+        toy.memory(range(5)),
+        **MARKERS,
+        forbidden=FORBIDDEN,
+        beam=beam,
+        max_words=6,
     )
     assert len(found) == 5
     for hypotheses in found:
         assert len(hypotheses) == beam
-        assert all(len(h.ids) == 6 and not h.finished and h.log_prob > -1e6 for h in hypotheses)
+        assert all(
+            len(h.ids) == 6 and not h.finished and h.log_prob > -1e6 for h in hypotheses
+        )
 
 
 @pytest.mark.parametrize("beam", [1, 2, 4])
 def test_end_itself_may_be_forbidden(beam: int) -> None:
     toy = ToyDecoder(9, seed=2)
     found = search(
-        toy, toy.memory([0, 1]), **MARKERS, forbidden=(*FORBIDDEN, END), beam=beam, max_words=3
+        toy,
+        toy.memory([0, 1]),
+        **MARKERS,
+        forbidden=(*FORBIDDEN, END),
+        beam=beam,
+        max_words=3,
     )
-    assert all(len(h.ids) == 3 and not h.finished for hypotheses in found for h in hypotheses)
+    assert all(
+        len(h.ids) == 3 and not h.finished for hypotheses in found for h in hypotheses
+    )
 
 
 @pytest.mark.parametrize("beam", [1, 3])
@@ -353,7 +428,9 @@ def test_at_the_limit_a_caption_ends_if_end_is_its_best_next_word(beam: int) -> 
             toy, toy.memory([0, 1]), **MARKERS, beam=beam, max_words=max_words
         ):
             assert len(hypotheses) == beam
-            assert all(len(h.ids) == max_words and h.finished is finished for h in hypotheses)
+            assert all(
+                len(h.ids) == max_words and h.finished is finished for h in hypotheses
+            )
 
 
 @pytest.mark.parametrize("beam", [1, 4])
@@ -368,19 +445,24 @@ def test_forbidden_words_are_never_chosen_however_likely(
     ):
         for h in hypotheses:
             assert not set(forbidden) & set(h.ids)
-            # they stay in the distribution: what is left is as unlikely as the model holds it to be
+            # they stay in the distribution: what is left is as unlikely as the model
+            # holds it to be
             assert h.log_prob < -10
-            expected = slow.log_probability(toy_next(toy, memory, pair, ()), h, **MARKERS)
+            expected = slow.log_probability(
+                toy_next(toy, memory, pair, ()), h, **MARKERS
+            )
             assert h.log_prob == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_tiny_vocabulary_may_have_fewer_captions_than_the_beam_is_wide() -> None:
     toy = ToyDecoder(5, seed=6)
-    found = search(toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2), beam=10, max_words=2)[0]
+    found = search(
+        toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2), beam=10, max_words=2
+    )[0]
     assert sorted(h.ids for h in found) == [(), (4,), (4, 4)]
-    only_end = search(toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2, 4), beam=3, max_words=2)[
-        0
-    ]
+    only_end = search(
+        toy, toy.memory([0]), **MARKERS, forbidden=(0, 1, 2, 4), beam=3, max_words=2
+    )[0]
     assert [h.ids for h in only_end] == [()]
 
 
@@ -389,7 +471,9 @@ def test_search_leaves_no_trace_on_gradients_or_mode() -> None:
     search(decoder, random_memory(2), **MARKERS, max_words=3)
     assert all(p.grad is None and p.requires_grad for p in decoder.parameters())
     memory = random_memory(2)
-    decoder(memory, torch.tensor([[[2, 4]], [[2, 5]]])).sum().backward()  # still trainable
+    decoder(
+        memory, torch.tensor([[[2, 4]], [[2, 5]]])
+    ).sum().backward()  # still trainable
 
 
 def search_with(decoder: Decoder, memory: Memory, **arguments: int) -> None:
@@ -402,7 +486,10 @@ def search_with(decoder: Decoder, memory: Memory, **arguments: int) -> None:
         ({"beam": 0}, "beam=0 and max_words=50 must both be at least 1"),
         ({"beam": -2}, "beam=-2"),
         ({"max_words": 0}, "beam=1 and max_words=0 must both be at least 1"),
-        ({"beam": 2, "n_best": 3}, "n_best=3 captions cannot come out of beam=2; raise beam"),
+        (
+            {"beam": 2, "n_best": 3},
+            "n_best=3 captions cannot come out of beam=2; raise beam",
+        ),
         ({"n_best": 2}, "n_best=2 captions cannot come out of beam=1"),
         ({"beam": 2, "n_best": 0}, "n_best=0"),
     ],

@@ -1,5 +1,5 @@
-"""A YAML file of settings: whatever is wrong with it is told with its name and the line, before
-anything is done."""
+"""A YAML file of settings: whatever is wrong with it is told with its name and the
+line, before anything is done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pytest
 
 from sencap.cli import main
 
-FOREIGN = ("Parser key", "jsonargparse", "Traceback", "codec", "<unicode string>", "NoneType")
+FOREIGN = (
+    "Parser key",
+    "jsonargparse",
+    "Traceback",
+    "codec",
+    "<unicode string>",
+    "NoneType",
+)
 
 
 def _told(config: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -31,15 +38,27 @@ def _told(config: str, capsys: pytest.CaptureFixture[str]) -> str:
         (b"\x89PNG\r\n", "is no text in UTF-8 (byte 0)"),
         (b"data: [d\n", "line 2: did not find expected"),
         (b'data: "a\x00"\n', "control characters are not allowed"),
-        (b"seed: !!python/object:os.system\n", "line 1: could not determine a constructor"),
-        (b"data: d\nextractor: 5\n", "line 2: extractor is 5; it must hold settings by name"),
+        (
+            b"seed: !!python/object:os.system\n",
+            "line 1: could not determine a constructor",
+        ),
+        (
+            b"data: d\nextractor: 5\n",
+            "line 2: extractor is 5; it must hold settings by name",
+        ),
         (
             b"data: d\nextractor: other.yaml\n",
             "line 2: extractor is other.yaml; it must hold settings",
         ),
-        (b"data: d\ndecoder: null\n", "line 2: decoder is null; it must hold settings by name"),
+        (
+            b"data: d\ndecoder: null\n",
+            "line 2: decoder is null; it must hold settings by name",
+        ),
         (b"seed: &a [*a]\n", "line 1: *a stands for another part; write its value out"),
-        (b"a: &a [1]\nb: *a\n", "line 2: *a stands for another part; write its value out"),
+        (
+            b"a: &a [1]\nb: *a\n",
+            "line 2: *a stands for another part; write its value out",
+        ),
         (b"seed: 1\ndata: d\nseed: 2\n", "line 3: seed comes twice"),
         (b"optimisation:\n  epochs: 1\n  epochs: 2\n", "line 3: epochs comes twice"),
         (
@@ -66,5 +85,7 @@ def test_what_is_no_file_of_settings_is_refused_and_a_pipe_not_waited_for(
     os.mkfifo(pipe)
     assert "it is a pipe; name a YAML file" in _told(str(pipe), capsys)
     assert "it is a folder; name a YAML file" in _told(str(tmp_path), capsys)
-    assert "it does not exist; name a YAML file" in _told(str(tmp_path / "none.yaml"), capsys)
+    assert "it does not exist; name a YAML file" in _told(
+        str(tmp_path / "none.yaml"), capsys
+    )
     assert "it is a device; name a YAML file" in _told("/dev/zero", capsys)

@@ -20,7 +20,9 @@ def test_parts_follow_each_other_and_leave_nothing_out(
     count: int, parts: int, together: int
 ) -> None:
     numbers = range(1, parts + 1)
-    ranges = [shard_of(count, f"{number}/{parts}", together=together) for number in numbers]
+    ranges = [
+        shard_of(count, f"{number}/{parts}", together=together) for number in numbers
+    ]
     assert [place for part in ranges for place in part] == list(range(count))
     sizes = {len(part) for part in ranges}
     assert max(sizes) - min(sizes) < 2 * together
@@ -38,14 +40,17 @@ def test_what_is_no_part_is_refused(shard: str) -> None:
 def test_rows_of_all_parts_are_those_of_one_run(
     tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same bytes for any number of parts; every pair has an id, though two have one name."""
+    """The same bytes for any number of parts; every pair has an id, though two have one
+    name."""
     folder = tiny_data / "images" / "test"
     names = 2 * sorted(path.name for path in (folder / "A").iterdir())
     table = tmp_path / "pairs.csv"
     with table.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["before", "after", "name"])
-        pairs = [[str(folder / "A" / one), str(folder / "B" / one), "same"] for one in names]
+        pairs = [
+            [str(folder / "A" / one), str(folder / "B" / one), "same"] for one in names
+        ]
         pairs[1][0] = "bad.png"
         (tmp_path / "bad.png").write_bytes(b"\x89PNG")
         rows.writerows(pairs)
@@ -55,9 +60,14 @@ def test_rows_of_all_parts_are_those_of_one_run(
         return capsys.readouterr().out
 
     whole = run()
-    assert [json.loads(line)["id"] for line in whole.splitlines()] == [0, *range(2, len(names))]
+    assert [json.loads(line)["id"] for line in whole.splitlines()] == [
+        0,
+        *range(2, len(names)),
+    ]
     for parts in (1, 3, 9):
-        rows_of = [run("--shard", f"{number}/{parts}") for number in range(1, parts + 1)]
+        rows_of = [
+            run("--shard", f"{number}/{parts}") for number in range(1, parts + 1)
+        ]
         assert "".join(rows_of) == whole
     assert (
         main(

@@ -1,5 +1,5 @@
-"""How a command ends: exit codes, closed pipes, full devices, terminals that lack letters,
-signals."""
+"""How a command ends: exit codes, closed pipes, full devices, terminals that lack
+letters, signals."""
 
 from __future__ import annotations
 
@@ -23,21 +23,29 @@ def test_a_reader_that_has_gone_ends_it_without_a_word() -> None:
     """As ``sencap --help | true``: the pipe is closed before anything is written."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*SENCAP, "--help"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [*SENCAP, "--help"], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (cli.READER_GONE, b"")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no /dev/full"
+)
 def test_output_onto_a_full_device_is_told() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [*SENCAP, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [*SENCAP, "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert done.returncode == cli.USER_ERROR
     assert done.stderr == (
-        "sencap: error: the output cannot be written (No space left on device); make room, and "
-        "give the same command again\n"
+        "sencap: error: the output cannot be written (No space left on device); make "
+        "room, and give the same command again\n"
     )
 
 
@@ -45,13 +53,18 @@ def test_output_onto_a_full_device_is_told() -> None:
 def test_help_with_letters_that_a_terminal_lacks(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(
-        [*SENCAP, "pretrain", "--help"], env=environment, capture_output=True, check=False
+        [*SENCAP, "pretrain", "--help"],
+        env=environment,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert rb"\u0393" in done.stdout  # the paper's letter for the views
 
 
-def test_a_message_with_half_a_letter_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_with_half_a_letter_can_be_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["check", "no\udcffwhere"]) == 2
     assert "where" in capsys.readouterr().err
 
@@ -90,7 +103,10 @@ def test_a_signal_ends_a_verb_with_its_code_and_a_true_promise(
 ) -> None:
     program = WAITING.format(resumes=resumes)
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"

@@ -1,5 +1,5 @@
-"""A tiny captioned data set: grey noise, and in changed pairs a bright house in one of the four
-corners."""
+"""A tiny captioned data set: grey noise, and in changed pairs a bright house in one of
+the four corners."""
 
 from __future__ import annotations
 
@@ -33,21 +33,27 @@ def write_tiny_data(root: Path, seed: int = 0) -> Path:
             after, sentences = before.copy(), UNCHANGED
             if number % 2:
                 height, side = CORNERS[number // 2 % 4]
-                top, left = (4 if height == "upper" else 40), (4 if side == "left" else 40)
+                top, left = (
+                    (4 if height == "upper" else 40),
+                    (4 if side == "left" else 40),
+                )
                 after[top : top + 20, left : left + 20] = 230
                 where = f"{height} {side}"
                 sentences = (
                     f"a house appears in the {where} corner",
                     f"a house is built at the {where}",
                     f"there is a new house in the {where} corner",
-                    f"one bright house has been built in the {where} corner of the scene",
+                    f"one bright house has been built in the {where} corner of the "
+                    "scene",
                     f"a house shows up in the {where}",
                 )
             for date, image in (("A", before), ("B", after)):
                 folder = root / "images" / split / date
                 folder.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).save(folder / name)
-            entries.append(_entry(len(entries), split, name, sentences, changed=number % 2))
+            entries.append(
+                _entry(len(entries), split, name, sentences, changed=number % 2)
+            )
     text = json.dumps({"dataset": "tiny", "images": entries})
     (root / "LevirCCcaptions.json").write_text(text, encoding="utf-8")
     return root

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from reference.weights import randomised
-from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.config import (
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 from sencap.models.captioner import Captioner
 from sencap.models.variants import build
 
@@ -20,7 +25,11 @@ V = 30
 
 def tiny(system: str, **changes: Any) -> ModelSettings:
     """A quarter of a million parameters at most; a grid of 2×2 cells."""
-    extractor: dict[str, Any] = {"backbone": "test_convnext", "stage": 4, "fine_tune_from": "conv1"}
+    extractor: dict[str, Any] = {
+        "backbone": "test_convnext",
+        "stage": 4,
+        "fine_tune_from": "conv1",
+    }
     if system not in SEN:
         extractor["grid"] = 2
     has_heads = system not in RECURRENT
@@ -29,7 +38,9 @@ def tiny(system: str, **changes: Any) -> ModelSettings:
         dimension=32,
         size=64,
         extractor=ExtractorSettings(**extractor),
-        difference=DifferenceSettings(layers=2, heads=4) if has_heads else DifferenceSettings(),
+        difference=DifferenceSettings(layers=2, heads=4)
+        if has_heads
+        else DifferenceSettings(),
         decoder=DecoderSettings(layers=1, heads=4, max_words=20)
         if has_heads
         else DecoderSettings(max_words=20),
@@ -39,12 +50,18 @@ def tiny(system: str, **changes: Any) -> ModelSettings:
 
 def pixels(B: int, seed: int = 0, size: int = 64) -> Tensor:
     return torch.randint(
-        256, (B, 2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+        256,
+        (B, 2, 3, size, size),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(seed),
     )
 
 
-def lively(system: str, seed: int = 1, end_bias: float = 0.0, spread: float = 0.3) -> Captioner:
-    """With weights large enough (``spread``) that captions differ and end here and there."""
+def lively(
+    system: str, seed: int = 1, end_bias: float = 0.0, spread: float = 0.3
+) -> Captioner:
+    """With weights large enough (``spread``) that captions differ and end here and
+    there."""
     torch.manual_seed(seed)
     captioner = build(tiny(system), V)
     randomised(captioner.difference, seed, spread=spread)

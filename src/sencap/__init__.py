@@ -4,10 +4,10 @@
     captioner = load()                  # the weights that ship, or load("checkpoint/folder")
     captioner("before.png", "after.png").text
 
-What a verb of the command line does is a function of the verb's name here. `import_dataset` is
-``sencap import``, `caption_files` with `load` and `find_pairs` is ``sencap caption``; ``sencap
-explain`` is in `sencap.explain`. Names are imported when first used, so that ``import sencap`` is
-quick.
+What a verb of the command line does is a function of the verb's name here.
+`import_dataset` is ``sencap import``, `caption_files` with `load` and `find_pairs` is
+``sencap caption``; ``sencap explain`` is in `sencap.explain`. Names are imported when
+first used, so that ``import sencap`` is quick.
 """
 
 import os
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from sencap.extras import missing_extra
 from sencap.version import __version__ as __version__
 
-# ONNX Runtime reports to its maker what it is used for; it asks for this as it is loaded, and for
-# nothing later
+# ONNX Runtime reports to its maker what it is used for; it asks for this as it is
+# loaded, and for nothing later
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

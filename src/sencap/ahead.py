@@ -1,5 +1,5 @@
-"""Work done ahead of whoever needs its results: files are read in threads while the model is
-busy."""
+"""Work done ahead of whoever needs its results: files are read in threads while the
+model is busy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS = (
-    2  # decoding a PNG takes a fraction of captioning it, and each holds an image of full size
-)
-MOST = 32  # results that wait at the most: two batches of the model's size
+# Decoding a PNG takes a fraction of captioning it, and each holds an image of full size.
+THREADS = 2
+# Results that wait at the most: two batches of the model's size.
+MOST = 32
 
 
 def ahead(
@@ -24,11 +24,11 @@ def ahead(
     threads: int = THREADS,
     most: int = MOST,
 ) -> Iterator[Result]:
-    """The results of a function, in the order of the items, worked out in threads before they are
-    asked for.
+    """The results of a function, in the order of the items, worked out in threads
+    before they are asked for.
 
-    At most ``most`` of them are waiting at any time. An error of the function comes up where its
-    result would. Whoever stops asking ends the work that has not begun.
+    At most ``most`` of them are waiting at any time. An error of the function comes up
+    where its result would. Whoever stops asking ends the work that has not begun.
     """
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sencap-ahead")

@@ -1,9 +1,9 @@
-"""Every number that a user may give, with the least and the most that make sense: one table for all
-verbs.
+"""Every number that a user may give, with the least and the most that make sense: one
+table for all verbs.
 
-The most is not a matter of taste: beyond it a run takes memory or time without end. A number is
-looked up by the last part of its name, so that ``decoder.layers`` and ``difference.layers`` share
-one line.
+The most is not a matter of taste: beyond it a run takes memory or time without end. A
+number is looked up by the last part of its name, so that ``decoder.layers`` and
+``difference.layers`` share one line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from sencap.errors import SettingsError, nearest
 
 @dataclass(frozen=True)
 class Bound:
-    """The least and the most of a number, both allowed, and why a larger one is refused."""
+    """The least and the most of a number, both allowed, and why a larger one is
+    refused."""
 
     least: int
     most: int
@@ -30,11 +31,15 @@ SEED = Bound(0, 2**32 - 1, "NumPy and PyTorch share no larger one")
 BOUNDS: Mapping[str, Bound] = {
     # how the work is done
     "batch_size": Bound(1, 65_536, "a batch has to fit into memory"),
-    "beam": Bound(1, 100, "each hypothesis costs as much as a pair; the paper's best is 3"),
+    "beam": Bound(
+        1, 100, "each hypothesis costs as much as a pair; the paper's best is 3"
+    ),
     "limit": Bound(1, 10**9),
     "rounds": Bound(1, 1000, "the spread of speeds is known after ten"),
     "batches": Bound(1, 256, "beyond it no engine gets faster"),
-    "threads": Bound(0, 1024, "more than the cores of a machine only wait for each other"),
+    "threads": Bound(
+        0, 1024, "more than the cores of a machine only wait for each other"
+    ),
     "workers": Bound(0, 256, "each is a process with its own memory"),
     "resamples": Bound(100, 1_000_000, "10,000 are enough for a 95 % interval"),
     "seed": SEED,
@@ -48,7 +53,9 @@ BOUNDS: Mapping[str, Bound] = {
     "held_out": Bound(0, 1_000_000),
     # what is written
     "pairs": Bound(10, 10_000_000, "a million pairs are 130 GB"),
-    "size": Bound(32, 4096, "an image of 4096 × 4096 pixels is 50 MB, and its features are more"),
+    "size": Bound(
+        32, 4096, "an image of 4096 × 4096 pixels is 50 MB, and its features are more"
+    ),
     "windows": Bound(32, 4096, "they are reduced to the size that the model sees"),
     "side": Bound(32, 4096, "they are reduced to the size that the model sees"),
     "crop": Bound(32, 4096),
@@ -67,13 +74,19 @@ BOUNDS: Mapping[str, Bound] = {
     "grid": Bound(1, 256),
     "reduction": Bound(1, 16_384),
     "kernel_size": Bound(1, 512),
-    "queue": Bound(1, 1_000_000, "each batch is compared with all of it; the paper's has 65,536"),
+    "queue": Bound(
+        1, 1_000_000, "each batch is compared with all of it; the paper's has 65,536"
+    ),
     "groups": Bound(1, 65_536),
     # what a server takes
     "port": Bound(0, 65_535, "there are no higher ports; 0 is any that is free"),
-    "max_bytes": Bound(1024, 4 << 30, "a request lies on the disk while it is worked on"),
+    "max_bytes": Bound(
+        1024, 4 << 30, "a request lies on the disk while it is worked on"
+    ),
     "max_pixels": Bound(1024, 64_000_000, "no image may have more"),
-    "max_scene_pixels": Bound(1024, 10**11, "it is read window by window, which takes its time"),
+    "max_scene_pixels": Bound(
+        1024, 10**11, "it is read window by window, which takes its time"
+    ),
     "max_pairs": Bound(1, 1024, "a longer list is better sent in parts"),
     "waiting": Bound(1, 10_000, "whoever waits longer than the timeout gets nothing"),
     "per_client": Bound(1, 10_000),
@@ -85,8 +98,8 @@ BOUNDS: Mapping[str, Bound] = {
 
 
 def check_number(name: str, value: Any) -> None:
-    """Refuse a number that is not whole, or not within the bounds of its name; None is "not given"
-    and passes.
+    """Refuse a number that is not whole, or not within the bounds of its name; None is
+    "not given" and passes.
 
     >>> check_number("beam", 3)
 
@@ -102,7 +115,9 @@ def check_number(name: str, value: Any) -> None:
     # a number of a thousand digits is not repeated: Python refuses to write it out
     huge = whole and abs(value) > 10**30
     given = "a number of more than 30 digits" if huge else value
-    reason = f" ({bound.reason})" if bound.reason and whole and value > bound.most else ""
+    reason = (
+        f" ({bound.reason})" if bound.reason and whole and value > bound.most else ""
+    )
     raise SettingsError(
         f"{name} is {given}; it must be a whole number from {bound.least:,} to "
         f"{bound.most:,}{reason}"
@@ -125,7 +140,9 @@ def check_fraction(name: str, value: float | None) -> None:
         raise SettingsError(f"{name} is {value}; it must be in [0, 1)")
 
 
-def check_amount(name: str, value: float | None, *, zero: bool = False, why: str = "") -> None:
+def check_amount(
+    name: str, value: float | None, *, zero: bool = False, why: str = ""
+) -> None:
     """Refuse what is no finite number above 0 (at least 0, with ``zero``); None passes.
 
     Raises:
@@ -145,12 +162,14 @@ def check_choice(name: str, value: str | None, known: Collection[str]) -> None:
         SettingsError: with the name, the value, and the nearest word that is known.
     """
     if value is not None and value not in known:
-        raise SettingsError(f"{name} is {value!r}, which is unknown; {nearest(value, known)}")
+        raise SettingsError(
+            f"{name} is {value!r}, which is unknown; {nearest(value, known)}"
+        )
 
 
 def check_shares(**shares: float) -> None:
-    """Refuse shares of a whole that are not from 0 up to 1 (1 excluded), or that leave nothing of
-    it.
+    """Refuse shares of a whole that are not from 0 up to 1 (1 excluded), or that leave
+    nothing of it.
 
     >>> check_shares(val=0.1, test=0.1)
 

@@ -1,4 +1,5 @@
-"""Captions of many pairs of files, and a picture of each; captions of one large pair's windows."""
+"""Captions of many pairs of files, and a picture of each; captions of one large pair's
+windows."""
 
 from __future__ import annotations
 
@@ -23,13 +24,16 @@ from sencap.predictor import Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair
 
 _MOST_TOLD = 20  # pairs in one refusal
-Files = tuple[Path, Path, str]  # before, after, name: as `sencap.images.find_pairs` gives them
+Files = tuple[
+    Path, Path, str
+]  # before, after, name: as `sencap.images.find_pairs` gives them
 
 
 @dataclass(frozen=True)
 class CaptionedFiles:
-    """Two files and what was said of them; ``number`` is the pair's place among all that were
-    given, from 0; ``read`` what was chosen as they were read, as JSON values."""
+    """Two files and what was said of them; ``number`` is the pair's place among all
+    that were given, from 0; ``read`` what was chosen as they were read, as JSON
+    values."""
 
     number: int
     before: Path
@@ -59,8 +63,8 @@ class CaptionedFiles:
         """Write before, after and the sentence as one picture.
 
         Raises:
-            ImageError, OutputError: a file that can no longer be read, or a picture that cannot be
-                written.
+            ImageError, OutputError: a file that can no longer be read, or a picture
+                that cannot be written.
         """
         # late: most captions are not drawn, and starts should be quick
         from sencap.figures.pair import LONGEST, draw_pair, save_picture  # noqa: PLC0415
@@ -80,8 +84,8 @@ def _details(caption: Caption) -> dict[str, Any]:
 def read_first(
     files: Sequence[Files], size: int, reading: Reading = USUAL
 ) -> dict[int, ImagePair | ImageError]:
-    """What reading gives of the pairs up to the first that can be read, by their places, for
-    `caption_files`: so that no model is loaded where none can.
+    """What reading gives of the pairs up to the first that can be read, by their
+    places, for `caption_files`: so that no model is loaded where none can.
 
     Raises:
         ImageError: none can; why, of each.
@@ -93,7 +97,9 @@ def read_first(
             return found
     told = [str(error) for error in found.values()]
     if len(told) > _MOST_TOLD:
-        told[_MOST_TOLD:] = [f"… and {len(told) - _MOST_TOLD:,} pairs more that cannot be read"]
+        told[_MOST_TOLD:] = [
+            f"… and {len(told) - _MOST_TOLD:,} pairs more that cannot be read"
+        ]
     raise ImageError("\n".join(told))
 
 
@@ -114,12 +120,14 @@ def caption_files(
     reading: Reading = USUAL,
     already: Mapping[int, ImagePair | ImageError] = MappingProxyType({}),
 ) -> Iterator[CaptionedFiles]:
-    """Caption pairs of files in batches; what cannot be read is told in ``problems`` and left out.
+    """Caption pairs of files in batches; what cannot be read is told in ``problems``
+    and left out.
 
-    Files are read in threads, ahead of the model; ``already`` is what `read_first` read of them, at
-    the predictor's size.
+    Files are read in threads, ahead of the model; ``already`` is what `read_first` read
+    of them, at the predictor's size.
     """
-    # numbers of the pairs that were read and are not captioned yet, and how they were read
+    # numbers of the pairs that were read and are not captioned yet, and how they were
+    # read
     waiting: deque[tuple[int, Mapping[str, Any]]] = deque()
 
     def read(number: int) -> ImagePair | ImageError:
@@ -142,8 +150,8 @@ def caption_files(
         return CaptionedFiles(number, before, after, name, told, details, reading)
 
     def captions() -> Iterator[Caption]:
-        # Batches by the place in the list: the last digits of a probability depend on the batch,
-        # and a pair that cannot be read must not move others to another one.
+        # Batches by the place in the list: the last digits of a probability depend on
+        # the batch, and a pair that cannot be read must not move others to another one.
         for _, batch in groupby(pairs(), key=lambda _: waiting[-1][0] // batch_size):
             yield from predictor.stream(batch, batch_size=batch_size)
 
@@ -153,7 +161,8 @@ def caption_files(
 
 @dataclass(frozen=True)
 class CaptionedWindow:
-    """A window of a pair, in pixels of the ground that both dates show, and what was said of it."""
+    """A window of a pair, in pixels of the ground that both dates show, and what was
+    said of it."""
 
     window: Window
     caption: Caption
@@ -170,8 +179,8 @@ class CaptionedWindow:
 
 @dataclass
 class WindowReport:
-    """What was said of a pair's windows: how many there are, of how many nothing is said (too
-    little data in them, or equal at both dates), and those that changed."""
+    """What was said of a pair's windows: how many there are, of how many nothing is
+    said (too little data in them, or equal at both dates), and those that changed."""
 
     windows: int = 0
     without_data: int = 0
@@ -199,9 +208,11 @@ def caption_windows(
     batch_size: int = 16,
     reading: Reading = USUAL,
 ) -> WindowReport:
-    """Caption a large pair window by window, each of ``side`` × ``side`` pixels of the first image.
+    """Caption a large pair window by window, each of ``side`` × ``side`` pixels of the
+    first image.
 
-    At the right and lower border windows overlap others, so that all of the ground is in one.
+    At the right and lower border windows overlap others, so that all of the ground is
+    in one.
 
     Raises:
         ImageError, SettingsError: as `sencap.images.read_pair`.
@@ -231,8 +242,8 @@ def caption_windows(
 
 
 def picture_paths(folder: Path, names: Sequence[str]) -> list[Path]:
-    """A picture for each pair, in the folder and all different, whatever the names of the pairs
-    are."""
+    """A picture for each pair, in the folder and all different, whatever the names of
+    the pairs are."""
     paths = []
     taken: set[str] = set()
     for name in names:

@@ -1,10 +1,10 @@
-"""A checkpoint folder looked at before anything is built: it may come from a stranger, and costs
-little to refuse.
+"""A checkpoint folder looked at before anything is built: it may come from a stranger,
+and costs little to refuse.
 
-No PyTorch is imported here. What comes out is sound in itself: files of bounded size, settings in
-their bounds, a vocabulary that is the config's, tensors of known types that lie in the file and
-hold finite numbers. Whether the tensors are those of the model that the settings describe is for
-whoever builds it to say.
+No PyTorch is imported here. What comes out is sound in itself: files of bounded size,
+settings in their bounds, a vocabulary that is the config's, tensors of known types that
+lie in the file and hold finite numbers. Whether the tensors are those of the model that
+the settings describe is for whoever builds it to say.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from sencap.config import ModelSettings, model_from_dict
 from sencap.data.vocabulary import MOST_SENTENCES, Vocabulary
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import not_a_file
-from sencap.json_files import MEGABYTE, NotJsonError, parse_json, read_json, shortened, shown
+from sencap.json_files import (
+    MEGABYTE,
+    NotJsonError,
+    parse_json,
+    read_json,
+    shortened,
+    shown,
+)
 
 FORMAT = "sencap-captioner-1"
 CONFIG, WEIGHTS, VOCABULARY, CARD = (
@@ -37,14 +44,18 @@ CONFIG, WEIGHTS, VOCABULARY, CARD = (
 LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together
 COUNTER = "num_batches_tracked"  # BatchNorm's: the only integers among the tensors of a network
-STATISTICS = ("running_mean", "running_var", COUNTER)  # of a BatchNorm: tensors, but no parameters
+STATISTICS = (
+    "running_mean",
+    "running_var",
+    COUNTER,
+)  # of a BatchNorm: tensors, but no parameters
 DOMAIN = "domain."  # what the tensors of a `sencap.models.domain.Domain` begin with: none either
 
 
 @dataclass(frozen=True)
 class FloatType:
-    """A type of numbers that weights may have: NumPy's unsigned integer of its size, and its
-    exponent's bits."""
+    """A type of numbers that weights may have: NumPy's unsigned integer of its size,
+    and its exponent's bits."""
 
     bits: type[np.unsignedinteger[Any]]
     exponent: int
@@ -61,8 +72,8 @@ BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """What the header of a safetensors file says of a tensor; it lies in bytes ``begin`` to ``end``
-    of the file."""
+    """What the header of a safetensors file says of a tensor; it lies in bytes
+    ``begin`` to ``end`` of the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -82,8 +93,8 @@ class CheckpointFolder:
 
 
 def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
-    """The content of a folder that `sencap.models.checkpoint.save_checkpoint` wrote, checked as the
-    module says.
+    """The content of a folder that `sencap.models.checkpoint.save_checkpoint` wrote,
+    checked as the module says.
 
     Raises:
         CheckpointError: a file is missing, broken, or does not go with the others.
@@ -95,15 +106,18 @@ def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     if vocabulary.digest != config["vocabulary_digest"]:
         raise CheckpointError(
-            f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written with"
+            f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written "
+            "with"
         )
     check_finite(folder / WEIGHTS, tensors)
-    return CheckpointFolder(folder, settings, vocabulary, config.get("training", {}), tensors)
+    return CheckpointFolder(
+        folder, settings, vocabulary, config.get("training", {}), tensors
+    )
 
 
 def image_size(folder: Path) -> int:
-    """The side in pixels of the images that a checkpoint's model sees; nothing else of it is
-    looked at.
+    """The side in pixels of the images that a checkpoint's model sees; nothing else of
+    it is looked at.
 
     Raises:
         CheckpointError: as `read_checkpoint_folder`, of the folder and its settings.
@@ -116,14 +130,15 @@ def _read_settings(folder: Path) -> tuple[dict[str, Any], ModelSettings]:
     if not _is(stat.S_ISDIR, folder):
         reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
-            f"{folder} is not a checkpoint folder ({reason}); it should hold {CONFIG}, {WEIGHTS}, "
-            f"{VOCABULARY}"
+            f"{folder} is not a checkpoint folder ({reason}); it should hold "
+            f"{CONFIG}, {WEIGHTS}, {VOCABULARY}"
         )
     files = (CONFIG, WEIGHTS, VOCABULARY)
     missing = [name for name in files if not _is(stat.S_ISREG, folder / name)]
     if missing:
         raise CheckpointError(
-            f"{folder} is no whole checkpoint: {', '.join(missing)} missing, or no regular file"
+            f"{folder} is no whole checkpoint: {', '.join(missing)} missing, or no "
+            "regular file"
         )
     config = _read_config(folder / CONFIG)
     try:
@@ -133,7 +148,8 @@ def _read_settings(folder: Path) -> tuple[dict[str, Any], ModelSettings]:
 
 
 def _is(kind: Callable[[int], bool], path: Path) -> bool:
-    """Whether there is something of that kind; False for a name that no system takes."""
+    """Whether there is something of that kind; False for a name that no system
+    takes."""
     try:
         return kind(path.stat().st_mode)
     except (OSError, ValueError):
@@ -143,8 +159,12 @@ def _is(kind: Callable[[int], bool], path: Path) -> bool:
 def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{path} has format {shown(found)}; this version reads {FORMAT!r}")
+        found = (
+            config.get("format") if isinstance(config, dict) else type(config).__name__
+        )
+        raise CheckpointError(
+            f"{path} has format {shown(found)}; this version reads {FORMAT!r}"
+        )
     for key in ("model", "vocabulary_digest"):
         if key not in config:
             raise CheckpointError(f"{path} lacks the key {key!r}")
@@ -153,16 +173,20 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_record(path: Path, training: Any) -> None:
-    """Reports repeat what data a model was trained on, and captions are told by its sentences of no
-    change; the rest of its record is for people."""
+    """Reports repeat what data a model was trained on, and captions are told by its
+    sentences of no change; the rest of its record is for people."""
     if not isinstance(training, dict):
-        raise CheckpointError(f"{path}: training is {shown(training)}; it must be an object")
+        raise CheckpointError(
+            f"{path}: training is {shown(training)}; it must be an object"
+        )
     no_change = training.get("no_change", [])
     is_short = isinstance(no_change, list) and len(no_change) <= MOST_SENTENCES
-    if not is_short or not all(isinstance(one, str) and one.split() for one in no_change):
+    if not is_short or not all(
+        isinstance(one, str) and one.split() for one in no_change
+    ):
         raise CheckpointError(
-            f"{path}: training.no_change is {shown(no_change)}; it must be a list of at most "
-            f"{MOST_SENTENCES} sentences"
+            f"{path}: training.no_change is {shown(no_change)}; it must be a list of "
+            f"at most {MOST_SENTENCES} sentences"
         )
     settings = training.get("settings", {})
     if not isinstance(settings, dict):
@@ -173,17 +197,20 @@ def _check_record(path: Path, training: Any) -> None:
     names = data if isinstance(data, list) else [data]
     if data is not None and not all(isinstance(name, str) for name in names):
         raise CheckpointError(
-            f"{path}: training.settings.data is {shown(data)}; it must be names of folders"
+            f"{path}: training.settings.data is {shown(data)}; it must be names of "
+            "folders"
         )
 
 
-def _check_sizes(folder: Path, settings: ModelSettings, tensors: Mapping[str, TensorEntry]) -> None:
+def _check_sizes(
+    folder: Path, settings: ModelSettings, tensors: Mapping[str, TensorEntry]
+) -> None:
     """Sizes that no tensor has are refused before a model of them is thought of."""
     lengths = set(chain.from_iterable(entry.shape for entry in tensors.values()))
     if settings.dimension is not None and settings.dimension not in lengths:
         raise CheckpointError(
-            f"{folder / WEIGHTS} does not fit {CONFIG}: dimension is {settings.dimension}, "
-            "and no tensor has such an axis"
+            f"{folder / WEIGHTS} does not fit {CONFIG}: dimension is "
+            f"{settings.dimension}, and no tensor has such an axis"
         )
     for part in ("difference", "decoder"):
         layers = getattr(settings, part).layers
@@ -196,31 +223,37 @@ def _check_sizes(folder: Path, settings: ModelSettings, tensors: Mapping[str, Te
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """The tensors of a safetensors file by name, as its header lists them; no number is read.
+    """The tensors of a safetensors file by name, as its header lists them; no number is
+    read.
 
     Raises:
-        CheckpointError: no such file, one that is cut short or whose header is not sound, or a
-            tensor of a type that no weights have (F32, F16 and BF16 are taken, and I64 for the
-            counters of BatchNorm).
+        CheckpointError: no such file, one that is cut short or whose header is not
+            sound, or a tensor of a type that no weights have (F32, F16 and BF16 are
+            taken, and I64 for the counters of BatchNorm).
     """
     header, start, size = _raw_header(path)
     header.pop("__metadata__", None)
     entries = {name: _entry(path, name, told, start) for name, told in header.items()}
     end = start
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+    for name, entry in sorted(
+        entries.items(), key=lambda item: (item[1].begin, item[1].end)
+    ):
         if entry.begin != end:
             raise _no_safetensors(
-                path, f"{shortened(name, 60)} does not begin where the tensor before it ends"
+                path,
+                f"{shortened(name, 60)} does not begin where the tensor before it ends",
             )
         end = entry.end
     if end != size:
-        raise _no_safetensors(path, f"its tensors end at byte {end:,}, and the file at {size:,}")
+        raise _no_safetensors(
+            path, f"its tensors end at byte {end:,}, and the file at {size:,}"
+        )
     return entries
 
 
 def count_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
-    """The parameters of a captioner by part, and in all; statistics, of BatchNorms and of the
-    training images, are none."""
+    """The parameters of a captioner by part, and in all; statistics, of BatchNorms and
+    of the training images, are none."""
     counts = {"extractor": 0, "difference": 0, "decoder": 0}
     for name, entry in tensors.items():
         part = name.partition(".")[0]
@@ -230,7 +263,8 @@ def count_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
 
 
 def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:
-    """The header's JSON object, the byte at which the tensors begin, and the size of the file."""
+    """The header's JSON object, the byte at which the tensors begin, and the size of
+    the file."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -240,7 +274,9 @@ def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:
             if found.st_size < 8 or 8 + length > found.st_size:
                 raise _no_safetensors(path, "its header is longer than the file")
             if length > LONGEST_HEADER:
-                raise _no_safetensors(path, f"its header is of {length / MEGABYTE:,.0f} MB")
+                raise _no_safetensors(
+                    path, f"its header is of {length / MEGABYTE:,.0f} MB"
+                )
             header = parse_json(file.read(length))
     except OSError as error:
         reason = not_a_file(path) or error.strerror or error
@@ -255,30 +291,49 @@ def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:
 def _entry(path: Path, name: str, told: Any, start: int) -> TensorEntry:
     short = shortened(name, 60)
     told = told if isinstance(told, dict) else {}
-    dtype, shape, offsets = told.get("dtype"), told.get("shape"), told.get("data_offsets")
-    if not isinstance(dtype, str) or not _are_lengths(shape) or not _are_lengths(offsets, 2):
-        raise _no_safetensors(path, f"its header tells no type, shape and place of {short}")
+    dtype, shape, offsets = (
+        told.get("dtype"),
+        told.get("shape"),
+        told.get("data_offsets"),
+    )
+    if (
+        not isinstance(dtype, str)
+        or not _are_lengths(shape)
+        or not _are_lengths(offsets, 2)
+    ):
+        raise _no_safetensors(
+            path, f"its header tells no type, shape and place of {short}"
+        )
     if dtype not in FLOATS and not (dtype == "I64" and name.endswith(COUNTER)):
         raise CheckpointError(
-            f"{path}: {short} is of type {shortened(dtype, 20)}; weights are of {', '.join(FLOATS)}"
+            f"{path}: {short} is of type {shortened(dtype, 20)}; weights are of "
+            f"{', '.join(FLOATS)}"
         )
     begin, end = offsets
     needed = math.prod(shape) * BYTES[dtype]
     if end - begin != needed:
         raise _no_safetensors(
-            path, f"{short} of shape {shown(shape)} needs {needed:,} bytes, and has {end - begin:,}"
+            path,
+            f"{short} of shape {shown(shape)} needs {needed:,} bytes, and has "
+            f"{end - begin:,}",
         )
     return TensorEntry(dtype, tuple(shape), start + begin, start + end)
 
 
 def _are_lengths(values: Any, count: int | None = None) -> bool:
-    if not isinstance(values, list) or len(values) > 16 or count not in (None, len(values)):
+    if (
+        not isinstance(values, list)
+        or len(values) > 16
+        or count not in (None, len(values))
+    ):
         return False
     return all(type(value) is int and 0 <= value < 2**62 for value in values)
 
 
 def _no_safetensors(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path} is not a safetensors file, or a damaged one: {reason}")
+    return CheckpointError(
+        f"{path} is not a safetensors file, or a damaged one: {reason}"
+    )
 
 
 def check_finite(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
@@ -293,9 +348,9 @@ def check_finite(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
             content[entry.begin : entry.end], FLOATS[entry.dtype]
         ):
             raise CheckpointError(
-                f"{path}: {shortened(name, 60)} holds numbers that are NaN or infinite, so that "
-                "no caption could come of it; use a checkpoint of an earlier epoch, or train "
-                "again with a lower learning rate"
+                f"{path}: {shortened(name, 60)} holds numbers that are NaN or "
+                "infinite, so that no caption could come of it; use a checkpoint of "
+                "an earlier epoch, or train again with a lower learning rate"
             )
 
 

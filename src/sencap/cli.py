@@ -28,11 +28,12 @@ USER_ERROR, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: the module whose ``command`` it runs, its line in the overview, its positional
-    arguments.
+    """A verb: the module whose ``command`` it runs, its line in the overview, its
+    positional arguments.
 
-    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as ``--out``.
-    ``resumes``: a run that was stopped goes on when the same command is given again.
+    ``short`` gives a required flag a letter: {"out": "o"} makes ``-o`` the same as
+    ``--out``. ``resumes``: a run that was stopped goes on when the same command is
+    given again.
     """
 
     module: str
@@ -43,7 +44,9 @@ class Verb:
 
 
 VERBS = {
-    "caption": Verb("sencap.verbs.caption", "say what changed between two images", ("sources",)),
+    "caption": Verb(
+        "sencap.verbs.caption", "say what changed between two images", ("sources",)
+    ),
     "explain": Verb(
         "sencap.verbs.explain",
         "show where the model looked as it chose each word",
@@ -57,9 +60,12 @@ VERBS = {
         {"out": "o"},
         resumes=True,
     ),
-    "demo": Verb("sencap.verbs.demo", "caption the example pairs and write a page of pictures"),
+    "demo": Verb(
+        "sencap.verbs.demo", "caption the example pairs and write a page of pictures"
+    ),
     "evaluate": Verb(
-        "sencap.verbs.evaluate", "score a checkpoint on captioned pairs, under both protocols"
+        "sencap.verbs.evaluate",
+        "score a checkpoint on captioned pairs, under both protocols",
     ),
     "score": Verb(
         "sencap.verbs.score",
@@ -67,18 +73,26 @@ VERBS = {
         ("captions",),
     ),
     "compare": Verb(
-        "sencap.verbs.compare", "compare two evaluated systems, with intervals", ("reports",)
+        "sencap.verbs.compare",
+        "compare two evaluated systems, with intervals",
+        ("reports",),
     ),
-    "train": Verb("sencap.verbs.train", "train a captioner from a config file", resumes=True),
+    "train": Verb(
+        "sencap.verbs.train", "train a captioner from a config file", resumes=True
+    ),
     "convert": Verb(
         "sencap.verbs.convert",
         "convert a checkpoint of SEN's authors, without running anything in it",
         ("source", "out"),
     ),
     "export": Verb(
-        "sencap.verbs.export", "write a checkpoint's graphs, which need no PyTorch", ("checkpoint",)
+        "sencap.verbs.export",
+        "write a checkpoint's graphs, which need no PyTorch",
+        ("checkpoint",),
     ),
-    "bench": Verb("sencap.verbs.bench", "measure how fast captions come on this machine"),
+    "bench": Verb(
+        "sencap.verbs.bench", "measure how fast captions come on this machine"
+    ),
     "pack": Verb(
         "sencap.verbs.pack",
         "pack dated images of places into one fast, checked folder",
@@ -102,15 +116,22 @@ VERBS = {
         ("out",),
         resumes=True,
     ),
-    "check": Verb("sencap.verbs.check", "find everything that is wrong with a data set", ("data",)),
+    "check": Verb(
+        "sencap.verbs.check", "find everything that is wrong with a data set", ("data",)
+    ),
     "import": Verb(
         "sencap.verbs.import_",
-        "bring a table, COCO-style JSON or a Hugging Face folder into LEVIR-CC's layout",
+        "bring a table, COCO-style JSON or a Hugging Face folder into LEVIR-CC's "
+        "layout",
         ("source", "out"),
     ),
-    "serve": Verb("sencap.verbs.serve", "serve a page to drop images on, and an HTTP interface"),
+    "serve": Verb(
+        "sencap.verbs.serve", "serve a page to drop images on, and an HTTP interface"
+    ),
     "doctor": Verb("sencap.verbs.doctor", "tell what works here and what does not"),
-    "info": Verb("sencap.verbs.info", "count the parameters of a system, by part", ("name",)),
+    "info": Verb(
+        "sencap.verbs.info", "count the parameters of a system, by part", ("name",)
+    ),
 }
 
 
@@ -118,17 +139,17 @@ def overview() -> str:
     """What ``sencap --help`` prints."""
     lines = "\n".join(f"  {name:<10}{verb.summary}" for name, verb in VERBS.items())
     return (
-        f"sencap {__version__}: what changed between two images of one place, in a sentence\n\n"
-        f"usage: sencap VERB [arguments]\n\n{lines}\n\n"
-        "sencap VERB --help tells a verb's inputs, outputs and defaults."
+        f"sencap {__version__}: what changed between two images of one place, in a "
+        f"sentence\n\nusage: sencap VERB [arguments]\n\n{lines}\n\nsencap VERB "
+        "--help tells a verb's inputs, outputs and defaults."
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0; 2 for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM; 141 where the reader of
-    the output has gone, as after ``| head -1``.
+    0; 2 for what the user can mend; 130 after Ctrl-C and 143 after SIGTERM; 141 where
+    the reader of the output has gone, as after ``| head -1``.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     _take_any_letter(sys.stdout, sys.stderr)
@@ -153,23 +174,25 @@ def _main(argv: list[str]) -> int:
         sys.stdout.write(f"sencap {__version__}\n")
         return 0
     if argv[0] not in VERBS:
-        sys.stderr.write(f"sencap: error: {argv[0]!r} is not a verb; {nearest(argv[0], VERBS)}\n")
+        sys.stderr.write(
+            f"sencap: error: {argv[0]!r} is not a verb; {nearest(argv[0], VERBS)}\n"
+        )
         return USER_ERROR
     _log_to_stderr()
     return _run(argv[0], argv[1:])
 
 
 def _take_any_letter(*streams: Any) -> None:
-    """Letters that a terminal cannot show (it is in ASCII, or they are half a letter) are written
-    as \\u2026."""
+    """Letters that a terminal cannot show (it is in ASCII, or they are half a letter)
+    are written as \\u2026."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_quietly(stream: Any) -> None:
-    """Let what is still in the stream's buffer go nowhere, or Python would fail once more as it
-    ends."""
+    """Let what is still in the stream's buffer go nowhere, or Python would fail once
+    more as it ends."""
     with contextlib.suppress(OSError, ValueError):  # a stream of the tests has no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -183,8 +206,8 @@ def _told(error: OSError) -> str:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated`, so that a run ends as after Ctrl-C: helpers ended, drafts
-    deleted."""
+    """Let SIGTERM raise `Terminated`, so that a run ends as after Ctrl-C: helpers
+    ended, drafts deleted."""
 
     def stop(*_: object) -> NoReturn:
         raise Terminated
@@ -208,7 +231,9 @@ def _log_to_stderr() -> None:
         logger.propagate = False
     for handler in logger.handlers:
         if type(handler) is logging.StreamHandler:
-            handler.stream = sys.stderr  # of an earlier command in this process it may be closed
+            handler.stream = (
+                sys.stderr
+            )  # of an earlier command in this process it may be closed
 
 
 def _run(name: str, argv: list[str]) -> int:
@@ -224,12 +249,14 @@ def _run(name: str, argv: list[str]) -> int:
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)
         sys.stderr.write(
-            f"sencap: {'terminated' if terminated else 'interrupted'}; {_next_time(name)}\n"
+            f"sencap: {'terminated' if terminated else 'interrupted'}; "
+            f"{_next_time(name)}\n"
         )
         return TERMINATED if terminated else INTERRUPTED
     except MemoryError:
         sys.stderr.write(
-            "sencap: error: there is not enough memory; give less at once, or a smaller batch\n"
+            "sencap: error: there is not enough memory; give less at once, or a "
+            "smaller batch\n"
         )
         return USER_ERROR
     except SystemExit as stop:  # argparse's own, after --help or a usage error
@@ -242,7 +269,9 @@ def _result(name: str, argv: list[str]) -> str | None:
     from sencap.parsing import underscored
 
     try:
-        command: Callable[..., str | None] = importlib.import_module(VERBS[name].module).command
+        command: Callable[..., str | None] = importlib.import_module(
+            VERBS[name].module
+        ).command
         parser = verb_parser(name, command)
         values = parser.parse_args([underscored(word) for word in argv])
         values = parser.instantiate(values)
@@ -269,13 +298,15 @@ def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
     for name, value in values.items():
         key = f"{prefix}{name}"
         if is_dataclass(value):
-            _check_values({f.name: getattr(value, f.name) for f in fields(value)}, f"{key}.")
+            _check_values(
+                {f.name: getattr(value, f.name) for f in fields(value)}, f"{key}."
+            )
             continue
         texts = value if isinstance(value, list) else [value]
         if "" in texts:
             raise SettingsError(
-                f"{key} is empty (a variable of the shell that is not set?); give a value, or "
-                "leave it out"
+                f"{key} is empty (a variable of the shell that is not set?); give a "
+                "value, or leave it out"
             )
         is_text = isinstance(value, str | list)  # the pairs of `reproduce` are names
         if name in BOUNDS and not prefix and not is_text:

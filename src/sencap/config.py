@@ -1,11 +1,12 @@
 """The settings of a captioner and of its training: typed, checked at birth, torch-free.
 
-A field here is a flag of the command line (``--extractor.backbone``), a key of the YAML file and a
-line of the help; its default is the paper's value. Where each system has its own, the default is
-None, and the number stands in the system's function in `sencap.models.variants`. A value out of
-range, or two that do not go together, fail as soon as the object is made, with a message that names
-each setting involved; what depends on a system's own numbers fails when the model is built, which
-`sencap train` does before it reads data.
+A field here is a flag of the command line (``--extractor.backbone``), a key of the YAML
+file and a line of the help; its default is the paper's value. Where each system has its
+own, the default is None, and the number stands in the system's function in
+`sencap.models.variants`. A value out of range, or two that do not go together, fail as
+soon as the object is made, with a message that names each setting involved; what
+depends on a system's own numbers fails when the model is built, which `sencap train`
+does before it reads data.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ Split = Literal["train", "val", "test"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Attention compares all positions of the grid: its cost grows with the fourth power of the side
+# Attention compares all positions of the grid: its cost grows with the fourth power of
+# the side
 LARGEST_SIZE, LARGEST_GRID = 1024, 64
 
 LARGEST_HEAD = 1000.0  # weight of a head's loss
 SMALLEST_TEMPERATURE = 0.01
 
-# Of `DifferenceSettings`, before its systems had their own. Older checkpoints and runs, of any
-# system, hold these
+# Of `DifferenceSettings`, before its systems had their own. Older checkpoints and runs,
+# of any system, hold these
 FORMER_DEFAULTS = {
     "reduction": 16,
     "kernel_size": 1,
@@ -51,35 +53,38 @@ FORMER_DEFAULTS = {
 
 
 def _numbers(settings: Any, owner: str, *names: str) -> None:
-    """Check whole numbers of a settings object by the table in `sencap.bounds`; None is the
-    system's own."""
+    """Check whole numbers of a settings object by the table in `sencap.bounds`; None is
+    the system's own."""
     for name in names:
         check_number(f"{owner}.{name}" if owner else name, getattr(settings, name))
 
 
 def check_backbone_name(name: str, value: str) -> None:
-    """Refuse a backbone that is no plain name: timm takes ``hf-hub:…`` to the network and
-    ``local-dir:…`` to a folder.
+    """Refuse a backbone that is no plain name: timm takes ``hf-hub:…`` to the network
+    and ``local-dir:…`` to a folder.
 
-    ``name`` is the setting's. Whether timm knows the network is for `sencap.models.extractors` to
-    say.
+    ``name`` is the setting's. Whether timm knows the network is for
+    `sencap.models.extractors` to say.
 
     >>> check_backbone_name("extractor.backbone", "resnet50")
 
     Raises:
         SettingsError: with the setting, the value, and what a name may hold.
     """
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value)
+    plain = isinstance(value, str) and re.fullmatch(
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value
+    )
     if not plain or ".." in value:
         raise SettingsError(
-            f"{name}={shown(value)} is not a timm model: its name holds letters, digits, '_', "
-            "'.' and '-' only, no colon and no slash, for example resnet50. What weights it "
-            "starts from is said by `init`"
+            f"{name}={shown(value)} is not a timm model: its name holds letters, "
+            "digits, '_', '.' and '-' only, no colon and no slash, for example "
+            "resnet50. What weights it starts from is said by `init`"
         )
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuse a mean or deviation of R, G and B that is not on the scale 0-1 of the pixels.
+    """Refuse a mean or deviation of R, G and B that is not on the scale 0-1 of the
+    pixels.
 
     Raises:
         SettingsError: not three numbers, NaN, infinite, or out of range.
@@ -92,18 +97,20 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
         for value in values:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not math.isfinite(value):
-                raise SettingsError(f"{name} is {shown(values)}; each value must be a number")
+                raise SettingsError(
+                    f"{name} is {shown(values)}; each value must be a number"
+                )
     if min(std) <= 0:
         raise SettingsError(f"std is {shown(std)}; each value must be above 0")
     if min(mean) < 0 or max(mean) > 1:
         raise SettingsError(
-            f"mean is {shown(mean)}; each value must be from 0 to 1 (pixels are divided by 255 "
-            "before)"
+            f"mean is {shown(mean)}; each value must be from 0 to 1 (pixels are "
+            "divided by 255 before)"
         )
     if min(std) < 0.001 or max(std) > 10:
         raise SettingsError(
-            f"std is {shown(std)}; each value must be from 0.001 to 10 (pixels are divided by "
-            "255 before)"
+            f"std is {shown(std)}; each value must be from 0.001 to 10 (pixels are "
+            "divided by 255 before)"
         )
 
 
@@ -114,23 +121,25 @@ class ExtractorSettings:
     Attributes:
         backbone: Any timm model with a feature map, by timm's name: resnet18/34/50/101,
             tf_efficientnet_lite0, convnext_tiny, … (sen: resnet50)
-        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1 exist too.
-            (sen: 4)
-        structure: single-cat: the two dates' channels concatenated into one stream (SEN);
-            single-sub: the difference image (after - before) in one stream; dual: each date through
-            one shared stream. (sen: single-cat; the compared systems are dual and take no other)
-        grid: Side of the square grid that the compared systems pool the features to. (14; psnet: 7)
-        pyramid: Whose maps stand beside the stage's own channels, brought to its grid: finer (those
-            of the stage before, folded), coarser (those of the stage after, enlarged) or none.
-            (none; siamese: finer)
-        init: Weights the backbone starts from: a file or folder, recognised by its content, or
-            timm:NAME (see docs/weights.md); nothing for random ones.
-        fine_tune_from: The first stage that is trained; all before it is frozen. conv1: nothing is
-            frozen; none: everything is (the projection P is always trained). (sen: conv2_x; the
-            compared systems: none)
-        frozen_statistics: Whether the BatchNorm statistics of the frozen part go on moving in
-            training (moving, as in SEN's released code) or stay (fixed). (sen: moving; the compared
-            systems: fixed)
+        stage: Stage whose features are used: 4 (stride 32) or 3 (stride 16); 2 and 1
+            exist too. (sen: 4)
+        structure: single-cat: the two dates' channels concatenated into one stream
+            (SEN); single-sub: the difference image (after - before) in one stream;
+            dual: each date through one shared stream. (sen: single-cat; the compared
+            systems are dual and take no other)
+        grid: Side of the square grid that the compared systems pool the features to.
+            (14; psnet: 7)
+        pyramid: Whose maps stand beside the stage's own channels, brought to its grid:
+            finer (those of the stage before, folded), coarser (those of the stage
+            after, enlarged) or none. (none; siamese: finer)
+        init: Weights the backbone starts from: a file or folder, recognised by its
+            content, or timm:NAME (see docs/weights.md); nothing for random ones.
+        fine_tune_from: The first stage that is trained; all before it is frozen. conv1:
+            nothing is frozen; none: everything is (the projection P is always trained).
+            (sen: conv2_x; the compared systems: none)
+        frozen_statistics: Whether the BatchNorm statistics of the frozen part go on
+            moving in training (moving, as in SEN's released code) or stay (fixed).
+            (sen: moving; the compared systems: fixed)
     """
 
     backbone: str | None = None
@@ -146,12 +155,18 @@ class ExtractorSettings:
         if self.backbone is not None:
             check_backbone_name("extractor.backbone", self.backbone)
         if self.stage not in (None, 1, 2, 3, 4):
-            raise SettingsError(f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4")
+            raise SettingsError(
+                f"extractor.stage is {self.stage}; it must be 1, 2, 3 or 4"
+            )
         check_choice("extractor.structure", self.structure, get_args(Structure))
         check_choice("extractor.pyramid", self.pyramid, get_args(Pyramid))
-        check_choice("extractor.fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom))
         check_choice(
-            "extractor.frozen_statistics", self.frozen_statistics, get_args(FrozenStatistics)
+            "extractor.fine_tune_from", self.fine_tune_from, get_args(FineTuneFrom)
+        )
+        check_choice(
+            "extractor.frozen_statistics",
+            self.frozen_statistics,
+            get_args(FrozenStatistics),
         )
         _numbers(self, "extractor", "grid")
         if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
@@ -167,8 +182,8 @@ class ExtractorSettings:
 
 @dataclass(frozen=True)
 class DifferenceSettings:
-    """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then N_e layers of
-    CAGD, Eq. (6)-(14))
+    """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then
+    N_e layers of CAGD, Eq. (6)-(14))
 
     The settings from `reduction` on are SEN's alone. Its four switches are on.
 
@@ -178,16 +193,17 @@ class DifferenceSettings:
         dropout: Dropout inside the layers. (sen: 0.5)
         position_dropout: Dropout after the positions are added. (sen: 0.1)
         reduction: The channel attention's bottleneck is D / reduction wide. (sen: 16)
-        kernel_size: Kernel of SFE's shared convolution, which is at the extractor's stride. (sen:
-            1)
-        shared_convolution: SFE's convolution shared by the dates. Off: the channel attention looks
-            at F itself.
-        channel_attention: SFE's channel attention per date. Off: the embedded image is added to F
-            instead. Both off: both dates' features are F (of a dual extractor: that date's F).
-        cross_attention: CAGD's cross attention per date. Off: the dates' features go on as they
-            are.
-        self_attention: CAGD's self attention. Off: the difference itself is added to the running
-            feature.
+        kernel_size: Kernel of SFE's shared convolution, which is at the extractor's
+            stride. (sen: 1)
+        shared_convolution: SFE's convolution shared by the dates. Off: the channel
+            attention looks at F itself.
+        channel_attention: SFE's channel attention per date. Off: the embedded image is
+            added to F instead. Both off: both dates' features are F (of a dual
+            extractor: that date's F).
+        cross_attention: CAGD's cross attention per date. Off: the dates' features go on
+            as they are.
+        self_attention: CAGD's self attention. Off: the difference itself is added to
+            the running feature.
     """
 
     layers: int | None = None
@@ -214,12 +230,14 @@ class DifferenceSettings:
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """The caption decoder; None is the system's own. (sen: a transformer, Eq. (15)-(17))
+    """The caption decoder; None is the system's own. (sen: a transformer, Eq.
+    (15)-(17))
 
     Attributes:
         layers: N_d, the number of decoder layers. (sen: 1)
         heads: Attention heads. (sen: 8)
-        expansion: The feed-forward network is this many times as wide as the decoder. (sen: 4)
+        expansion: The feed-forward network is this many times as wide as the decoder.
+            (sen: 4)
         dropout: Dropout inside the layers and before the output. (sen: 0.5)
         position_dropout: Dropout after the positions are added. (sen: 0.1)
         max_words: The longest caption, <start> and <end> not counted.
@@ -240,14 +258,16 @@ class DecoderSettings:
 
 @dataclass(frozen=True)
 class ChangeSettings:
-    """Heads on the memory that see change without words; trained beside the decoder, never needed.
+    """Heads on the memory that see change without words; trained beside the decoder,
+    never needed.
 
     Attributes:
         flag: Weight of the loss of the flag head: did the pair change? 0: no such head.
-        mask: Weight of the loss of the mask head: what share of each cell of the grid is changed
-            building? 0: no such head. Data without masks train without it.
-        temperature: What the flag head's logit is divided by before it becomes a probability, so
-            that 0.9 means right in nine of ten. Training finds it on the selection pairs.
+        mask: Weight of the loss of the mask head: what share of each cell of the grid
+            is changed building? 0: no such head. Data without masks train without it.
+        temperature: What the flag head's logit is divided by before it becomes a
+            probability, so that 0.9 means right in nine of ten. Training finds it on
+            the selection pairs.
     """
 
     flag: float = 0.0
@@ -258,12 +278,13 @@ class ChangeSettings:
         for name in ("flag", "mask"):
             if not 0 <= getattr(self, name) <= LARGEST_HEAD:
                 raise SettingsError(
-                    f"change.{name} is {getattr(self, name)}; it must be from 0 to {LARGEST_HEAD}"
+                    f"change.{name} is {getattr(self, name)}; it must be from 0 to "
+                    f"{LARGEST_HEAD}"
                 )
         if not SMALLEST_TEMPERATURE <= self.temperature <= 1 / SMALLEST_TEMPERATURE:
             raise SettingsError(
-                f"change.temperature is {self.temperature}; it must be from {SMALLEST_TEMPERATURE} "
-                f"to {1 / SMALLEST_TEMPERATURE:g}"
+                f"change.temperature is {self.temperature}; it must be from "
+                f"{SMALLEST_TEMPERATURE} to {1 / SMALLEST_TEMPERATURE:g}"
             )
 
 
@@ -273,17 +294,18 @@ class ModelSettings:
 
     Attributes:
         system: The system's name, as `sencap info --list-systems` prints them.
-        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of
-            all)
-        size: Side of the square that images are resized to where they differ from it, in pixels.
+        dimension: D, the embedding width shared by the parts; None is the system's own.
+            (512 of all)
+        size: Side of the square that images are resized to where they differ from it,
+            in pixels.
         mean: Mean of R, G, B on the scale 0-1 that both images are normalised with.
         std: Standard deviation of R, G, B on the scale 0-1.
         extractor: The feature extractor.
         difference: The difference encoder.
         decoder: The caption decoder.
         change: Heads that see change without words.
-        domain: Keep what the training images look like, so that a pair of another kind is told to
-            be one. (off)
+        domain: Keep what the training images look like, so that a pair of another kind
+            is told to be one. (off)
     """
 
     system: str = "sen"
@@ -308,23 +330,28 @@ class ModelSettings:
         """Sizes whose attention takes memory and minutes without bound."""
         if self.size > LARGEST_SIZE:
             raise SettingsError(
-                f"size is {self.size}; a model sees at most {LARGEST_SIZE} × {LARGEST_SIZE} pixels "
-                "(the paper's sees 256): cut larger images into tiles"
+                f"size is {self.size}; a model sees at most {LARGEST_SIZE} × "
+                f"{LARGEST_SIZE} pixels (the paper's sees 256): cut larger images "
+                "into tiles"
             )
         grid = self.extractor.grid
         if grid is not None and grid > LARGEST_GRID:
-            raise SettingsError(f"extractor.grid is {grid}; it must be at most {LARGEST_GRID}")
+            raise SettingsError(
+                f"extractor.grid is {grid}; it must be at most {LARGEST_GRID}"
+            )
 
     def _check_width(self, dimension: int) -> None:
         for part in ("difference", "decoder"):
             heads = getattr(self, part).heads
             if heads is not None and dimension % heads:
                 raise SettingsError(
-                    f"dimension={dimension} cannot be split into {part}.heads={heads} heads; "
-                    "choose a multiple"
+                    f"dimension={dimension} cannot be split into "
+                    f"{part}.heads={heads} heads; choose a multiple"
                 )
         if dimension % 2:
-            raise SettingsError(f"dimension={dimension} is odd; positions need an even one")
+            raise SettingsError(
+                f"dimension={dimension} is odd; positions need an even one"
+            )
 
 
 @dataclass(frozen=True)
@@ -332,11 +359,11 @@ class VocabularySettings:
     """Which words a model knows.
 
     Attributes:
-        captions: A caption file, or a folder with one, whose words are counted (default: the
-            training data).
+        captions: A caption file, or a folder with one, whose words are counted
+            (default: the training data).
         splits: Splits whose captions are counted.
-        minimum_count: A word is kept if it is seen at least this often (6 is the paper's "more than
-            5").
+        minimum_count: A word is kept if it is seen at least this often (6 is the
+            paper's "more than 5").
     """
 
     captions: str | None = None
@@ -346,7 +373,9 @@ class VocabularySettings:
     def __post_init__(self) -> None:
         _numbers(self, "vocabulary", "minimum_count")
         if not self.splits:
-            raise SettingsError("vocabulary.splits is empty; name at least one of train, val, test")
+            raise SettingsError(
+                "vocabulary.splits is empty; name at least one of train, val, test"
+            )
         for split in self.splits:
             check_choice("vocabulary.splits", split, get_args(Split))
 
@@ -356,23 +385,25 @@ class LoadingSettings:
     """How pairs become batches.
 
     Attributes:
-        batch_size: Captions in a batch over all devices; in the mode `one_pass` these are
-            batch_size / captions-per-pair pairs with all their captions.
-        one_pass: The captions of a pair share one pass through extractor and difference encoder
-            (off: each caption is a sample of its own, as in the paper).
+        batch_size: Captions in a batch over all devices; in the mode `one_pass` these
+            are batch_size / captions-per-pair pairs with all their captions.
+        one_pass: The captions of a pair share one pass through extractor and difference
+            encoder (off: each caption is a sample of its own, as in the paper).
         workers: Processes that read images.
         cache: Keep the decoded images in memory (684 pairs of 256×256: 270 MB).
-        colour: Strength of random colour changes, drawn per date (0 switches them off, 1 is
-            strong).
-        geometry: Random flips and quarter turns; the position words of the captions turn with the
-            image.
-        same: Share of samples in which both dates become the same image, before or after, with the
-            captions of no change: what everybody tries first.
+        colour: Strength of random colour changes, drawn per date (0 switches them off,
+            1 is strong).
+        geometry: Random flips and quarter turns; the position words of the captions
+            turn with the image.
+        same: Share of samples in which both dates become the same image, before or
+            after, with the captions of no change: what everybody tries first.
         swap: The dates of unchanged pairs are swapped at random.
-        reverse: Share of the changed pairs that are shown in reverse order, with captions turned by
-            a rule (what was built is removed) or, where it knows none, for the change heads alone.
-        features: Folder for the features of a frozen extractor, which are computed once and used in
-            every epoch and every run that has the same ones (no colour changes then).
+        reverse: Share of the changed pairs that are shown in reverse order, with
+            captions turned by a rule (what was built is removed) or, where it knows
+            none, for the change heads alone.
+        features: Folder for the features of a frozen extractor, which are computed once
+            and used in every epoch and every run that has the same ones (no colour
+            changes then).
     """
 
     batch_size: int = 128
@@ -389,13 +420,15 @@ class LoadingSettings:
     def __post_init__(self) -> None:
         _numbers(self, "loading", "batch_size", "workers")
         if not 0 <= self.colour <= 1:
-            raise SettingsError(f"loading.colour is {self.colour}; it must be in [0, 1]")
+            raise SettingsError(
+                f"loading.colour is {self.colour}; it must be in [0, 1]"
+            )
         check_fraction("loading.same", self.same)
         check_fraction("loading.reverse", self.reverse)
         if self.features is not None and self.colour:
             raise SettingsError(
-                f"loading.colour={self.colour} changes images, and loading.features computes their "
-                "features once; give one of them"
+                f"loading.colour={self.colour} changes images, and loading.features "
+                "computes their features once; give one of them"
             )
 
 
@@ -412,10 +445,11 @@ class OptimisationSettings:
         clip_value: Gradient values of extractor and decoder are clamped to ± this.
         patience: After this many epochs in a row without a better val BLEU-4 …
         decay: … the decoder's learning rate is multiplied by this.
-        schedule: constant (the paper's), or cosine: one warm-up epoch, then down to zero.
+        schedule: constant (the paper's), or cosine: one warm-up epoch, then down to
+            zero.
         label_smoothing: Share of the target probability spread over all words.
-        average: Decay of a running average of the weights (0: none, 0.995: over the last 200 steps
-            or so); the average is what is validated and kept.
+        average: Decay of a running average of the weights (0: none, 0.995: over the
+            last 200 steps or so); the average is what is validated and kept.
     """
 
     epochs: int = 40
@@ -436,7 +470,9 @@ class OptimisationSettings:
         check_amount("optimisation.weight_decay", self.weight_decay, zero=True)
         check_choice("optimisation.schedule", self.schedule, ("constant", "cosine"))
         if not self.clip_value > 0:
-            raise SettingsError(f"optimisation.clip_value is {self.clip_value}; it must be above 0")
+            raise SettingsError(
+                f"optimisation.clip_value is {self.clip_value}; it must be above 0"
+            )
         check_amount("optimisation.learning_rate", self.learning_rate)
         check_amount(
             "optimisation.extractor_learning_rate",
@@ -444,7 +480,9 @@ class OptimisationSettings:
             why=" (to freeze the backbone say extractor.fine_tune_from=none)",
         )
         if not 0 < self.decay <= 1:
-            raise SettingsError(f"optimisation.decay is {self.decay}; it must be in (0, 1]")
+            raise SettingsError(
+                f"optimisation.decay is {self.decay}; it must be in (0, 1]"
+            )
 
 
 @dataclass(frozen=True)
@@ -473,31 +511,32 @@ class TrainingSettings:
     """One training run: everything that decides its result, and where it goes.
 
     Attributes:
-        data: Folder of captioned pairs (see `sencap check --help`), or a list of folders, which are
-            joined: '[A,B]'.
+        data: Folder of captioned pairs (see `sencap check --help`), or a list of
+            folders, which are joined: '[A,B]'.
         out: Folder for logs, the resume file and the best checkpoint.
-        selection_data: Folder whose val split selects the best checkpoint (the first of data if not
-            given).
+        selection_data: Folder whose val split selects the best checkpoint (the first of
+            data if not given).
         start: A checkpoint folder whose weights and vocabulary the run starts from.
         system: The system's name, as `sencap info --list-systems` prints them.
-        dimension: D, the embedding width shared by the parts; None is the system's own. (512 of
-            all)
-        size: Side of the square that images are resized to where they differ from it, in pixels.
+        dimension: D, the embedding width shared by the parts; None is the system's own.
+            (512 of all)
+        size: Side of the square that images are resized to where they differ from it,
+            in pixels.
         mean: Mean of R, G, B on the scale 0-1.
         std: Standard deviation of R, G, B on the scale 0-1.
         extractor: The feature extractor.
         difference: The difference encoder.
         decoder: The caption decoder.
         change: Heads that see change without words.
-        domain: Keep what the training images look like, so that a pair of another kind is told to
-            be one. (off)
+        domain: Keep what the training images look like, so that a pair of another kind
+            is told to be one. (off)
         vocabulary: Which words are known.
         loading: How pairs become batches.
         optimisation: The optimiser and its schedule.
         hardware: Where it runs.
         seed: Seed of everything random.
-        resume: Go on from the resume file in `out` if there is one (off: refuse a folder that has
-            one).
+        resume: Go on from the resume file in `out` if there is one (off: refuse a
+            folder that has one).
         progress: Show progress bars.
     """
 
@@ -525,11 +564,13 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise SettingsError("data is empty; name at least one folder of captioned pairs")
+            raise SettingsError(
+                "data is empty; name at least one folder of captioned pairs"
+            )
         if self.start is not None and self.extractor.init is not None:
             raise SettingsError(
-                f"start={self.start} and extractor.init={self.extractor.init} both say where the "
-                "extractor's weights come from; give one of them"
+                f"start={self.start} and extractor.init={self.extractor.init} both "
+                "say where the extractor's weights come from; give one of them"
             )
         _numbers(self, "", "seed")
         if isinstance(self.data, str):
@@ -562,11 +603,15 @@ def as_dict(settings: Any) -> dict[str, Any]:
     return result
 
 
-def model_from_dict(values: dict[str, Any], source: str = "model settings") -> ModelSettings:
-    """The inverse of `as_dict` for a model; an unknown key fails with the nearest known one.
+def model_from_dict(
+    values: dict[str, Any], source: str = "model settings"
+) -> ModelSettings:
+    """The inverse of `as_dict` for a model; an unknown key fails with the nearest known
+    one.
 
     Raises:
-        SettingsError: an unknown key or a wrong value; the message starts with ``source``.
+        SettingsError: an unknown key or a wrong value; the message starts with
+            ``source``.
     """
     parts = {
         "extractor": ExtractorSettings,
@@ -587,11 +632,13 @@ def model_from_dict(values: dict[str, Any], source: str = "model settings") -> M
 
 
 def _checked(owner: Any, values: Any, prefix: str) -> dict[str, Any]:
-    """The values of one settings class, if they are an object, its keys known, and each of the
-    right kind."""
+    """The values of one settings class, if they are an object, its keys known, and each
+    of the right kind."""
     if not isinstance(values, dict):
         what = prefix.removesuffix(".") or "the model"
-        raise SettingsError(f"{what} is {shown(values)}; it must be an object of settings by name")
+        raise SettingsError(
+            f"{what} is {shown(values)}; it must be an object of settings by name"
+        )
     known = {f.name for f in dataclasses.fields(owner)}
     hints = get_type_hints(owner)
     for key, value in values.items():
@@ -615,8 +662,8 @@ _KINDS: dict[Any, str] = {
 
 
 def _kinds(hint: Any) -> list[Any]:
-    """The simple types that a field's annotation allows; none for what is checked elsewhere (parts,
-    mean, std)."""
+    """The simple types that a field's annotation allows; none for what is checked
+    elsewhere (parts, mean, std)."""
     if get_origin(hint) is Literal:
         return [str]
     if hint in (*_KINDS, type(None)):

@@ -1,10 +1,12 @@
-"""Dates in names: as people write them, and as usual products of satellites and drones have them.
+"""Dates in names: as people write them, and as usual products of satellites and drones
+have them.
 
 | form | as in |
 |---|---|
 | 2020-06-04, 2020_06_04, 2020.06.04, 20200604 | Landsat, Sentinel, Planet |
 | 20200604105031 and other times that follow at once | drones, Pléiades, SPOT |
-| 2020156T105031, A2020156, doy2020156: year and day of the year | HLS, MODIS, VIIRS, AppEEARS |
+| 2020156T105031, A2020156, doy2020156: year and day of the year | HLS, MODIS, VIIRS,
+  AppEEARS |
 | LC81930272020156LGN00 | Landsat before its collections |
 | 20JUN04105031 | WorldView, GeoEye |
 | 2020156 between marks, where there is nothing better | anybody's |
@@ -15,9 +17,24 @@ from __future__ import annotations
 import datetime
 import re
 
-_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+_MONTHS = [
+    "JAN",
+    "FEB",
+    "MAR",
+    "APR",
+    "MAY",
+    "JUN",
+    "JUL",
+    "AUG",
+    "SEP",
+    "OCT",
+    "NOV",
+    "DEC",
+]
 _YEAR = r"(?P<year>\d{4})"
-_RECENT = r"(?P<year>(?:19|20)\d\d)"  # where any other number of seven digits could be meant
+_RECENT = (
+    r"(?P<year>(?:19|20)\d\d)"  # where any other number of seven digits could be meant
+)
 _DAY = r"(?P<day_of_year>\d{3})"
 _TIME = r"(?:(?P<hour>\d\d)(?P<minute>\d\d)(?:(?P<second>\d\d)\d?)?)"
 _FORMS = [
@@ -36,10 +53,11 @@ _BARE_DAY_OF_YEAR = re.compile(rf"(?<![A-Za-z0-9]){_RECENT}{_DAY}(?![A-Za-z0-9])
 
 
 def find_date(text: str, *, at_start: bool = False) -> datetime.date | None:
-    """The first date in a name, in one of the forms at the head of this module; None if there is
-    none.
+    """The first date in a name, in one of the forms at the head of this module; None if
+    there is none.
 
-    ``at_start`` takes it from the beginning only, as in a scene id ``20200604T054639_…``.
+    ``at_start`` takes it from the beginning only, as in a scene id
+    ``20200604T054639_…``.
     """
     found = locate_date(text)
     if found is None or (at_start and found[1]):
@@ -59,14 +77,19 @@ def locate_date(text: str) -> tuple[datetime.date, int, int] | None:
 
 
 def _date(match: re.Match[str]) -> datetime.date | None:
-    """The date that a match means; None where there is no such day or time: 20209999."""
+    """The date that a match means; None where there is no such day or time:
+    20209999."""
     told = match.groupdict()
     try:
         if told.get("hour"):
-            datetime.time(int(told["hour"]), int(told["minute"]), int(told["second"] or 0))
+            datetime.time(
+                int(told["hour"]), int(told["minute"]), int(told["second"] or 0)
+            )
         if told.get("month_name"):
             month = _MONTHS.index(told["month_name"]) + 1
-            return datetime.date(2000 + int(told["short_year"]), month, int(told["day"]))
+            return datetime.date(
+                2000 + int(told["short_year"]), month, int(told["day"])
+            )
         if told.get("day_of_year"):
             return _nth_day(int(told["year"]), int(told["day_of_year"]))
         return datetime.date(int(told["year"]), int(told["month"]), int(told["day"]))

@@ -33,7 +33,8 @@ def demo(
     ``tell`` is called with each captioned pair, before the page is written.
 
     Raises:
-        CheckpointError, SettingsError, OutputError: what cannot be used or written, and why.
+        CheckpointError, SettingsError, OutputError: what cannot be used or written, and
+        why.
     """
     page = _page(out, weights)
     predictor = load(weights, beam=beam)
@@ -42,7 +43,9 @@ def demo(
     found = list(caption_files(predictor, find_pairs(EXAMPLES), problems))
     seconds = time.perf_counter() - begin  # reading included
     if problems:
-        raise DataError("\n".join([*problems, "the examples are not whole: install sencap again"]))
+        raise DataError(
+            "\n".join([*problems, "the examples are not whole: install sencap again"])
+        )
     if tell is not None:
         for item in found:
             tell(item)
@@ -59,7 +62,9 @@ def _page(out: str | Path, weights: str | Path | None) -> Path:
     return page
 
 
-def _write(page: Path, found: Sequence[CaptionedFiles], seconds: float, *, beam: int) -> Path:
+def _write(
+    page: Path, found: Sequence[CaptionedFiles], seconds: float, *, beam: int
+) -> Path:
     pictures = [
         ShownPair(
             title=item.name,
@@ -84,5 +89,7 @@ def _small_print(item: CaptionedFiles) -> list[str]:
     caption = item.caption
     lines = [caption.note] if caption.note else []
     lines.append(f"log-probability {caption.log_prob:.2f}")
-    lines += [f"or: {other.text} ({other.log_prob:.2f})" for other in caption.alternatives]
+    lines += [
+        f"or: {other.text} ({other.log_prob:.2f})" for other in caption.alternatives
+    ]
     return lines

@@ -1,9 +1,10 @@
 """What works here and what does not: `sencap doctor`.
 
-What captions and scores is tried: Java is started, the weights are read, an example is captioned.
-The extras' packages are only looked for, since PyTorch alone takes seconds to load. What is
-optional and absent is no failure; what is there and does not work is one. Everything heavy is
-imported where it is tried, so that a part that cannot be imported is told like any other.
+What captions and scores is tried: Java is started, the weights are read, an example is
+captioned. The extras' packages are only looked for, since PyTorch alone takes seconds
+to load. What is optional and absent is no failure; what is there and does not work is
+one. Everything heavy is imported where it is tried, so that a part that cannot be
+imported is told like any other.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _USES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One part: whether it works, what was found, and what to do about it ("" if nothing)."""
+    """One part: whether it works, what was found, and what to do about it ("" if
+    nothing)."""
 
     name: str
     status: Status
@@ -43,12 +45,12 @@ class Finding:
 
 
 def doctor(weights: str | Path | None = None) -> dict[str, Any]:
-    """Try every part of an installation, with the weights in a checkpoint folder or those that
-    ship.
+    """Try every part of an installation, with the weights in a checkpoint folder or
+    those that ship.
 
-    Returns ``works`` (nothing is broken), ``findings`` (of each part ``name``, ``status``, which is
-    works, installed (not tried), absent or broken, what was ``found``, and ``advice``) and the
-    ``environment``.
+    Returns ``works`` (nothing is broken), ``findings`` (of each part ``name``,
+    ``status``, which is works, installed (not tried), absent or broken, what was
+    ``found``, and ``advice``) and the ``environment``.
     """
     parts: dict[str, Callable[[], str]] = {
         "engine": _engine,
@@ -69,14 +71,19 @@ def as_text(report: dict[str, Any]) -> str:
     """A report of `doctor` in one screen."""
     here = report["environment"]
     lines = [
-        f"sencap {here['sencap']}, Python {here['python']}, {here['system']}, {here['cores']} cores"
+        f"sencap {here['sencap']}, Python {here['python']}, {here['system']}, "
+        f"{here['cores']} cores"
     ]
     for finding in report["findings"]:
-        lines.append(f"  {finding['status']:<9} {finding['name']:<8} {finding['found']}")
+        lines.append(
+            f"  {finding['status']:<9} {finding['name']:<8} {finding['found']}"
+        )
         if finding["advice"]:
             lines.append(f"{'':21}{finding['advice']}")
     broken = [one["name"] for one in report["findings"] if one["status"] == "broken"]
-    lines.append(f"does not work: {', '.join(broken)}" if broken else "all that is here works")
+    lines.append(
+        f"does not work: {', '.join(broken)}" if broken else "all that is here works"
+    )
     return "\n".join(lines)
 
 
@@ -89,7 +96,10 @@ def _tried(name: str, try_it: Callable[[], str]) -> Finding:
         return Finding(name, "broken", _one_line(error))
     except Exception as error:  # whatever it is, it is what was asked for
         return Finding(
-            name, "broken", _one_line(error), "install sencap again: pip install -U sencap"
+            name,
+            "broken",
+            _one_line(error),
+            "install sencap again: pip install -U sencap",
         )
 
 
@@ -110,7 +120,9 @@ def _weights(weights: str | Path | None) -> str:
     files = [path for path in folder.path.iterdir() if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     parameters = count_parameters(folder.tensors)["total"]
-    graphs = "with graphs" if (folder.path / "encoder.onnx").is_file() else "without graphs"
+    graphs = (
+        "with graphs" if (folder.path / "encoder.onnx").is_file() else "without graphs"
+    )
     whose = "those that ship" if weights is None else str(weights)
     return (
         f"{whose}: {parameters:,} parameters, {len(folder.vocabulary)} words, "
@@ -141,12 +153,17 @@ def _meteor() -> str:
 
 def _extra(extra: str, use: str) -> Finding:
     """Whether the packages of an extra are here; they are not loaded."""
-    packages = [package for package, brought_by in EXTRAS.items() if brought_by == extra]
+    packages = [
+        package for package, brought_by in EXTRAS.items() if brought_by == extra
+    ]
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         lacks = ", ".join(missing)
         return Finding(
-            extra, "absent", f"for {use}", f"lacks {lacks}: pip install 'sencap[{extra}]'"
+            extra,
+            "absent",
+            f"for {use}",
+            f"lacks {lacks}: pip install 'sencap[{extra}]'",
         )
     versions = [f"{package} {_version(package)}" for package in packages]
     return Finding(extra, "installed", ", ".join(versions[:4]))

@@ -1,4 +1,5 @@
-"""What is here: versions and hardware. Written beside every result, and checked before a run."""
+"""What is here: versions and hardware. Written beside every result, and checked before
+a run."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ PACKAGES = (
     *("numpy", "onnxruntime", "pillow", "pycocoevalcap"),
     *("torch", "torchvision", "timm", "lightning"),
 )
-# One of them is set where something else says how the machines of a run find each other (see
-# docs/training.md).
+# One of them is set where something else says how the machines of a run find each other
+# (see docs/training.md).
 MEETING_POINTS = (
     "MASTER_ADDR",
     "TORCHELASTIC_RUN_ID",
@@ -31,7 +32,8 @@ MEETING_POINTS = (
 
 
 def environment() -> dict[str, str | int]:
-    """Versions of sencap, Python and the libraries that decide numbers, and the hardware.
+    """Versions of sencap, Python and the libraries that decide numbers, and the
+    hardware.
 
     No host or user name and no path is in it.
     """
@@ -44,7 +46,9 @@ def environment() -> dict[str, str | int]:
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "threads": (os.cpu_count() or 1) if torch is None else torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch is not None and has_gpu else "cpu",
+        "device": torch.cuda.get_device_name()
+        if torch is not None and has_gpu
+        else "cpu",
     }
     for package in PACKAGES:
         try:
@@ -58,20 +62,22 @@ def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+            line.split(":", 1)[1].strip()
+            for line in lines
+            if line.startswith("model name")
         )
     except (OSError, StopIteration):
         return platform.processor() or "unknown"
 
 
 def check_hardware(hardware: HardwareSettings) -> None:
-    """Refuse, before any work, hardware that is not here; an unknown machine would be waited for
-    without end.
+    """Refuse, before any work, hardware that is not here; an unknown machine would be
+    waited for without end.
 
     Raises:
-        SettingsError: an unknown accelerator, one that is not here, more devices than there are, or
-            several machines that nothing tells how to find each other. The message says what is
-            here.
+        SettingsError: an unknown accelerator, one that is not here, more devices than
+            there are, or several machines that nothing tells how to find each other.
+            The message says what is here.
     """
     accelerator, devices = hardware.accelerator, hardware.devices
     if accelerator not in ACCELERATORS:
@@ -82,8 +88,8 @@ def check_hardware(hardware: HardwareSettings) -> None:
     count = device_count(device_type(accelerator))
     if count == 0:
         raise SettingsError(
-            f"hardware.accelerator is {accelerator}, which is not here; {_what_is_here()}; give "
-            "another"
+            f"hardware.accelerator is {accelerator}, which is not here; "
+            f"{_what_is_here()}; give another"
         )
     if devices > count:
         raise SettingsError(
@@ -92,9 +98,9 @@ def check_hardware(hardware: HardwareSettings) -> None:
         )
     if hardware.nodes > 1 and not any(name in os.environ for name in MEETING_POINTS):
         raise SettingsError(
-            f"hardware.nodes is {hardware.nodes}, and nothing says where the machines meet; "
-            "start the run with torchrun or srun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK "
-            "on each machine"
+            f"hardware.nodes is {hardware.nodes}, and nothing says where the "
+            "machines meet; start the run with torchrun or srun, or set MASTER_ADDR, "
+            "MASTER_PORT and NODE_RANK on each machine"
         )
 
 
@@ -112,7 +118,8 @@ def device_type(accelerator: str) -> str:
 
 
 def device_count(kind: str) -> int:
-    """How many devices of a type (cpu, cuda, mps) are here; of the CPU, how many cores."""
+    """How many devices of a type (cpu, cuda, mps) are here; of the CPU, how many
+    cores."""
     if kind == "cpu":
         return os.cpu_count() or 1
     import torch  # noqa: PLC0415  (late: this module is read by torch-free ones)
@@ -128,8 +135,8 @@ def device_count(kind: str) -> int:
 def check_memory(needed: int, what: str) -> None:
     """Refuse, before any of it is taken, more memory (in bytes) than this machine has.
 
-    The system would end the process without a word. ``what`` begins the message, such as "training
-    7 parameters".
+    The system would end the process without a word. ``what`` begins the message, such
+    as "training 7 parameters".
 
     Raises:
         SettingsError: with both figures.

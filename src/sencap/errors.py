@@ -9,8 +9,9 @@
     ├── OutputError             a file or folder that cannot be written: a full disk, no permission
     └── MissingDependencyError  an optional program or package that is not installed
 
-A message says what was wrong (the offending value), where (file, entry, setting) and what to do
-next. The command line prints it after ``sencap: error:`` and ends with exit code 2.
+A message says what was wrong (the offending value), where (file, entry, setting) and
+what to do next. The command line prints it after ``sencap: error:`` and ends with exit
+code 2.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class SencapError(Exception):
 
 
 class SettingsError(SencapError, ValueError):
-    """A wrong, unknown or conflicting setting; the message names each setting involved."""
+    """A wrong, unknown or conflicting setting; the message names each setting
+    involved."""
 
 
 class ShapeError(SencapError, ValueError):
@@ -36,7 +38,8 @@ class DataError(SencapError):
 
 
 class ImageError(DataError):
-    """One image cannot be read or is refused; the message names the file and the reason."""
+    """One image cannot be read or is refused; the message names the file and the
+    reason."""
 
 
 class CheckpointError(SencapError):
@@ -44,7 +47,8 @@ class CheckpointError(SencapError):
 
 
 class OutputError(SencapError):
-    """A file cannot be written; the message names it, the system's reason, and what to do."""
+    """A file cannot be written; the message names it, the system's reason, and what to
+    do."""
 
 
 class MissingDependencyError(SencapError):
@@ -52,8 +56,8 @@ class MissingDependencyError(SencapError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM; it does, as after Ctrl-C. No `SencapError`: nobody
-    did wrong."""
+    """The process was asked to end by SIGTERM; it does, as after Ctrl-C. No
+    `SencapError`: nobody did wrong."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
-"""Scores a checkpoint on captioned pairs: reads, captions, hands words to `sencap.evaluation`,
-draws the page.
+"""Scores a checkpoint on captioned pairs: reads, captions, hands words to
+`sencap.evaluation`, draws the page.
 
-`sencap.evaluation` knows words and no model; what it does not know is put together here.
+`sencap.evaluation` knows words and no model; what it does not know is put together
+here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ from sencap.engines.precisions import Precision
 from sencap.images import read_pair
 from sencap.images.notes import Notes
 from sencap.predictor import Decision, Predictor, load
-from sencap.reporting import Said, check_report_files, report_of, warn_of_flags, write_report
+from sencap.reporting import (
+    Said,
+    check_report_files,
+    report_of,
+    warn_of_flags,
+    write_report,
+)
 from sencap.structures import Caption, ImagePair
 from sencap.weights import checkpoint_files
 
@@ -34,7 +41,9 @@ EQUAL = "the two images are equal"  # in the note of the predictor
 _FEW = 5  # kinds of notes
 # LEVIR-CC's own names tell the official split, whatever split a data set has them in
 _OFFICIAL_NAME = re.compile(r"(val|test)_\d{6}")
-_NEVER = re.compile(r"never evaluate .{0,40}LEVIR-CC's official", re.IGNORECASE | re.DOTALL)
+_NEVER = re.compile(
+    r"never evaluate .{0,40}LEVIR-CC's official", re.IGNORECASE | re.DOTALL
+)
 
 
 def evaluate(
@@ -55,16 +64,18 @@ def evaluate(
     no_change: Collection[str] | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Caption the pairs of one or more splits and score the captions under both protocols.
+    """Caption the pairs of one or more splits and score the captions under both
+    protocols.
 
-    Returns the report that ``json`` takes (see docs/evaluation.md); ``markdown`` takes it as
-    tables, ``page`` a page of pictures. A file that cannot be written after all does not lose the
-    report: why stands in the log, and in the report under ``not_written``. ``limit`` takes the
-    first pairs only. ``no_change`` names the sentences with which this data set says that nothing
-    changed.
+    Returns the report that ``json`` takes (see docs/evaluation.md); ``markdown`` takes
+    it as tables, ``page`` a page of pictures. A file that cannot be written after all
+    does not lose the report: why stands in the log, and in the report under
+    ``not_written``. ``limit`` takes the first pairs only. ``no_change`` names the
+    sentences with which this data set says that nothing changed.
 
     Raises:
-        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or written, and
+        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or
+        written, and
             why.
     """
     check_numbers(beam=beam, batch_size=batch_size, limit=limit)
@@ -73,7 +84,12 @@ def evaluate(
     inputs = checkpoint_files(weights)
     check_report_files(data, pairs, inputs, json=json, markdown=markdown, page=page)
     predictor = load(
-        weights, beam=beam, device=device, engine=engine, precision=precision, decision=decision
+        weights,
+        beam=beam,
+        device=device,
+        engine=engine,
+        precision=precision,
+        decision=decision,
     )
     report = report_on(data, pairs, predictor, batch_size=batch_size, progress=progress)
     if precision != "fp32":
@@ -90,13 +106,17 @@ def report_on(
     batch_size: int,
     progress: bool,
 ) -> dict[str, Any]:
-    """Caption and score the pairs; what a reader has to know of weights and pairs is among the
-    notes."""
-    notes = official_split_notes(predictor.checkpoint.path, data, [pair.name for pair in pairs])
+    """Caption and score the pairs; what a reader has to know of weights and pairs is
+    among the notes."""
+    notes = official_split_notes(
+        predictor.checkpoint.path, data, [pair.name for pair in pairs]
+    )
     for note in notes:
         log.warning(f"warning: {note}")  # now, not after an hour
     notes += warn_of_flags(pairs)
-    captions, seconds = _caption(predictor, pairs, batch_size=batch_size, progress=progress)
+    captions, seconds = _caption(
+        predictor, pairs, batch_size=batch_size, progress=progress
+    )
     notes += _notes_of(captions, [pair.name for pair in pairs])
     said = []
     for caption in captions:
@@ -114,13 +134,15 @@ def report_on(
     )
 
 
-def official_split_notes(weights: Path | None, data: str | Path, names: Sequence[str]) -> list[str]:
-    """A warning if weights that are not to be evaluated on LEVIR-CC's official val or test split
-    just are.
+def official_split_notes(
+    weights: Path | None, data: str | Path, names: Sequence[str]
+) -> list[str]:
+    """A warning if weights that are not to be evaluated on LEVIR-CC's official val or
+    test split just are.
 
-    Such weights say so in their card, README.md: "never evaluate them on LEVIR-CC's official …".
-    The pairs are known by their names, unless the data set calls itself another one, as synthetic
-    ones do.
+    Such weights say so in their card, README.md: "never evaluate them on LEVIR-CC's
+    official …". The pairs are known by their names, unless the data set calls itself
+    another one, as synthetic ones do.
     """
     card = None if weights is None else weights / "README.md"
     if card is None or not card.is_file():
@@ -130,16 +152,17 @@ def official_split_notes(weights: Path | None, data: str | Path, names: Sequence
     if not official or not forbidden or not _may_be_levir_cc(data):
         return []
     return [
-        f"{len(official)} of the {len(names)} pairs have names of LEVIR-CC's official val or "
-        f"test split (such as {official[0]}), and these weights were trained on pairs of it. "
-        "Only pairs held out from that training are scored fairly, and no score here is one on "
-        "the official split: see the README.md of the weights."
+        f"{len(official)} of the {len(names)} pairs have names of LEVIR-CC's "
+        f"official val or test split (such as {official[0]}), and these weights were "
+        "trained on pairs of it. Only pairs held out from that training are scored "
+        "fairly, and no score here is one on the official split: see the README.md "
+        "of the weights."
     ]
 
 
 def _may_be_levir_cc(data: str | Path) -> bool:
-    """Whether a data set, which was read before, does not say that it is another one than
-    LEVIR-CC."""
+    """Whether a data set, which was read before, does not say that it is another one
+    than LEVIR-CC."""
     (first, *_) = find_caption_files(Path(data))
     content = json.loads(first.read_text(encoding="utf-8-sig"))
     calls_itself = str(content.get("dataset", "LEVIR-CC"))
@@ -158,18 +181,25 @@ def _notes_of(captions: Sequence[Caption], names: Sequence[str]) -> list[str]:
     notes = []
     if equal:
         notes.append(
-            f"{equal} of the {len(captions)} pairs are of two equal images. Their caption is the "
-            "first fixed sentence of no change, whatever the model would say."
+            f"{equal} of the {len(captions)} pairs are of two equal images. Their "
+            "caption is the first fixed sentence of no change, whatever the model "
+            "would say."
         )
     others = noted.told(of=len(captions))
     if len(others) > _FEW:
         more = len(others) - _FEW
-        others[_FEW:] = [f"There are {more} other kinds of notes; sencap caption tells them."]
+        others[_FEW:] = [
+            f"There are {more} other kinds of notes; sencap caption tells them."
+        ]
     return notes + others
 
 
 def _caption(
-    predictor: Predictor, pairs: Sequence[CaptionedPair], *, batch_size: int, progress: bool
+    predictor: Predictor,
+    pairs: Sequence[CaptionedPair],
+    *,
+    batch_size: int,
+    progress: bool,
 ) -> tuple[list[Caption], float]:
     """The captions of all pairs, and the seconds they took, reading included."""
 
@@ -178,5 +208,7 @@ def _caption(
 
     begin = time.perf_counter()
     captions = predictor.stream(ahead(read, pairs), batch_size=batch_size)
-    bar = tqdm(captions, desc="captioning", unit="pair", total=len(pairs), disable=not progress)
+    bar = tqdm(
+        captions, desc="captioning", unit="pair", total=len(pairs), disable=not progress
+    )
     return list(bar), time.perf_counter() - begin

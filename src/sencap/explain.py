@@ -1,5 +1,5 @@
-"""Why a caption says what it says, as far as a model's own numbers tell: maps over the grid, one
-per word and part.
+"""Why a caption says what it says, as far as a model's own numbers tell: maps over the
+grid, one per word and part.
 
     from sencap.explain import explain, save
     explanation = explain("before.png", "after.png", load())
@@ -7,17 +7,18 @@ per word and part.
 
 Three kinds of maps and one of numbers, none of which asks what system made them:
 
-- **words**: the decoder's cross attention in the pass that chose each word, mean over heads and
-  layers. Each sums to 1. A decoder that does not attend to the grid has none.
-- **parts**: for every named part of the `Memory`, and for its tokens (``memory``), the mean of the
-  absolute values over the channels of each cell (the activation map of Zagoruyko and Komodakis
-  2017, with p = 1). A part one channel wide is a map already, and is shown as it is; so is the
-  share of each cell that the mask head holds for changed building (``change``).
-- **attention**: for every `Attention` of the encoder, how much each cell received: mean over heads
-  and over the cells that ask. Each sums to 1. Where a system attends to both dates at once (2·N
-  sources), there is one map per date.
-- **dates**: of a speaker that weighs l_bef, l_diff and l_aft at each word (DUDA's), those three
-  weights.
+- **words**: the decoder's cross attention in the pass that chose each word, mean over
+  heads and layers. Each sums to 1. A decoder that does not attend to the grid has none.
+- **parts**: for every named part of the `Memory`, and for its tokens (``memory``), the
+  mean of the absolute values over the channels of each cell (the activation map of
+  Zagoruyko and Komodakis 2017, with p = 1). A part one channel wide is a map already,
+  and is shown as it is; so is the share of each cell that the mask head holds for
+  changed building (``change``).
+- **attention**: for every `Attention` of the encoder, how much each cell received: mean
+  over heads and over the cells that ask. Each sums to 1. Where a system attends to both
+  dates at once (2·N sources), there is one map per date.
+- **dates**: of a speaker that weighs l_bef, l_diff and l_aft at each word (DUDA's),
+  those three weights.
 
 They are what the network computed. They are no explanation in the sense of a cause:
 docs/explain.md.
@@ -53,13 +54,13 @@ Maps = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Explanation:
-    """A caption and the maps behind it; all maps are (h, w) of one grid, row 0 at the top of the
-    images.
+    """A caption and the maps behind it; all maps are (h, w) of one grid, row 0 at the
+    top of the images.
 
-    ``pair`` is what was given, reduced to at most `LONGEST` pixels a side: the grid covers all of
-    it. ``word_maps`` (words, h, w), each summing to 1, or None; ``parts`` and ``attention`` by
-    name, as the head of this module says; ``dates`` (words, 3), the weights of before, difference
-    and after, each row summing to 1, or None.
+    ``pair`` is what was given, reduced to at most `LONGEST` pixels a side: the grid
+    covers all of it. ``word_maps`` (words, h, w), each summing to 1, or None; ``parts``
+    and ``attention`` by name, as the head of this module says; ``dates`` (words, 3),
+    the weights of before, difference and after, each row summing to 1, or None.
 
     Raises:
         ShapeError: not one map per word, or maps of different grids.
@@ -75,19 +76,24 @@ class Explanation:
     dates: Maps | None = None
 
     def __post_init__(self) -> None:
-        if self.word_maps is not None and self.word_maps.shape != (len(self.words), *self.grid):
+        if self.word_maps is not None and self.word_maps.shape != (
+            len(self.words),
+            *self.grid,
+        ):
             raise ShapeError(
                 f"{len(self.words)} words on a grid {self.grid} have maps "
                 f"{(len(self.words), *self.grid)}; got {self.word_maps.shape}"
             )
         if self.dates is not None and self.dates.shape != (len(self.words), 3):
             raise ShapeError(
-                f"{len(self.words)} words have dates ({len(self.words)}, 3); got {self.dates.shape}"
+                f"{len(self.words)} words have dates ({len(self.words)}, 3); got "
+                f"{self.dates.shape}"
             )
         for name, values in {**self.parts, **self.attention}.items():
             if values.shape != self.grid:
                 raise ShapeError(
-                    f"map {name!r} must be {self.grid} as the grid is; got {values.shape}"
+                    f"map {name!r} must be {self.grid} as the grid is; got "
+                    f"{values.shape}"
                 )
 
 
@@ -101,9 +107,10 @@ def explain(
 ) -> Explanation:
     """The predictor's caption of one pair, with its maps.
 
-    The caption is the one that ``predictor(before, after)`` gives. It is then fed to the decoder
-    once more, which says where it looks: the map of a word is that of the step which chose it.
-    ``reading`` says how files are read, as in `sencap.images.Reading`.
+    The caption is the one that ``predictor(before, after)`` gives. It is then fed to
+    the decoder once more, which says where it looks: the map of a word is that of the
+    step which chose it. ``reading`` says how files are read, as in
+    `sencap.images.Reading`.
 
     Raises:
         ImageError, ShapeError, SettingsError: as `Predictor`.
@@ -112,10 +119,14 @@ def explain(
     sized = resize(pair, predictor.size)
     # for showing; large images are let go before the model needs memory
     pair = shrink(pair, LONGEST)
-    caption = told_if_one_file(predictor.caption_pairs([sized], beam=beam)[0], before, after)
+    caption = told_if_one_file(
+        predictor.caption_pairs([sized], beam=beam)[0], before, after
+    )
     words = tuple(caption.text.split())
     memory = predictor.engine.encode(sized.images[None], explain=True)
-    word_maps, dates = _of_words(predictor.engine, memory, predictor.checkpoint.vocabulary, words)
+    word_maps, dates = _of_words(
+        predictor.engine, memory, predictor.checkpoint.vocabulary, words
+    )
     parts = {**memory.parts, "memory": memory.tokens}
     if memory.mask is not None:
         shares = 1.0 / (1.0 + np.exp(-memory.mask))
@@ -133,12 +144,14 @@ def explain(
 
 
 def save(explanation: Explanation, path: str | Path) -> Path:
-    """Write an explanation as one page (.html) or one picture (.png, .pdf, .svg); returns the path.
+    """Write an explanation as one page (.html) or one picture (.png, .pdf, .svg);
+    returns the path.
 
     Raises:
         SettingsError: another ending, or a folder that is not there.
         OutputError: it cannot be written; why, and what to do.
-        MissingDependencyError: a picture, and matplotlib is not installed. Pages do not need it.
+        MissingDependencyError: a picture, and matplotlib is not installed. Pages do not
+            need it.
     """
     path = check_path(path)
     e = explanation
@@ -156,13 +169,16 @@ def save(explanation: Explanation, path: str | Path) -> Path:
 
 
 def _note(explanation: Explanation) -> str:
-    """The small print: how sure the model is, whose sentence it is, how fine the maps are."""
+    """The small print: how sure the model is, whose sentence it is, how fine the maps
+    are."""
     caption, (rows, columns) = explanation.caption, explanation.grid
     parts = []
     if caption.change_probability is not None:
         parts.append(f"Probability of change {caption.change_probability:.2f}.")
     if caption.note:
-        parts.append(f"The sentence is a fixed one and not the model's: {caption.note}.")
+        parts.append(
+            f"The sentence is a fixed one and not the model's: {caption.note}."
+        )
     parts.append(f"Grid of {rows} × {columns} cells: nothing finer can be told.")
     return " ".join(parts)
 
@@ -170,16 +186,16 @@ def _note(explanation: Explanation) -> str:
 def _of_words(
     decoding: Decoding, memory: PairMemory, vocabulary: Vocabulary, words: Sequence[str]
 ) -> tuple[Maps | None, Maps | None]:
-    """Maps (words, h, w) of where the decoder looked as it chose each word, and weights (words, 3)
-    of the dates.
+    """Maps (words, h, w) of where the decoder looked as it chose each word, and weights
+    (words, 3) of the dates.
 
     Each None where the decoder has nothing of the kind.
     """
     state = decoding.start(memory, explain=True)
     cells: list[Floats] = []
     dates: list[Floats] = []
-    # the step that is fed the word before chooses the word; an empty caption still tells whether
-    # there would be maps
+    # the step that is fed the word before chooses the word; an empty caption still
+    # tells whether there would be maps
     for fed in [vocabulary.start, *vocabulary.encode(words)[:-1]]:
         step = decoding.step(state, np.array([[fed]], np.int64))
         state = step.state
@@ -200,8 +216,8 @@ def _activation(part: Floats, grid: tuple[int, int]) -> Maps:
 
 
 def _received(memory: PairMemory) -> dict[str, Maps]:
-    """The mean attention that each cell received, by the name of the attention, and of its date
-    where it has one."""
+    """The mean attention that each cell received, by the name of the attention, and of
+    its date where it has one."""
     cells = memory.grid[0] * memory.grid[1]
     maps: dict[str, Maps] = {}
     for name, received in memory.received.items():

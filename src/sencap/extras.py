@@ -27,9 +27,11 @@ EXTRAS = {
 }
 
 
-def missing_extra(error: ModuleNotFoundError, wanted: str) -> MissingDependencyError | None:
-    """The error to raise in place of an import that failed for want of an extra; None if it failed
-    for another reason.
+def missing_extra(
+    error: ModuleNotFoundError, wanted: str
+) -> MissingDependencyError | None:
+    """The error to raise in place of an import that failed for want of an extra; None
+    if it failed for another reason.
 
     ``wanted`` is what was asked for: a verb or a function.
     """
@@ -38,5 +40,6 @@ def missing_extra(error: ModuleNotFoundError, wanted: str) -> MissingDependencyE
         return None
     extra = EXTRAS[package]
     return MissingDependencyError(
-        f"{wanted} needs {package}, which is not installed: pip install 'sencap[{extra}]'"
+        f"{wanted} needs {package}, which is not installed: pip install "
+        f"'sencap[{extra}]'"
     )

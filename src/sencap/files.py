@@ -1,8 +1,8 @@
-"""Files that sencap writes: whole or not at all, never over an input, never outside the folder they
-are meant for.
+"""Files that sencap writes: whole or not at all, never over an input, never outside the
+folder they are meant for.
 
-All writing of the package goes through `write_whole` or `whole_file`, and every verb hands its
-outputs and inputs to `check_outputs` before it works.
+All writing of the package goes through `write_whole` or `whole_file`, and every verb
+hands its outputs and inputs to `check_outputs` before it works.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Identity = str | tuple[int, int]
 
 _DRAFT = ".new"
 _NO_FILES = r"timm$|timm:|synthetic:"  # what inputs may be instead
-# http://…, s3://…, GDAL's /vsicurl/…; a Path has made one slash of two. No drive's name is so long
+# http://…, s3://…, GDAL's /vsicurl/…; a Path has made one slash of two. No drive's name
+# is so long
 _ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+):/+(?=[^/])|/vsi[a-z0-9_]+/")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and endings and drafts need some
 _KINDS = {
@@ -44,7 +45,8 @@ _ADVICE = {
 
 
 class Closing:
-    """What is open until ``close``, which the end of a ``with`` calls. For subclasses to extend."""
+    """What is open until ``close``, which the end of a ``with`` calls. For subclasses
+    to extend."""
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -58,13 +60,17 @@ class Closing:
 
 
 def write_whole(path: str | Path, content: bytes | str) -> Path:
-    """Write a file whole or not at all; one that was there is replaced. Text becomes UTF-8 with
-    Unix line ends, half a letter an escape.
+    """Write a file whole or not at all; one that was there is replaced. Text becomes
+    UTF-8 with Unix line ends, half a letter an escape.
 
     Raises:
         OutputError: the file cannot be written; why, and what to do.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    data = (
+        content.encode("utf-8", "backslashreplace")
+        if isinstance(content, str)
+        else content
+    )
     with whole_file(path) as draft:
         draft.write_bytes(data)
     return Path(path)
@@ -72,8 +78,8 @@ def write_whole(path: str | Path, content: bytes | str) -> Path:
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A draft to write to, beside ``path`` and with its ending; renamed to it if all goes well,
-    else deleted.
+    """A draft to write to, beside ``path`` and with its ending; renamed to it if all
+    goes well, else deleted.
 
     A device or a pipe, such as /dev/stdout, is written to as it is.
 
@@ -98,8 +104,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _reader_waits(path: Path) -> Iterator[None]:
-    """Refuse a pipe that nobody reads: to open it would take for ever. One that is read stays open
-    meanwhile."""
+    """Refuse a pipe that nobody reads: to open it would take for ever. One that is read
+    stays open meanwhile."""
     if not stat.S_ISFIFO(path.stat().st_mode):
         yield
         return
@@ -109,7 +115,8 @@ def _reader_waits(path: Path) -> Iterator[None]:
         if error.errno != errno.ENXIO:
             raise
         raise OutputError(
-            f"{path} is a pipe that nobody reads; start its reader first, or name a file"
+            f"{path} is a pipe that nobody reads; start its reader first, or name a "
+            "file"
         ) from error
     try:
         yield
@@ -118,8 +125,8 @@ def _reader_waits(path: Path) -> Iterator[None]:
 
 
 def delete_drafts(folder: str | Path, pattern: str = f".*{_DRAFT}*") -> None:
-    """Delete the drafts that a killed run left in a folder. Only for a folder that no other process
-    writes to."""
+    """Delete the drafts that a killed run left in a folder. Only for a folder that no
+    other process writes to."""
     for draft in sorted(Path(folder).glob(pattern)):
         if draft.is_file():
             draft.unlink(missing_ok=True)
@@ -145,15 +152,15 @@ def cannot_write(path: str | Path, error: OSError) -> str:
 def check_outputs(
     outputs: Mapping[str, str | Path | None], inputs: Iterable[str | Path | None] = ()
 ) -> None:
-    """Refuse, before any work, an output file that cannot be written or that would destroy an
-    input.
+    """Refuse, before any work, an output file that cannot be written or that would
+    destroy an input.
 
-    ``outputs`` are files by the name of their flag (``json``, ``picture``); None is "not asked
-    for". Files are the same if the system says so, links followed.
+    ``outputs`` are files by the name of their flag (``json``, ``picture``); None is
+    "not asked for". Files are the same if the system says so, links followed.
 
     Raises:
-        SettingsError: an output that is an input, a folder, or another output; a folder that is not
-            there.
+        SettingsError: an output that is an input, a folder, or another output; a folder
+            that is not there.
         OutputError: a folder in which one may not write.
     """
     sources = {identity(path): path for path in inputs if path is not None}
@@ -166,18 +173,23 @@ def check_outputs(
         key = identity(path)
         if key in sources:
             raise SettingsError(
-                f"{flag}={path} is the input {sources[key]}; give the output another name"
+                f"{flag}={path} is the input {sources[key]}; give the output another "
+                "name"
             )
         if key in seen and not _is_stream(Path(path)):
-            raise SettingsError(f"{flag}={path} and {seen[key]} are one file; give two names")
+            raise SettingsError(
+                f"{flag}={path} and {seen[key]} are one file; give two names"
+            )
         seen[key] = f"{flag}={path}"
 
 
 def check_output_folder(flag: str, folder: str | Path) -> None:
-    """Refuse, before any work, a folder that is a file, or that cannot be made or written to.
+    """Refuse, before any work, a folder that is a file, or that cannot be made or
+    written to.
 
     Raises:
-        SettingsError: it, or a folder above it, is a file. OutputError: one may not write there.
+        SettingsError: it, or a folder above it, is a file. OutputError: one may not
+            write there.
     """
     folder = Path(folder)
     _refuse_address(flag, folder)
@@ -190,11 +202,12 @@ def check_output_folder(flag: str, folder: str | Path) -> None:
 
 
 def check_inputs(inputs: Mapping[str, str | Path | None]) -> None:
-    """Refuse, before anything heavy is loaded, files and folders to read that are not there, or are
-    neither.
+    """Refuse, before anything heavy is loaded, files and folders to read that are not
+    there, or are neither.
 
-    ``inputs`` are paths by the name of their flag; None is "not given", and timm's weights and
-    synthetic places are no files. What files hold is for their readers to check.
+    ``inputs`` are paths by the name of their flag; None is "not given", and timm's
+    weights and synthetic places are no files. What files hold is for their readers to
+    check.
 
     Raises:
         SettingsError: with the flag, the path and the reason.
@@ -203,12 +216,14 @@ def check_inputs(inputs: Mapping[str, str | Path | None]) -> None:
         if path is None or re.match(_NO_FILES, str(path)) or Path(path).is_dir():
             continue
         if reason := not_a_file(path):
-            raise SettingsError(f"{flag}={path}: {reason}; name a file or a folder that is there")
+            raise SettingsError(
+                f"{flag}={path}: {reason}; name a file or a folder that is there"
+            )
 
 
 def identity(path: str | Path) -> Identity:
-    """What two paths of one file have in common, links followed; a file to come is known by where
-    it will lie."""
+    """What two paths of one file have in common, links followed; a file to come is
+    known by where it will lie."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -228,8 +243,8 @@ def is_address(path: str | Path) -> bool:
 
 
 def not_a_file(path: str | Path) -> str:
-    """Why a path is no regular file, for a message; "" if it is one. Nothing is opened: a pipe
-    would wait for ever.
+    """Why a path is no regular file, for a message; "" if it is one. Nothing is opened:
+    a pipe would wait for ever.
 
     >>> not_a_file("/dev/null")
     'it is a device'
@@ -261,7 +276,8 @@ def _unreachable(path: Path, error: OSError) -> str:
 
 
 def file_name(name: str, taken: Iterable[str] = ()) -> str:
-    """A name that any system takes as one file in a folder, made of any text; not one of ``taken``.
+    """A name that any system takes as one file in a folder, made of any text; not one
+    of ``taken``.
 
     >>> file_name("../evil/plot 1")
     '_evil_plot 1'
@@ -284,8 +300,8 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether there is a device, a pipe or a socket under this name: nothing to rename a draft
-    to."""
+    """Whether there is a device, a pipe or a socket under this name: nothing to rename
+    a draft to."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -296,8 +312,8 @@ def _is_stream(path: Path) -> bool:
 def _refuse_address(flag: str, path: Path) -> None:
     if is_address(path):
         raise SettingsError(
-            f"{flag}={path} is an address, and sencap writes to files and folders only; name one "
-            "here, and send it there afterwards"
+            f"{flag}={path} is an address, and sencap writes to files and folders "
+            "only; name one here, and send it there afterwards"
         )
 
 
@@ -314,7 +330,8 @@ def _check_place(flag: str, path: Path) -> None:
 
 
 def _check_writable(flag: str, path: Path, folder: Path) -> None:
-    """Try it: permissions alone do not tell of read-only disks and of places like /proc."""
+    """Try it: permissions alone do not tell of read-only disks and of places like
+    /proc."""
     draft = folder / f".sencap.{os.getpid()}{_DRAFT}"
     try:
         draft.touch()

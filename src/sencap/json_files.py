@@ -1,5 +1,5 @@
-"""JSON from strangers: read within bounds of size and depth, and repeated in messages within bounds
-of length."""
+"""JSON from strangers: read within bounds of size and depth, and repeated in messages
+within bounds of length."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def read_json(
     error: type[SencapError] = CheckpointError,
     pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
-    """The content of a JSON file, which must be a regular file of bounded size; ``pairs_hook`` as
-    in `parse_json`.
+    """The content of a JSON file, which must be a regular file of bounded size;
+    ``pairs_hook`` as in `parse_json`.
 
     Raises:
-        SencapError: of the class ``error``: the file cannot be read, is too large, or is no JSON;
-            the message begins with the path.
+        SencapError: of the class ``error``: the file cannot be read, is too large, or
+            is no JSON; the message begins with the path.
     """
     path = Path(path)
     try:
@@ -42,7 +42,8 @@ def read_json(
         if found.st_size > most_megabytes * MEGABYTE:
             megabytes = found.st_size / MEGABYTE
             raise error(
-                f"{path} is of {megabytes:,.0f} MB; such a file has at most {most_megabytes}"
+                f"{path} is of {megabytes:,.0f} MB; such a file has at most "
+                f"{most_megabytes}"
             )
         content = path.read_bytes()
     except OSError as problem:
@@ -60,14 +61,15 @@ def parse_json(
     pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
     any_text: bool = False,
 ) -> Any:
-    """The value of a JSON text in UTF-8, no deeper than `DEEPEST`; ``pairs_hook`` makes an object
-    of its pairs.
+    """The value of a JSON text in UTF-8, no deeper than `DEEPEST`; ``pairs_hook`` makes
+    an object of its pairs.
 
-    ``any_text`` lets halves of surrogate pairs pass: for a caller who tells them by their entries
-    (`is_text`).
+    ``any_text`` lets halves of surrogate pairs pass: for a caller who tells them by
+    their entries (`is_text`).
 
     Raises:
-        NotJsonError: no JSON, too deep, a number without end, or letters that UTF-8 cannot write.
+        NotJsonError: no JSON, too deep, a number without end, or letters that UTF-8
+            cannot write.
     """
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
@@ -80,7 +82,9 @@ def parse_json(
         raise  # what the hook found
     except RecursionError as problem:
         raise NotJsonError(f"it is nested deeper than {DEEPEST} levels") from problem
-    except ValueError as problem:  # Python reads no whole number of more than 4300 digits
+    except (
+        ValueError
+    ) as problem:  # Python reads no whole number of more than 4300 digits
         raise NotJsonError("it holds a number of thousands of digits") from problem
     _check_within(value, any_text=any_text)
     return value
@@ -98,8 +102,8 @@ def _told(problem: json.JSONDecodeError) -> str:
 
 
 def _check_within(value: Any, *, any_text: bool) -> None:
-    """Refuse what is nested too deeply, and, unless allowed, half of a surrogate pair in any text,
-    keys included."""
+    """Refuse what is nested too deeply, and, unless allowed, half of a surrogate pair
+    in any text, keys included."""
     level = [value]
     for _ in range(DEEPEST):
         inner: list[Any] = []
@@ -120,7 +124,8 @@ def _check_within(value: Any, *, any_text: bool) -> None:
 
 
 def is_text(text: str) -> bool:
-    """Whether UTF-8 can write it: half of a surrogate pair cannot be written to any file."""
+    """Whether UTF-8 can write it: half of a surrogate pair cannot be written to any
+    file."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -135,7 +140,9 @@ def shown(value: Any, most: int = 60) -> str:
     "'resnetre…netresnet'"
     """
     if isinstance(value, int) and abs(value) > 10**30:
-        return "a number of more than 30 digits"  # Python refuses to write out thousands
+        return (
+            "a number of more than 30 digits"  # Python refuses to write out thousands
+        )
     if isinstance(value, list | dict) and len(value) > 20:
         return f"a {type(value).__name__} of {len(value):,} entries"
     try:

@@ -1,8 +1,8 @@
-"""From a verb's signature and docstring to its parser, and from the parser's errors to words of
-ours.
+"""From a verb's signature and docstring to its parser, and from the parser's errors to
+words of ours.
 
-The command line imports this module when a verb is asked for, not before: jsonargparse takes a
-while.
+The command line imports this module when a verb is asked for, not before: jsonargparse
+takes a while.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ _TYPE_NAMES = {
 
 
 def settings_class(command: Callable[..., Any]) -> type | None:
-    """The class whose fields are the flags, of a command with the one parameter ``settings``."""
+    """The class whose fields are the flags, of a command with the one parameter
+    ``settings``."""
     parameters = inspect.signature(command, eval_str=True).parameters
-    return parameters["settings"].annotation if list(parameters) == ["settings"] else None
+    return (
+        parameters["settings"].annotation if list(parameters) == ["settings"] else None
+    )
 
 
 def underscored(word: str) -> str:
@@ -64,18 +67,25 @@ def parser_of(
 ) -> ArgumentParser:
     """The parser of a verb, made from its ``command``'s signature and docstring.
 
-    ``positional`` are the parameters that need no flag; ``short`` gives required flags a letter.
+    ``positional`` are the parameters that need no flag; ``short`` gives required flags
+    a letter.
     """
-    # jsonargparse would evaluate annotations that are still texts, and for that import all that the
-    # module imports for types alone, PyTorch among it
+    # jsonargparse would evaluate annotations that are still texts, and for that import
+    # all that the module imports for types alone, PyTorch among it
     command.__annotations__ = inspect.get_annotations(command, eval_str=True)
     signature = inspect.signature(command)
     documentation = parse(inspect.getdoc(command) or "")
-    helps = {parameter.arg_name: parameter.description or "" for parameter in documentation.params}
+    helps = {
+        parameter.arg_name: parameter.description or ""
+        for parameter in documentation.params
+    }
     paragraphs = [documentation.short_description, documentation.long_description]
     description = "\n\n".join(text for text in paragraphs if text)
     parser = Parser(
-        prog=f"sencap {name}", description=description, allow_abbrev=False, parser_mode=LOADER
+        prog=f"sencap {name}",
+        description=description,
+        allow_abbrev=False,
+        parser_mode=LOADER,
     )
     done: set[str | int] = set()
     for argument in positional:
@@ -83,23 +93,33 @@ def parser_of(
         done.add(argument)
     for argument, letter in (short or {}).items():
         parser.add_argument(
-            f"-{letter}", f"--{argument}", type=str, required=True, help=helps.get(argument)
+            f"-{letter}",
+            f"--{argument}",
+            type=str,
+            required=True,
+            help=helps.get(argument),
         )
         done.add(argument)
     for argument, parameter in signature.parameters.items():
         if argument in done:
             continue
         if parameter.annotation is bool and parameter.default is False:
-            parser.add_argument(f"--{argument}", action="store_true", help=helps.get(argument))
+            parser.add_argument(
+                f"--{argument}", action="store_true", help=helps.get(argument)
+            )
             done.add(argument)
         elif str(parameter.annotation).startswith("list[str]"):
-            parser.add_argument(f"--{argument}", nargs="+", type=str, help=helps.get(argument))
+            parser.add_argument(
+                f"--{argument}", nargs="+", type=str, help=helps.get(argument)
+            )
             done.add(argument)
     _add_rest(parser, command, done)
     return parser
 
 
-def _add_positional(parser: ArgumentParser, parameter: inspect.Parameter, text: str | None) -> None:
+def _add_positional(
+    parser: ArgumentParser, parameter: inspect.Parameter, text: str | None
+) -> None:
     extra: dict[str, Any] = {}
     if str(parameter.annotation).startswith("list"):
         extra["nargs"] = "+"
@@ -109,7 +129,9 @@ def _add_positional(parser: ArgumentParser, parameter: inspect.Parameter, text: 
     parser.add_argument(parameter.name, type=str, help=text, **extra)
 
 
-def _add_rest(parser: ArgumentParser, command: Callable[..., Any], done: set[str | int]) -> None:
+def _add_rest(
+    parser: ArgumentParser, command: Callable[..., Any], done: set[str | int]
+) -> None:
     settings = settings_class(command)
     if settings is None:
         parser.add_function_arguments(command, skip=done)
@@ -143,23 +165,26 @@ class Parser(ArgumentParser):
     @property
     def flags(self) -> list[str]:
         """All of them, as argparse knows them: ``--optimisation.learning_rate``."""
-        return list(chain.from_iterable(action.option_strings for action in self._actions))
+        return list(
+            chain.from_iterable(action.option_strings for action in self._actions)
+        )
 
     def parse_args(self, args: Sequence[str], **options: Any) -> Any:  # type: ignore[override]
-        """As jsonargparse's, which would also take a file for each group of settings: one way is
-        enough."""
+        """As jsonargparse's, which would also take a file for each group of settings:
+        one way is enough."""
         groups = {f"--{group}" for group in self.setting_groups}
         for word in args:
             name = word.partition("=")[0]
             if name in groups:
                 raise SettingsError(
-                    f"{name} is a group of settings; give each by its own flag, as {name}.NAME"
+                    f"{name} is a group of settings; give each by its own flag, as "
+                    f"{name}.NAME"
                 )
         return super().parse_args(args, **options)
 
     def format_help(self, formatter: Any = None) -> str:
-        """The help, with flags as they are written by hand, and without those that `parse_args`
-        refuses."""
+        """The help, with flags as they are written by hand, and without those that
+        `parse_args` refuses."""
         groups = {f"--{group}" for group in self.setting_groups}
         for action in self._actions:
             if groups.intersection(action.option_strings):
@@ -177,8 +202,8 @@ class Parser(ArgumentParser):
 
 
 def _load_yaml(text: str) -> Any:
-    """YAML as jsonargparse reads it, with keys spelt like their flags (``learning-rate``) taken
-    too."""
+    """YAML as jsonargparse reads it, with keys spelt like their flags
+    (``learning-rate``) taken too."""
     check_yaml(text)
     return _underscored_keys(get_loader("yaml")(text))
 
@@ -198,8 +223,8 @@ set_loader(LOADER, _load_yaml, exceptions=(yaml.YAMLError,))
 
 
 def told(message: str, flags: Iterable[str]) -> str:
-    """An error of jsonargparse in words of ours: the setting, what it was given, what it takes or
-    was meant."""
+    """An error of jsonargparse in words of ours: the setting, what it was given, what
+    it takes or was meant."""
     wrong_type = _wrong_type(message)
     if wrong_type is not None:
         return wrong_type
@@ -216,7 +241,9 @@ def _unknown_key(message: str) -> str | None:
     flag = re.search(r"unrecognized arguments: --([\w.]+)", message)
     if flag:
         return flag[1]
-    key = re.search(r"(?:Group '([\w.]+)' does not accept o|O)ption '([\w.]+)'", message)
+    key = re.search(
+        r"(?:Group '([\w.]+)' does not accept o|O)ption '([\w.]+)'", message
+    )
     if key is None:
         return None
     return ".".join(part for part in key.groups() if part)
@@ -237,12 +264,16 @@ def _meant(key: str, flags: Sequence[str]) -> str:
         meant = groups[near[0]] if near else []
     if not meant:
         return "--help lists all there are"
-    return "did you mean " + " or ".join(repr(_hyphenated(f"--{name}")) for name in meant) + "?"
+    return (
+        "did you mean "
+        + " or ".join(repr(_hyphenated(f"--{name}")) for name in meant)
+        + "?"
+    )
 
 
 def _wrong_type(message: str) -> str | None:
-    """``limit is 'x'; it must be a whole number``, of an error about one value's type; None for
-    other errors."""
+    """``limit is 'x'; it must be a whole number``, of an error about one value's type;
+    None for other errors."""
     setting = re.search(r'Parser key "([\w.]+)"', message)
     given = re.search(r"(?:Got value|Given value): (.*)", message)
     if setting is None or given is None:

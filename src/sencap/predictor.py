@@ -34,26 +34,29 @@ Decision = Literal["probability", "search"]
 class Predictor:
     """Captions pairs of images with one checkpoint.
 
-    ``predictor("before.png", "after.png").text`` is the sentence. Images are file paths, the bytes
-    of files, open files, Pillow images, or arrays, tensors or nested lists (H, W), (H, W, 3) or (3,
-    H, W) of uint8 or uint16, as `sencap.images` says; both dates of a pair have one size, and are
-    resized to the model's.
+    ``predictor("before.png", "after.png").text`` is the sentence. Images are file
+    paths, the bytes of files, open files, Pillow images, or arrays, tensors or nested
+    lists (H, W), (H, W, 3) or (3, H, W) of uint8 or uint16, as `sencap.images` says;
+    both dates of a pair have one size, and are resized to the model's.
 
-    ``decision`` says what makes a pair changed. ``probability``: the model's probability of change
-    is at least ``threshold``; the caption is then the search's best one that tells a change, and
-    otherwise always the first of the fixed sentences. These are LEVIR-CC's five, or those of the
-    data that the model learnt from, if they have only others. That probability is the flag head's,
-    by its temperature, or, of a model without one, what is left by all fixed sentences of no change
-    together. ``search``: whatever the best caption of the search says, as in the literature. The
-    two differ because the many ways to tell a change share its probability, so that a single
-    sentence of no change can beat each. A model without flag head whose vocabulary lacks a word of
-    the fixed sentences has no such probability; its ``decision`` is then ``search``.
+    ``decision`` says what makes a pair changed. ``probability``: the model's
+    probability of change is at least ``threshold``; the caption is then the search's
+    best one that tells a change, and otherwise always the first of the fixed sentences.
+    These are LEVIR-CC's five, or those of the data that the model learnt from, if they
+    have only others. That probability is the flag head's, by its temperature, or, of a
+    model without one, what is left by all fixed sentences of no change together.
+    ``search``: whatever the best caption of the search says, as in the literature. The
+    two differ because the many ways to tell a change share its probability, so that a
+    single sentence of no change can beat each. A model without flag head whose
+    vocabulary lacks a word of the fixed sentences has no such probability; its
+    ``decision`` is then ``search``.
 
-    Of two images that are equal at the model's size no model is asked: the caption is the first of
-    the fixed sentences, its ``change_probability`` 0, and its ``note`` says so.
+    Of two images that are equal at the model's size no model is asked: the caption is
+    the first of the fixed sentences, its ``change_probability`` 0, and its ``note``
+    says so.
 
-    ``change_probability=False`` leaves that probability out, and the time it takes; the decision is
-    then the search's.
+    ``change_probability=False`` leaves that probability out, and the time it takes; the
+    decision is then the search's.
     """
 
     def __init__(
@@ -68,29 +71,42 @@ class Predictor:
     ) -> None:
         check_numbers(beam=beam)
         if not 0 <= threshold <= 1:
-            raise SettingsError(f"threshold={threshold} is a probability: it must be in 0 … 1")
+            raise SettingsError(
+                f"threshold={threshold} is a probability: it must be in 0 … 1"
+            )
         self.threshold = threshold
         if decision not in get_args(Decision):
             raise SettingsError(
-                f"decision={decision!r} is unknown; {nearest(decision, get_args(Decision))}"
+                f"decision={decision!r} is unknown; "
+                f"{nearest(decision, get_args(Decision))}"
             )
         self.engine, self.checkpoint, self.beam = engine, checkpoint, beam
         if decision == "probability" and not change_probability:
             raise SettingsError(
-                "decision='probability' needs change_probability; decision='search' does without"
+                "decision='probability' needs change_probability; decision='search' "
+                "does without"
             )
-        # what the data that it learnt from say of no change, if its training recorded it
+        # what the data that it learnt from say of no change, if its training recorded
+        # it
         self._own = tuple(checkpoint.training.get("no_change", ()))
         self._fixed = fixed_sentences(self._own, checkpoint.vocabulary)
-        spoken = all(word in checkpoint.vocabulary for word in " ".join(self._fixed).split())
+        spoken = all(
+            word in checkpoint.vocabulary for word in " ".join(self._fixed).split()
+        )
         known = spoken or checkpoint.settings.change.flag > 0
         self.change_probability = change_probability and known
         self.decision: Decision = decision if known else "search"
-        self.size = checkpoint.settings.size  # pixels: each side of the images that the model sees
+        self.size = (
+            checkpoint.settings.size
+        )  # pixels: each side of the images that the model sees
         words = checkpoint.vocabulary
-        self._markers = Markers(words.start, words.end, (words.pad, words.start, words.unk))
+        self._markers = Markers(
+            words.start, words.end, (words.pad, words.start, words.unk)
+        )
 
-    def __call__(self, before: Image, after: Image, *, beam: int | None = None) -> Caption:
+    def __call__(
+        self, before: Image, after: Image, *, beam: int | None = None
+    ) -> Caption:
         """The caption of one pair; ``beam`` 1 is greedy search.
 
         Raises:
@@ -111,7 +127,11 @@ class Predictor:
         memory = self.engine.encode(images)
         captions = self._captions(memory, self.beam if beam is None else beam)
         captions = _placed(captions, memory.distance)
-        equal = [row for row, (before, after) in enumerate(images) if np.array_equal(before, after)]
+        equal = [
+            row
+            for row, (before, after) in enumerate(images)
+            if np.array_equal(before, after)
+        ]
         if equal:
             log_probs = self._fixed_log_probs(memory.keep(equal)).tolist()
             side = f"{self.size} × {self.size}"
@@ -120,29 +140,37 @@ class Predictor:
                 same = self._same(values, p_change=0.0)
                 domain = captions[row].domain
                 captions[row] = dataclasses.replace(same, note=note, domain=domain)
-        return [self._noted(one, pair) for one, pair in zip(captions, pairs, strict=True)]
+        return [
+            self._noted(one, pair) for one, pair in zip(captions, pairs, strict=True)
+        ]
 
     def _noted(self, caption: Caption, pair: ImagePair) -> Caption:
-        """The caption, whose note also says what has to be known of how the pair was read."""
+        """The caption, whose note also says what has to be known of how the pair was
+        read."""
         notes = [caption.note, *pair.notes]
         height, width = pair.images.shape[-2:]
         width, height = pair.details.get("pixels", (width, height))
         trained = max(_TRAINED, self.size)
         if max(width, height) > _MUCH_LARGER * trained:
             notes.append(
-                f"the pair is {width}×{height} pixels, reduced to {self.size}×{self.size}: small "
-                f"changes are lost, as the weights were trained on pairs of {trained}×{trained}; "
-                "sencap scan BEFORE AFTER -o changes.gpkg captions it window by window"
+                f"the pair is {width}×{height} pixels, reduced to "
+                f"{self.size}×{self.size}: small changes are lost, as the weights "
+                f"were trained on pairs of {trained}×{trained}; sencap scan BEFORE "
+                "AFTER -o changes.gpkg captions it window by window"
             )
         return dataclasses.replace(caption, note="; ".join(filter(None, notes)))
 
     def stream(
-        self, pairs: Iterable[ImagePair], *, batch_size: int = 16, beam: int | None = None
+        self,
+        pairs: Iterable[ImagePair],
+        *,
+        batch_size: int = 16,
+        beam: int | None = None,
     ) -> Iterator[Caption]:
         """The captions of many pairs, batch by batch, in order.
 
-        Pairs are taken one by one, and kept at the model's size only, so that large images need
-        little memory.
+        Pairs are taken one by one, and kept at the model's size only, so that large
+        images need little memory.
         """
         check_numbers(batch_size=batch_size, beam=beam)
         return self._stream(pairs, batch_size, beam)
@@ -164,7 +192,9 @@ class Predictor:
     def _captions(self, memory: PairMemory, beam: int) -> list[Caption]:
         """What the model says, whether or not the two dates differ."""
         if not self.change_probability:
-            return [_ranked(self._sentences(best)) for best in self._search(memory, beam)]
+            return [
+                _ranked(self._sentences(best)) for best in self._search(memory, beam)
+            ]
         p_change, fixed = self._change(memory)
         if self.decision == "search":
             found = self._search(memory, beam)
@@ -177,13 +207,15 @@ class Predictor:
             captions[row] = _ranked(sentences, p_change[row])
         # of the others nothing is searched: the fixed sentences are all that is said
         same = [row for row in range(len(p_change)) if row not in captions]
-        for row, log_probs in zip(same, self._rows_of(fixed, memory, same), strict=True):
+        for row, log_probs in zip(
+            same, self._rows_of(fixed, memory, same), strict=True
+        ):
             captions[row] = self._same(log_probs, p_change[row])
         return [captions[row] for row in range(len(p_change))]
 
     def _change(self, memory: PairMemory) -> tuple[list[float], Floats | None]:
-        """The probability of change of each pair, and the log-probabilities (B, F) of the fixed
-        sentences of no change if it was told from them."""
+        """The probability of change of each pair, and the log-probabilities (B, F) of
+        the fixed sentences of no change if it was told from them."""
         if memory.flag is not None:
             temperature = self.checkpoint.settings.change.temperature
             p_change: Floats = 1.0 / (1.0 + np.exp(-memory.flag / temperature))
@@ -195,21 +227,31 @@ class Predictor:
     def _rows_of(
         self, fixed: Floats | None, memory: PairMemory, rows: list[int]
     ) -> list[list[float]]:
-        """The fixed sentences' log-probabilities of some pairs, computed now if they were not."""
+        """The fixed sentences' log-probabilities of some pairs, computed now if they
+        were not."""
         if not rows:
             return []
-        values = self._fixed_log_probs(memory.keep(rows)) if fixed is None else fixed[rows]
+        values = (
+            self._fixed_log_probs(memory.keep(rows)) if fixed is None else fixed[rows]
+        )
         found: list[list[float]] = values.tolist()
         return found
 
-    def _tell_changes(self, memory: PairMemory, rows: list[int], beam: int) -> list[list[Caption]]:
-        """The captions of pairs told changed, best first: those that tell a change, if there are
-        any."""
+    def _tell_changes(
+        self, memory: PairMemory, rows: list[int], beam: int
+    ) -> list[list[Caption]]:
+        """The captions of pairs told changed, best first: those that tell a change, if
+        there are any."""
         if not rows:
             return []
-        found = [self._sentences(best) for best in self._search(memory.keep(rows), beam)]
-        # a beam that holds fixed sentences alone is searched again, wide enough for others
-        again = [number for number, sentences in enumerate(found) if not _telling(sentences)]
+        found = [
+            self._sentences(best) for best in self._search(memory.keep(rows), beam)
+        ]
+        # a beam that holds fixed sentences alone is searched again, wide enough for
+        # others
+        again = [
+            number for number, sentences in enumerate(found) if not _telling(sentences)
+        ]
         if again:
             wide = memory.keep([rows[number] for number in again])
             wider = self._search(wide, beam + len(self._fixed))
@@ -219,18 +261,25 @@ class Predictor:
 
     def _search(self, memory: PairMemory, beam: int) -> list[list[Hypothesis]]:
         max_words = self.checkpoint.settings.decoder.max_words
-        return search(self.engine, memory, self._markers, beam=beam, max_words=max_words)
+        return search(
+            self.engine, memory, self._markers, beam=beam, max_words=max_words
+        )
 
     def _fixed_log_probs(self, memory: PairMemory) -> Floats:
-        """The log-probability of each fixed sentence of no change, (B, F); a word not known counts
-        as ``<unk>``."""
-        captions = [self.checkpoint.vocabulary.encode(text.split()) for text in self._fixed]
+        """The log-probability of each fixed sentence of no change, (B, F); a word not
+        known counts as ``<unk>``."""
+        captions = [
+            self.checkpoint.vocabulary.encode(text.split()) for text in self._fixed
+        ]
         return score(self.engine, memory, self._markers, captions)
 
     def _same(self, log_probs: Sequence[float], p_change: float) -> Caption:
-        """The fixed sentences of no change, with their log-probabilities, as one caption."""
+        """The fixed sentences of no change, with their log-probabilities, as one
+        caption."""
         sentences = zip(self._fixed, log_probs, strict=True)
-        captions = [Caption(text, log_prob, changed=False) for text, log_prob in sentences]
+        captions = [
+            Caption(text, log_prob, changed=False) for text, log_prob in sentences
+        ]
         return _same_as_before(captions, p_change)
 
     def _sentences(self, hypotheses: Sequence[Hypothesis]) -> list[Caption]:
@@ -239,7 +288,9 @@ class Predictor:
     def _sentence(self, hypothesis: Hypothesis) -> Caption:
         words = self.checkpoint.vocabulary.decode(hypothesis.ids)
         changed = not says_no_change(words, self._own)
-        return Caption(" ".join(words), hypothesis.log_prob, changed, hypothesis.finished)
+        return Caption(
+            " ".join(words), hypothesis.log_prob, changed, hypothesis.finished
+        )
 
     def parameters(self) -> dict[str, int]:
         """Parameter counts by part."""
@@ -267,36 +318,47 @@ def load(
     decision: Decision = "probability",
     change_probability: bool = True,
 ) -> Predictor:
-    """A predictor with the weights in a checkpoint folder, or with those that ship with sencap.
+    """A predictor with the weights in a checkpoint folder, or with those that ship with
+    sencap.
 
     >>> captioner = load()                                    # doctest: +SKIP
     >>> captioner("before.png", "after.png").text             # doctest: +SKIP
     'many houses are built along the road'
 
-    ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch (PyTorch), or
-    auto: onnx, unless ``device`` is a GPU or the checkpoint has no graphs. ``device`` is cpu, cuda,
-    cuda:1 …, or auto: with PyTorch's engine a GPU if there is one. ``precision`` int8 computes the
-    encoder in 8 bits, where the checkpoint and the processor offer it. ``decision`` and
-    ``change_probability`` as in `Predictor`.
+    ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch
+    (PyTorch), or auto: onnx, unless ``device`` is a GPU or the checkpoint has no
+    graphs. ``device`` is cpu, cuda, cuda:1 …, or auto: with PyTorch's engine a GPU if
+    there is one. ``precision`` int8 computes the encoder in 8 bits, where the
+    checkpoint and the processor offer it. ``decision`` and ``change_probability`` as in
+    `Predictor`.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint, or has no graphs and the engine needs
-            them.
-        SettingsError: ``weights`` is an empty text, a number out of its bounds, no such device, a
-            precision that is not offered here.
-        MissingDependencyError: PyTorch's engine is needed, and PyTorch is not installed.
+        CheckpointError: the folder is not a whole checkpoint, or has no graphs and the
+            engine needs them.
+        SettingsError: ``weights`` is an empty text, a number out of its bounds, no such
+            device, a precision that is not offered here.
+        MissingDependencyError: PyTorch's engine is needed, and PyTorch is not
+            installed.
     """
     folder = checkpoint_folder(weights)
     check_numbers(beam=beam)
-    network, model = open_checkpoint(folder, device=device, engine=engine, precision=precision)
+    network, model = open_checkpoint(
+        folder, device=device, engine=engine, precision=precision
+    )
     return Predictor(
-        network, model, beam=beam, decision=decision, change_probability=change_probability
+        network,
+        model,
+        beam=beam,
+        decision=decision,
+        change_probability=change_probability,
     )
 
 
 def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
     """The caption, whose note says so if both images are one file, links followed."""
-    if not (isinstance(before, str | os.PathLike) and isinstance(after, str | os.PathLike)):
+    if not (
+        isinstance(before, str | os.PathLike) and isinstance(after, str | os.PathLike)
+    ):
         return caption
     if identity(Path(before)) != identity(Path(after)):
         return caption
@@ -304,8 +366,8 @@ def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
 
 
 def _placed(captions: list[Caption], distances: Floats | None) -> list[Caption]:
-    """The captions, each with how far its images are from those trained on, and with a word where
-    that is too far."""
+    """The captions, each with how far its images are from those trained on, and with a
+    word where that is too far."""
     if distances is None:
         return captions
     placed = []
@@ -313,10 +375,13 @@ def _placed(captions: list[Caption], distances: Floats | None) -> list[Caption]:
         note = ""
         if distance > 1:
             note = (
-                "the images are unlike those that the weights were trained on (domain "
-                f"{distance:.2f}, of which 1 is the limit): the caption may well be wrong"
+                "the images are unlike those that the weights were trained on "
+                f"(domain {distance:.2f}, of which 1 is the limit): the caption may "
+                "well be wrong"
             )
-        placed.append(dataclasses.replace(caption, domain=round(distance, 3), note=note))
+        placed.append(
+            dataclasses.replace(caption, domain=round(distance, 3), note=note)
+        )
     return placed
 
 
@@ -326,12 +391,16 @@ def _telling(captions: Sequence[Caption]) -> list[Caption]:
 
 
 def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:
-    """One and the same sentence for no change, whichever of them is likeliest by a hair; the others
-    follow."""
+    """One and the same sentence for no change, whichever of them is likeliest by a
+    hair; the others follow."""
     first, *others = fixed
-    return _ranked([first, *sorted(others, key=lambda caption: -caption.log_prob)], p_change)
+    return _ranked(
+        [first, *sorted(others, key=lambda caption: -caption.log_prob)], p_change
+    )
 
 
 def _ranked(captions: list[Caption], p_change: float | None = None) -> Caption:
     best, *others = captions
-    return dataclasses.replace(best, alternatives=tuple(others), change_probability=p_change)
+    return dataclasses.replace(
+        best, alternatives=tuple(others), change_probability=p_change
+    )

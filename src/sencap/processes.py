@@ -1,9 +1,9 @@
-"""Work in several processes that never outlive this one: what `sencap synth` and `sencap pack`
-share.
+"""Work in several processes that never outlive this one: what `sencap synth` and
+`sencap pack` share.
 
-The processes are new ones (spawned on every system). They do not run the user's script again, so a
-script needs no ``if __name__ == "__main__":`` for them. They leave Ctrl-C to this process and end
-with it, even if it is killed.
+The processes are new ones (spawned on every system). They do not run the user's script
+again, so a script needs no ``if __name__ == "__main__":`` for them. They leave Ctrl-C
+to this process and end with it, even if it is killed.
 """
 
 from __future__ import annotations
@@ -52,18 +52,19 @@ class _Outcome:
 def map_in_order(
     function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int
 ) -> Generator[Result, None, None]:
-    """``function(job)`` for each job, in the order of the jobs, worked out by ``workers``
-    processes.
+    """``function(job)`` for each job, in the order of the jobs, worked out by
+    ``workers`` processes.
 
-    ``workers`` is the number of processes; 0 is one per core, 1 is this process. What cannot be
-    handed to another process is worked on in this one, which is logged. Close the iterator
-    (`contextlib.closing`) when it is not read to its end: that ends the processes, as do an error,
-    Ctrl-C and SIGTERM in this process.
+    ``workers`` is the number of processes; 0 is one per core, 1 is this process. What
+    cannot be handed to another process is worked on in this one, which is logged. Close
+    the iterator (`contextlib.closing`) when it is not read to its end: that ends the
+    processes, as do an error, Ctrl-C and SIGTERM in this process.
 
     Raises:
-        SencapError: a process ended before its work did; and whatever ``function`` raises.
-        SettingsError: this is a process that someone else started and that is still loading the
-            user's script.
+        SencapError: a process ended before its work did; and whatever ``function``
+            raises.
+        SettingsError: this is a process that someone else started and that is still
+            loading the user's script.
         Terminated: a process was ended by SIGTERM, so this one is to end too.
     """
     count = min(workers or os.cpu_count() or 1, len(jobs))
@@ -75,29 +76,33 @@ def map_in_order(
         yield from _results(team, jobs)
 
 
-# -- here: hand out, collect, end
-# ----------------------------------------------------------------------
+# -- here: hand out, collect, end ------------------------------------------------------
 
 
 def _handed_over(function: Callable[..., Any]) -> bytes | None:
-    """The function as bytes; None, and a line in the log, where other processes cannot be used."""
+    """The function as bytes; None, and a line in the log, where other processes cannot
+    be used."""
     here = current_process()
     if getattr(here, "_inheriting", False):
         raise SettingsError(
-            "this script is being loaded by a process that it started itself; put what it does "
-            "below `if __name__ == '__main__':`"
+            "this script is being loaded by a process that it started itself; put "
+            "what it does below `if __name__ == '__main__':`"
         )
     log = logging.getLogger(__name__)
     if here.daemon:
-        log.warning("working in one process: this one was started by another, and may start none")
+        log.warning(
+            "working in one process: this one was started by another, and may start "
+            "none"
+        )
         return None
     try:
         with _main_hidden():
             return pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         log.warning(
-            "working in one process, since others cannot load what is to be worked on (%s); for "
-            "several, put its class into a module of its own and import it",
+            "working in one process, since others cannot load what is to be worked "
+            "on (%s); for several, put its class into a module of its own and import "
+            "it",
             error,
         )
         return None
@@ -105,8 +110,8 @@ def _handed_over(function: Callable[..., Any]) -> bytes | None:
 
 @contextlib.contextmanager
 def _team(count: int, handed: bytes) -> Iterator[list[_Worker]]:
-    """Processes that have the function; at the end of the block they are ended, whatever they
-    do."""
+    """Processes that have the function; at the end of the block they are ended,
+    whatever they do."""
     team: list[_Worker] = []
     try:
         for _ in range(count):
@@ -133,8 +138,8 @@ def _start() -> _Worker:
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keep the user's script from being run again by each new process, and from being pickled by
-    name."""
+    """Keep the user's script from being run again by each new process, and from being
+    pickled by name."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -145,8 +150,8 @@ def _main_hidden() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits to the end of the block; a process started in it never gets one, not even as it
-    loads."""
+    """Ctrl-C waits to the end of the block; a process started in it never gets one, not
+    even as it loads."""
     if sys.platform == "win32":
         yield
         return
@@ -205,18 +210,17 @@ def _ended(worker: _Worker) -> BaseException:
     if code == -signal.SIGTERM:
         return Terminated()
     return SencapError(
-        f"a worker process ended before its work did (exit code {code}), perhaps for want of "
-        "memory; give the same command again, with fewer workers"
+        f"a worker process ended before its work did (exit code {code}), perhaps for "
+        "want of memory; give the same command again, with fewer workers"
     )
 
 
-# -- there: one worker process
-# -------------------------------------------------------------------------
+# -- there: one worker process ---------------------------------------------------------
 
 
 def _serve(pipe: Any) -> None:
-    """What a worker process does: take the function, then one job after the other, until it is
-    ended."""
+    """What a worker process does: take the function, then one job after the other,
+    until it is ended."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all processes; the first one decides
@@ -231,8 +235,8 @@ def _serve(pipe: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait until the process that started this one is gone, then end at once, whatever is being
-    done."""
+    """Wait until the process that started this one is gone, then end at once, whatever
+    is being done."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
@@ -248,8 +252,8 @@ def _loaded(handed: bytes) -> Callable[[Any], Any]:
 
         def cannot(_: Any) -> Any:
             raise SencapError(
-                f"a worker process cannot load what it is to work on ({reason}); give workers=1, "
-                "or put its class into a module that can be imported"
+                f"a worker process cannot load what it is to work on ({reason}); "
+                "give workers=1, or put its class into a module that can be imported"
             )
 
         return cannot
@@ -264,10 +268,12 @@ def _outcome(function: Callable[[Any], Any], job: Any) -> _Outcome:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as it can be sent; one that is not ours, a mistake of the program, tells where it
-    happened."""
+    """The error as it can be sent; one that is not ours, a mistake of the program,
+    tells where it happened."""
     if not isinstance(error, SencapError):
-        error.add_note("In a worker process:\n" + "".join(traceback.format_exception(error)))
+        error.add_note(
+            "In a worker process:\n" + "".join(traceback.format_exception(error))
+        )
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
     except Exception:  # whatever its class does when it is made again

@@ -1,5 +1,5 @@
-"""What `sencap evaluate` and `sencap score` share: captions of pairs in, a report out, in the files
-that were asked for.
+"""What `sencap evaluate` and `sencap score` share: captions of pairs in, a report out,
+in the files that were asked for.
 
 Who captioned the pairs is not known here: a checkpoint just now, or anybody elsewhere.
 """
@@ -26,7 +26,12 @@ from sencap.data.levir_cc import (
 )
 from sencap.environment import environment
 from sencap.errors import SencapError, SettingsError
-from sencap.evaluation.protocol import ScoredPair, WordEncoder, evaluate, notes_on_absent
+from sencap.evaluation.protocol import (
+    ScoredPair,
+    WordEncoder,
+    evaluate,
+    notes_on_absent,
+)
 from sencap.evaluation.report import UNKNOWN, as_dict, as_json, as_markdown
 from sencap.evaluation.statistics import as_flags
 from sencap.figures.album import Section, ShownPair, choose, write_album
@@ -39,7 +44,8 @@ _SHOWN = 1024  # pixels: the longer side of an image on the page, at most
 
 @dataclass(frozen=True)
 class Said:
-    """The caption of one pair, in words, and what its captioner gives to it, if that is known."""
+    """The caption of one pair, in words, and what its captioner gives to it, if that is
+    known."""
 
     words: Sequence[str]
     log_prob: float | None = None
@@ -52,8 +58,8 @@ def check_report_files(
     inputs: Iterable[Path],
     **outputs: str | Path | None,
 ) -> None:
-    """Refuse outputs that would destroy the data set, of any split, or another input; before any
-    work."""
+    """Refuse outputs that would destroy the data set, of any split, or another input;
+    before any work."""
     page = outputs.get("page")
     if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"page={page} must end in .html")
@@ -62,13 +68,16 @@ def check_report_files(
     images = [path for path in (root / "images").rglob("*") if not path.is_dir()]
     for pair in pairs:
         if isinstance(pair, CaptionedPair):
-            images += [pair.before, pair.after]  # links among the images lead to other files
+            images += [
+                pair.before,
+                pair.after,
+            ]  # links among the images lead to other files
     check_outputs(outputs, [*find_caption_files(data), *images, *inputs])
 
 
 def warn_of_flags(pairs: Sequence[CaptionedPair | CaptionEntry]) -> list[str]:
-    """Log what the figures of change of these pairs will not show: now, not after an hour. Returns
-    notes that the scoring itself cannot know."""
+    """Log what the figures of change of these pairs will not show: now, not after an
+    hour. Returns notes that the scoring itself cannot know."""
     told = told_by_sentences(pairs)
     notes = [f"{told[0].upper()}{told[1:]}."] if told else []
     for note in [*notes, *notes_on_absent(as_flags([pair.changed for pair in pairs]))]:
@@ -88,8 +97,8 @@ def report_of(
 ) -> dict[str, Any]:
     """Score one caption for each pair under both protocols.
 
-    notes: what a reader has to know of captions and pairs; those on the scores follow. facts: as
-    `sencap.evaluation.report.as_dict` takes them.
+    notes: what a reader has to know of captions and pairs; those on the scores follow.
+    facts: as `sencap.evaluation.report.as_dict` takes them.
 
     Raises:
         DataError: there is no pair.
@@ -118,9 +127,9 @@ def write_report(
     markdown: str | Path | None,
     page: str | Path | None,
 ) -> None:
-    """Write a report into the files that are asked for. Why one cannot be written stands in the log
-    and in the report, under ``not_written``: the report itself is not lost. A page needs pairs with
-    images."""
+    """Write a report into the files that are asked for. Why one cannot be written
+    stands in the log and in the report, under ``not_written``: the report itself is not
+    lost. A page needs pairs with images."""
     # the most important first; what fails takes nothing else with it
     problems: list[str] = []
     if json is not None:
@@ -132,7 +141,9 @@ def write_report(
         _try(problems, lambda: write_report_page(page, with_images, report))
     if problems:
         report["not_written"] = problems
-        log.warning(f"warning: the report is whole, but not written: {'; '.join(problems)}")
+        log.warning(
+            f"warning: the report is whole, but not written: {'; '.join(problems)}"
+        )
 
 
 def _try(problems: list[str], write: Callable[[], object]) -> None:
@@ -143,7 +154,8 @@ def _try(problems: list[str], write: Callable[[], object]) -> None:
 
 
 def printed(report: dict[str, Any]) -> tuple[str, str]:
-    """A report as a verb prints it, and why it was not written to all files, "" if it was."""
+    """A report as a verb prints it, and why it was not written to all files, "" if it
+    was."""
     problems = report.pop("not_written", [])
     failed = "the report above is whole; why it is not in all files stands before it"
     return as_markdown(report) + "\n", failed if problems else ""
@@ -157,7 +169,10 @@ _ORDER = {
 
 
 def write_report_page(
-    path: str | Path, pairs: Sequence[CaptionedPair], report: dict[str, Any], each: int = 8
+    path: str | Path,
+    pairs: Sequence[CaptionedPair],
+    report: dict[str, Any],
+    each: int = 8,
 ) -> None:
     """Write a page of ``each`` best, worst and random pairs of a report."""
     found = report["pairs"]
@@ -176,9 +191,13 @@ def write_report_page(
         )
 
     sections = []
-    for name, indices in choose([one["scores"]["words"]["CIDEr"] for one in found], each).items():
+    for name, indices in choose(
+        [one["scores"]["words"]["CIDEr"] for one in found], each
+    ).items():
         text = f"{_ORDER[name]}; scores under the protocol words."
-        sections.append(Section(f"{name.capitalize()} pairs", list(map(shown, indices)), text))
+        sections.append(
+            Section(f"{name.capitalize()} pairs", list(map(shown, indices)), text)
+        )
     footer = [*report["signatures"].values(), *report["notes"]]
     write_album(
         path,

@@ -1,4 +1,5 @@
-"""Scores captions that any system wrote, without a model: as `sencap evaluate` scores its own."""
+"""Scores captions that any system wrote, without a model: as `sencap evaluate` scores
+its own."""
 
 from __future__ import annotations
 
@@ -19,7 +20,13 @@ from sencap.data.levir_cc import (
 )
 from sencap.data.vocabulary import Vocabulary, coverage
 from sencap.files import check_inputs
-from sencap.reporting import Said, check_report_files, report_of, warn_of_flags, write_report
+from sencap.reporting import (
+    Said,
+    check_report_files,
+    report_of,
+    warn_of_flags,
+    write_report,
+)
 
 
 def score(
@@ -35,14 +42,16 @@ def score(
 ) -> dict[str, Any]:
     """Score anybody's captions of the pairs of one or more splits under both protocols.
 
-    ``captions`` is a file of names and sentences (see `sencap.data.importing.predictions` for its
-    forms), ``data`` the captioned pairs; images are needed for a ``page`` only. ``vocabulary``, a
-    vocabulary.json or the folder of a checkpoint, gives the ids of the protocol ``ids``; by default
-    the words of the data set are counted. ``no_change`` names the sentences with which this data
+    ``captions`` is a file of names and sentences (see
+    `sencap.data.importing.predictions` for its forms), ``data`` the captioned pairs;
+    images are needed for a ``page`` only. ``vocabulary``, a vocabulary.json or the
+    folder of a checkpoint, gives the ids of the protocol ``ids``; by default the words
+    of the data set are counted. ``no_change`` names the sentences with which this data
     set says that nothing changed. Returns the report, as `sencap.evaluate` does.
 
     Raises:
-        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or written, and
+        DataError, CheckpointError, SettingsError, OutputError: what cannot be used or
+        written, and
             why.
     """
     check_inputs({"captions": captions, "vocabulary": vocabulary})
@@ -54,9 +63,14 @@ def score(
     else:
         pairs = read_dataset(data, splits=splits, no_change=no_change)
     others = [entry for entry in everything if entry.split not in splits]
-    inputs = [Path(captions), *([] if vocabulary is None else [_vocabulary_file(vocabulary)])]
+    inputs = [
+        Path(captions),
+        *([] if vocabulary is None else [_vocabulary_file(vocabulary)]),
+    ]
     check_report_files(data, pairs, inputs, json=json, markdown=markdown, page=page)
-    said, notes = captions_of_pairs(read_predictions(captions), pairs, others, Path(captions))
+    said, notes = captions_of_pairs(
+        read_predictions(captions), pairs, others, Path(captions)
+    )
     if vocabulary is None:
         words, note = _count_words(everything)
         notes.append(note)
@@ -78,8 +92,8 @@ def _vocabulary_file(path: str | Path) -> Path:
 
 
 def _count_words(entries: Sequence[CaptionEntry]) -> tuple[Vocabulary, str]:
-    """The vocabulary of a data set's captions, as training would count it, and a note that says
-    so; of a small data set all words."""
+    """The vocabulary of a data set's captions, as training would count it, and a note
+    that says so; of a small data set all words."""
     captions = all_captions(entries)
     counts = Counter(chain.from_iterable(captions))
     minimum = VocabularySettings().minimum_count
@@ -89,8 +103,9 @@ def _count_words(entries: Sequence[CaptionEntry]) -> tuple[Vocabulary, str]:
     vocabulary = Vocabulary.build(captions, minimum)
     times = f"{minimum} times or more" if minimum > 1 else "at all"
     note = (
-        f"The ids are those of the {len(vocabulary):,} words that the captions of the data set "
-        f"have {times}, the four markers included. Scores under ids can be compared under one "
-        "vocabulary only: --vocabulary names that of a checkpoint."
+        f"The ids are those of the {len(vocabulary):,} words that the captions of "
+        f"the data set have {times}, the four markers included. Scores under ids can "
+        "be compared under one vocabulary only: --vocabulary names that of a "
+        "checkpoint."
     )
     return vocabulary, note

@@ -1,11 +1,12 @@
-"""Greedy and beam search over any engine, in batches, through its ``start`` and ``step``; on NumPy
-arrays.
+"""Greedy and beam search over any engine, in batches, through its ``start`` and
+``step``; on NumPy arrays.
 
-Both sum log-probabilities without length normalisation. A caption that never ends is cut at
-``max_words`` words and kept, ``finished=False``; every pair yields a caption.
+Both sum log-probabilities without length normalisation. A caption that never ends is
+cut at ``max_words`` words and kept, ``finished=False``; every pair yields a caption.
 
-Why by hand: libraries of text generation search over models of their own making, and do not give
-the probabilities of whole captions, on which the decision "changed or not" rests.
+Why by hand: libraries of text generation search over models of their own making, and do
+not give the probabilities of whole captions, on which the decision "changed or not"
+rests.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sencap.structures import Hypothesis
 
 @dataclass(frozen=True)
 class Markers:
-    """The ids of <start> and <end>, and the ids that are never chosen (padding, say)."""
+    """The ids of <start> and <end>, and the ids that are never chosen (padding,
+    say)."""
 
     start: int
     end: int
@@ -41,17 +43,22 @@ def search(
 ) -> list[list[Hypothesis]]:
     """The best captions of each pair, best first.
 
-    ``beam`` 1 is greedy search. ``n_best`` captions per pair are returned (all of the beam if not
-    given); a tiny vocabulary may have fewer.
+    ``beam`` 1 is greedy search. ``n_best`` captions per pair are returned (all of the
+    beam if not given); a tiny vocabulary may have fewer.
 
     Raises:
-        SettingsError: a beam or a length below 1, or more captions asked for than the beam is wide.
+        SettingsError: a beam or a length below 1, or more captions asked for than the
+            beam is wide.
     """
     n_best = beam if n_best is None else n_best
     if beam < 1 or max_words < 1:
-        raise SettingsError(f"beam={beam} and max_words={max_words} must both be at least 1")
+        raise SettingsError(
+            f"beam={beam} and max_words={max_words} must both be at least 1"
+        )
     if not 1 <= n_best <= beam:
-        raise SettingsError(f"n_best={n_best} captions cannot come out of beam={beam}; raise beam")
+        raise SettingsError(
+            f"n_best={n_best} captions cannot come out of beam={beam}; raise beam"
+        )
     if beam == 1:
         best = _greedy(decoding, memory, markers, max_words)
         return [[hypothesis] for hypothesis in best]
@@ -59,13 +66,17 @@ def search(
 
 
 def score(
-    decoding: Decoding, memory: PairMemory, markers: Markers, captions: Sequence[Sequence[int]]
+    decoding: Decoding,
+    memory: PairMemory,
+    markers: Markers,
+    captions: Sequence[Sequence[int]],
 ) -> Floats:
-    """The log-probability of each of K captions, given as word ids without markers, for each pair:
-    (B, K)."""
+    """The log-probability of each of K captions, given as word ids without markers, for
+    each pair: (B, K)."""
     B, K = len(memory.tokens), len(captions)
     longest = max(len(ids) for ids in captions)
-    # <start> w1 … wn <end> <end> …: what follows the first <end> is fed, and not counted
+    # <start> w1 … wn <end> <end> …: what follows the first <end> is fed, and not
+    # counted
     fed = np.full((K, longest + 1), markers.end, np.int64)
     fed[:, 0] = markers.start
     expected = np.full((K, longest + 1), markers.end, np.int64)
@@ -118,8 +129,8 @@ def _greedy(
         ends = chosen == markers.end
         finished[pair[ends]] = True
         log_prob[pair[ends]] += value[ends]
-        # at the length limit a caption that does not end is cut: the word that would come next is
-        # not counted
+        # at the length limit a caption that does not end is cut: the word that would
+        # come next is not counted
         goes_on = ~ends if length < max_words else np.zeros_like(ends)
         for row in np.flatnonzero(goes_on):
             said[pair[row]].append(int(chosen[row]))
@@ -131,7 +142,8 @@ def _greedy(
             rows = np.flatnonzero(goes_on)
             pair, words, state = pair[rows], words[rows], state.keep(rows)
     return [
-        Hypothesis(tuple(ids), float(log_prob[b]), bool(finished[b])) for b, ids in enumerate(said)
+        Hypothesis(tuple(ids), float(log_prob[b]), bool(finished[b]))
+        for b, ids in enumerate(said)
     ]
 
 
@@ -139,28 +151,39 @@ def _greedy(
 class _Open:
     """The hypotheses that go on: of each pair that is left (B' of them), K each.
 
-    ``pair`` (B',) says which pair a row is; ``said`` (B', K, length) its words; ``scores`` (B', K).
+    ``pair`` (B',) says which pair a row is; ``said`` (B', K, length) its words;
+    ``scores`` (B', K).
     """
 
     pair: Ids
     said: Ids
     scores: Floats
-    words: Ids = field(default_factory=lambda: np.empty((0, 0), np.int64))  # fed next, (B', K)
+    words: Ids = field(
+        default_factory=lambda: np.empty((0, 0), np.int64)
+    )  # fed next, (B', K)
 
     def keep(self, rows: Ids) -> _Open:
-        return _Open(self.pair[rows], self.said[rows], self.scores[rows], self.words[rows])
+        return _Open(
+            self.pair[rows], self.said[rows], self.scores[rows], self.words[rows]
+        )
 
 
 class _Beam:
-    """Beam search. A hypothesis ends when <end> is among the ``beam`` best continuations of its
-    pair.
+    """Beam search. A hypothesis ends when <end> is among the ``beam`` best
+    continuations of its pair.
 
-    A pair is done when its ``n_best``-th ended caption is at least as probable as its best open
-    one: log- probabilities only fall, so nothing open can overtake it.
+    A pair is done when its ``n_best``-th ended caption is at least as probable as its
+    best open one: log- probabilities only fall, so nothing open can overtake it.
     """
 
     def __init__(
-        self, decoding: Decoding, memory: PairMemory, markers: Markers, *, beam: int, n_best: int
+        self,
+        decoding: Decoding,
+        memory: PairMemory,
+        markers: Markers,
+        *,
+        beam: int,
+        n_best: int,
     ) -> None:
         self.decoding, self.memory, self.markers = decoding, memory, markers
         self.beam, self.n_best = beam, n_best
@@ -188,20 +211,25 @@ class _Beam:
         else:
             step = self.decoding.step(state, now.words)
             self._cut(now, log_probabilities(step.logits, self.markers.forbidden))
-        return [sorted(ended, key=lambda h: -h.log_prob)[: self.n_best] for ended in self.ended]
+        return [
+            sorted(ended, key=lambda h: -h.log_prob)[: self.n_best]
+            for ended in self.ended
+        ]
 
     def _advance(self, now: _Open, log_p: Floats) -> tuple[_Open, Ids]:
-        """End what ends among the best ``beam``; go on with the best others. Returns their parents
-        (B', K') too."""
+        """End what ends among the best ``beam``; go on with the best others. Returns
+        their parents (B', K') too."""
         B, K, V = log_p.shape
         total = (now.scores[..., None] + log_p).reshape(B, K * V)
-        # each hypothesis can end in one way only, so that twice the beam holds a whole beam of open
-        # ones
+        # each hypothesis can end in one way only, so that twice the beam holds a whole
+        # beam of open ones
         best = _highest(total, min(2 * self.beam, K * V))  # (B', 2·beam), best first
         values = np.take_along_axis(total, best, 1)
         parents, chosen = best // V, best % V
         ends = chosen == self.markers.end
-        for row, rank in np.argwhere(ends[:, : self.beam] & np.isfinite(values[:, : self.beam])):
+        for row, rank in np.argwhere(
+            ends[:, : self.beam] & np.isfinite(values[:, : self.beam])
+        ):
             ids = tuple(now.said[row, parents[row, rank]].tolist())
             hypothesis = Hypothesis(ids, float(values[row, rank]), finished=True)
             self.ended[now.pair[row]].append(hypothesis)
@@ -209,7 +237,8 @@ class _Beam:
         open_first = np.argsort(ends, axis=1, kind="stable")[:, :width]
         values = np.where(ends, -np.inf, values).astype(np.float32)
         parents, chosen, values = (
-            np.take_along_axis(array, open_first, 1) for array in (parents, chosen, values)
+            np.take_along_axis(array, open_first, 1)
+            for array in (parents, chosen, values)
         )
         before = np.take_along_axis(now.said, parents[..., None], 1)  # (B', K', length)
         said = np.concatenate((before, chosen[..., None]), 2)
@@ -218,15 +247,17 @@ class _Beam:
     def _unfinished(self, now: _Open) -> Ids:
         rows = []
         for row, best_open in enumerate(now.scores.max(1)):
-            ended = sorted((h.log_prob for h in self.ended[now.pair[row]]), reverse=True)
+            ended = sorted(
+                (h.log_prob for h in self.ended[now.pair[row]]), reverse=True
+            )
             done = len(ended) >= self.n_best and ended[self.n_best - 1] >= best_open
             if not done and best_open > -np.inf:
                 rows.append(row)
         return np.array(rows, np.int64)
 
     def _cut(self, now: _Open, log_p: Floats) -> None:
-        """At the length limit a hypothesis ends if <end> is its best next word, and is cut
-        otherwise."""
+        """At the length limit a hypothesis ends if <end> is its best next word, and is
+        cut otherwise."""
         best, choice = log_p.max(-1), log_p.argmax(-1)  # (B', K)
         for row, k in np.argwhere(now.scores > -np.inf):
             finished = bool(choice[row, k] == self.markers.end)
@@ -238,8 +269,8 @@ class _Beam:
 
 
 def _highest(values: NDArray[np.float32], count: int) -> Ids:
-    """Indices (B, count) of the highest values of each row (B, L), highest first; of equal ones the
-    first."""
+    """Indices (B, count) of the highest values of each row (B, L), highest first; of
+    equal ones the first."""
     if count < values.shape[1]:
         some = np.argpartition(-values, count - 1, axis=1)[:, :count]
         some.sort(axis=1)

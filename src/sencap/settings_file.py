@@ -1,5 +1,5 @@
-"""A YAML file of settings, looked at before it is used: what is wrong is told with the file and the
-line."""
+"""A YAML file of settings, looked at before it is used: what is wrong is told with the
+file and the line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_settings_file(path: str | Path, groups: Iterable[str] = ()) -> None:
-    """Refuse what is no YAML file of settings by name; ``groups`` are the names that hold settings
-    themselves.
+    """Refuse what is no YAML file of settings by name; ``groups`` are the names that
+    hold settings themselves.
 
     Raises:
         SettingsError: what is wrong, in which line, of which file.
     """
     text = read_text(
-        path, most_bytes=MOST_BYTES, error=SettingsError, advice="name a YAML file of settings"
+        path,
+        most_bytes=MOST_BYTES,
+        error=SettingsError,
+        advice="name a YAML file of settings",
     )
     try:
         check_yaml(text)
@@ -34,25 +37,29 @@ def check_settings_file(path: str | Path, groups: Iterable[str] = ()) -> None:
         raise SettingsError(f"{path} cannot be used: {_told(error)}") from error
     node = yaml.compose(text, Loader=_Loader)
     if node is None:
-        raise SettingsError(f"{path} is empty; write settings into it, each as name: value")
+        raise SettingsError(
+            f"{path} is empty; write settings into it, each as name: value"
+        )
     if not isinstance(node, yaml.MappingNode):
         raise SettingsError(f"{path} holds no settings; write each as name: value")
     groups = list(groups)
     for key, value in node.value:
         if key.tag != "tag:yaml.org,2002:str":
             raise SettingsError(
-                f"{path}, {_line(key.start_mark)}: {_given(text, key)} is no name of a setting"
+                f"{path}, {_line(key.start_mark)}: {_given(text, key)} is no name of "
+                "a setting"
             )
         if key.value in groups and not isinstance(value, yaml.MappingNode):
             raise SettingsError(
-                f"{path}, {_line(value.start_mark)}: {key.value} is {_given(text, value)}; it "
-                "must hold settings by name, each in a line of its own below it"
+                f"{path}, {_line(value.start_mark)}: {key.value} is "
+                f"{_given(text, value)}; it must hold settings by name, each in a "
+                "line of its own below it"
             )
 
 
 def check_yaml(text: str) -> None:
-    """Refuse what makes YAML ambiguous or endless: a key that comes twice, a name for another part
-    (an alias).
+    """Refuse what makes YAML ambiguous or endless: a key that comes twice, a name for
+    another part (an alias).
 
     Raises:
         yaml.YAMLError: that, or what else is wrong.
@@ -60,12 +67,15 @@ def check_yaml(text: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             raise _problem(
-                f"*{event.anchor} stands for another part; write its value out", event.start_mark
+                f"*{event.anchor} stands for another part; write its value out",
+                event.start_mark,
             )
     for mapping in _mappings(yaml.compose(text, Loader=_Loader)):
         seen: set[str] = set()
         for key, _ in mapping.value:
-            name = str(key.value).replace("-", "_")  # flags and keys are spelt both ways
+            name = str(key.value).replace(
+                "-", "_"
+            )  # flags and keys are spelt both ways
             if name in seen:
                 raise _problem(f"{name} comes twice", key.start_mark)
             seen.add(name)

@@ -1,4 +1,5 @@
-"""A list of work in parts of nearly equal size, for machines that know nothing of each other."""
+"""A list of work in parts of nearly equal size, for machines that know nothing of each
+other."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ _MOST = 1_000_000
 
 
 def shard_of(count: int, shard: str | None, *, together: int = 1) -> range:
-    """The places of one part of ``count`` things: "3/16" is the third of sixteen parts, None all.
+    """The places of one part of ``count`` things: "3/16" is the third of sixteen parts,
+    None all.
 
-    The parts follow each other: put together in their order they are the whole. ``together`` things
-    at a time, from the first on, are never parted.
+    The parts follow each other: put together in their order they are the whole.
+    ``together`` things at a time, from the first on, are never parted.
 
     >>> [shard_of(5, f"{number}/2") for number in (1, 2)]
     [range(0, 2), range(2, 5)]
@@ -27,8 +29,8 @@ def shard_of(count: int, shard: str | None, *, together: int = 1) -> range:
     number, parts = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= parts <= _MOST:
         raise SettingsError(
-            f"shard={shard[:40]!r}: it is I/N, the I-th of N parts: 1/16 to 16/16, with N up to "
-            f"{_MOST:,}"
+            f"shard={shard[:40]!r}: it is I/N, the I-th of N parts: 1/16 to 16/16, "
+            f"with N up to {_MOST:,}"
         )
     groups = -(-count // together)
     first, end = groups * (number - 1) // parts, groups * number // parts

@@ -6,8 +6,8 @@
     H, W  pixels             h, w  cells of the feature grid      N = h·w  tokens of a memory
     C  channels              D  embedding width
 
-Images are RGB, ``before`` first. Tokens are batch first everywhere. Each class refuses a wrong
-shape at birth.
+Images are RGB, ``before`` first. Tokens are batch first everywhere. Each class refuses
+a wrong shape at birth.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 class ImagePair:
     """Two co-registered RGB images of one place.
 
-    ``images`` is a uint8 array (2, 3, H, W), values 0–255, index 0 before and index 1 after.
-    ``notes`` say what a reader of its caption has to know of how it was read; ``details`` what was
-    chosen as it was read (bands, scale, ground, share without data), as JSON values.
+    ``images`` is a uint8 array (2, 3, H, W), values 0–255, index 0 before and index 1
+    after. ``notes`` say what a reader of its caption has to know of how it was read;
+    ``details`` what was chosen as it was read (bands, scale, ground, share without
+    data), as JSON values.
 
     Raises:
         ShapeError: another shape or type.
@@ -46,7 +47,9 @@ class ImagePair:
         images: Any = self.images
         is_array = isinstance(images, np.ndarray)
         found = (
-            f"{images.dtype} {images.shape}" if is_array else f"of the type {type(images).__name__}"
+            f"{images.dtype} {images.shape}"
+            if is_array
+            else f"of the type {type(images).__name__}"
         )
         if (
             not is_array
@@ -57,8 +60,8 @@ class ImagePair:
         ):
             raise ShapeError(
                 "an image pair is a uint8 array (2, 3, H, W), before first; "
-                f"{self.name or 'this one'} is {found}. Stack two (3, H, W) arrays, or use "
-                "sencap.images.as_pair."
+                f"{self.name or 'this one'} is {found}. Stack two (3, H, W) arrays, "
+                "or use sencap.images.as_pair."
             )
 
 
@@ -66,12 +69,13 @@ class ImagePair:
 class Memory:
     """What a decoder may look at: the difference encoder's tokens for a batch of pairs.
 
-    ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). Of a captioner that
-    has change heads (see `sencap.models.change`): ``flag`` (B,), the logit of "the pair changed",
-    and ``mask`` (B, N), the logit of each cell's share of changed building. ``distance`` (B,) tells
-    how far the images are from those trained on, of a captioner that kept it (see
-    `sencap.models.domain`). ``parts`` holds named intermediate results, each (B, N, D'), for those
-    who explain a model; no decoder needs them.
+    ``tokens`` (B, N, D) with N = h·w in row-major order of ``grid`` = (h, w). Of a
+    captioner that has change heads (see `sencap.models.change`): ``flag`` (B,), the
+    logit of "the pair changed", and ``mask`` (B, N), the logit of each cell's share of
+    changed building. ``distance`` (B,) tells how far the images are from those trained
+    on, of a captioner that kept it (see `sencap.models.domain`). ``parts`` holds named
+    intermediate results, each (B, N, D'), for those who explain a model; no decoder
+    needs them.
 
     Raises:
         ShapeError: tokens that do not fill the grid, or a part with other tokens.
@@ -104,8 +108,9 @@ class Hypothesis:
     """One caption as a search found it: word ids without <start> and <end>, and its
     log-probability.
 
-    ``log_prob`` is the natural logarithm of the probability of the whole caption, its <end>
-    included (for a caption cut at the length limit there is no <end>: ``finished`` is False).
+    ``log_prob`` is the natural logarithm of the probability of the whole caption, its
+    <end> included (for a caption cut at the length limit there is no <end>:
+    ``finished`` is False).
     """
 
     ids: tuple[int, ...]
@@ -117,14 +122,14 @@ class Hypothesis:
 class Caption:
     """A sentence for one pair of images.
 
-    ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a change at
-    all; ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best captions, best first.
-    ``change_probability`` (0–1) is one minus the probability that the model gives to the fixed
-    sentences of no change together; None for a model whose vocabulary lacks them. ``domain`` is how
-    far the images are from those that the model was trained on: up to 1 they are of their kind;
-    None for a model that does not know. ``note`` says
-    what a reader has to know beside the sentence: that the two images are equal, which no model was
-    asked about.
+    ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a
+    change at all; ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best
+    captions, best first. ``change_probability`` (0–1) is one minus the probability that
+    the model gives to the fixed sentences of no change together; None for a model whose
+    vocabulary lacks them. ``domain`` is how far the images are from those that the
+    model was trained on: up to 1 they are of their kind; None for a model that does not
+    know. ``note`` says what a reader has to know beside the sentence: that the two
+    images are equal, which no model was asked about.
     """
 
     text: str

@@ -1,4 +1,5 @@
-"""Text files from anybody, CSV among them: read within bounds of size, refused in words of ours."""
+"""Text files from anybody, CSV among them: read within bounds of size, refused in words
+of ours."""
 
 from __future__ import annotations
 
@@ -9,14 +10,16 @@ from sencap.errors import SencapError
 from sencap.files import not_a_file
 
 
-def read_text(path: str | Path, *, most_bytes: int, error: type[SencapError], advice: str) -> str:
-    """The text of a regular file in UTF-8, line ends as they are, without the mark that Windows
-    writes before it.
+def read_text(
+    path: str | Path, *, most_bytes: int, error: type[SencapError], advice: str
+) -> str:
+    """The text of a regular file in UTF-8, line ends as they are, without the mark that
+    Windows writes before it.
 
     Raises:
-        SencapError: of the class ``error``: it is no regular file, too large, no UTF-8, or cannot
-            be read. The message begins with the path; ``advice`` ends it where another file is to
-            be given.
+        SencapError: of the class ``error``: it is no regular file, too large, no UTF-8,
+            or cannot be read. The message begins with the path; ``advice`` ends it
+            where another file is to be given.
     """
     path = Path(path)
     if reason := not_a_file(path):
@@ -24,10 +27,14 @@ def read_text(path: str | Path, *, most_bytes: int, error: type[SencapError], ad
     try:
         size = path.stat().st_size
         if size > most_bytes:
-            raise error(f"{path} has {size:,} bytes, more than {most_bytes:,}; {advice}")
+            raise error(
+                f"{path} has {size:,} bytes, more than {most_bytes:,}; {advice}"
+            )
         content = path.read_bytes()
     except OSError as problem:
-        raise error(f"{path} cannot be read ({problem.strerror or problem}); {advice}") from problem
+        raise error(
+            f"{path} cannot be read ({problem.strerror or problem}); {advice}"
+        ) from problem
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:

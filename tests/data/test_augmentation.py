@@ -18,7 +18,9 @@ from sencap.data.augmentation import (
     turn_words,
 )
 
-CORNERS = [f"{height} {side}" for height in ("upper", "lower") for side in ("left", "right")]
+CORNERS = [
+    f"{height} {side}" for height in ("upper", "lower") for side in ("left", "right")
+]
 SIDES = ["left", "right", "top", "bottom"]
 POSITION_WORDS = [
     *SIDES,
@@ -60,7 +62,9 @@ def test_the_words_say_where_the_mark_is_after_any_flip_and_turn(where: str) -> 
         assert words in CORNERS + SIDES
         assert np.array_equal(images, _marked(words)), (where, words)
         seen.add(words)
-    assert seen == set(CORNERS if where in CORNERS else SIDES), "all eight ways must occur"
+    assert seen == set(CORNERS if where in CORNERS else SIDES), (
+        "all eight ways must occur"
+    )
 
 
 def test_hyphenated_corners_and_reversed_order_keep_their_style() -> None:
@@ -91,7 +95,8 @@ def test_a_turn_is_left_out_where_a_word_cannot_turn() -> None:
 
 def test_images_that_are_not_square_are_not_turned() -> None:
     drawn = [
-        draw_placement([["left"]], np.random.default_rng(seed), square=False) for seed in range(32)
+        draw_placement([["left"]], np.random.default_rng(seed), square=False)
+        for seed in range(32)
     ]
     assert not any(placement.turn for placement in drawn)
     assert len({placement.number for placement in drawn}) == 4
@@ -106,7 +111,9 @@ def test_the_eight_placements_are_known_by_their_number() -> None:
 
 
 @given(st.lists(st.sampled_from(POSITION_WORDS), max_size=6))
-def test_flipping_twice_and_turning_four_times_give_the_words_back(words: list[str]) -> None:
+def test_flipping_twice_and_turning_four_times_give_the_words_back(
+    words: list[str],
+) -> None:
     for table in (FLIP_LEFT_RIGHT, FLIP_TOP_BOTTOM):
         assert flip_words(flip_words(words, table), table) == words
     lone = [word for word in words if word in (*SIDES, "vertical", "house")][:1]
@@ -124,4 +131,6 @@ def test_colours_change_per_date_and_stay_within_range_and_seeded() -> None:
     assert np.array_equal(first, again)
     assert first.dtype == np.uint8
     assert not np.array_equal(first[0], first[1]), "each date draws its own"
-    assert np.array_equal(random_colour(images, np.random.default_rng(0), strength=0.0), images)
+    assert np.array_equal(
+        random_colour(images, np.random.default_rng(0), strength=0.0), images
+    )

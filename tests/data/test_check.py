@@ -1,4 +1,5 @@
-"""The check of a data set: all that is wrong is found in one go, and nothing in a sound one."""
+"""The check of a data set: all that is wrong is found in one go, and nothing in a sound
+one."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def make(root: Path, images: list[dict[str, Any]]) -> Path:
         for date in "AB":
             file = root / "images" / image["filepath"] / date / image["filename"]
             file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file)
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+                file
+            )
     return root
 
 
@@ -62,11 +65,11 @@ def test_a_sound_data_set(tmp_path: Path) -> None:
         "train": 2, "val": 1, "test": 0, "pairs": 3, "captions": 18, "changed": 2, "unchanged": 1, "unknown": 0  # noqa: E501
     }  # fmt: skip
     assert str(report) == (
-        f"{tmp_path}: 3 pairs (2 train, 1 val, 0 test), 18 captions, 2 changed, 1 unchanged\n"
-        "vocabulary.minimum_count 6: 7 of 7 different words known, 0.0 % of all words unknown\n"
-        "vocabulary.minimum_count 1: 7 of 7 different words known, 0.0 % of all words unknown\n"
-        "0 errors, 0 warnings\n"
-        "can be used for: training and evaluation (train, val)"
+        f"{tmp_path}: 3 pairs (2 train, 1 val, 0 test), 18 captions, 2 changed, 1 "
+        "unchanged\nvocabulary.minimum_count 6: 7 of 7 different words known, 0.0 % "
+        "of all words unknown\nvocabulary.minimum_count 1: 7 of 7 different words "
+        "known, 0.0 % of all words unknown\n0 errors, 0 warnings\ncan be used for: "
+        "training and evaluation (train, val)"
     )
 
 
@@ -75,12 +78,18 @@ def test_a_sound_data_set(tmp_path: Path) -> None:
     [
         (["train", "val"], "training and evaluation (train, val)"),
         (["train", "val", "test"], "training and evaluation (train, val, test)"),
-        (["test"], "evaluation (test); not for training: no pairs of split 'train' and 'val'"),
-        (["val", "test"], "evaluation (val, test); not for training: no pairs of split 'train'"),
+        (
+            ["test"],
+            "evaluation (test); not for training: no pairs of split 'train' and 'val'",
+        ),
+        (
+            ["val", "test"],
+            "evaluation (val, test); not for training: no pairs of split 'train'",
+        ),
         (
             ["train", "test"],
-            "evaluation (train, test); not for training: no pairs of split 'val', unless "
-            "--selection-data names another data set for it",
+            "evaluation (train, test); not for training: no pairs of split 'val', "
+            "unless --selection-data names another data set for it",
         ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else "",
@@ -88,8 +97,8 @@ def test_a_sound_data_set(tmp_path: Path) -> None:
 def test_the_last_line_says_what_the_set_can_be_used_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], splits: list[str], use: str
 ) -> None:
-    """As `train` does: it refuses a set without train or val, and `check` is used for test sets
-    too."""
+    """As `train` does: it refuses a set without train or val, and `check` is used for
+    test sets too."""
     make(tmp_path, [entry(number, split) for number, split in enumerate(splits)])
     assert main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"can be used for: {use}"
@@ -111,7 +120,13 @@ def told(report: CheckReport) -> list[str]:
 @pytest.mark.parametrize(("flag", "absent"), [(1, "unchanged"), (0, "changed")])
 def test_a_set_of_one_kind_is_warned_of(tmp_path: Path, flag: int, absent: str) -> None:
     report = check(
-        make(tmp_path, [entry(0, flag=flag, text="so it is"), entry(1, flag=flag, text="so it is")])
+        make(
+            tmp_path,
+            [
+                entry(0, flag=flag, text="so it is"),
+                entry(1, flag=flag, text="so it is"),
+            ],
+        )
     )
     assert f"there is no {absent} pair" in told(report)
     assert report.ok
@@ -123,9 +138,14 @@ def test_flags_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
         del image["changeflag"]
     report = check(make(tmp_path, images))
     assert any(
-        what.startswith("it is not known which pairs changed (2 of 2)") for what in told(report)
+        what.startswith("it is not known which pairs changed (2 of 2)")
+        for what in told(report)
     )
-    assert (report.counts["changed"], report.counts["unchanged"], report.counts["unknown"]) == (
+    assert (
+        report.counts["changed"],
+        report.counts["unchanged"],
+        report.counts["unknown"],
+    ) == (
         0,
         0,
         2,
@@ -134,9 +154,11 @@ def test_flags_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
     assert report.ok
 
 
-def test_a_split_that_rests_on_known_sentences_alone_is_warned_of(tmp_path: Path) -> None:
-    """One pair uses LEVIR-CC's words, another its own, so that it counts as changed: who reads the
-    counts has to know, unless the sentences were named."""
+def test_a_split_that_rests_on_known_sentences_alone_is_warned_of(
+    tmp_path: Path,
+) -> None:
+    """One pair uses LEVIR-CC's words, another its own, so that it counts as changed:
+    who reads the counts has to know, unless the sentences were named."""
     texts = ["there is no difference", "both pictures are alike", "a road is built"]
     images = [entry(number, text=text) for number, text in enumerate(texts)]
     for image in images:
@@ -145,10 +167,14 @@ def test_a_split_that_rests_on_known_sentences_alone_is_warned_of(tmp_path: Path
     report = check(tmp_path, images=False)
     assert (report.counts["changed"], report.counts["unchanged"]) == (2, 1)
     assert any(
-        what.startswith("whether a pair changed is told from its sentences for 3 of 3 pairs")
+        what.startswith(
+            "whether a pair changed is told from its sentences for 3 of 3 pairs"
+        )
         for what in told(report)
     )
-    named = check_dataset(tmp_path, images=False, no_change=["Both pictures are alike."])
+    named = check_dataset(
+        tmp_path, images=False, no_change=["Both pictures are alike."]
+    )
     assert (named.counts["changed"], named.counts["unchanged"]) == (1, 2)
     assert not any("told from its sentences" in what for what in told(named))
 
@@ -166,8 +192,8 @@ def test_the_verb_takes_sentences_of_no_change(
 
 
 def test_flags_against_other_words_of_no_change_are_not_doubted(tmp_path: Path) -> None:
-    """Its annotators say "no change" in ways of their own, some of them once: that contradicts no
-    flag."""
+    """Its annotators say "no change" in ways of their own, some of them once: that
+    contradicts no flag."""
     texts = [
         ("ein weg", 1),
         ("alles gleich", 0),
@@ -175,7 +201,9 @@ def test_flags_against_other_words_of_no_change_are_not_doubted(tmp_path: Path) 
         ("nichts neues", 0),
         ("ein see", 1),
     ]
-    images = [entry(number, flag=flag, text=text) for number, (text, flag) in enumerate(texts)]
+    images = [
+        entry(number, flag=flag, text=text) for number, (text, flag) in enumerate(texts)
+    ]
     report = check(make(tmp_path, images), images=False)
     assert [problem.what for problem in report.problems if problem.entry] == []
     images[2]["sentences"] = [{"tokens": ["ein", "weg"]}]
@@ -193,7 +221,10 @@ def test_long_captions_and_rare_words_are_counted(tmp_path: Path) -> None:
         "1 captions are longer than decoder.max_words (50, the default), and training cuts them"
         in told(report)
     )
-    assert any("would know 0 of 53 different words known, 100.0 %" in what for what in told(report))
+    assert any(
+        "would know 0 of 53 different words known, 100.0 %" in what
+        for what in told(report)
+    )
     assert report.coverage[1].known == 53
 
 
@@ -232,12 +263,19 @@ def test_everything_is_found_at_once(tmp_path: Path) -> None:
         ("images[6] (6.png)", "there is no common scale"),
     ]
     for place_, what in wanted:
-        assert any(place_ == where and what in text for where, text in told), (place_, what, told)
+        assert any(place_ == where and what in text for where, text in told), (
+            place_,
+            what,
+            told,
+        )
     assert len(told) == len(wanted)
     assert not report.ok
     warned = {(Path(problem.file).name, problem.what) for problem in report.warnings}
     assert {
-        ("LevirCCcaptions.json", "changeflag is 0, but most of its sentences tell of a change"),
+        (
+            "LevirCCcaptions.json",
+            "changeflag is 0, but most of its sentences tell of a change",
+        ),
         ("8.png", "no entry names it"),
     } <= warned
     text = str(report)
@@ -270,7 +308,8 @@ def test_broken_json_is_a_problem_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "LevirCCcaptions.json").write_text('{"images": [\n{"filename" 1}]}')
     report = check(tmp_path)  # and says nothing of images that no entry could name
     assert [str(problem) for problem in report.problems] == [
-        "LevirCCcaptions.json: broken JSON: it is wrong at line 2, column 13, near '1}]}'"
+        "LevirCCcaptions.json: broken JSON: it is wrong at line 2, column 13, near "
+        "'1}]}'"
     ]
     assert report.counts["pairs"] == 0
 
@@ -285,7 +324,9 @@ def test_images_named_under_another_suffix_count_as_named(tmp_path: Path) -> Non
     for date in "AB":
         place(tmp_path, 0, date).rename(place(tmp_path, 0, date).with_suffix(".PNG"))
     assert check(tmp_path).ok
-    assert not any("no entry names it" in problem.what for problem in check(tmp_path).problems)
+    assert not any(
+        "no entry names it" in problem.what for problem in check(tmp_path).problems
+    )
 
 
 def test_the_bar_is_on_stderr_and_can_be_turned_off(

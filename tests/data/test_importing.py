@@ -1,4 +1,5 @@
-"""Import: tables, COCO-style JSON and Hugging Face folders become data sets that check passes, or are told why not."""  # noqa: E501
+"""Import: tables, COCO-style JSON and Hugging Face folders become data sets that check
+passes, or are told why not."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ WORDS = (("a", "road", "is", "built"), ("two", "houses", "appear"))
 
 def write_image(path: Path, seed: int = 0, size: int = 32, **more: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(
+        0, 255, (size, size, 3), dtype=np.uint8
+    )
     Image.fromarray(pixels).save(path, **more)
     return path
 
@@ -55,7 +58,9 @@ def write_csv(path: Path, rows: list[list[Any]], mark: str = ",") -> Path:
 
 def write_lines(path: Path, records: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(record) + "\n" for record in records), encoding="utf-8"
+    )
     return path
 
 
@@ -77,17 +82,23 @@ def pixels_of(pairs: list[CaptionedPair]) -> set[tuple[bytes, bytes]]:
     return {(pair.before.read_bytes(), pair.after.read_bytes()) for pair in pairs}
 
 
-# -- each kind, written in all its forms ---------------------------------------------------------------  # noqa: E501
+# -- each kind, written in all its forms -----------------------------------------------
 
 
 def csv_of_wide_rows(root: Path) -> Path:
     rows = [[f"A/{n}.png", f"B/{n}.png", *CAPTIONS] for n in range(12)]
-    return write_csv(root / "captions.csv", [["before", "after", "caption1", "caption2"], *rows])
+    return write_csv(
+        root / "captions.csv", [["before", "after", "caption1", "caption2"], *rows]
+    )
 
 
 def tsv_of_a_row_for_each_caption(root: Path) -> Path:
-    rows = [[caption, f"A/{n}.png", f"B/{n}.png"] for caption in CAPTIONS for n in range(12)]
-    return write_csv(root / "captions.tsv", [["Sentence", "Image_A", "Image_B"], *rows], "\t")
+    rows = [
+        [caption, f"A/{n}.png", f"B/{n}.png"] for caption in CAPTIONS for n in range(12)
+    ]
+    return write_csv(
+        root / "captions.tsv", [["Sentence", "Image_A", "Image_B"], *rows], "\t"
+    )
 
 
 def csv_of_windows(root: Path) -> Path:
@@ -100,7 +111,10 @@ def csv_of_windows(root: Path) -> Path:
 
 
 def json_list(root: Path) -> Path:
-    records = [{"pre": f"A/{n}.png", "post": f"B/{n}.png", "captions": CAPTIONS} for n in range(12)]
+    records = [
+        {"pre": f"A/{n}.png", "post": f"B/{n}.png", "captions": CAPTIONS}
+        for n in range(12)
+    ]
     return write_json(root / "captions.json", records)
 
 
@@ -109,7 +123,10 @@ def folder_of_a_json_list(root: Path) -> Path:
 
 
 def folder_of_json_lines(root: Path) -> Path:
-    records = [{"pre": f"A/{n}.png", "post": f"B/{n}.png", "captions": CAPTIONS} for n in range(12)]
+    records = [
+        {"pre": f"A/{n}.png", "post": f"B/{n}.png", "captions": CAPTIONS}
+        for n in range(12)
+    ]
     return write_lines(root / "captions.jsonl", records).parent
 
 
@@ -123,16 +140,21 @@ def coco_with_two_keys(root: Path) -> Path:
         }
         for n in range(12)
     ]
-    annotations = [{"id": i, "image_id": i % 12, "caption": CAPTIONS[i // 12]} for i in range(24)]
+    annotations = [
+        {"id": i, "image_id": i % 12, "caption": CAPTIONS[i // 12]} for i in range(24)
+    ]
     content = {"info": {}, "images": images, "annotations": annotations}
     return write_json(root / "captions.json", content)
 
 
 def coco_with_one_name_in_two_folders(root: Path) -> Path:
     images = [{"id": str(n), "file_name": f"{n}.png", "height": 32} for n in range(12)]
-    annotations = [{"image_id": str(i % 12), "caption": CAPTIONS[i // 12]} for i in range(24)]
+    annotations = [
+        {"image_id": str(i % 12), "caption": CAPTIONS[i // 12]} for i in range(24)
+    ]
     write_json(
-        root / "annotations" / "captions.json", {"images": images, "annotations": annotations}
+        root / "annotations" / "captions.json",
+        {"images": images, "annotations": annotations},
     )
     return root
 
@@ -171,7 +193,9 @@ def coco_with_an_entry_for_each_image(root: Path) -> Path:
     for n in range(12):
         (root / "A" / f"{n}.png").rename(root / f"{n}_before.png")
         (root / "B" / f"{n}.png").rename(root / f"{n}_after.png")
-    return write_json(root / "captions.json", {"images": images, "annotations": annotations})
+    return write_json(
+        root / "captions.json", {"images": images, "annotations": annotations}
+    )
 
 
 def hugging_face_jsonl(root: Path) -> Path:
@@ -191,7 +215,9 @@ def hugging_face_csv(root: Path) -> Path:
     rows = [
         [f"A/{n}.png", f"B/{n}.png", str(list(CAPTIONS))] for n in range(12)
     ]  # as pandas writes lists
-    write_csv(root / "metadata.csv", [["before_file_name", "after_file_name", "text"], *rows])
+    write_csv(
+        root / "metadata.csv", [["before_file_name", "after_file_name", "text"], *rows]
+    )
     return root
 
 
@@ -220,7 +246,9 @@ def test_every_kind_becomes_a_data_set_that_check_passes(
     assert {pair.name for pair in pairs} == {f"{n}.png" for n in range(12)}
 
 
-def test_splits_flags_and_names_of_the_source_are_kept(root: Path, tmp_path: Path) -> None:
+def test_splits_flags_and_names_of_the_source_are_kept(
+    root: Path, tmp_path: Path
+) -> None:
     titles = ["split", "changed", "name", "before", "after", "caption"]
     rows = [
         ["Validation", "True", "first", "A/0.png", "B/0.png", "one"],
@@ -229,9 +257,12 @@ def test_splits_flags_and_names_of_the_source_are_kept(root: Path, tmp_path: Pat
         ["training", "unchanged", "fourth", "A/3.png", "B/3.png", "four"],
     ]
     imported(write_csv(root / "c.csv", [titles, *rows]), tmp_path / "out")
-    content = json.loads((tmp_path / "out" / "LevirCCcaptions.json").read_text(encoding="utf-8"))
+    content = json.loads(
+        (tmp_path / "out" / "LevirCCcaptions.json").read_text(encoding="utf-8")
+    )
     written = [
-        (entry["split"], entry.get("changeflag"), entry["filename"]) for entry in content["images"]
+        (entry["split"], entry.get("changeflag"), entry["filename"])
+        for entry in content["images"]
     ]
     assert written == [
         ("val", 1, "first.png"),
@@ -243,7 +274,9 @@ def test_splits_flags_and_names_of_the_source_are_kept(root: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
 @pytest.mark.parametrize("above", [".", "data"])
-def test_folders_of_hugging_face_name_the_splits(name: str, above: str, tmp_path: Path) -> None:
+def test_folders_of_hugging_face_name_the_splits(
+    name: str, above: str, tmp_path: Path
+) -> None:
     counts = {"train": 3, "validation": 2, "test": 1}
     for split, count in counts.items():
         folder = tmp_path / "hf" / above / split
@@ -258,11 +291,21 @@ def test_folders_of_hugging_face_name_the_splits(name: str, above: str, tmp_path
             write_lines(folder / name, records)
         else:
             write_csv(
-                folder / name, [list(records[0]), *(list(record.values()) for record in records)]
+                folder / name,
+                [list(records[0]), *(list(record.values()) for record in records)],
             )
     pairs = imported(tmp_path / "hf", tmp_path / "out")
-    assert [pair.split for pair in pairs] == ["test", "train", "train", "train", "val", "val"]
-    assert len({pair.name for pair in pairs}) == 6  # equal names of other splits are told apart
+    assert [pair.split for pair in pairs] == [
+        "test",
+        "train",
+        "train",
+        "train",
+        "val",
+        "val",
+    ]
+    assert (
+        len({pair.name for pair in pairs}) == 6
+    )  # equal names of other splits are told apart
 
 
 def test_the_first_folder_of_a_path_names_the_split_in_a_common_metadata_file(
@@ -274,22 +317,39 @@ def test_the_first_folder_of_a_path_names_the_split_in_a_common_metadata_file(
         for path in paths:
             write_image(tmp_path / "hf" / path)
         records.append(
-            {"before_file_name": paths[0], "after_file_name": paths[1], "caption": "a house"}
+            {
+                "before_file_name": paths[0],
+                "after_file_name": paths[1],
+                "caption": "a house",
+            }
         )
     write_lines(tmp_path / "hf" / "metadata.jsonl", records)
     pairs = imported(tmp_path / "hf", tmp_path / "out")
-    assert [(pair.split, pair.name) for pair in pairs] == [("train", "x.png"), ("val", "x-2.png")]
+    assert [(pair.split, pair.name) for pair in pairs] == [
+        ("train", "x.png"),
+        ("val", "x-2.png"),
+    ]
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_several_files_are_one_for_each_split(form: str, root: Path, tmp_path: Path) -> None:
+def test_several_files_are_one_for_each_split(
+    form: str, root: Path, tmp_path: Path
+) -> None:
     for number, split in enumerate(("train2014", "val", "test")):
         if form == "csv":
-            rows = [["before", "after", "caption"], [f"A/{number}.png", f"B/{number}.png", "x"]]
+            rows = [
+                ["before", "after", "caption"],
+                [f"A/{number}.png", f"B/{number}.png", "x"],
+            ]
             write_csv(root / f"captions_{split}.csv", rows)
         else:
-            images = [{"id": 1, "before": f"A/{number}.png", "after": f"B/{number}.png"}]
-            content = {"images": images, "annotations": [{"image_id": 1, "caption": "x"}]}
+            images = [
+                {"id": 1, "before": f"A/{number}.png", "after": f"B/{number}.png"}
+            ]
+            content = {
+                "images": images,
+                "annotations": [{"image_id": 1, "caption": "x"}],
+            }
             write_json(root / "annotations" / f"captions_{split}.json", content)
     assert sorted(pair.split for pair in imported(root, tmp_path / "out")) == [
         "test",
@@ -298,7 +358,9 @@ def test_several_files_are_one_for_each_split(form: str, root: Path, tmp_path: P
     ]
 
 
-def test_images_keep_their_bytes_and_get_the_ending_of_their_content(tmp_path: Path) -> None:
+def test_images_keep_their_bytes_and_get_the_ending_of_their_content(
+    tmp_path: Path,
+) -> None:
     source = tmp_path / "own"
     write_image(source / "a.png", 1, format="JPEG")
     write_image(source / "b.jpg", 2, format="PNG")
@@ -320,18 +382,23 @@ def test_images_keep_their_bytes_and_get_the_ending_of_their_content(tmp_path: P
         assert pair.after.read_bytes() == (source / after).read_bytes()
 
 
-# -- splits --------------------------------------------------------------------------------------------  # noqa: E501
+# -- splits ----------------------------------------------------------------------------
 
 
-def test_drawn_splits_depend_on_seed_and_paths_alone(root: Path, tmp_path: Path) -> None:
+def test_drawn_splits_depend_on_seed_and_paths_alone(
+    root: Path, tmp_path: Path
+) -> None:
     rows = [[f"A/{n}.png", f"B/{n}.png", "x"] for n in range(12)]
     forward = write_csv(root / "one.csv", [["before", "after", "caption"], *rows])
-    backward = write_csv(root / "two.csv", [["before", "after", "caption"], *rows[::-1]])
+    backward = write_csv(
+        root / "two.csv", [["before", "after", "caption"], *rows[::-1]]
+    )
 
     def drawn(source: Path, **more: Any) -> dict[str, str]:
         out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
         return {
-            pair.name: pair.split for pair in imported(source, out, val=0.25, test=0.25, **more)
+            pair.name: pair.split
+            for pair in imported(source, out, val=0.25, test=0.25, **more)
         }
 
     splits = drawn(forward)
@@ -345,12 +412,14 @@ def test_splits_can_be_drawn_anew(root: Path, tmp_path: Path) -> None:
     source = write_csv(root / "c.csv", [["before", "after", "caption", "split"], *rows])
     kept = import_dataset(source, tmp_path / "kept", progress=False)
     assert kept.pairs == {"train": 12, "val": 0, "test": 0}
-    assert "no pair is in val, which training needs; --resplit draws new splits" in str(kept)
+    assert "no pair is in val, which training needs; --resplit draws new splits" in str(
+        kept
+    )
     anew = import_dataset(source, tmp_path / "anew", resplit=True, progress=False)
     assert anew.pairs == {"train": 10, "val": 1, "test": 1}
 
 
-# -- names ---------------------------------------------------------------------------------------------  # noqa: E501
+# -- names -----------------------------------------------------------------------------
 
 HOSTILE = [
     "../x",
@@ -372,14 +441,20 @@ HOSTILE = [
 
 def files_outside(folder: Path, inside: Path) -> list[Path]:
     return [
-        path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(inside)
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_relative_to(inside)
     ]
 
 
 @settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(st.text(max_size=20) | st.sampled_from(HOSTILE), min_size=1, max_size=8))
+@given(
+    st.lists(st.text(max_size=20) | st.sampled_from(HOSTILE), min_size=1, max_size=8)
+)
 @example(HOSTILE)
 @example(["x", "x-2", "x", "X", "x.png"])
 @example(["x\ud800"])
@@ -389,7 +464,9 @@ def test_any_names_stay_inside_and_apart(tmp_path: Path, names: list[str]) -> No
     before, records = write_image(source / "A.png", 1), []
     for number, name in enumerate(names):
         after = write_image(source / f"{number}.png", 10 + number)
-        records.append({"before": str(before), "after": str(after), "caption": "x y", "name": name})
+        records.append(
+            {"before": str(before), "after": str(after), "caption": "x y", "name": name}
+        )
     before_import = files_outside(tmp_path, out)
     table = source / "t.jsonl"
     if any("\ud800" <= letter <= "\udfff" for name in names for letter in name):
@@ -416,13 +493,15 @@ def test_hostile_names_of_files_stay_inside(tmp_path: Path) -> None:
         for name in names
         if write_image(source / f"{name}.png")
     ]
-    pairs = imported(write_lines(source / "t.jsonl", records), tmp_path / "out", val=0, test=0)
+    pairs = imported(
+        write_lines(source / "t.jsonl", records), tmp_path / "out", val=0, test=0
+    )
     assert [pair.name for pair in pairs] == [
         "a_b.png", "rf.png", "_con.png", "hidden.png", "x_y.png", "tab_here.png"
     ]  # fmt: skip
 
 
-# -- what is refused, all at once, with nothing written ------------------------------------------------  # noqa: E501
+# -- what is refused, all at once, with nothing written --------------------------------
 
 
 def test_all_problems_are_told_with_their_lines_and_nothing_is_written(
@@ -441,11 +520,15 @@ def test_all_problems_are_told_with_their_lines_and_nothing_is_written(
         ["A/0.png", "B/0.png", "two\nlines", "val", "0"],
         ["A/9.png", "B/9.png", "word " * 1001, "train", "1"],
     ]
-    source = write_csv(root / "c.csv", [["before", "after", "caption", "split", "changed"], *rows])
+    source = write_csv(
+        root / "c.csv", [["before", "after", "caption", "split", "changed"], *rows]
+    )
     with pytest.raises(DataError) as caught:
         import_dataset(source, tmp_path / "out", progress=False)
     told = str(caught.value)
-    assert "cannot be imported (11 problems); nothing was written" in told.splitlines()[0]
+    assert (
+        "cannot be imported (11 problems); nothing was written" in told.splitlines()[0]
+    )
     for line in (
         "c.csv, line 3: before 'A/none.png' is no file (looked in ",
         "c.csv, line 4: after is ''; it must be the path of an image",
@@ -466,7 +549,9 @@ def test_all_problems_are_told_with_their_lines_and_nothing_is_written(
 def test_no_more_than_twenty_problems_are_told(root: Path, tmp_path: Path) -> None:
     rows = [[f"none{n}.png", "B/0.png", "x"] for n in range(500)]
     source = write_csv(root / "c.csv", [["before", "after", "caption"], *rows])
-    with pytest.raises(DataError, match=r"500 problems(.|\n)*… and 480 more$") as caught:
+    with pytest.raises(
+        DataError, match=r"500 problems(.|\n)*… and 480 more$"
+    ) as caught:
         import_dataset(source, tmp_path / "out", progress=False)
     assert len(str(caught.value).splitlines()) == 22
 
@@ -480,7 +565,12 @@ def test_images_that_training_would_refuse_are_told_before_anything_is_written(
     write_image(root / "B" / "3.png", size=8)
     with pytest.raises(DataError, match="4 problems") as caught:
         import_dataset(csv_of_wide_rows(root), tmp_path / "out", progress=False)
-    for line in ("line 2: ", "line 3: ", "line 4: the two images differ in size", "line 5: "):
+    for line in (
+        "line 2: ",
+        "line 3: ",
+        "line 4: the two images differ in size",
+        "line 5: ",
+    ):
         assert f"captions.csv, {line}" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -496,7 +586,11 @@ def test_images_that_training_would_refuse_are_told_before_anything_is_written(
         ("c.csv", "x,y\n1,2\n", "no column for before and after and caption"),
         ("c.csv", "before,after,caption\n", "has no line of data"),
         ("c.csv", "", "has no line of data"),
-        ("c.csv", "before,before,after,caption\na,b,c,d\n", "more than one column 'before'"),
+        (
+            "c.csv",
+            "before,before,after,caption\na,b,c,d\n",
+            "more than one column 'before'",
+        ),
         (
             "c.csv",
             "before,image_before,after,caption\na,b,c,d\n",
@@ -529,15 +623,27 @@ def test_images_that_training_would_refuse_are_told_before_anything_is_written(
             '{"before": "a"}\n{"before": "b"}\n[]\n',
             r"line 3: it is \[\], not a JSON object",
         ),
-        ("c.json", '{"images": [{"id": 1}], "annotations": []}', "its images name no pairs"),
+        (
+            "c.json",
+            '{"images": [{"id": 1}], "annotations": []}',
+            "its images name no pairs",
+        ),
         ("c.json", '{"images": [], "annotations": []}', 'the list "images" is empty'),
-        ("c.json", '{"images": [3], "annotations": [4]}', r"images\[0\]: it has no id: 3"),
+        (
+            "c.json",
+            '{"images": [3], "annotations": [4]}',
+            r"images\[0\]: it has no id: 3",
+        ),
         (
             "c.json",
             '{"images": {}, "annotations": []}',
             r"JSON with other keys \('images', 'annotations'\)",
         ),
-        ("c.json", '{"a": 1, "b": 2}', r"JSON with other keys \('a', 'b'\); looked for"),
+        (
+            "c.json",
+            '{"a": 1, "b": 2}',
+            r"JSON with other keys \('a', 'b'\); looked for",
+        ),
         ("c.json", '{"a": ', "is no readable JSON"),
         ("c.json", "[1, 2]", "entry 0: it is 1, not a JSON object"),
         ("c.json", "[]", "has no line of data"),
@@ -545,7 +651,9 @@ def test_images_that_training_would_refuse_are_told_before_anything_is_written(
         ("c.json", '[{"before": "a", "after": "b", "caption": 3}]', "is no file"),
     ],
 )
-def test_files_that_are_none_are_told(name: str, text: str, told: str, tmp_path: Path) -> None:
+def test_files_that_are_none_are_told(
+    name: str, text: str, told: str, tmp_path: Path
+) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=told) as caught:
         import_dataset(tmp_path / name, tmp_path / "out", progress=False)
@@ -560,12 +668,27 @@ def test_files_that_are_none_are_told(name: str, text: str, told: str, tmp_path:
             {"images": [{"id": 1, "file_name": "none.png"}]},
             "'none.png' is one image, and the other of its pair",
         ),
-        ({"images": [{"id": 1, "file_name": 7}]}, "file_name is 7; it must be the name of a file"),
+        (
+            {"images": [{"id": 1, "file_name": 7}]},
+            "file_name is 7; it must be the name of a file",
+        ),
         ({"images": [{"id": [1], "file_name": "0.png"}]}, "it has no id"),
-        ({"images": [{"id": 1, "file_name": "0.png"}] * 2}, "the id 1 is taken already"),
-        ({"annotations": [{"image_id": 2, "caption": "x"}]}, "there is no image with the id 2"),
-        ({"annotations": [{"image_id": [1], "caption": "x"}]}, r"image_id is \[1\], no number"),
-        ({"annotations": [{"image_id": 1}]}, r"annotations\[0\]: it has no image_id and caption"),
+        (
+            {"images": [{"id": 1, "file_name": "0.png"}] * 2},
+            "the id 1 is taken already",
+        ),
+        (
+            {"annotations": [{"image_id": 2, "caption": "x"}]},
+            "there is no image with the id 2",
+        ),
+        (
+            {"annotations": [{"image_id": [1], "caption": "x"}]},
+            r"image_id is \[1\], no number",
+        ),
+        (
+            {"annotations": [{"image_id": 1}]},
+            r"annotations\[0\]: it has no image_id and caption",
+        ),
         ({"annotations": [{"image_id": 1, "caption": 4}]}, "captions 4 is no sentence"),
         ({"annotations": []}, "the pair has no caption"),
     ],
@@ -577,7 +700,14 @@ def test_wrong_entries_of_coco_are_told(
         "images": [{"id": 1, "file_name": "0.png"}],
         "annotations": [{"image_id": 1, "caption": "a road"}],
     }
-    assert len(imported(write_json(root / "c.json", good), tmp_path / "good", val=0, test=0)) == 1
+    assert (
+        len(
+            imported(
+                write_json(root / "c.json", good), tmp_path / "good", val=0, test=0
+            )
+        )
+        == 1
+    )
     write_json(root / "c.json", good | change)
     with pytest.raises(DataError, match=told):
         import_dataset(root / "c.json", tmp_path / "out", val=0, test=0, progress=False)
@@ -586,27 +716,36 @@ def test_wrong_entries_of_coco_are_told(
 def test_names_that_end_alike_are_not_taken_for_dates_where_folders_tell_them(
     tmp_path: Path,
 ) -> None:
-    """tile_1 and tile_2 are two pairs here, in folders A and B, and not one pair of tile."""
+    """tile_1 and tile_2 are two pairs here, in folders A and B, and not one pair of
+    tile."""
     for name in ("tile_1.png", "tile_2.png"):
         for number, date in enumerate("AB"):
             write_image(tmp_path / "own" / date / name, 2 * number + int(name[5]))
     images = [{"id": n, "file_name": f"tile_{n}.png"} for n in (1, 2)]
     annotations = [{"image_id": n, "caption": f"number {n}"} for n in (1, 2)]
-    source = write_json(tmp_path / "own" / "c.json", {"images": images, "annotations": annotations})
+    source = write_json(
+        tmp_path / "own" / "c.json", {"images": images, "annotations": annotations}
+    )
     pairs = imported(source, tmp_path / "out", val=0, test=0)
     assert [pair.captions for pair in pairs] == [(("number", "1"),), (("number", "2"),)]
     assert [pair.name for pair in pairs] == ["tile_1.png", "tile_2.png"]
 
 
-def test_a_folder_without_captions_is_told_with_what_is_in_it(root: Path, tmp_path: Path) -> None:
+def test_a_folder_without_captions_is_told_with_what_is_in_it(
+    root: Path, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=r"looked for\n(.|\n)*and saw: A/, B/$"):
         import_dataset(root, tmp_path / "out", progress=False)
     (root / "train.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="Parquet is not read: save the images as files"):
+    with pytest.raises(
+        DataError, match="Parquet is not read: save the images as files"
+    ):
         import_dataset(root, tmp_path / "out", progress=False)
     (root / "one.csv").touch()
     (root / "two.csv").touch()
-    with pytest.raises(DataError, match=r"several files of captions \(one.csv, two.csv\)"):
+    with pytest.raises(
+        DataError, match=r"several files of captions \(one.csv, two.csv\)"
+    ):
         import_dataset(root, tmp_path / "out", progress=False)
     with pytest.raises(DataError, match="nothing of the kind coco"):
         import_dataset(root, tmp_path / "out", kind="coco", progress=False)
@@ -627,20 +766,30 @@ def test_a_pipe_is_refused_and_not_waited_for(root: Path, tmp_path: Path) -> Non
         import_dataset(root / "pipe.csv", tmp_path / "out", progress=False)
     rows = [["before", "after", "caption"], ["pipe.csv", "B/0.png", "x"]]
     with pytest.raises(DataError, match=r"line 2: before 'pipe\.csv' is no file"):
-        import_dataset(write_csv(root / "c.csv", rows), tmp_path / "out", progress=False)
+        import_dataset(
+            write_csv(root / "c.csv", rows), tmp_path / "out", progress=False
+        )
 
 
 def test_two_keys_for_one_image_are_told_with_the_file(tmp_path: Path) -> None:
     image = {"id": 1, "before": "a.png", "image_before": "b.png", "after": "c.png"}
     annotation = {"image_id": 1, "caption": "a road is built"}
-    file = write_json(tmp_path / "a.json", {"images": [image], "annotations": [annotation]})
-    with pytest.raises(DataError, match=r"a\.json, images: it has 2 columns for before"):
+    file = write_json(
+        tmp_path / "a.json", {"images": [image], "annotations": [annotation]}
+    )
+    with pytest.raises(
+        DataError, match=r"a\.json, images: it has 2 columns for before"
+    ):
         import_dataset(file, tmp_path / "out", progress=False)
 
 
-def test_a_file_that_is_not_of_the_kind_that_was_named_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_of_the_kind_that_was_named_is_refused(
+    tmp_path: Path,
+) -> None:
     file = write_json(tmp_path / "a.json", {"pictures": []})
-    with pytest.raises(DataError, match=r'a\.json has no lists "images" and "annotations"'):
+    with pytest.raises(
+        DataError, match=r'a\.json has no lists "images" and "annotations"'
+    ):
         import_dataset(file, tmp_path / "out", kind="coco", progress=False)
 
 
@@ -659,7 +808,11 @@ def test_a_file_that_is_not_of_the_kind_that_was_named_is_refused(tmp_path: Path
     ],
 )
 def test_numbers_and_kinds_that_cannot_be_are_refused(
-    flags: list[str], told: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flags: list[str],
+    told: str,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     source = csv_of_wide_rows(root)
     assert main(["import", str(source), str(tmp_path / "out"), *flags]) == 2
@@ -693,7 +846,7 @@ def test_what_can_be_imported_is_refused_elsewhere_with_that_word_and_in_one_lin
     assert len(str(caught.value).splitlines()) <= 3
 
 
-# -- outputs -------------------------------------------------------------------------------------------  # noqa: E501
+# -- outputs ---------------------------------------------------------------------------
 
 
 def test_only_a_new_or_empty_folder_is_written_to(root: Path, tmp_path: Path) -> None:
@@ -711,7 +864,9 @@ def test_only_a_new_or_empty_folder_is_written_to(root: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("was_there", [True, False])
-@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "stop", [OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
 def test_what_was_begun_is_deleted_and_the_same_command_can_be_given_again(
     stop: BaseException,
     was_there: bool,
@@ -759,11 +914,14 @@ def test_the_verb_says_what_it_did(
         "change flags: none in the source",
         f"wrote {out}",
     ]
-    report = sencap.import_dataset(root / "captions.csv", tmp_path / "again", progress=False)
+    report = sencap.import_dataset(
+        root / "captions.csv", tmp_path / "again", progress=False
+    )
     assert (report.captions, report.words, report.kind) == (24, 7, "table")
 
 
-# -- names of columns ----------------------------------------------------------------------------------  # noqa: E501
+# -- names of columns
+# ----------------------------------------------------------------------------------  #
 
 
 @pytest.mark.parametrize(
@@ -783,7 +941,8 @@ def test_columns_of_images_are_told_by_their_names(name: str, side: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [("2018", "2019"), ("image0", "image1"), ("im_2018-03", "im_2019-01")]
+    ("before", "after"),
+    [("2018", "2019"), ("image0", "image1"), ("im_2018-03", "im_2019-01")],
 )
 def test_columns_of_two_dates_are_told_together(before: str, after: str) -> None:
     found = find_columns([after, "caption_1", "caption_2", before, "name"])

@@ -1,4 +1,5 @@
-"""Data sets in LEVIR-CC's layout and its kin: read right, or refused with every reason at once."""
+"""Data sets in LEVIR-CC's layout and its kin: read right, or refused with every reason
+at once."""
 
 from __future__ import annotations
 
@@ -23,11 +24,16 @@ SAME = "there is no difference"
 def entry(
     number: int, split: Any = "train", *, sentence: str = CHANGED, **changes: Any
 ) -> dict[str, Any]:
-    """An entry with two sentences; ``changes`` replace keys, or remove them where they are
-    ``...``."""
+    """An entry with two sentences; ``changes`` replace keys, or remove them where they
+    are ``...``."""
     ids = [2 * number, 2 * number + 1]
     sentences = [
-        {"tokens": sentence.split(), "raw": f" {sentence} .", "imgid": number, "sentid": sentid}
+        {
+            "tokens": sentence.split(),
+            "raw": f" {sentence} .",
+            "imgid": number,
+            "sentid": sentid,
+        }
         for sentid in ids
     ]
     image = {
@@ -46,11 +52,17 @@ def write(
     root: Path, images: list[Any], name: str = "LevirCCcaptions.json", suffix: str = ""
 ) -> None:
     """A caption file and, empty, the images that it names."""
-    (root / name).write_text(json.dumps({"dataset": "x", "images": images}), encoding="utf-8")
+    (root / name).write_text(
+        json.dumps({"dataset": "x", "images": images}), encoding="utf-8"
+    )
     for image in images:
         for date in "AB":
             file = (
-                root / "images" / image.get("filepath", image["split"]) / date / image["filename"]
+                root
+                / "images"
+                / image.get("filepath", image["split"])
+                / date
+                / image["filename"]
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             (file.with_suffix(suffix) if suffix else file).touch()
@@ -71,11 +83,15 @@ def test_the_official_layout(tmp_path: Path) -> None:
 
 def test_splits_are_chosen(tmp_path: Path) -> None:
     write(tmp_path, [entry(0), entry(1, "val"), entry(2)])
-    assert [pair.name for pair in read_dataset(tmp_path, splits=["val"])] == ["val_000001.png"]
+    assert [pair.name for pair in read_dataset(tmp_path, splits=["val"])] == [
+        "val_000001.png"
+    ]
     assert [item.name for item in read_captions(tmp_path, splits=("val", "test"))] == [
         "val_000001.png"
     ]
-    with pytest.raises(DataError, match="has no pair in test; it has pairs in train, val"):
+    with pytest.raises(
+        DataError, match="has no pair in test; it has pairs in train, val"
+    ):
         read_dataset(tmp_path, splits=["test"])
     with pytest.raises(SettingsError, match="unknown split 'vali': did you mean 'val'"):
         read_dataset(tmp_path, splits=["vali"])
@@ -95,8 +111,13 @@ def test_the_suffix_named_comes_first(tmp_path: Path) -> None:
 
 def test_images_without_folders_per_split(tmp_path: Path) -> None:
     write(tmp_path, [entry(0, filepath=".")])
-    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0, filepath=...)]}))
-    assert read_dataset(tmp_path)[0].before == tmp_path / "images" / "A" / "train_000000.png"
+    (tmp_path / "LevirCCcaptions.json").write_text(
+        json.dumps({"images": [entry(0, filepath=...)]})
+    )
+    assert (
+        read_dataset(tmp_path)[0].before
+        == tmp_path / "images" / "A" / "train_000000.png"
+    )
 
 
 def test_optional_keys_may_be_absent(tmp_path: Path) -> None:
@@ -104,28 +125,50 @@ def test_optional_keys_may_be_absent(tmp_path: Path) -> None:
     other = entry(1, sentence=SAME, changeflag=...)
     write(
         tmp_path,
-        [entry(0, filepath=..., imgid=..., sentids=..., changeflag=..., sentences=bare), other],
+        [
+            entry(
+                0, filepath=..., imgid=..., sentids=..., changeflag=..., sentences=bare
+            ),
+            other,
+        ],
     )
     assert [pair.changed for pair in read_dataset(tmp_path)] == [True, False]
 
 
-def test_without_flags_and_known_sentences_nobody_knows_what_changed(tmp_path: Path) -> None:
-    """A data set in German: "alles gleich" is no sentence of ours, so no pair is called changed."""
+def test_without_flags_and_known_sentences_nobody_knows_what_changed(
+    tmp_path: Path,
+) -> None:
+    """A data set in German: "alles gleich" is no sentence of ours, so no pair is called
+    changed."""
     texts = ["ein weg wurde gebaut", "alles gleich", "ein see"]
-    write(tmp_path, [entry(n, sentence=text, changeflag=...) for n, text in enumerate(texts)])
+    write(
+        tmp_path,
+        [entry(n, sentence=text, changeflag=...) for n, text in enumerate(texts)],
+    )
     assert [pair.changed for pair in read_dataset(tmp_path)] == [None, None, None]
 
 
-def test_missing_flags_are_told_by_the_sentences_that_flagged_pairs_teach(tmp_path: Path) -> None:
+def test_missing_flags_are_told_by_the_sentences_that_flagged_pairs_teach(
+    tmp_path: Path,
+) -> None:
     texts = ["ein weg", "alles gleich", "alles gleich", "ein see"]
     flags: list[Any] = [1, 0, ..., ...]
-    write(tmp_path, [entry(n, sentence=text, changeflag=flags[n]) for n, text in enumerate(texts)])
-    assert [pair.changed for pair in read_dataset(tmp_path)] == [True, False, False, True]
+    write(
+        tmp_path,
+        [entry(n, sentence=text, changeflag=flags[n]) for n, text in enumerate(texts)],
+    )
+    assert [pair.changed for pair in read_dataset(tmp_path)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("by", ["file", "caller"])
 def test_sentences_of_no_change_may_be_named(by: str, tmp_path: Path) -> None:
-    """In any language, and however they are written; then a pair's sentences tell its flag."""
+    """In any language, and however they are written; then a pair's sentences tell its
+    flag."""
     images = [entry(0, sentence="ein weg"), entry(1, sentence="alles ist gleich")]
     for image in images:
         image.pop("changeflag", None)
@@ -149,7 +192,9 @@ def test_sentences_of_no_change_may_be_named(by: str, tmp_path: Path) -> None:
         ({"a": 1}, "not a list of sentences"),
     ],
 )
-def test_what_names_no_sentence_is_refused(named: Any, reason: str, tmp_path: Path) -> None:
+def test_what_names_no_sentence_is_refused(
+    named: Any, reason: str, tmp_path: Path
+) -> None:
     content = {"images": [entry(0)], "no_change": named}
     (tmp_path / "LevirCCcaptions.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=reason):
@@ -172,18 +217,36 @@ def test_the_sentences_of_all_splits_are_learnt(tmp_path: Path) -> None:
 
 def dubai(number: int, split: str, sentences: list[str]) -> dict[str, Any]:
     listed = [
-        {"image_id": number, "sentence_id": 5 * number + at, "raw": text, "tokens": text.split()}
+        {
+            "image_id": number,
+            "sentence_id": 5 * number + at,
+            "raw": text,
+            "tokens": text.split(),
+        }
         for at, text in enumerate(sentences)
     ]
-    return {"filename": f"{number}x1.tif", "sentences": listed, "split": split, "image_id": number}
+    return {
+        "filename": f"{number}x1.tif",
+        "sentences": listed,
+        "split": split,
+        "image_id": number,
+    }
 
 
 def test_the_layout_of_dubai_cc(tmp_path: Path) -> None:
-    same = ["Nothing has changed.", "There is no difference.", "A Lower-Left road appears."]
+    same = [
+        "Nothing has changed.",
+        "There is no difference.",
+        "A Lower-Left road appears.",
+    ]
     new = ["Nothing has changed.", "A road appears.", "Houses appear."]
     write(tmp_path, [dubai(0, "train", same)], "Train_Dubai_CC.json")
     write(tmp_path, [dubai(0, "val", new)], "Validation_Dubai_CC.json")
-    write(tmp_path, [dubai(0, "test", ["No changes.", "A road appears."])], "Test_Dubai_CC.json")
+    write(
+        tmp_path,
+        [dubai(0, "test", ["No changes.", "A road appears."])],
+        "Test_Dubai_CC.json",
+    )
     pairs = {pair.split: pair for pair in read_dataset(tmp_path)}
     assert pairs["train"].captions[0] == ("nothing", "has", "changed")
     assert pairs["train"].captions[2] == ("a", "lower-left", "road", "appears")
@@ -216,14 +279,27 @@ def test_dubai_cc_itself() -> None:
 def test_levir_cc_itself() -> None:
     file = SHARED / "captions" / "LevirCCcaptions_all.json"
     entries = read_captions(file)
-    assert Counter(item.split for item in entries) == {"train": 6815, "val": 1333, "test": 1929}
+    assert Counter(item.split for item in entries) == {
+        "train": 6815,
+        "val": 1333,
+        "test": 1929,
+    }
     assert sum(item.changed is True for item in entries) == 5038
     images = json.loads(file.read_text())["images"]
-    told = [tuple(tuple(sentence["tokens"]) for sentence in image["sentences"]) for image in images]
-    assert [item.captions for item in entries] == told  # its words are taken as they are
+    told = [
+        tuple(tuple(sentence["tokens"]) for sentence in image["sentences"])
+        for image in images
+    ]
+    assert [
+        item.captions for item in entries
+    ] == told  # its words are taken as they are
     assert max(len(words) for captions in told for words in captions) == 39
     pairs = read_dataset(SHARED / "levir_cc")
-    assert Counter(pair.split for pair in pairs) == {"train": 559, "val": 62, "test": 63}
+    assert Counter(pair.split for pair in pairs) == {
+        "train": 559,
+        "val": 62,
+        "test": 63,
+    }
     assert all(pair.before.is_file() and pair.after.is_file() for pair in pairs)
 
 
@@ -256,13 +332,19 @@ def test_no_caption_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"images": [\n  {"filename": }]}', "broken JSON: it is wrong at line 2, column 16"),
+        (
+            '{"images": [\n  {"filename": }]}',
+            "broken JSON: it is wrong at line 2, column 16",
+        ),
         ("[]", 'no list "images"'),
         ('{"images": {}}', 'no list "images"'),
         ('{"images": []}', 'the list "images" is empty'),
         ("", "broken JSON: it is empty"),
         ("[" * 100_000, "broken JSON: it is nested deeper than"),
-        ('{"images": ' + "[" * 500 + "]" * 500 + "}", "broken JSON: it is nested deeper than"),
+        (
+            '{"images": ' + "[" * 500 + "]" * 500 + "}",
+            "broken JSON: it is nested deeper than",
+        ),
         (
             '{"images": [{"imgid": ' + "9" * 5000 + "}]}",
             "broken JSON: it holds a number of thousands of digits",
@@ -270,14 +352,20 @@ def test_no_caption_file(tmp_path: Path) -> None:
     ],
     ids=range(8),
 )
-def test_files_that_are_no_caption_files(tmp_path: Path, text: str, reason: str) -> None:
+def test_files_that_are_no_caption_files(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     (tmp_path / "LevirCCcaptions.json").write_text(text)
-    with pytest.raises(DataError, match=rf"1 problem:\n  LevirCCcaptions\.json: {reason}"):
+    with pytest.raises(
+        DataError, match=rf"1 problem:\n  LevirCCcaptions\.json: {reason}"
+    ):
         read_captions(tmp_path)
 
 
 def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text(json.dumps({"images": [entry(0)]}), encoding="utf-8-sig")
+    (tmp_path / "c.json").write_text(
+        json.dumps({"images": [entry(0)]}), encoding="utf-8-sig"
+    )
     assert len(read_captions(tmp_path)) == 1
 
 
@@ -310,12 +398,15 @@ WRONG: list[tuple[Any, str]] = [
         entry(1, sentences=[{"tokens": [1]}]),
         "sentence 0 has no 'tokens' that are a list of strings: [1]",
     ),
-    (entry(1, sentences=[{"tokens": ["a"]}, {"tokens": []}]), "sentence 1 has no words"),
+    (
+        entry(1, sentences=[{"tokens": ["a"]}, {"tokens": []}]),
+        "sentence 1 has no words",
+    ),
     (entry(1, sentences=[{"tokens": ["."]}]), "sentence 0 has no words"),
     (
         entry(1, sentences=[{"tokens": ["a road"]}]),
-        "a token is one word without white space, control characters and halves of surrogate "
-        "pairs; 'a road' is not",
+        "a token is one word without white space, control characters and halves of "
+        "surrogate pairs; 'a road' is not",
     ),
     (entry(1, changeflag=2), "changeflag must be 0 or 1, not 2"),
     (entry(1, changeflag="1"), "changeflag must be 0 or 1, not '1'"),
@@ -342,26 +433,44 @@ for _ in range(20):
 HUGE = int("9" * 1000)
 HALF = "\ud800"
 ODD: list[tuple[Any, str]] = [
-    (entry(1, filename=f"{HALF}.png"), r"filename '\ud800.png' is not the plain name of a file"),
-    (entry(1, filename="a\nb.png"), r"filename 'a\nb.png' is not the plain name of a file"),
-    (entry(1, filename="\x1b[31m.png"), r"filename '\x1b[31m.png' is not the plain name of a file"),
+    (
+        entry(1, filename=f"{HALF}.png"),
+        r"filename '\ud800.png' is not the plain name of a file",
+    ),
+    (
+        entry(1, filename="a\nb.png"),
+        r"filename 'a\nb.png' is not the plain name of a file",
+    ),
+    (
+        entry(1, filename="\x1b[31m.png"),
+        r"filename '\x1b[31m.png' is not the plain name of a file",
+    ),
     (entry(1, filename="a\0.png"), "is not the plain name of a file"),
     (entry(1, filename="x" * 300 + ".png"), "is not the plain name of a file"),
     (entry(1, filename="x" * 1_000_000), "is not the plain name of a file"),
-    (entry(1, filename=HUGE), "filename a number of more than 30 digits is not the plain name"),
+    (
+        entry(1, filename=HUGE),
+        "filename a number of more than 30 digits is not the plain name",
+    ),
     (entry(1, filename=DEEP), "is not the plain name of a file"),
     (entry(1, filename=".."), "is not the plain name of a file"),
     (entry(1, filepath=HALF), r"filepath '\ud800' is not a folder below images"),
     (entry(1, filepath="a\nb"), "is not a folder below images"),
     (entry(1, filepath=HUGE), "is not a folder below images"),
     (entry(1, filepath=None), "filepath None is not a folder below images"),
-    (entry(1, split=HALF, filepath="train", filename="b.png"), r"unknown split '\ud800'"),
+    (
+        entry(1, split=HALF, filepath="train", filename="b.png"),
+        r"unknown split '\ud800'",
+    ),
     (
         entry(1, split=HUGE, filepath="train", filename="b.png"),
         "unknown split a number of more than 30 digits",
     ),
     (entry(1, split=DEEP, filepath="train"), "unknown split [["),
-    (entry(1, split="x" * 1_000_000, filepath="train", filename="b.png"), "unknown split 'xxx"),
+    (
+        entry(1, split="x" * 1_000_000, filepath="train", filename="b.png"),
+        "unknown split 'xxx",
+    ),
     (entry(1, sentences=[{"tokens": ["a", HALF]}]), r"'\ud800' is not"),
     (entry(1, sentences=[{"tokens": ["a", "b\x00c"]}]), r"'b\x00c' is not"),
     (entry(1, sentences=[{"tokens": ["a", "\x1b[31mred"]}]), r"'\x1b[31mred' is not"),
@@ -370,14 +479,20 @@ ODD: list[tuple[Any, str]] = [
         entry(1, sentences=[{"tokens": ["a"] * 100_000}]),
         "has 100,000 words; a caption has at most 1,000",
     ),
-    (entry(1, sentences=[{"tokens": [HUGE]}]), "has no 'tokens' that are a list of strings: ["),
+    (
+        entry(1, sentences=[{"tokens": [HUGE]}]),
+        "has no 'tokens' that are a list of strings: [",
+    ),
     (entry(1, sentences=[{"tokens": [float("nan")]}]), "a list of strings: [nan]"),
     (entry(1, sentences=[{"tokens": DEEP}]), "a list of strings: [["),
     (entry(1, sentences=[{"tokens": {"a": 1}}]), "a list of strings: {'a': 1}"),
     (entry(1, sentences=DEEP), "sentence 0 has no 'tokens'"),
     (entry(1, sentences={"a": 1}), "it has no sentences"),
     (entry(1, sentences=HUGE), "it has no sentences"),
-    (entry(1, changeflag=HUGE), "changeflag must be 0 or 1, not a number of more than 30 digits"),
+    (
+        entry(1, changeflag=HUGE),
+        "changeflag must be 0 or 1, not a number of more than 30 digits",
+    ),
     (entry(1, changeflag=float("nan")), "changeflag must be 0 or 1, not nan"),
     (entry(1, changeflag=float("inf")), "changeflag must be 0 or 1, not inf"),
     (entry(1, changeflag=DEEP), "changeflag must be 0 or 1, not [["),
@@ -386,13 +501,14 @@ ODD: list[tuple[Any, str]] = [
     (entry(1, imgid=DEEP), "is neither a number nor a string"),
     (
         HUGE,
-        "an entry is an object with filename, split and sentences, not a number of more than 30 "
-        "digits",
+        "an entry is an object with filename, split and sentences, not a number of "
+        "more than 30 digits",
     ),
     (DEEP, "an entry is an object"),
     (
         ["x"] * 1_000_000,
-        "an entry is an object with filename, split and sentences, not a list of 1,000,000",
+        "an entry is an object with filename, split and sentences, not a list of "
+        "1,000,000",
     ),
 ]
 WRONG += ODD
@@ -400,7 +516,9 @@ WRONG += ODD
 
 @pytest.mark.parametrize("imgid", [HUGE, -1, "\ud800", 2.0**60])
 def test_odd_ids_are_only_ids(tmp_path: Path, imgid: Any) -> None:
-    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0, imgid=imgid)]}))
+    (tmp_path / "LevirCCcaptions.json").write_text(
+        json.dumps({"images": [entry(0, imgid=imgid)]})
+    )
     if isinstance(imgid, float):
         with pytest.raises(DataError, match="neither a number nor a string"):
             read_captions(tmp_path)
@@ -416,10 +534,16 @@ def test_a_pipe_is_no_caption_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "reason"), WRONG, ids=[f"{n} {reason[:25]}" for n, (_, reason) in enumerate(WRONG)]
+    ("image", "reason"),
+    WRONG,
+    ids=[f"{n} {reason[:25]}" for n, (_, reason) in enumerate(WRONG)],
 )
-def test_each_problem_is_told_with_file_and_entry(tmp_path: Path, image: Any, reason: str) -> None:
-    (tmp_path / "LevirCCcaptions.json").write_text(json.dumps({"images": [entry(0), image]}))
+def test_each_problem_is_told_with_file_and_entry(
+    tmp_path: Path, image: Any, reason: str
+) -> None:
+    (tmp_path / "LevirCCcaptions.json").write_text(
+        json.dumps({"images": [entry(0), image]})
+    )
     begin = time.perf_counter()
     with pytest.raises(
         DataError, match=r"has 1 problem:\n  LevirCCcaptions\.json: images\[1\]"
@@ -431,7 +555,9 @@ def test_each_problem_is_told_with_file_and_entry(tmp_path: Path, image: Any, re
     assert "\ud800" not in str(caught.value)
 
 
-def test_all_problems_are_told_at_once_and_the_first_twenty_shown(tmp_path: Path) -> None:
+def test_all_problems_are_told_at_once_and_the_first_twenty_shown(
+    tmp_path: Path,
+) -> None:
     images = [
         entry(0),
         *(entry(n, sentences=[]) for n in range(1, 13)),
@@ -448,7 +574,9 @@ def test_all_problems_are_told_at_once_and_the_first_twenty_shown(tmp_path: Path
     assert "sencap check" in lines[22]
 
 
-def test_missing_images_are_told_all_at_once_but_only_those_asked_for(tmp_path: Path) -> None:
+def test_missing_images_are_told_all_at_once_but_only_those_asked_for(
+    tmp_path: Path,
+) -> None:
     write(tmp_path, [entry(0), entry(1), entry(2, "val")])
     (tmp_path / "images" / "train" / "A" / "train_000000.png").unlink()
     (tmp_path / "images" / "train" / "B" / "train_000001.png").unlink()

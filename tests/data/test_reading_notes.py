@@ -1,4 +1,5 @@
-"""What has to be known of how a data set's images are read is told by whatever reads many."""
+"""What has to be known of how a data set's images are read is told by whatever reads
+many."""
 
 from __future__ import annotations
 
@@ -25,7 +26,12 @@ def placed(tmp_path: Path, write: Write) -> Path:
     for number, left in enumerate((0, 40, 1000)):
         name = f"place {number}.tif"
         sentences = [{"tokens": ["nothing", "changed"]}]
-        entry = {"filename": name, "split": "train", "changeflag": 0, "sentences": sentences}
+        entry = {
+            "filename": name,
+            "split": "train",
+            "changeflag": 0,
+            "sentences": sentences,
+        }
         entries.append(entry)
         for date, moved in (("A", 0), ("B", left)):
             folder = tmp_path / "images" / "train" / date
@@ -41,7 +47,10 @@ def test_check_looks_at_pairs_as_they_will_be_read(placed: Path) -> None:
     assert "have no ground in common" in error.what
     assert "place 2.tif" in error.entry
     told = [problem.what for problem in report.warnings]
-    assert any("Of 1 of the 3 pairs, as of place 1.tif: they share 60×100" in one for one in told)
+    assert any(
+        "Of 1 of the 3 pairs, as of place 1.tif: they share 60×100" in one
+        for one in told
+    )
 
 
 def test_check_tells_of_both_files_where_both_are_damaged(placed: Path) -> None:
@@ -60,5 +69,7 @@ def test_training_tells_each_kind_of_note_once(
     with caplog.at_level(logging.WARNING, logger="sencap"):
         first, again = (read_images(pair, 32).images for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    (said,) = [record.message for record in caplog.records if "they share" in record.message]
+    (said,) = [
+        record.message for record in caplog.records if "they share" in record.message
+    ]
     assert said.startswith("warning: place 1.tif, and perhaps other pairs: ")

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from sencap.data.reversal import REVERSED, reverse_words
 
-WORDS = st.lists(st.sampled_from([*REVERSED, "a", "house", "new", "becomes", "is"]), max_size=8)
+WORDS = st.lists(
+    st.sampled_from([*REVERSED, "a", "house", "new", "becomes", "is"]), max_size=8
+)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +19,10 @@ WORDS = st.lists(st.sampled_from([*REVERSED, "a", "house", "new", "becomes", "is
         ("a house is built in the forest", "a house is removed in the forest"),
         ("two houses appear beside the road", "two houses disappear beside the road"),
         ("many trees are removed", "many trees are added"),
-        ("trees disappear and a new road is constructed", "trees appear and a road is removed"),
+        (
+            "trees disappear and a new road is constructed",
+            "trees appear and a road is removed",
+        ),
         ("the bareland becomes a road", None),
         ("some houses replace the trees", None),
         ("the scene is the same as before", None),
@@ -31,7 +36,9 @@ def test_what_came_is_gone_and_what_is_not_known_has_no_reverse(
 
 
 @given(WORDS)
-def test_no_word_of_coming_stays_and_twice_is_a_sentence_of_coming(words: list[str]) -> None:
+def test_no_word_of_coming_stays_and_twice_is_a_sentence_of_coming(
+    words: list[str],
+) -> None:
     turned = reverse_words(words)
     if turned is None:
         return

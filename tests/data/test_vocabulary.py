@@ -1,4 +1,5 @@
-"""The vocabulary: its order, its two directions, its file, and the three counts of LEVIR-CC."""
+"""The vocabulary: its order, its two directions, its file, and the three counts of
+LEVIR-CC."""
 
 from __future__ import annotations
 
@@ -23,10 +24,20 @@ from sencap.data.vocabulary import (
     normalise,
     says_no_change,
 )
-from sencap.errors import CheckpointError, DataError, OutputError, SettingsError, ShapeError
+from sencap.errors import (
+    CheckpointError,
+    DataError,
+    OutputError,
+    SettingsError,
+    ShapeError,
+)
 
 ALL_CAPTIONS = (
-    Path(__file__).parents[3] / "shared" / "data" / "captions" / "LevirCCcaptions_all.json"
+    Path(__file__).parents[3]
+    / "shared"
+    / "data"
+    / "captions"
+    / "LevirCCcaptions_all.json"
 )
 CAPTIONS = [["a", "road", "is", "built"], ["a", "house", "is", "built"], ["a", "road"]]
 WORDS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=4)
@@ -43,9 +54,14 @@ def all_entries() -> list[CaptionEntry]:
     [(SPLITS, 6, 468), (SPLITS, 5, 501), (("train",), 6, 404)],
     ids=str,
 )
-def test_the_counts_of_levir_cc(splits: tuple[str, ...], minimum: int, size: int) -> None:
+def test_the_counts_of_levir_cc(
+    splits: tuple[str, ...], minimum: int, size: int
+) -> None:
     captions = [
-        caption for entry in all_entries() if entry.split in splits for caption in entry.captions
+        caption
+        for entry in all_entries()
+        if entry.split in splits
+        for caption in entry.captions
     ]
     assert len(Vocabulary.build(captions, minimum)) == size
 
@@ -53,7 +69,12 @@ def test_the_counts_of_levir_cc(splits: tuple[str, ...], minimum: int, size: int
 def test_order_is_by_count_and_then_by_alphabet() -> None:
     vocabulary = Vocabulary.build(CAPTIONS, 1)
     assert vocabulary.words == (*SPECIAL_WORDS, "a", "built", "is", "road", "house")
-    assert (vocabulary.pad, vocabulary.unk, vocabulary.start, vocabulary.end) == (0, 1, 2, 3)
+    assert (vocabulary.pad, vocabulary.unk, vocabulary.start, vocabulary.end) == (
+        0,
+        1,
+        2,
+        3,
+    )
     assert Vocabulary.build(reversed(CAPTIONS), 1) == vocabulary
 
 
@@ -80,7 +101,9 @@ def test_special_words_in_a_text_are_unknown_words() -> None:
 @given(st.lists(st.lists(WORDS, min_size=1), min_size=1))
 def test_what_is_encoded_comes_back(captions: list[list[str]]) -> None:
     vocabulary = Vocabulary.build(captions, 1)
-    assert all(vocabulary.decode(vocabulary.encode(caption)) == caption for caption in captions)
+    assert all(
+        vocabulary.decode(vocabulary.encode(caption)) == caption for caption in captions
+    )
     assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
     assert sorted(vocabulary.words[4:]) == sorted(
         {word for caption in captions for word in caption}
@@ -89,7 +112,9 @@ def test_what_is_encoded_comes_back(captions: list[list[str]]) -> None:
 
 @pytest.mark.parametrize("number", [-1, 9, 500])
 def test_ids_of_another_vocabulary_are_refused(number: int) -> None:
-    with pytest.raises(CheckpointError, match=f"id {number} is outside this vocabulary of 9 words"):
+    with pytest.raises(
+        CheckpointError, match=f"id {number} is outside this vocabulary of 9 words"
+    ):
         Vocabulary.build(CAPTIONS, 1).decode([4, number])
 
 
@@ -97,7 +122,8 @@ def test_build_refuses_what_cannot_be_meant() -> None:
     with pytest.raises(SettingsError, match="minimum_count is 0"):
         Vocabulary.build(CAPTIONS, 0)
     with pytest.raises(
-        SettingsError, match="minimum_count 9 leaves no word: the most frequent, 'a', occurs 3×"
+        SettingsError,
+        match="minimum_count 9 leaves no word: the most frequent, 'a', occurs 3×",
     ):
         Vocabulary.build(CAPTIONS, 9)
     with pytest.raises(ShapeError, match="not one string: split 'a road' first"):
@@ -138,7 +164,9 @@ def test_a_failed_save_leaves_the_old_file_whole(
     old = Vocabulary.build(CAPTIONS, 2)
     old.save(path)
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OutputError, match=r"vocabulary\.json cannot be written \(disk full\)"):
+    with pytest.raises(
+        OutputError, match=r"vocabulary\.json cannot be written \(disk full\)"
+    ):
         Vocabulary.build(CAPTIONS, 1).save(path)
     assert Vocabulary.load(path) == old
     assert list(tmp_path.iterdir()) == [path]
@@ -154,9 +182,15 @@ SPECIAL = '"<pad>": 0, "<unk>": 1, "<start>": 2, "<end>": 3'
         ("[1, 2]", r"word → id; this is \[1, 2\]"),
         ('{"<pad>": 0, "<unk>": 1, "a": 2}', "the vocabulary has no <start>, <end>"),
         (f'{{{SPECIAL}, "a": 3}}', "id 3 stands for both '<end>' and 'a'"),
-        (f'{{{SPECIAL}, "a": 5}}', r"the ids of 5 words are 0 to 4, without gaps; missing: \[4\]"),
+        (
+            f'{{{SPECIAL}, "a": 5}}',
+            r"the ids of 5 words are 0 to 4, without gaps; missing: \[4\]",
+        ),
         (f'{{{SPECIAL}, "a": -1}}', r"missing: \[4\]"),
-        (f'{{{SPECIAL}, "a": "4"}}', "the id of 'a' is '4', but must be a whole number"),
+        (
+            f'{{{SPECIAL}, "a": "4"}}',
+            "the id of 'a' is '4', but must be a whole number",
+        ),
         (f'{{{SPECIAL}, "a": 4.0}}', r"the id of 'a' is 4\.0"),
         (f'{{{SPECIAL}, "a": true}}', "the id of 'a' is True"),
         (f'{{{SPECIAL}, "a": 4, "a": 5}}', "it holds 'a' twice"),
@@ -164,23 +198,33 @@ SPECIAL = '"<pad>": 0, "<unk>": 1, "<start>": 2, "<end>": 3'
             f'{{{SPECIAL}, "a b": 4}}',
             "words without white space and control characters; 'a b' is none",
         ),
-        ('{"<pad>": 1, "<unk>": 0, "<start>": 2, "<end>": 3}', "this one begins with <unk> <pad>"),
+        (
+            '{"<pad>": 1, "<unk>": 0, "<start>": 2, "<end>": 3}',
+            "this one begins with <unk> <pad>",
+        ),
         (f'{{{SPECIAL}, "\\ud800": 4}}', r"'\\ud800' holds half of a surrogate pair"),
         (f'{{{SPECIAL}, "\\u001b[2J": 4}}', r"control characters; '\\x1b\[2J' is none"),
         (f'{{{SPECIAL}, "": 4}}', "control characters; '' is none"),
         (f'{{{SPECIAL}, "a": null}}', "the id of 'a' is None"),
         (f'{{{SPECIAL}, "a": {{"b": 4}}}}', r"the id of 'a' is \{'b': 4\}"),
-        (f'{{{SPECIAL}, "a": {"[" * 5000}{"]" * 5000}}}', "nested deeper than 32 levels"),
+        (
+            f'{{{SPECIAL}, "a": {"[" * 5000}{"]" * 5000}}}',
+            "nested deeper than 32 levels",
+        ),
         (f'{{{SPECIAL}, "a": {"9" * 5000}}}', "a number of thousands of digits"),
         (f'{{{SPECIAL}, "a": 1{"0" * 4000}}}', r"without gaps; missing: \[4\]"),
         (f'{{{SPECIAL}, "{"a" * 10**6}": null}}', "the id of 'aaa.*aaa' is None"),
         ("null", "word → id; this is None"),
     ],
 )
-def test_broken_files_are_refused_by_name(tmp_path: Path, text: str, reason: str) -> None:
+def test_broken_files_are_refused_by_name(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     path = tmp_path / "vocabulary.json"
     path.write_text(text)
-    with pytest.raises(CheckpointError, match=rf"{re.escape(str(path))}(:| is) .*{reason}"):
+    with pytest.raises(
+        CheckpointError, match=rf"{re.escape(str(path))}(:| is) .*{reason}"
+    ):
         Vocabulary.load(path)
 
 
@@ -188,17 +232,22 @@ def test_a_vocabulary_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.json"
     with path.open("wb") as file:
         file.truncate(33 * 2**20)
-    with pytest.raises(CheckpointError, match=r"is of 33 MB; such a file has at most 32"):
+    with pytest.raises(
+        CheckpointError, match=r"is of 33 MB; such a file has at most 32"
+    ):
         Vocabulary.load(path)
     words = tuple(map(str, range(10**6)))
     with pytest.raises(
-        CheckpointError, match=r"a vocabulary of 1,000,004 words is too large; at most 1,000,000"
+        CheckpointError,
+        match=r"a vocabulary of 1,000,004 words is too large; at most 1,000,000",
     ):
         Vocabulary(SPECIAL_WORDS + words)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.json cannot be read \(it does not exist"):
+    with pytest.raises(
+        CheckpointError, match=r"none\.json cannot be read \(it does not exist"
+    ):
         Vocabulary.load(tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"\xe4": 0}')
     with pytest.raises(
@@ -260,10 +309,16 @@ def test_sentences_of_no_change_may_be_a_data_sets_own() -> None:
     [
         ([], ()),
         ([(["neu"], True)], ()),
-        ([(["gleich", "gleich"], False)], ("gleich",)),  # the only sentence of an unchanged pair
+        (
+            [(["gleich", "gleich"], False)],
+            ("gleich",),
+        ),  # the only sentence of an unchanged pair
         ([(["gleich", "ein weg"], False)], ()),  # said of one pair only
         ([(["gleich", "ein weg"], False), (["Gleich", "ein see"], False)], ("gleich",)),
-        ([(["gleich"], False), (["ein weg", "gleich"], True)], ()),  # said of a change too
+        (
+            [(["gleich"], False), (["ein weg", "gleich"], True)],
+            (),
+        ),  # said of a change too
         ([(["gleich"], None), (["gleich"], None)], ()),  # not known to be unchanged
         (
             [(["a", "b"], False), (["b", "a"], False), (["b"], False)],
@@ -301,4 +356,11 @@ def test_a_word_is_one_and_holds_what_any_file_and_terminal_takes(text: str) -> 
 
 def test_normalise() -> None:
     tokens = ["The", "Lower-Left", "(corner)", "isn't", "road's", "changed.", "."]
-    assert normalise(tokens) == ("the", "lower-left", "corner", "isn't", "road's", "changed")
+    assert normalise(tokens) == (
+        "the",
+        "lower-left",
+        "corner",
+        "isn't",
+        "road's",
+        "changed",
+    )

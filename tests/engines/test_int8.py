@@ -1,4 +1,5 @@
-"""int8 says nearly what fp32 says, is offered only where it can be, and never taken in silence."""
+"""int8 says nearly what fp32 says, is offered only where it can be, and never taken in
+silence."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ FLAGS_OF_X86 = "processor\t: 0\nflags\t\t: fpu sse2 {}\n"
 
 @pytest.fixture(autouse=True)
 def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """The processor has int8, whatever this one has; the test may give it other flags."""
+    """The processor has int8, whatever this one has; the test may give it other
+    flags."""
 
     def has(flags: str) -> None:
         told = tmp_path / "cpuinfo"
@@ -76,16 +78,23 @@ def test_flags_and_most_captions_are_those_of_fp32(weights: Path) -> None:
     assert {one.changed for one in exact} == {True, False}
     same = sum(one.text == other.text for one, other in zip(fast, exact, strict=True))
     assert same >= 8
-    assert [one.log_prob for one in fast] != [one.log_prob for one in exact], "it was fp32 twice"
+    assert [one.log_prob for one in fast] != [one.log_prob for one in exact], (
+        "it was fp32 twice"
+    )
 
 
 def test_its_matrices_are_bytes_and_the_folder_stays_small(weights: Path) -> None:
     model = graphs.read_graph(weights / graphs.ENCODER_INT8)
-    large = [tensor for tensor in model.graph.initializer if np.prod(tensor.dims) > 100_000]
+    large = [
+        tensor for tensor in model.graph.initializer if np.prod(tensor.dims) > 100_000
+    ]
     assert large
     assert {tensor.data_type for tensor in large} == {onnx.TensorProto.INT8}
     assert sum(file.stat().st_size for file in weights.iterdir()) < 40e6
-    assert graphs.int8_record(weights / graphs.ENCODER_INT8)["calibrated_on"] == "8 drawn pairs"
+    assert (
+        graphs.int8_record(weights / graphs.ENCODER_INT8)["calibrated_on"]
+        == "8 drawn pairs"
+    )
 
 
 def test_it_explains_too(weights: Path) -> None:
@@ -108,24 +117,45 @@ def test_fp32_is_the_default_and_an_int8_graph_beside_it_changes_no_byte(
     told = []
     for folder in (SHIPPED, weights):
         for flags in ([], ["--precision", "fp32"]):
-            assert main(["caption", *files, "--json", "--weights", str(folder), *flags]) == 0
+            assert (
+                main(["caption", *files, "--json", "--weights", str(folder), *flags])
+                == 0
+            )
             told.append(capsys.readouterr().out)
     assert len(set(told)) == 1
-    assert main(["caption", *files, "--weights", str(weights), "--precision", "int8"]) == 0
+    assert (
+        main(["caption", *files, "--weights", str(weights), "--precision", "int8"]) == 0
+    )
 
 
 @pytest.mark.parametrize(
     ("precision", "flags", "told"),
     [
         ("int8", "avx2", "precision=int8 is not offered on this processor.*use fp32"),
-        ("int8", "avx512_bf16", "not offered on this processor: it tells of none of avx512_vnni"),
-        ("bf16", "avx512_bf16", "precision=bf16 is not offered: this processor has bfloat16, and"),
-        ("bf16", "avx2", "precision=bf16 is not offered: this processor does not have bfloat16"),
+        (
+            "int8",
+            "avx512_bf16",
+            "not offered on this processor: it tells of none of avx512_vnni",
+        ),
+        (
+            "bf16",
+            "avx512_bf16",
+            "precision=bf16 is not offered: this processor has bfloat16, and",
+        ),
+        (
+            "bf16",
+            "avx2",
+            "precision=bf16 is not offered: this processor does not have bfloat16",
+        ),
         ("int4", "avx512_vnni", "precision='int4' is unknown"),
     ],
 )
 def test_what_the_processor_lacks_is_refused(
-    processor: Callable[[str], None], weights: Path, precision: Any, flags: str, told: str
+    processor: Callable[[str], None],
+    weights: Path,
+    precision: Any,
+    flags: str,
+    told: str,
 ) -> None:
     processor(flags)
     with pytest.raises(SettingsError, match=told):
@@ -142,7 +172,9 @@ def test_a_system_that_tells_nothing_of_its_processor_offers_no_int8(
         load(weights, precision="int8")
 
 
-@pytest.mark.parametrize(("flags", "has"), [("Features\t: fp asimddp", True), ("flags: a", False)])
+@pytest.mark.parametrize(
+    ("flags", "has"), [("Features\t: fp asimddp", True), ("flags: a", False)]
+)
 def test_arm_names_its_line_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, has: bool
 ) -> None:
@@ -155,7 +187,9 @@ def test_arm_names_its_line_otherwise(
 def test_onnx_runtime_still_has_no_convolution_in_bfloat16() -> None:
     """The reason why bf16 is refused; should this fail, it may be offered."""
     kind = onnx.TensorProto.BFLOAT16
-    values = [onnx.helper.make_tensor_value_info(n, kind, [1, 8, 8, 8]) for n in ("x", "y")]
+    values = [
+        onnx.helper.make_tensor_value_info(n, kind, [1, 8, 8, 8]) for n in ("x", "y")
+    ]
     weight = onnx.helper.make_tensor("w", kind, [8, 8, 1, 1], [0.0] * 64)
     node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
     graph = onnx.helper.make_graph([node], "g", values[:1], values[1:], [weight])
@@ -163,7 +197,9 @@ def test_onnx_runtime_still_has_no_convolution_in_bfloat16() -> None:
         graph, opset_imports=[onnx.helper.make_opsetid("", 22)], ir_version=10
     )
     with pytest.raises(Exception, match=r"NOT_IMPLEMENTED|Could not find an impl"):
-        onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
 
 
 def test_int8_is_the_onnx_engines(weights: Path) -> None:
@@ -173,20 +209,26 @@ def test_int8_is_the_onnx_engines(weights: Path) -> None:
 
 def test_a_checkpoint_without_an_int8_graph_offers_none(copy: Path) -> None:
     (copy / graphs.ENCODER_INT8).unlink()
-    with pytest.raises(CheckpointError, match=r"offers no int8.*sencap export .*--precision int8"):
+    with pytest.raises(
+        CheckpointError, match=r"offers no int8.*sencap export .*--precision int8"
+    ):
         load(copy, precision="int8")
 
 
 def test_a_graph_of_other_weights_is_refused(copy: Path) -> None:
     with (copy / graphs.ENCODER).open("ab") as file:
         file.write(b"\x9a\x00")  # one more byte in it, of no meaning
-    with pytest.raises(CheckpointError, match="was made of other weights than those beside it"):
+    with pytest.raises(
+        CheckpointError, match="was made of other weights than those beside it"
+    ):
         OnnxEngine(copy, precision="int8")
 
 
 def _outside(location: str) -> Callable[[onnx.ModelProto], None]:
     def change(model: onnx.ModelProto) -> None:
-        tensor = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8)
+        tensor = next(
+            t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8
+        )
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, value in (("location", location), ("offset", "0"), ("length", "8")):
@@ -238,7 +280,8 @@ def test_a_graph_that_was_never_measured_says_so(
     assert "never measured" in caplog.text
 
 
-# ---------------------------------------------------------------- measured, and kept or not
+# ---------------------------------------------------------------- measured, and kept or
+# not
 
 
 def _comparison(**changes: Any) -> Comparison:
@@ -299,7 +342,9 @@ def test_the_command_keeps_what_does_and_deletes_what_does_not(
         load(copy, precision="int8")
         assert "never measured" not in caplog.text
     else:
-        assert re.search(r"int8 is not offered .* is deleted: the change flag", told.err)
+        assert re.search(
+            r"int8 is not offered .* is deleted: the change flag", told.err
+        )
 
 
 def test_both_are_scored_and_timed(

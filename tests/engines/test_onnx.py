@@ -1,5 +1,5 @@
-"""The ONNX engine is the PyTorch engine, for every system; and a graph from a stranger reaches
-nothing."""
+"""The ONNX engine is the PyTorch engine, for every system; and a graph from a stranger
+reaches nothing."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ MARKERS = Markers(start=2, end=3, forbidden=(0, 2))
 
 
 def exported(folder: Path, captioner: Captioner, *, half: bool = False) -> Path:
-    state = {name: tensor.contiguous() for name, tensor in captioner.state_dict().items()}
+    state = {
+        name: tensor.contiguous() for name, tensor in captioner.state_dict().items()
+    }
     if half:
-        state = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+        state = {
+            name: t.half() if t.is_floating_point() else t for name, t in state.items()
+        }
         captioner.load_state_dict({name: t.float() for name, t in state.items()})
     folder.mkdir(exist_ok=True)
     save_file(state, folder / graphs.WEIGHTS)
@@ -41,23 +45,32 @@ def exported(folder: Path, captioner: Captioner, *, half: bool = False) -> Path:
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engines:
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Engines:
     """One system in both engines."""
-    # through many layers and norms, weights as large as elsewhere would make differences of 1e-7 large  # noqa: E501
+    # through many layers and norms, weights as large as elsewhere would make
+    # differences of 1e-7 large
     spread = 0.2 if request.param in ("psnet", "siamese") else 0.3
     captioner = lively(request.param, end_bias=1.0, spread=spread)
     folder = exported(tmp_path_factory.mktemp(request.param), captioner)
     return TorchEngine(captioner), OnnxEngine(folder, threads=1)
 
 
-def memories(both: Engines, pairs: int, *, explain: bool = False) -> tuple[PairMemory, PairMemory]:
+def memories(
+    both: Engines, pairs: int, *, explain: bool = False
+) -> tuple[PairMemory, PairMemory]:
     images = pixels(pairs).numpy()
     torch_engine, onnx_engine = both
-    return torch_engine.encode(images, explain=explain), onnx_engine.encode(images, explain=explain)
+    return torch_engine.encode(images, explain=explain), onnx_engine.encode(
+        images, explain=explain
+    )
 
 
 @pytest.mark.parametrize("pairs", [1, 2, 5])
-def test_the_memory_its_parts_and_its_attention_are_the_same(both: Engines, pairs: int) -> None:
+def test_the_memory_its_parts_and_its_attention_are_the_same(
+    both: Engines, pairs: int
+) -> None:
     expected, found = memories(both, pairs, explain=True)
     assert found.grid == expected.grid
     np.testing.assert_allclose(found.tokens, expected.tokens, atol=1e-4)
@@ -86,10 +99,14 @@ def test_every_step_gives_the_same_logits_also_after_select_and_keep(
     for length in range(6):
         words = generator.integers(4, 30, (pairs, hypotheses))
         expected, found = (
-            engine.step(state, words) for engine, state in zip(both, states, strict=True)
+            engine.step(state, words)
+            for engine, state in zip(both, states, strict=True)
         )
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
-        for ours, theirs in ((found.cells, expected.cells), (found.dates, expected.dates)):
+        for ours, theirs in (
+            (found.cells, expected.cells),
+            (found.dates, expected.dates),
+        ):
             assert (ours is None) == (theirs is None)
             if ours is not None and theirs is not None:
                 np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -182,14 +199,18 @@ def _first_outside(model: onnx.ModelProto) -> onnx.TensorProto:
 
 def _relocated(location: str) -> Callable[[onnx.ModelProto], None]:
     def change(model: onnx.ModelProto) -> None:
-        next(e for e in _first_outside(model).external_data if e.key == "location").value = location
+        next(
+            e for e in _first_outside(model).external_data if e.key == "location"
+        ).value = location
 
     return change
 
 
 def _moved(key: str, value: str) -> Callable[[onnx.ModelProto], None]:
     def change(model: onnx.ModelProto) -> None:
-        next(e for e in _first_outside(model).external_data if e.key == key).value = value
+        next(
+            e for e in _first_outside(model).external_data if e.key == key
+        ).value = value
 
     return change
 
@@ -204,7 +225,9 @@ def _hidden_in_a_subgraph(model: onnx.ModelProto) -> None:
     tensor = inner.initializer.add(name="x", data_type=onnx.TensorProto.FLOAT, dims=[1])
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../secret")
-    branch = onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+    branch = onnx.helper.make_node(
+        "If", ["c"], ["y"], then_branch=inner, else_branch=inner
+    )
     model.graph.node.append(branch)
 
 
@@ -226,12 +249,18 @@ def _broken(model: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_relocated("../model.safetensors"), r"asks for the file '\.\./model\.safetensors'"),
+        (
+            _relocated("../model.safetensors"),
+            r"asks for the file '\.\./model\.safetensors'",
+        ),
         (_relocated("/etc/passwd"), "asks for the file '/etc/passwd'"),
         (_relocated("other.bin"), "asks for the file 'other.bin'"),
         (_hidden_in_a_subgraph, r"asks for the file '\.\./secret'"),
         (_hidden_in_an_attribute, "asks for the file '/etc/passwd'"),
-        (_custom_operator, r"needs the operator evil\.domain\.\w+, which is not one of ONNX's own"),
+        (
+            _custom_operator,
+            r"needs the operator evil\.domain\.\w+, which is not one of ONNX's own",
+        ),
         (_moved("offset", "999999999999"), "do not belong together"),
         (_moved("length", "8"), "do not belong together"),
         (_moved("offset", "-4"), "is damaged"),
@@ -241,7 +270,10 @@ def _broken(model: onnx.ModelProto) -> None:
     ],
 )
 def test_a_graph_of_a_stranger_is_refused(
-    shipped: Path, tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
+    shipped: Path,
+    tmp_path: Path,
+    change: Callable[[onnx.ModelProto], None],
+    message: str,
 ) -> None:
     folder = shutil.copytree(shipped, tmp_path / "copy")
     model = onnx.load_model(folder / graphs.ENCODER, load_external_data=False)
@@ -252,18 +284,23 @@ def test_a_graph_of_a_stranger_is_refused(
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x00" * 1000])
-def test_a_file_that_is_no_graph_is_refused(shipped: Path, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_graph_is_refused(
+    shipped: Path, tmp_path: Path, content: bytes
+) -> None:
     folder = shutil.copytree(shipped, tmp_path / "copy")
     (folder / graphs.STEP).write_bytes(content)
     with pytest.raises(CheckpointError, match=r"step\.onnx is no (ONNX )?graph"):
         OnnxEngine(folder)
 
 
-def test_a_missing_graph_is_told_with_how_to_make_it(shipped: Path, tmp_path: Path) -> None:
+def test_a_missing_graph_is_told_with_how_to_make_it(
+    shipped: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(shipped, tmp_path / "copy")
     (folder / graphs.START).unlink()
     with pytest.raises(
-        CheckpointError, match=r"has no start\.onnx; write the graphs with: sencap export"
+        CheckpointError,
+        match=r"has no start\.onnx; write the graphs with: sencap export",
     ):
         OnnxEngine(folder)
 

@@ -1,5 +1,5 @@
-"""Captions the evaluation tests share: small made-up ones, and LEVIR-CC's where they are at
-hand."""
+"""Captions the evaluation tests share: small made-up ones, and LEVIR-CC's where they
+are at hand."""
 
 from __future__ import annotations
 
@@ -30,8 +30,13 @@ SAME = "the scene is the same as before"
 def levir(path: Path, *splits: str) -> list[dict[str, Any]]:
     """The entries of a LEVIR-CC caption file, or a skip with the reason."""
     if not path.is_file():
-        pytest.skip(f"{path} is not here; it is shared data that does not come with the repository")
-    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["images"]
+        pytest.skip(
+            f"{path} is not here; it is shared data that does not come with the "
+            "repository"
+        )
+    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))[
+        "images"
+    ]
     return [entry for entry in entries if not splits or entry["split"] in splits]
 
 
@@ -39,7 +44,9 @@ def captions_of(entry: dict[str, Any]) -> list[list[str]]:
     return [list(sentence["tokens"]) for sentence in entry["sentences"]]
 
 
-def as_pairs(entries: Sequence[dict[str, Any]], hypothesis: str = SAME) -> list[ScoredPair]:
+def as_pairs(
+    entries: Sequence[dict[str, Any]], hypothesis: str = SAME
+) -> list[ScoredPair]:
     return [
         ScoredPair(
             entry["filename"],
@@ -54,7 +61,8 @@ def as_pairs(entries: Sequence[dict[str, Any]], hypothesis: str = SAME) -> list[
 
 @dataclass(frozen=True)
 class Numbers:
-    """An encoder as small as the protocol allows: words in their order from 4 on, all others 1."""
+    """An encoder as small as the protocol allows: words in their order from 4 on, all
+    others 1."""
 
     words: tuple[str, ...]
 

@@ -35,12 +35,15 @@ NUMBERS = Numbers.seen([sentence.split() for sentence in [*CHANGES, SAME]], 2)
 
 
 def made_up(pairs: int, seed: int, skill: float = 0.7) -> list[ScoredPair]:
-    """Half changed; references depend on the number only, and the captions on seed and skill."""
+    """Half changed; references depend on the number only, and the captions on seed and
+    skill."""
     made = []
     for number in range(pairs):
         truth, draw = random.Random(number), random.Random(1000 * seed + number)
         changed = number % 2 == 0
-        references = [truth.choice(CHANGES).split() if changed else SAME.split() for _ in range(5)]
+        references = [
+            truth.choice(CHANGES).split() if changed else SAME.split() for _ in range(5)
+        ]
         said = (
             draw.choice(references)
             if draw.random() < skill
@@ -75,7 +78,9 @@ def assert_point_estimates(evaluation: Evaluation) -> None:
                         subset,
                         metric,
                     )
-    accuracy = dict(zip(columns, evaluation.system.scores("all")[0], strict=True))["", ACCURACY]
+    accuracy = dict(zip(columns, evaluation.system.scores("all")[0], strict=True))[
+        "", ACCURACY
+    ]
     if evaluation.change_accuracy is None:
         assert np.isnan(accuracy)
     else:
@@ -96,7 +101,9 @@ def test_so_do_they_without_java_and_where_a_subset_is_empty(kept: slice) -> Non
 
 @given(st.lists(st.integers(0, 3), min_size=60, max_size=60).filter(any))
 @settings(max_examples=25, deadline=None)
-def test_a_weight_is_as_many_copies_of_a_pair(evaluation: Evaluation, counts: list[int]) -> None:
+def test_a_weight_is_as_many_copies_of_a_pair(
+    evaluation: Evaluation, counts: list[int]
+) -> None:
     """All metrics at once; CIDEr too, since its n-gram weights are held."""
     system = evaluation.system
     copies = np.repeat(np.arange(60), counts)
@@ -117,7 +124,10 @@ def test_a_weight_is_as_many_copies_of_a_pair(evaluation: Evaluation, counts: li
         weights = np.array(counts, dtype=float)[members(system.changed, subset)]
         if weights.any():
             np.testing.assert_allclose(
-                system.scores(subset, weights[None]), repeated.scores(subset), atol=1e-9, rtol=0
+                system.scores(subset, weights[None]),
+                repeated.scores(subset),
+                atol=1e-9,
+                rtol=0,
             )
 
 
@@ -139,7 +149,9 @@ def test_a_95_percent_interval_holds_the_truth_in_95_percent() -> None:
     held = 0
     for trial in range(400):
         sample = generator.standard_normal(80) / 80
-        spread = Spread.of(resample(partial(np.dot, b=sample), 80, resamples=800, seed=trial))
+        spread = Spread.of(
+            resample(partial(np.dot, b=sample), 80, resamples=800, seed=trial)
+        )
         assert spread is not None
         held += spread.low <= 0 <= spread.high
     assert 0.91 <= held / 400 <= 0.98
@@ -152,10 +164,15 @@ def test_draws_are_seeded_and_do_not_depend_on_the_block() -> None:
     first = resample(identity, 30, resamples=200, seed=4)
     assert (first.sum(axis=1) == 30).all()
     np.testing.assert_array_equal(first, resample(identity, 30, resamples=200, seed=4))
-    np.testing.assert_array_equal(first[:150], resample(identity, 30, resamples=150, seed=4))
+    np.testing.assert_array_equal(
+        first[:150], resample(identity, 30, resamples=150, seed=4)
+    )
     assert (first != resample(identity, 30, resamples=200, seed=5)).any()
     assert (first != resample(identity, 30, resamples=200, seed=4, stream=1)).any()
-    assert [len(block) for block in draws(1_000_000, 3, np.random.default_rng(0))] == [2, 1]
+    assert [len(block) for block in draws(1_000_000, 3, np.random.default_rng(0))] == [
+        2,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +202,10 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(
     assert set(found) == {"ids", "words", "change_accuracy", "method"}
     for subset in SUBSETS:
         for metric in METRICS:
-            score, bounds = evaluation.scores["ids"][subset][metric], found["ids"][subset][metric]
+            score, bounds = (
+                evaluation.scores["ids"][subset][metric],
+                found["ids"][subset][metric],
+            )
             if score is None or (subset, metric) == (
                 "unchanged",
                 "CIDEr",
@@ -197,13 +217,15 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(
     assert evaluation.change_accuracy is not None
     assert 0 <= low <= evaluation.change_accuracy <= high <= 1
     changed_only = evaluate(made_up(2, seed=1)[:1], NUMBERS, rows=False)
-    assert set(intervals(changed_only.system, resamples=100)["words"]["unchanged"].values()) == {
-        None
-    }
+    assert set(
+        intervals(changed_only.system, resamples=100)["words"]["unchanged"].values()
+    ) == {None}
 
 
 @pytest.mark.usefixtures("no_java")
-@pytest.mark.parametrize(("pairs", "known"), [(1, False), (2, False), (9, False), (10, True)])
+@pytest.mark.parametrize(
+    ("pairs", "known"), [(1, False), (2, False), (9, False), (10, True)]
+)
 def test_few_pairs_have_no_interval(pairs: int, known: bool) -> None:
     evaluation = evaluate(made_up(pairs, seed=1), NUMBERS, rows=False)
     found = intervals(evaluation.system, resamples=200)
@@ -219,12 +241,18 @@ def test_few_pairs_have_no_interval(pairs: int, known: bool) -> None:
         (10, [1.0, 2.0], None),
         (10, [0.0, 0.0], "the same in every resample"),
         (1000, [7.0, 7.0], "the same in every resample"),
-        (1000, [0.001, -0.001], "the same in every resample"),  # 0.00 and 0.00, as they are shown
+        (
+            1000,
+            [0.001, -0.001],
+            "the same in every resample",
+        ),  # 0.00 and 0.00, as they are shown
         (1000, [np.nan, 1.0], "not to be had"),
     ],
     ids=range(7),
 )
-def test_why_there_is_no_interval(pairs: int, values: list[float], reason: str | None) -> None:
+def test_why_there_is_no_interval(
+    pairs: int, values: list[float], reason: str | None
+) -> None:
     assert why_no_interval(pairs, np.array(values)) == reason
 
 
@@ -233,13 +261,16 @@ def test_the_paired_error_of_like_systems_is_smaller_than_the_unpaired_one(
     evaluation: Evaluation,
 ) -> None:
     nearly = [
-        pair if number % 9 else ScoredPair(pair.filename, pair.references, [], -0.5, pair.changed)
+        pair
+        if number % 9
+        else ScoredPair(pair.filename, pair.references, [], -0.5, pair.changed)
         for number, pair in enumerate(evaluation.pairs)
     ]
     other = evaluate(nearly, NUMBERS, rows=False).system
     column = other.columns().index(("words", "ROUGE-L"))
     one, two = (
-        resample_subset(s, "all", resamples=2000)[:, column] for s in (evaluation.system, other)
+        resample_subset(s, "all", resamples=2000)[:, column]
+        for s in (evaluation.system, other)
     )
     unpaired = resample_subset(other, "all", resamples=2000, seed=9)[:, column]
     assert (one - two).std() < 0.8 * (one - unpaired).std()
@@ -263,12 +294,18 @@ def test_p_values() -> None:
     assert p_value(np.array([-1.0] * 50 + [1.0] * 949)) == pytest.approx(2 * 51 / 1000)
 
 
-def test_statistics_survive_json_and_wrong_shapes_do_not(evaluation: Evaluation) -> None:
+def test_statistics_survive_json_and_wrong_shapes_do_not(
+    evaluation: Evaluation,
+) -> None:
     for statistics in evaluation.system.protocols.values():
         again = PairStatistics.from_rows(statistics.rows())
         for name in ("bleu", "rouge", "cider", "meteor"):
-            np.testing.assert_array_equal(getattr(again, name), getattr(statistics, name))
-    with pytest.raises(ShapeError, match=r"bleu has the shape \(2, 9\); 2 pairs need \(2, 10\)"):
+            np.testing.assert_array_equal(
+                getattr(again, name), getattr(statistics, name)
+            )
+    with pytest.raises(
+        ShapeError, match=r"bleu has the shape \(2, 9\); 2 pairs need \(2, 10\)"
+    ):
         PairStatistics(np.zeros((2, 9)), np.zeros(2), np.zeros((2, 2)), None)
 
 
@@ -276,7 +313,8 @@ def test_planning_agrees_with_itself_and_with_the_textbook() -> None:
     assert pytest.approx(2.8016, abs=1e-4) == Z_BOTH
     pairs = pairs_needed(0.4, 1929)
     assert smallest_gain(0.4 * np.sqrt(1929 / pairs)) == pytest.approx(1.0, abs=1e-3)
-    # two-sample t-test, one standard deviation apart: 17 of each (Cohen 1988, table 2.4.1)
+    # two-sample t-test, one standard deviation apart: 17 of each (Cohen 1988, table
+    # 2.4.1)
     assert seeds_needed(1.0) == 17
     assert seeds_needed(0.0) == 2
     assert seeds_needed(0.5, error=0.36) is None

@@ -25,7 +25,8 @@ Write = Callable[..., str]
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes the report of some pairs, without METEOR unless a made-up one is asked for."""
+    """Writes the report of some pairs, without METEOR unless a made-up one is asked
+    for."""
     answer = "4.0 4.0 0.0 0.0 2.0 2.0 " + "0.0 " * 14 + "1.0 2.0 2.0"
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
@@ -42,7 +43,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         monkeypatch.setenv("PATH", str(java.parent) if meteor else "")
         monkeypatch.delenv("JAVA_HOME", raising=False)
         report = as_dict(
-            evaluate(pairs, numbers, rows=False), **{"beam": 3, "resamples": 100, **more}
+            evaluate(pairs, numbers, rows=False),
+            **{"beam": 3, "resamples": 100, **more},
         )
         path = tmp_path / f"{name}.json"
         path.write_text(as_json(report))
@@ -58,7 +60,11 @@ def found(a: str | list[str], b: str | list[str], **more: Any) -> dict[str, Any]
 def test_a_report_compared_with_itself_gives_exactly_nothing(write: Write) -> None:
     path = write("a", made_up(40, 1))
     result = found(path, path)
-    for group in (*result["ids"].values(), *result["words"].values(), result["change_accuracy"]):
+    for group in (
+        *result["ids"].values(),
+        *result["words"].values(),
+        result["change_accuracy"],
+    ):
         for row in group.values():
             assert row["difference"] == 0
             assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
@@ -76,7 +82,9 @@ def test_one_pair_gives_no_interval_and_no_p_and_the_row_says_why(write: Write) 
     for group in (*result["ids"].values(), *result["words"].values()):
         for row in group.values():
             assert [row[name] for name in NOTHING] == [None] * len(NOTHING)
-            assert row["a"] is None or row["note"] == "too few pairs (1) for an interval"
+            assert (
+                row["a"] is None or row["note"] == "too few pairs (1) for an interval"
+            )
     text = as_markdown(result)
     assert "| too few pairs (1) for an interval | – | – |" in text
     assert "| unchanged (0)" not in text
@@ -84,7 +92,8 @@ def test_one_pair_gives_no_interval_and_no_p_and_the_row_says_why(write: Write) 
 
 
 def test_scores_that_are_both_shown_as_nothing_have_no_p(write: Write) -> None:
-    """BLEU-4 of captions without a match is not quite 0, and differs with their length."""
+    """BLEU-4 of captions without a match is not quite 0, and differs with their
+    length."""
     pairs = made_up(40, 1)
     short, longer = (
         [ScoredPair(p.filename, p.references, words, -1.0, p.changed) for p in pairs]
@@ -97,12 +106,17 @@ def test_scores_that_are_both_shown_as_nothing_have_no_p(write: Write) -> None:
 
 
 def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
-    """One right about every pair, one wrong about every pair: no resample can tell of others."""
+    """One right about every pair, one wrong about every pair: no resample can tell of
+    others."""
     pairs = made_up(40, 1)
     right, wrong = (
         [
             ScoredPair(
-                p.filename, p.references, (CHANGES[0] if flag else SAME).split(), -1.0, p.changed
+                p.filename,
+                p.references,
+                (CHANGES[0] if flag else SAME).split(),
+                -1.0,
+                p.changed,
             )
             for p in pairs
             for flag in [bool(p.changed) == truth]
@@ -110,8 +124,15 @@ def test_the_same_difference_of_every_pair_has_no_p(write: Write) -> None:
         for truth in (True, False)
     )
     row = found(write("a", wrong), write("b", right))["change_accuracy"]["all"]
-    assert (row["difference"], row["p"], row["note"]) == (100, None, "the same in every resample")
-    assert found(write("c", pairs), write("b", right))["change_accuracy"]["all"]["p"] is not None
+    assert (row["difference"], row["p"], row["note"]) == (
+        100,
+        None,
+        "the same in every resample",
+    )
+    assert (
+        found(write("c", pairs), write("b", right))["change_accuracy"]["all"]["p"]
+        is not None
+    )
 
 
 def test_without_flags_all_pairs_alone_are_compared(write: Write) -> None:
@@ -132,7 +153,9 @@ def test_without_flags_all_pairs_alone_are_compared(write: Write) -> None:
     assert "Which pairs changed is not known" in text
 
 
-def test_scores_are_those_of_the_reports_and_the_better_system_wins(write: Write) -> None:
+def test_scores_are_those_of_the_reports_and_the_better_system_wins(
+    write: Write,
+) -> None:
     paths = [write("a", made_up(80, 1, 0.3)), write("b", made_up(80, 2, 0.95))]
     reports = [json.loads(Path(path).read_text()) for path in paths]
     result = found(*paths)
@@ -140,12 +163,16 @@ def test_scores_are_those_of_the_reports_and_the_better_system_wins(write: Write
         for metric in METRICS:
             row = result["words"][subset][metric]
             for side, report in zip("ab", reports, strict=True):
-                assert row[side] == pytest.approx(report["words"][subset][metric], abs=1e-9)
+                assert row[side] == pytest.approx(
+                    report["words"][subset][metric], abs=1e-9
+                )
             assert row["difference"] == pytest.approx(row["b"] - row["a"])
     best = result["words"]["all"]["BLEU-4"]
     assert best["low"] > 0
     assert best["p"] < 0.05
-    assert found(*reversed(paths))["words"]["all"]["BLEU-4"]["high"] == pytest.approx(-best["low"])
+    assert found(*reversed(paths))["words"]["all"]["BLEU-4"]["high"] == pytest.approx(
+        -best["low"]
+    )
     assert found(*paths) == result
     assert found(*paths, seed=1) != result
 
@@ -158,7 +185,9 @@ def test_without_java_what_both_have_is_compared(write: Write) -> None:
     assert [row["S*m"][name] for name in ("b", "difference", "low", "p")] == [None] * 4
     assert row["CIDEr"]["low"] is not None
     assert any("No METEOR" in note and "b.json" in note for note in result["notes"])
-    line = next(line for line in as_markdown(result).splitlines() if "| METEOR |" in line)
+    line = next(
+        line for line in as_markdown(result).splitlines() if "| METEOR |" in line
+    )
     assert line.endswith("| – | – | – | – | – |")
 
 
@@ -167,7 +196,9 @@ def test_several_seeds_are_averaged_and_widen_the_interval(write: Write) -> None
     b = [write(f"b{seed}", made_up(60, seed, 0.8)) for seed in (4, 5, 6)]
     result = found(a, b)
     row = result["words"]["all"]["ROUGE-L"]
-    scores = [json.loads(Path(path).read_text())["words"]["all"]["ROUGE-L"] for path in b]
+    scores = [
+        json.loads(Path(path).read_text())["words"]["all"]["ROUGE-L"] for path in b
+    ]
     assert row["b"] == pytest.approx(np.mean(scores))
     assert row["b_seed_sd"] == pytest.approx(np.std(scores, ddof=1))
     assert result["method"]["name"].endswith("pairs and seeds")
@@ -203,8 +234,15 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(write: Write) -> No
     other = write("vocabulary", pairs, Numbers(("a", "road")))
     with pytest.raises(DataError, match=r"vocabularies differ.*--protocol words"):
         found(path, other)
-    assert found(path, other, protocol="words")["words"]["all"]["BLEU-1"]["difference"] == 0
-    edited = Path(path).read_text().replace("metric:pycocoevalcap-", "metric:pycocoevalcap-0.")
+    assert (
+        found(path, other, protocol="words")["words"]["all"]["BLEU-1"]["difference"]
+        == 0
+    )
+    edited = (
+        Path(path)
+        .read_text()
+        .replace("metric:pycocoevalcap-", "metric:pycocoevalcap-0.")
+    )
     newer = Path(path).with_name("newer.json")
     newer.write_text(edited)
     with pytest.raises(DataError, match="other versions"):
@@ -212,13 +250,18 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(write: Write) -> No
 
 
 def test_another_beam_or_decision_is_only_noted(write: Write) -> None:
-    paths = [write("a", made_up(20, 1), beam=1), write("b", made_up(20, 1), decision="probability")]
+    paths = [
+        write("a", made_up(20, 1), beam=1),
+        write("b", made_up(20, 1), decision="probability"),
+    ]
     notes = found(*paths)["notes"]
     assert any(note.startswith("beam differs: 1 in") for note in notes)
     assert any(note.startswith("decision differs: search in") for note in notes)
 
 
-def test_files_that_are_no_whole_report_are_refused(write: Write, tmp_path: Path) -> None:
+def test_files_that_are_no_whole_report_are_refused(
+    write: Write, tmp_path: Path
+) -> None:
     path = Path(write("a", made_up(20, 1)))
     with pytest.raises(DataError, match=r"none\.json cannot be read"):
         read_report(tmp_path / "none.json")
@@ -241,7 +284,9 @@ def test_files_that_are_no_whole_report_are_refused(write: Write, tmp_path: Path
     for pair in report["pairs"]:
         del pair["statistics"]
     bad.write_text(json.dumps(report))
-    with pytest.raises(DataError, match=r"hold no statistics.*run sencap evaluate --json again"):
+    with pytest.raises(
+        DataError, match=r"hold no statistics.*run sencap evaluate --json again"
+    ):
         read_report(bad)
 
 
@@ -316,7 +361,9 @@ def test_a_report_with_odd_values_is_compared_or_refused_in_our_words(
             errors.append(str(error))
     assert len(errors) >= (2 if place == ("environment",) else 9)
     for message in errors:
-        assert not re.search(r"Error|Exception|NoneType|dtype|ndarray|object is not", message)
+        assert not re.search(
+            r"Error|Exception|NoneType|dtype|ndarray|object is not", message
+        )
         assert "bad.json" in message
         assert len(message) < 1000
 
@@ -334,8 +381,14 @@ def test_a_report_with_odd_values_is_compared_or_refused_in_our_words(
             '{"signatures": {}, "pairs": [' + "1," * 1_000_000 + "1]}",
             r"pairs\[0\] is 1, and no object",
         ),
-        ('{"signatures": {}, "pairs": [' + "{}," * 1_000_000 + "{}]}", "hold no statistics"),
-        ('{"signatures": {}, "environment": [], "pairs": [{}]}', "sencap of an unknown version"),
+        (
+            '{"signatures": {}, "pairs": [' + "{}," * 1_000_000 + "{}]}",
+            "hold no statistics",
+        ),
+        (
+            '{"signatures": {}, "environment": [], "pairs": [{}]}',
+            "sencap of an unknown version",
+        ),
         ("\ufeff\0", "is not readable JSON"),
     ],
     ids=range(10),
@@ -354,22 +407,30 @@ def test_files_that_are_anything_else_are_refused_soon(
 def test_a_signature_without_its_fields_is_refused(write: Write) -> None:
     path = Path(write("a", made_up(12, 1)))
     path.write_text(path.read_text().replace("|beam:3|", "|"))
-    with pytest.raises(DataError, match=r"not a whole report: the signature .* does not name beam"):
+    with pytest.raises(
+        DataError, match=r"not a whole report: the signature .* does not name beam"
+    ):
         read_report(path)
 
 
-def test_a_report_of_the_official_test_split_stays_a_few_megabytes(write: Write) -> None:
+def test_a_report_of_the_official_test_split_stays_a_few_megabytes(
+    write: Write,
+) -> None:
     size = Path(write("a", made_up(200, 1))).stat().st_size
     assert size / 200 * 125 < 500_000
     assert size / 200 * 1929 < 5_000_000
 
 
-@pytest.mark.parametrize("name", ["S*m", "Sm", "s_m", "bleu4", "rouge_l", "change accuracy"])
+@pytest.mark.parametrize(
+    "name", ["S*m", "Sm", "s_m", "bleu4", "rouge_l", "change accuracy"]
+)
 def test_metrics_are_known_without_their_punctuation(name: str) -> None:
     assert metric_named(name) in {*METRICS, "change accuracy"}
 
 
-def test_the_command(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     a, b = write("a", made_up(40, 1, 0.4)), write("b", made_up(40, 2, 0.9))
     out = tmp_path / "comparison.json"
     options = ["--resamples", "200", "--metric", "S*m", "BLEU-4", "--json", str(out)]
@@ -380,7 +441,12 @@ def test_the_command(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture
     comparison = json.loads(out.read_text())
     assert set(comparison["ids"]["changed"]) == {"S*m", "BLEU-4"}
     assert comparison["pairs"] == {"all": 40, "changed": 20, "unchanged": 20}
-    assert main(["compare", a, "--against", b, "--protocol", "words", "--resamples", "200"]) == 0
+    assert (
+        main(
+            ["compare", a, "--against", b, "--protocol", "words", "--resamples", "200"]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "## Protocol `ids`" not in text
     assert "told right" in text

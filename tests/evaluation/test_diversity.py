@@ -36,7 +36,9 @@ def test_a_sentence_of_different_words_repeats_nothing(words: list[str]) -> None
 
 
 def pair(said: str, *references: str, changed: bool | None = True) -> ScoredPair:
-    return ScoredPair("a.png", [text.split() for text in references], said.split(), None, changed)
+    return ScoredPair(
+        "a.png", [text.split() for text in references], said.split(), None, changed
+    )
 
 
 def test_captions_of_changed_pairs_are_counted_beside_what_people_say() -> None:

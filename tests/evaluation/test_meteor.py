@@ -44,7 +44,8 @@ WORDS = [
 
 
 def made_up(pairs: int, seed: int) -> Set:
-    """Random captions; every fourth hypothesis is one of its references, every tenth is empty."""
+    """Random captions; every fourth hypothesis is one of its references, every tenth is
+    empty."""
     draw = random.Random(seed)
     references = [
         [draw.choices(WORDS, k=draw.randint(1, 12)) for _ in range(draw.randint(1, 5))]
@@ -64,7 +65,8 @@ def made_up(pairs: int, seed: int) -> Set:
 def authority(
     hypotheses: list[list[str]], references: list[list[list[str]]]
 ) -> tuple[float, Floats]:
-    """Corpus and pair scores by pycocoevalcap's own wrapper, which is then put away whole."""
+    """Corpus and pair scores by pycocoevalcap's own wrapper, which is then put away
+    whole."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     meteor = Meteor()
@@ -77,7 +79,11 @@ def authority(
             {i: [" ".join(caption)] for i, caption in enumerate(hypotheses)},
         )
     finally:
-        for pipe in (meteor.meteor_p.stdin, meteor.meteor_p.stdout, meteor.meteor_p.stderr):
+        for pipe in (
+            meteor.meteor_p.stdin,
+            meteor.meteor_p.stdout,
+            meteor.meteor_p.stderr,
+        ):
             pipe.close()
         meteor.meteor_p.kill()
         meteor.meteor_p.wait()
@@ -85,7 +91,13 @@ def authority(
 
 
 TRICKY: Set = (
-    [["a", "road", "is", "built"], ["a", "|||", "road\nis built"], [], ["road"], ["4", "5", "7"]],
+    [
+        ["a", "road", "is", "built"],
+        ["a", "|||", "road\nis built"],
+        [],
+        ["road"],
+        ["4", "5", "7"],
+    ],
     [
         [["a", "road", "was", "built"]],
         [["a", "road", "is", "built"]],
@@ -102,7 +114,9 @@ IDS = [
     for draw in [random.Random(3)]
     for _ in range(60)
 ]
-MIRRORED = [[str(2 * ID_BASE + 500 - int(number)) for number in caption] for caption in IDS]
+MIRRORED = [
+    [str(2 * ID_BASE + 500 - int(number)) for number in caption] for caption in IDS
+]
 
 
 @dataclass(frozen=True)
@@ -127,14 +141,20 @@ def plain() -> Plain:
         (ids[:20], [ids[20 + 2 * row : 22 + 2 * row] for row in range(20)])
         for ids in (IDS, MIRRORED)
     ]
-    return Plain((said, references), *meteor_statistics([(said, references), TRICKY, *numbered]))
+    return Plain(
+        (said, references), *meteor_statistics([(said, references), TRICKY, *numbered])
+    )
 
 
 @needs_java
 def test_agreement_with_the_wrapper(plain: Plain) -> None:
     corpus, pairs = authority(*plain.captions)
-    np.testing.assert_allclose(meteor_from_statistics(plain.rows), pairs, atol=1e-6, rtol=0)
-    assert meteor_from_statistics(add_statistics(plain.rows)) == pytest.approx(corpus, abs=1e-6)
+    np.testing.assert_allclose(
+        meteor_from_statistics(plain.rows), pairs, atol=1e-6, rtol=0
+    )
+    assert meteor_from_statistics(add_statistics(plain.rows)) == pytest.approx(
+        corpus, abs=1e-6
+    )
 
 
 @needs_java
@@ -154,7 +174,9 @@ def test_ids_match_themselves_only_whatever_their_order(plain: Plain) -> None:
 
 
 @needs_java
-def test_a_decimal_comma_changes_nothing(plain: Plain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decimal_comma_changes_nothing(
+    plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
     np.testing.assert_array_equal(meteor_statistics([TRICKY])[0], plain.tricky)
@@ -183,7 +205,9 @@ def test_no_java(java: Path) -> None:
         meteor_statistics([ONE])
 
 
-def test_java_under_java_home(java: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_java_under_java_home(
+    java: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     play(java, "print(' '.join(['1.0'] * 23))")
     (tmp_path / "home" / "bin").mkdir(parents=True)
     java.rename(tmp_path / "home" / "bin" / "java")
@@ -210,10 +234,12 @@ def test_a_java_that_answers_something_else(java: Path) -> None:
 
 
 def test_a_talkative_java_does_not_block(java: Path) -> None:
-    """A megabyte of complaints comes before the first line is read; no pipe holds that."""
+    """A megabyte of complaints comes before the first line is read; no pipe holds
+    that."""
     play(
         java,
-        "sys.stderr.write('x' * 1_000_000)\nfor line in sys.stdin: print(' '.join(['0.0'] * 23))",
+        "sys.stderr.write('x' * 1_000_000)\nfor line in sys.stdin: print(' "
+        "'.join(['0.0'] * 23))",
     )
     rows = meteor_statistics([([["a"], ["b"], ["a"]], [[["a"]]] * 3)], time_limit=30)[0]
     assert rows.shape == (3, 23)
@@ -226,7 +252,18 @@ def test_nothing_to_do_starts_nothing(java: Path) -> None:
 
 def statistics(length: int, reference: int, matched: int, chunks: int) -> list[float]:
     """Exact matches of content words only."""
-    return [length, reference, 0, 0, matched, matched, *[0] * 14, chunks, matched, matched]
+    return [
+        length,
+        reference,
+        0,
+        0,
+        matched,
+        matched,
+        *[0] * 14,
+        chunks,
+        matched,
+        matched,
+    ]
 
 
 def test_closed_form() -> None:
@@ -234,9 +271,9 @@ def test_closed_form() -> None:
     precision, recall = 4 / 6, 4 / 5
     mean = 1 / (0.15 / precision + 0.85 / recall)
     expected = mean * (1 - 0.6 * (2 / 4) ** 0.2)
-    assert meteor_from_statistics(np.array(statistics(6, 5, 4, 2), dtype=float)) == pytest.approx(
-        expected
-    )
+    assert meteor_from_statistics(
+        np.array(statistics(6, 5, 4, 2), dtype=float)
+    ) == pytest.approx(expected)
 
 
 def test_a_perfect_corpus_scores_one_and_nothing_scores_zero() -> None:

@@ -34,7 +34,9 @@ WORDS = st.sampled_from(
     ["a", "the", "road", "house", "houses", "tree", "built", "is", "on", "lake"]
 )
 CAPTION = st.lists(WORDS, max_size=9)
-PAIR = st.tuples(CAPTION, st.lists(st.lists(WORDS, min_size=1, max_size=9), min_size=1, max_size=5))
+PAIR = st.tuples(
+    CAPTION, st.lists(st.lists(WORDS, min_size=1, max_size=9), min_size=1, max_size=5)
+)
 PAIRS = st.lists(PAIR, min_size=1, max_size=6)
 
 
@@ -43,7 +45,8 @@ def authority(
 ) -> dict[str, tuple[Floats, Floats]]:
     """Corpus and pair scores by pycocoevalcap."""
     truth = {
-        i: [" ".join(caption) for caption in captions] for i, captions in enumerate(references)
+        i: [" ".join(caption) for caption in captions]
+        for i, captions in enumerate(references)
     }
     said = {i: [" ".join(caption)] for i, caption in enumerate(hypotheses)}
     bleu, bleus = Bleu(4).compute_score(truth, said, verbose=0)
@@ -63,7 +66,9 @@ def assert_agrees(hypotheses: Captions, references: list[Captions]) -> None:
     np.testing.assert_allclose(
         bleu_from_statistics(bleu.sum(axis=0)), expected["bleu"][0], atol=1e-6, rtol=0
     )
-    np.testing.assert_allclose(bleu_from_statistics(bleu), expected["bleu"][1], atol=1e-6, rtol=0)
+    np.testing.assert_allclose(
+        bleu_from_statistics(bleu), expected["bleu"][1], atol=1e-6, rtol=0
+    )
     np.testing.assert_allclose(rouge.mean(), expected["rouge"][0], atol=1e-6, rtol=0)
     np.testing.assert_allclose(rouge, expected["rouge"][1], atol=1e-6, rtol=0)
     np.testing.assert_allclose(cider.mean(), expected["cider"][0], atol=1e-6, rtol=0)
@@ -94,8 +99,12 @@ def test_order_of_pairs_does_not_matter(
     shuffler.shuffle(order)
     said, truth = [one for one, _ in pairs], [captions for _, captions in pairs]
     again, again_truth = [said[i] for i in order], [truth[i] for i in order]
-    assert corpus_bleu4(again, again_truth) == pytest.approx(corpus_bleu4(said, truth), abs=1e-12)
-    np.testing.assert_allclose(cider_d(again, again_truth), cider_d(said, truth)[order], atol=1e-12)
+    assert corpus_bleu4(again, again_truth) == pytest.approx(
+        corpus_bleu4(said, truth), abs=1e-12
+    )
+    np.testing.assert_allclose(
+        cider_d(again, again_truth), cider_d(said, truth)[order], atol=1e-12
+    )
 
 
 @given(PAIRS)
@@ -109,20 +118,25 @@ def test_bounds(pairs: list[tuple[list[str], Captions]]) -> None:
 
 def test_chosen_pairs_score_as_they_do_among_all() -> None:
     said = [["a", "road"], ["a", "lake"], ["the", "house", "is", "built"]]
-    truth = [[["a", "road", "is"]], [["lake"], ["a", "lake"]], [["the", "house", "is", "built"]]]
+    truth = [
+        [["a", "road", "is"]],
+        [["lake"], ["a", "lake"]],
+        [["the", "house", "is", "built"]],
+    ]
     chosen = [2, 0]
     some = [said[index] for index in chosen]
     np.testing.assert_array_equal(
         CiderReferences(truth).score(some, chosen), cider_d(said, truth)[chosen]
     )
     np.testing.assert_array_equal(
-        BleuReferences(truth).statistics(some, chosen), bleu_statistics(said, truth)[chosen]
+        BleuReferences(truth).statistics(some, chosen),
+        bleu_statistics(said, truth)[chosen],
     )
 
 
 def test_closed_form_bleu() -> None:
-    """3 of 4 words, 2 of 3 bigrams, 1 of 2 trigrams match; the reference has 5 words, so exp(1 -
-    5/4)."""
+    """3 of 4 words, 2 of 3 bigrams, 1 of 2 trigrams match; the reference has 5 words,
+    so exp(1 - 5/4)."""
     rows = bleu_statistics([["a", "b", "c", "x"]], [[["a", "b", "c", "d", "e"]]])
     assert rows.tolist() == [[4, 5, 3, 2, 1, 0, 4, 3, 2, 1]]
     brevity = math.exp(1 - 5 / 4)
@@ -145,12 +159,14 @@ def test_closed_form_rouge_l() -> None:
     """LCS "a c" is 2 of 3 words said and 2 of 4 in the reference."""
     precision, recall, beta = 2 / 3, 2 / 4, 1.2
     expected = (1 + beta**2) * precision * recall / (recall + beta**2 * precision)
-    assert rouge_l([["a", "c", "x"]], [[["a", "b", "c", "d"]]])[0] == pytest.approx(expected)
+    assert rouge_l([["a", "c", "x"]], [[["a", "b", "c", "d"]]])[0] == pytest.approx(
+        expected
+    )
 
 
 def test_closed_form_cider_d() -> None:
-    """Two pairs, nothing shared: every n-gram weighs log 2; a caption of 3 words has n = 1, 2, 3
-    only."""
+    """Two pairs, nothing shared: every n-gram weighs log 2; a caption of 3 words has n
+    = 1, 2, 3 only."""
     captions = [["a", "b", "c"], ["d", "e", "f"]]
     scores = cider_d(captions, [[captions[0]], [captions[1]]])
     assert scores == pytest.approx([10 * 3 / 4] * 2)
@@ -167,7 +183,8 @@ def test_closed_form_cider_d() -> None:
 def test_cider_d_is_said_to_be_zero_where_it_is(
     references: list[list[str]], said: list[str]
 ) -> None:
-    """Whatever is said; where it is not zero by construction, the references themselves score."""
+    """Whatever is said; where it is not zero by construction, the references themselves
+    score."""
     truth = [[text.split() for text in texts] for texts in references]
     guesses = [text.split() for text in said[: len(truth)]]
     if cider_is_zero(truth):
@@ -175,7 +192,12 @@ def test_cider_d_is_said_to_be_zero_where_it_is(
         assert (cider_d([captions[0] for captions in truth], truth) == 0).all()
     else:
         assert any(
-            (cider_d([captions[min(k, len(captions) - 1)] for captions in truth], truth) > 0).any()
+            (
+                cider_d(
+                    [captions[min(k, len(captions) - 1)] for captions in truth], truth
+                )
+                > 0
+            ).any()
             for k in range(4)
         )
 
@@ -226,6 +248,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
 def test_evaluation_needs_no_torch() -> None:
     code = (
         "import sys, sencap.evaluation.report, sencap.figures.album; "
-        "sys.exit(any(name == 'torch' or name.startswith('torch.') for name in sys.modules))"
+        "sys.exit(any(name == 'torch' or name.startswith('torch.') for name in "
+        "sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -81,9 +81,15 @@ def test_without_java_the_other_metrics_come() -> None:
     evaluation = evaluate(made_up(), NUMBERS)
     assert not evaluation.has_meteor
     assert any("install Java" in note for note in evaluation.notes)
-    for row in [*evaluation.scores.values(), *(row.scores for row in evaluation.rows.values())]:
+    for row in [
+        *evaluation.scores.values(),
+        *(row.scores for row in evaluation.rows.values()),
+    ]:
         for scores in row.values():
-            assert [name for name in METRICS if scores[name] is None] == ["METEOR", "S*m"]
+            assert [name for name in METRICS if scores[name] is None] == [
+                "METEOR",
+                "S*m",
+            ]
 
 
 @pytest.mark.usefixtures("no_java")
@@ -94,15 +100,20 @@ def test_scores_are_those_of_the_metrics_times_100() -> None:
     for protocol in PROTOCOLS:
         for subset in ("all", "changed", "unchanged"):
             chosen = [
-                pair for pair in pairs if subset == "all" or pair.changed == (subset == "changed")
+                pair
+                for pair in pairs
+                if subset == "all" or pair.changed == (subset == "changed")
             ]
             said = [texts(pair.hypothesis, protocol, NUMBERS) for pair in chosen]
             truth = [
-                [texts(words, protocol, NUMBERS) for words in pair.references] for pair in chosen
+                [texts(words, protocol, NUMBERS) for words in pair.references]
+                for pair in chosen
             ]
             scores = evaluation.scores[protocol][subset]
             bleu = bleu_from_statistics(bleu_statistics(said, truth).sum(axis=0))
-            assert [scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx(list(100 * bleu))
+            assert [scores[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx(
+                list(100 * bleu)
+            )
             assert scores["ROUGE-L"] == pytest.approx(100 * rouge_l(said, truth).mean())
             assert scores["CIDEr"] == pytest.approx(100 * cider_d(said, truth).mean())
     assert len(evaluation.pair_scores) == len(pairs)
@@ -115,11 +126,15 @@ def test_scores_are_those_of_the_metrics_times_100() -> None:
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("changed", [True, False])
 def test_a_subset_without_pairs_has_no_scores(changed: bool) -> None:
-    evaluation = evaluate([pair for pair in made_up() if pair.changed == changed], NUMBERS)
+    evaluation = evaluate(
+        [pair for pair in made_up() if pair.changed == changed], NUMBERS
+    )
     empty = evaluation.scores["ids"]["unchanged" if changed else "changed"]
     assert empty == dict.fromkeys(METRICS)
     assert (
-        evaluation.rows["perfect_flag"].sentences["ids"]["unchanged" if changed else "changed"]
+        evaluation.rows["perfect_flag"].sentences["ids"][
+            "unchanged" if changed else "changed"
+        ]
         is None
     )
 
@@ -142,7 +157,8 @@ def test_the_two_protocols_of_a_caption() -> None:
 
 @given(
     st.lists(
-        st.sampled_from([*NO_CHANGE_SENTENCES, *CHANGES, "", "No change has occurred"]), min_size=1
+        st.sampled_from([*NO_CHANGE_SENTENCES, *CHANGES, "", "No change has occurred"]),
+        min_size=1,
     )
 )
 def test_confusion_adds_up(said: list[str]) -> None:
@@ -154,7 +170,9 @@ def test_confusion_adds_up(said: list[str]) -> None:
     quiet = {sentence.lower() for sentence in NO_CHANGE_SENTENCES}
     if any(sentence.lower() in quiet for sentence in said):
         assert told == [sentence.lower() not in quiet for sentence in said]
-    table = confusion_table([bool(pair.changed) for pair in pairs], [bool(one) for one in told])
+    table = confusion_table(
+        [bool(pair.changed) for pair in pairs], [bool(one) for one in told]
+    )
     assert sum(sum(row.values()) for row in table.values()) == len(pairs)
 
 
@@ -179,8 +197,8 @@ def german(
 
 @pytest.mark.usefixtures("no_java")
 def test_sentences_of_no_change_are_learnt_from_the_flags() -> None:
-    """A captioner in German that is always right is told right, and one that sees change everywhere
-    is not."""
+    """A captioner in German that is always right is told right, and one that sees
+    change everywhere is not."""
     flags = [True, False] * 6
     right = evaluate(german(flags, [WEG, GLEICH] * 6), DEUTSCH)
     assert right.told == flags
@@ -189,16 +207,29 @@ def test_sentences_of_no_change_are_learnt_from_the_flags() -> None:
         "changed": {"changed": 6, "unchanged": 0},
         "unchanged": {"changed": 0, "unchanged": 6},
     }
-    assert any(GLEICH in note and "learnt from the change flags" in note for note in right.notes)
-    assert evaluate(german(flags, [WEG] * 12), DEUTSCH, rows=False).change_accuracy == 0.5
+    assert any(
+        GLEICH in note and "learnt from the change flags" in note
+        for note in right.notes
+    )
+    assert (
+        evaluate(german(flags, [WEG] * 12), DEUTSCH, rows=False).change_accuracy == 0.5
+    )
 
 
 @pytest.mark.usefixtures("no_java")
 def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> None:
     rows = evaluate(german([True, False] * 6, [WEG, GLEICH] * 6), DEUTSCH).rows
-    assert rows["constant"].sentences["words"] == {"changed": GLEICH, "unchanged": GLEICH}
-    assert rows["constant"].scores["words"]["BLEU-1"] == pytest.approx(100 * 7 / 12, abs=20)
-    assert rows["perfect_flag"].sentences["words"] == {"changed": WEG, "unchanged": GLEICH}
+    assert rows["constant"].sentences["words"] == {
+        "changed": GLEICH,
+        "unchanged": GLEICH,
+    }
+    assert rows["constant"].scores["words"]["BLEU-1"] == pytest.approx(
+        100 * 7 / 12, abs=20
+    )
+    assert rows["perfect_flag"].sentences["words"] == {
+        "changed": WEG,
+        "unchanged": GLEICH,
+    }
     assert set(rows["perfect_flag_fixed"].scores["words"].values()) == {
         None
     }  # two English sentences
@@ -207,7 +238,9 @@ def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> Non
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("unknown", [[None], [None, True, False]], ids=["all", "some"])
 def test_without_flags_nothing_of_them_is_invented(unknown: list[bool | None]) -> None:
-    evaluation = evaluate(german(unknown * 12, [WEG, GLEICH, SEE] * len(unknown) * 4), DEUTSCH)
+    evaluation = evaluate(
+        german(unknown * 12, [WEG, GLEICH, SEE] * len(unknown) * 4), DEUTSCH
+    )
     assert evaluation.change_accuracy is None
     assert evaluation.confusion is None
     assert np.isnan(evaluation.system.right).all()
@@ -223,8 +256,8 @@ def test_without_flags_nothing_of_them_is_invented(unknown: list[bool | None]) -
 
 @pytest.mark.usefixtures("no_java")
 def test_captions_that_cannot_be_judged_are_not() -> None:
-    """Each unchanged pair has a sentence of its own, so nothing is learnt, and no caption is a
-    known one."""
+    """Each unchanged pair has a sentence of its own, so nothing is learnt, and no
+    caption is a known one."""
     flags = [True, False] * 6
     pairs = german(flags, [WEG, SEE] * 6)
     odd = [
@@ -241,15 +274,18 @@ def test_captions_that_cannot_be_judged_are_not() -> None:
     assert evaluation.told == [None] * 12
     assert evaluation.change_accuracy is None
     assert any(
-        "Whether a caption tells of a change is not known" in note for note in evaluation.notes
+        "Whether a caption tells of a change is not known" in note
+        for note in evaluation.notes
     )
-    assert evaluation.scores["words"]["changed"]["BLEU-1"] is not None  # the flags are known
+    assert (
+        evaluation.scores["words"]["changed"]["BLEU-1"] is not None
+    )  # the flags are known
 
 
 @pytest.mark.usefixtures("no_java")
 def test_captions_are_not_judged_by_sentences_that_the_data_set_does_not_use() -> None:
-    """One caption is one of LEVIR-CC's sentences; the people's own, each said once, are not known:
-    what the other captions say of change is then not known either."""
+    """One caption is one of LEVIR-CC's sentences; the people's own, each said once, are
+    not known: what the other captions say of change is then not known either."""
     pairs = [
         ScoredPair("a", [["a", "road"]], FIXED[0], 0.0, True),
         *(
@@ -266,7 +302,8 @@ def test_captions_are_not_judged_by_sentences_that_the_data_set_does_not_use() -
 
 @pytest.mark.usefixtures("no_java")
 def test_cider_is_zero_where_all_pairs_use_the_same_phrases() -> None:
-    """Unchanged pairs have the fixed sentences as often as it happened, not once each."""
+    """Unchanged pairs have the fixed sentences as often as it happened, not once
+    each."""
     a, b = FIXED[:2]
     pairs = [
         ScoredPair(str(n), references, a, 0.0, False)
@@ -274,7 +311,9 @@ def test_cider_is_zero_where_all_pairs_use_the_same_phrases() -> None:
     ]
     found = evaluate(pairs, NUMBERS, rows=False)
     assert found.scores["words"]["all"]["CIDEr"] == 0
-    assert any(note.startswith("CIDEr of all pairs is 0 by const") for note in found.notes)
+    assert any(
+        note.startswith("CIDEr of all pairs is 0 by const") for note in found.notes
+    )
 
 
 @pytest.mark.usefixtures("no_java")
@@ -301,7 +340,9 @@ def test_meteors_synonyms_are_said_to_be_english_for_other_languages(
 
 
 def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:
-    pairs = german([True, False], [WEG, "nothing has changed"], same="nothing has changed")
+    pairs = german(
+        [True, False], [WEG, "nothing has changed"], same="nothing has changed"
+    )
     assert told_changed(pairs, DEUTSCH) == [True, False]
 
 
@@ -316,29 +357,43 @@ def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:
             "CIDEr of all pairs is 0 by construction, whatever the hypotheses: there is one pair",
         ),
         ([True], "No interval of all pairs: there are 1, and fewer than 10"),
-        ([True, False], "CIDEr of the changed pairs by themselves is 0 by construction"),
+        (
+            [True, False],
+            "CIDEr of the changed pairs by themselves is 0 by construction",
+        ),
         (
             [True] * 12,
             "CIDEr of all pairs is 0 by construction, whatever the hypotheses: they all have the "
             "same",
         ),
-        ([False, False, True], "CIDEr of the unchanged pairs by themselves is 0 by construction"),
-        ([True, False] * 6, "METEOR's stems, synonyms and paraphrases are English ones"),
+        (
+            [False, False, True],
+            "CIDEr of the unchanged pairs by themselves is 0 by construction",
+        ),
+        (
+            [True, False] * 6,
+            "METEOR's stems, synonyms and paraphrases are English ones",
+        ),
     ],
     ids=range(8),
 )
-def test_notes_say_what_a_figure_cannot_show(flags: list[bool | None], wanted: str) -> None:
+def test_notes_say_what_a_figure_cannot_show(
+    flags: list[bool | None], wanted: str
+) -> None:
     notes = evaluate(german(flags, [WEG] * len(flags)), DEUTSCH, rows=False).notes
     assert any(note.startswith(wanted) for note in notes), notes
 
 
 @pytest.mark.usefixtures("no_java")
 def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
-    """Under ids all its words are one word, so that all references are alike and a wrong caption is
-    right."""
-    notes = evaluate(german([True, False] * 6, [WEG] * 12), Numbers(("a", "the")), rows=False).notes
+    """Under ids all its words are one word, so that all references are alike and a
+    wrong caption is right."""
+    notes = evaluate(
+        german([True, False] * 6, [WEG] * 12), Numbers(("a", "the")), rows=False
+    ).notes
     assert any(
-        note.startswith("Scores under ids say little: of the references 0 of") for note in notes
+        note.startswith("Scores under ids say little: of the references 0 of")
+        for note in notes
     )
     same_length = [
         ScoredPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True)
@@ -346,7 +401,8 @@ def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
     ]
     notes = evaluate(same_length, Numbers(("the",)), rows=False).notes
     assert any(
-        note.startswith("CIDEr of all pairs under ids is 0 by construction") for note in notes
+        note.startswith("CIDEr of all pairs under ids is 0 by construction")
+        for note in notes
     )
 
 
@@ -354,13 +410,19 @@ def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
 def test_a_set_like_levir_cc_has_no_note_but_that_on_its_unchanged_pairs() -> None:
     known = Numbers.seen([sentence.split() for sentence in CHANGES] + FIXED, 1)
     notes = evaluate(made_up(), known, rows=False).notes
-    assert [note[:30] for note in notes if "Java" not in note] == ["CIDEr of the unchanged pairs b"]
+    assert [note[:30] for note in notes if "Java" not in note] == [
+        "CIDEr of the unchanged pairs b"
+    ]
 
 
 def test_flags_of_which_one_is_not_known_are_not_known() -> None:
     assert np.isnan(as_flags([True, None, False])).all()
     flags = as_flags([True, False, True])
-    assert [members(flags, subset).tolist() for subset in SUBSETS] == [[0, 1, 2], [0, 2], [1]]
+    assert [members(flags, subset).tolist() for subset in SUBSETS] == [
+        [0, 1, 2],
+        [0, 2],
+        [1],
+    ]
 
 
 def test_the_data_digest_tells_data_apart_but_not_hypotheses() -> None:
@@ -378,7 +440,9 @@ def test_no_pairs_and_no_references_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("no_java")
-def test_the_perfect_flag_is_the_best_of_all_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_perfect_flag_is_the_best_of_all_sentences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Against every pair of sentences, tried one by one."""
     pairs = made_up(40)
     row = evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]
@@ -391,9 +455,9 @@ def test_the_perfect_flag_is_the_best_of_all_sentences(monkeypatch: pytest.Monke
     means = [_mean(scoring.total()) for scoring in score_all(sets)[0]]
     assert _mean(row) == pytest.approx(max(means))
     monkeypatch.setattr(reference_rows, "SHORTLIST", 3)  # the shortlist finds it too
-    assert _mean(evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]) == pytest.approx(
-        max(means)
-    )
+    assert _mean(
+        evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]
+    ) == pytest.approx(max(means))
 
 
 def _mean(scores: Scores) -> float:
@@ -405,7 +469,9 @@ def _mean(scores: Scores) -> float:
 def test_the_reference_rows_on_the_local_pairs() -> None:
     """The 125 pairs of val and test here, under the official vocabulary."""
     official = levir(OFFICIAL)
-    numbers = Numbers.seen([words for entry in official for words in captions_of(entry)], 6)
+    numbers = Numbers.seen(
+        [words for entry in official for words in captions_of(entry)], 6
+    )
     local = evaluate(as_pairs(levir(LOCAL, "val", "test")), numbers)
     assert len(local.pairs) == 125
     rows = {name: row.scores["ids"]["S*m"] for name, row in local.rows.items()}
@@ -422,18 +488,23 @@ def test_the_reference_rows_on_the_local_pairs() -> None:
 
 @needs_java
 def test_the_rows_of_the_official_test_captions() -> None:
-    """SPEC §5: constant 60.84, perfect flag 74.40 (with the sentence that gives it), human 69.59.
+    """SPEC §5: constant 60.84, perfect flag 74.40 (with the sentence that gives it),
+    human 69.59.
 
-    The last two were measured with small ids, some of which METEOR takes for paraphrases of each
-    other.
+    The last two were measured with small ids, some of which METEOR takes for
+    paraphrases of each other.
     """
     entries = levir(OFFICIAL)
-    numbers = Numbers.seen([words for entry in entries for words in captions_of(entry)], 6)
+    numbers = Numbers.seen(
+        [words for entry in entries for words in captions_of(entry)], 6
+    )
     assert len(numbers) == 468
     pairs = as_pairs([entry for entry in entries if entry["split"] == "test"])
     assert len(pairs) == 1929
     flags = as_flags([pair.changed for pair in pairs])
-    truth = [[texts(words, "ids", numbers) for words in pair.references] for pair in pairs]
+    truth = [
+        [texts(words, "ids", numbers) for words in pair.references] for pair in pairs
+    ]
     same, houses = (
         texts(sentence.split(), "ids", numbers)
         for sentence in (SAME, "many houses are built along the road")
@@ -453,5 +524,6 @@ def test_the_rows_of_the_official_test_captions() -> None:
     assert found[2] == pytest.approx(69.59, abs=0.05)
     # no id is taken for a paraphrase, synonym or stem of another
     assert all(
-        scoring.meteor is not None and not scoring.meteor[:, 8:20].any() for scoring in scorings
+        scoring.meteor is not None and not scoring.meteor[:, 8:20].any()
+        for scoring in scorings
     )

@@ -17,7 +17,13 @@ from sencap.evaluation.report import as_dict, as_markdown, signatures
 NUMBERS = Numbers(("a", "road", "is", "built", "there", "no", "difference"))
 SAME = ["there", "is", "no", "difference"]
 PAIRS = [
-    ScoredPair("a.png", [["a", "road", "is", "built"], ["a", "road"]], ["a", "road"], -0.7, True),
+    ScoredPair(
+        "a.png",
+        [["a", "road", "is", "built"], ["a", "road"]],
+        ["a", "road"],
+        -0.7,
+        True,
+    ),
     ScoredPair("b.png", [SAME, SAME], [], float("-inf"), False),
     ScoredPair("c.png", [SAME, SAME], SAME, -0.1, False),
 ]
@@ -44,7 +50,9 @@ def a_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A made-up METEOR: half the words of every pair match."""
     answer = "4.0 4.0 0.0 0.0 2.0 2.0 " + "0.0 " * 14 + "1.0 2.0 2.0"
     script = tmp_path / "java"
-    script.write_text(f"#!{sys.executable}\nimport sys\nfor line in sys.stdin: print('{answer}')\n")
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nfor line in sys.stdin: print('{answer}')\n"
+    )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -65,10 +73,13 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
             assert None not in scores.values()
         for name in ("constant", "perfect_flag", "human"):
             assert tuple(report["reference_rows"][name][protocol]) == METRICS
-    assert report["reference_rows"]["constant"]["sentence"] == "the scene is the same as before"
-    assert report["reference_rows"]["perfect_flag"]["sentences"]["words"]["unchanged"] == " ".join(
-        SAME
+    assert (
+        report["reference_rows"]["constant"]["sentence"]
+        == "the scene is the same as before"
     )
+    assert report["reference_rows"]["perfect_flag"]["sentences"]["words"][
+        "unchanged"
+    ] == " ".join(SAME)
     assert report["pairs"][0]["hypothesis"] == "a road"
     assert report["pairs"][1]["log_prob"] is None
     assert set(report["pairs"][0]["scores"]) == {"ids", "words"}
@@ -78,7 +89,13 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
         "unchanged": {"changed": 1, "unchanged": 1},
     }
     assert report["environment"] == {"python": "3.11", "memory": 1.5, "bad": None}
-    mean = sum(report["ids"]["all"][name] for name in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr")) / 4
+    mean = (
+        sum(
+            report["ids"]["all"][name]
+            for name in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
+        )
+        / 4
+    )
     assert report["ids"]["all"]["S*m"] == pytest.approx(mean)
     assert report["signatures"]["ids"].startswith("S*m+")
 
@@ -97,10 +114,14 @@ def test_the_signature_names_what_a_score_depends_on() -> None:
     ]
     assert parts[8] == "metric:pycocoevalcap-1.2/no-meteor"
     assert "vocab:none" in signatures(evaluation, beam=3)["words"]
-    fewer = signatures(evaluate(PAIRS[:2], NUMBERS, rows=False), beam=3)["ids"].split("|")
+    fewer = signatures(evaluate(PAIRS[:2], NUMBERS, rows=False), beam=3)["ids"].split(
+        "|"
+    )
     assert fewer[7] != parts[7]
     uneven = [ScoredPair("d.png", [SAME], SAME, 0.0, False), *PAIRS]
-    assert "refs:1-2" in signatures(evaluate(uneven, NUMBERS, rows=False), beam=1)["words"]
+    assert (
+        "refs:1-2" in signatures(evaluate(uneven, NUMBERS, rows=False), beam=1)["words"]
+    )
 
 
 @pytest.mark.usefixtures("no_java")
@@ -122,7 +143,9 @@ def test_markdown_shows_both_protocols_the_rows_and_why_there_is_no_meteor() -> 
 @pytest.mark.usefixtures("no_java")
 def test_a_report_without_flags_shows_no_split_and_no_change_accuracy() -> None:
     unknown = [
-        ScoredPair(f"{n}.png", [["ein", "weg"], ["neuer", "weg"]], ["ein", "weg"], -1.0, None)
+        ScoredPair(
+            f"{n}.png", [["ein", "weg"], ["neuer", "weg"]], ["ein", "weg"], -1.0, None
+        )
         for n in range(12)
     ]
     report = report_of(unknown)
@@ -169,4 +192,6 @@ def test_a_report_says_how_sure_the_model_was() -> None:
     assert report["calibration"]["ece"] == pytest.approx(abs(0.75 - share), abs=1e-5)
     assert report["pairs"][0]["change_probability"] == 0.75
     assert f"**{abs(0.75 - share):.3f}** (3 pairs)" in as_markdown(report)
-    assert "How sure" not in as_markdown(as_dict(evaluate(PAIRS, NUMBERS, rows=False), beam=1))
+    assert "How sure" not in as_markdown(
+        as_dict(evaluate(PAIRS, NUMBERS, rows=False), beam=1)
+    )

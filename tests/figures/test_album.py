@@ -1,4 +1,5 @@
-"""The page of captioned pairs: whole, self-contained, every text escaped, each badge true."""
+"""The page of captioned pairs: whole, self-contained, every text escaped, each badge
+true."""
 
 from __future__ import annotations
 
@@ -70,10 +71,21 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
     )
     page = path.read_text(encoding="utf-8")
     tags = Tags(page)
-    sources = [value or "" for name, value in tags.attributes if name in {"src", "href"}]
-    assert [source.split(";")[0] for source in sources] == ["data:image/png", "data:image/jpeg"] * 2
+    sources = [
+        value or "" for name, value in tags.attributes if name in {"src", "href"}
+    ]
+    assert [source.split(";")[0] for source in sources] == [
+        "data:image/png",
+        "data:image/jpeg",
+    ] * 2
     assert not re.search(r"https?:|url\(|@import|<script|<link", page)
-    for wanted in ("a road is built", "a path", "12.3", "–", "changed, but told “no change”"):
+    for wanted in (
+        "a road is built",
+        "a path",
+        "12.3",
+        "–",
+        "changed, but told “no change”",
+    ):
         assert wanted in tags.text
     assert [entry.name for entry in path.parent.iterdir()] == ["page.html"]
 
@@ -81,7 +93,13 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
 @given(st.text(max_size=40))
 def test_any_text_stays_text(text: str) -> None:
     page = render_album(
-        [Section(text, [pair(title=text, caption=text, references=[text], details=[text])], text)],
+        [
+            Section(
+                text,
+                [pair(title=text, caption=text, references=[text], details=[text])],
+                text,
+            )
+        ],
         title=text,
         text=text,
         footer=text,
@@ -91,14 +109,17 @@ def test_any_text_stays_text(text: str) -> None:
 
 def test_html_in_a_caption_is_shown_not_run() -> None:
     page = render_album(
-        [Section("", [pair(caption="<script>alert('x')</script>{body}")])], title="{body}"
+        [Section("", [pair(caption="<script>alert('x')</script>{body}")])],
+        title="{body}",
     )
     assert "<script>" not in page
     assert "<script>alert('x')</script>{body}" in Tags(page).text
 
 
 def test_an_empty_caption_says_so() -> None:
-    assert "(empty caption)" in render_album([Section("", [pair(caption="")])], title="t")
+    assert "(empty caption)" in render_album(
+        [Section("", [pair(caption="")])], title="t"
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,20 +135,31 @@ def test_the_badge(changed: bool | None, told: bool | None, badge: str | None) -
     page = render_album([Section("", [shown])], title="t")
     found = re.findall(r'<span class="badge ([^"]*)">([^<]*)</span>', page)
     assert [text for _, text in found] == ([] if badge is None else [badge])
-    kinds = {"right": changed is not None and changed == told, "wrong": "but told" in (badge or "")}
-    assert [kind for kind, _ in found if kind] == [kind for kind, is_so in kinds.items() if is_so]
+    kinds = {
+        "right": changed is not None and changed == told,
+        "wrong": "but told" in (badge or ""),
+    }
+    assert [kind for kind, _ in found if kind] == [
+        kind for kind, is_so in kinds.items() if is_so
+    ]
 
 
 def test_pixels_instead_of_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"'one.png' is no PNG, JPEG, GIF or WebP file"):
-        write_album(tmp_path / "page.html", [Section("", [pair(after=b"\0" * 192)])], title="t")
+        write_album(
+            tmp_path / "page.html", [Section("", [pair(after=b"\0" * 192)])], title="t"
+        )
     assert list(tmp_path.iterdir()) == []
     assert "data:image/webp" in render_album(
         [Section("", [pair(after=encoded("WEBP"))])], title="t"
     )
 
 
-@given(st.lists(st.none() | st.floats(0, 200), max_size=30), st.integers(1, 8), st.integers(0, 5))
+@given(
+    st.lists(st.none() | st.floats(0, 200), max_size=30),
+    st.integers(1, 8),
+    st.integers(0, 5),
+)
 def test_choose(scores: list[float | None], number: int, seed: int) -> None:
     chosen = choose(scores, number, seed)
     assert chosen == choose(scores, number, seed)

@@ -1,5 +1,5 @@
-"""Where things stand on the drawn pictures, on which scale, and which number is which: what would
-make a picture wrong although it looks right."""
+"""Where things stand on the drawn pictures, on which scale, and which number is which:
+what would make a picture wrong although it looks right."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Drawn:
     texts: list[tuple[float, float, str]] = field(default_factory=list)
     images: list[tuple[float, float, float]] = field(default_factory=list)
     maps: list[tuple[float, float, float]] = field(default_factory=list)
-    below_maps: list[int] = field(default_factory=list)  # the brightness of the image there
+    below_maps: list[int] = field(
+        default_factory=list
+    )  # the brightness of the image there
     values: list[Map] = field(default_factory=list)
     limits: list[tuple[float, float]] = field(default_factory=list)
     bars: list[tuple[float, float]] = field(default_factory=list)
@@ -76,7 +78,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
             found.images.append((x, y, height))
             return height
 
-        def map(self, x: float, y: float, width: float, image: Any, **drawing: Any) -> float:
+        def map(
+            self, x: float, y: float, width: float, image: Any, **drawing: Any
+        ) -> float:
             found.maps.append((x, y, width))
             found.below_maps.append(int(image.mean()))
             found.values.append(drawing["values"])
@@ -99,7 +103,9 @@ def test_each_scale_shows_the_values_it_says(drawn: Drawn, tmp_path: Path) -> No
         [[1, 3]], [[10, 30]], [[1, 3]], [[10, 30]], [[0.5, 1.5]], [[0.5, 1.5]],
     ]  # fmt: skip
     assert drawn.limits == [(1, 30), (1, 30), (1, 3), (10, 30), (0.5, 1.5), (0.5, 1.5)]
-    assert drawn.bars == [(1, 30), (0, 1), (0.5, 1.5)], "a bar's ends are its maps' limits"
+    assert drawn.bars == [(1, 30), (0, 1), (0.5, 1.5)], (
+        "a bar's ends are its maps' limits"
+    )
 
 
 def test_the_common_scale_spans_all_pairs(drawn: Drawn, tmp_path: Path) -> None:
@@ -112,9 +118,13 @@ def test_the_common_scale_spans_all_pairs(drawn: Drawn, tmp_path: Path) -> None:
 def test_maps_stand_below_their_titles_over_the_image_of_their_date(
     drawn: Drawn, tmp_path: Path
 ) -> None:
-    attention_by_stage([MapRow(BLACK_THEN_WHITE, PARTS)], tmp_path / "a.svg", scales=["own"])
+    attention_by_stage(
+        [MapRow(BLACK_THEN_WHITE, PARTS)], tmp_path / "a.svg", scales=["own"]
+    )
     assert drawn.below_maps == [0, 255]
-    for (x, y, width), title in zip(drawn.maps, ("SFE, before", "SFE, after"), strict=True):
+    for (x, y, width), title in zip(
+        drawn.maps, ("SFE, before", "SFE, after"), strict=True
+    ):
         place = drawn.place(title)
         assert place[0] == pytest.approx(x + width / 2)
         assert place[1] < y
@@ -138,7 +148,8 @@ def test_a_table_of_maps_fits_its_columns_and_its_sheet(
 
 
 def test_a_cell_is_coloured_where_it_lies(tmp_path: Path) -> None:
-    """Row 0 is at the top and column 0 at the left; viridis runs from violet to yellow."""
+    """Row 0 is at the top and column 0 at the left; viridis runs from violet to
+    yellow."""
     sheet = Sheet(2, 1)
     image = np.full((3, 20, 40), 255, np.uint8)
     sheet.map(0, 0, 2, image, values=np.array([[0.0, 1.0], [0.0, 0.0]]), limits=(0, 1))
@@ -151,7 +162,9 @@ def test_a_cell_is_coloured_where_it_lies(tmp_path: Path) -> None:
         assert (colours[y, x] == least).all()
 
 
-def test_words_stand_in_reading_order_each_above_its_map(drawn: Drawn, tmp_path: Path) -> None:
+def test_words_stand_in_reading_order_each_above_its_map(
+    drawn: Drawn, tmp_path: Path
+) -> None:
     said = [f"word{number}" for number in range(8)]
     word_maps = [np.full((2, 3), 1 / 6) for _ in said]
     word_maps[3] = np.array([[0.5, 0.1, 0.1], [0.1, 0.1, 0.1]])
@@ -172,7 +185,9 @@ def test_words_stand_in_reading_order_each_above_its_map(drawn: Drawn, tmp_path:
     assert max(y for _, y, _ in drawn.texts) + LINE <= drawn.size[1]
 
 
-def test_the_shares_of_the_dates_stand_under_their_word(drawn: Drawn, tmp_path: Path) -> None:
+def test_the_shares_of_the_dates_stand_under_their_word(
+    drawn: Drawn, tmp_path: Path
+) -> None:
     dates = np.array([[0.11, 0.22, 0.67], [0.33, 0.44, 0.23]])
     draw_words(
         BLACK_THEN_WHITE, "a road", tmp_path / "a.svg",
@@ -203,7 +218,9 @@ def test_references_and_captions_stand_beside_their_pair_in_the_order_given(
     systems = [y for _, y, said in drawn.texts if said in ("SEN", "other")]
     assert systems == heights, "a name is level with its caption"
     second = drawn.images[2][1]
-    assert heights[1] < second <= heights[2], "the second pair begins below all of the first"
+    assert heights[1] < second <= heights[2], (
+        "the second pair begins below all of the first"
+    )
     lowest = max(y for _, y, _ in drawn.texts)
     assert lowest + LINE <= drawn.size[1]
     assert drawn.size[0] == TWO_COLUMNS
@@ -227,7 +244,9 @@ def _points(line: Any) -> list[list[float]]:
     return np.asarray(line.get_xydata()).tolist()  # type: ignore[no-any-return]
 
 
-def test_sweeps_show_means_spreads_and_costs_at_their_settings(plotted: list[Figure]) -> None:
+def test_sweeps_show_means_spreads_and_costs_at_their_settings(
+    plotted: list[Figure],
+) -> None:
     points = [
         SweepPoint(256, [70.0, 74.0], 30_000_000, [9.0, 11.0]),
         SweepPoint(512, [78.0], 40_000_000),
@@ -248,24 +267,40 @@ def test_sweeps_show_means_spreads_and_costs_at_their_settings(plotted: list[Fig
     seeds = [_points(dots) for dots in top.lines if dots.get_marker() == "."]
     assert [[y for _, y in dots] for dots in seeds] == [[70, 74], [77, 79]]
 
-    heights = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in bars_of_cost}
+    heights = {
+        bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in bars_of_cost
+    }
     assert heights == {0: 30, 1: 40}
     assert [text.get_text() for text in parameters.texts] == ["30", "40"]
     assert _points(curve[0]) == [[0, 10], [2, 4]]
-    assert [label.get_text() for label in speed.get_xticklabels()] == ["256", "512", "1024"]
+    assert [label.get_text() for label in speed.get_xticklabels()] == [
+        "256",
+        "512",
+        "1024",
+    ]
     assert top.get_shared_x_axes().joined(top, speed)
     second = plotted[0].axes[3]
     assert top.get_ylim() == second.get_ylim(), "columns have one score axis"
 
 
-def test_watching_figures_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_watching_figures_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
     names = ("recall", "spread", "recall_embedding", "spread_embedding")
-    start: dict[str, float] = {"epoch": 0, **{name: 0.1 * n for n, name in enumerate(names)}}
+    start: dict[str, float] = {
+        "epoch": 0,
+        **{name: 0.1 * n for n, name in enumerate(names)},
+    }
     later = {**start, "epoch": 3, "loss": 2.5, "recall": 0.9}
     random = dict.fromkeys(names, 0.5)
-    plot_watch(tmp_path / "a.png", [start, {"epoch": 1, "loss": 3.0}, later], random, chance=0.02)
+    plot_watch(
+        tmp_path / "a.png",
+        [start, {"epoch": 1, "loss": 3.0}, later],
+        random,
+        chance=0.02,
+    )
     losses, recalls, _ = figures[0].axes
     assert _points(losses.lines[0]) == [[1, 3.0], [3, 2.5]]
     by_name = {line.get_label(): line for line in recalls.lines}
@@ -281,7 +316,9 @@ def test_a_pair_s_picture_has_before_at_the_left_in_a_size_that_fits_a_screen(
     side: int, shown: int
 ) -> None:
     pair = ImagePair(
-        np.stack([np.zeros((3, side, side)), np.full((3, side, side), 128)]).astype("u1")
+        np.stack([np.zeros((3, side, side)), np.full((3, side, side), 128)]).astype(
+            "u1"
+        )
     )
     picture = draw_pair(pair, "a road is built")
     wide, more = draw_pair(pair, "word " * 200).size

@@ -31,7 +31,9 @@ from sencap.figures.pages import map_uri
 from sencap.figures.sheet import TEXT, TWO_COLUMNS, text_width, wrap
 from sencap.structures import ImagePair
 
-PAIR = ImagePair(np.random.default_rng(0).integers(0, 256, (2, 3, 32, 48), dtype=np.uint8))
+PAIR = ImagePair(
+    np.random.default_rng(0).integers(0, 256, (2, 3, 32, 48), dtype=np.uint8)
+)
 MAPS = {"sfe_bef": np.arange(6.0).reshape(2, 3), "cagd_aft": np.full((2, 3), 7.0)}
 
 
@@ -63,8 +65,14 @@ def test_words_that_no_reference_has_are_marked(
 
 
 def test_captions_side_by_side_as_a_page(tmp_path: Path) -> None:
-    pairs = [ComparedPair(PAIR, ["a house & a road"], {"SEN": "a <b> house", "other": ""}, "one")]
-    text = side_by_side(pairs, tmp_path / "fig3.html", title="Fig. 3").read_text(encoding="utf-8")
+    pairs = [
+        ComparedPair(
+            PAIR, ["a house & a road"], {"SEN": "a <b> house", "other": ""}, "one"
+        )
+    ]
+    text = side_by_side(pairs, tmp_path / "fig3.html", title="Fig. 3").read_text(
+        encoding="utf-8"
+    )
     (said, *_) = re.findall(r"<dd>(.*?)</dd>", text, re.DOTALL)
     assert said.split("\n") == [
         "",
@@ -83,9 +91,20 @@ def test_captions_side_by_side_as_a_page(tmp_path: Path) -> None:
 
 def test_captions_side_by_side_as_a_picture(tmp_path: Path) -> None:
     long = "many $houses$ " + "and villas " * 30
-    pairs = [ComparedPair(PAIR, ["a house"] * 5, {"SEN": long, "other": ""}) for _ in range(2)]
+    pairs = [
+        ComparedPair(PAIR, ["a house"] * 5, {"SEN": long, "other": ""})
+        for _ in range(2)
+    ]
     text = _texts(side_by_side(pairs, tmp_path / "fig3.svg"))
-    for said in ("before", "References", "SEN", "other", "(empty caption)", "$houses$", "villas"):
+    for said in (
+        "before",
+        "References",
+        "SEN",
+        "other",
+        "(empty caption)",
+        "$houses$",
+        "villas",
+    ):
         assert f"<!-- {said} -->" in text
     assert text.lower().count("#d55e00") >= 2 * 62, "each marked word and its underline"
 
@@ -155,7 +174,8 @@ def test_a_map_becomes_viridis_one_pixel_per_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [np.zeros(4), np.array([[-1.0]]), np.array([[np.nan]]), np.array([[np.inf]])]
+    "values",
+    [np.zeros(4), np.array([[-1.0]]), np.array([[np.nan]]), np.array([[np.inf]])],
 )
 def test_what_is_no_map_is_refused(values: np.ndarray) -> None:
     with pytest.raises(ShapeError, match="map 'x' must be"):
@@ -166,8 +186,14 @@ def test_what_is_no_map_is_refused(values: np.ndarray) -> None:
 
 
 def test_sweeps_name_their_axes_with_units(tmp_path: Path) -> None:
-    width = [SweepPoint(256, [76.0, 77.0], 30_000_000), SweepPoint(512, [78.0, 78.5], 39_858_900)]
-    beam = [SweepPoint(1, [77.0], speeds=[30.0]), SweepPoint(3, [78.0], speeds=[23.0, 24.4])]
+    width = [
+        SweepPoint(256, [76.0, 77.0], 30_000_000),
+        SweepPoint(512, [78.0, 78.5], 39_858_900),
+    ]
+    beam = [
+        SweepPoint(1, [77.0], speeds=[30.0]),
+        SweepPoint(3, [78.0], speeds=[23.0, 24.4]),
+    ]
     depth = [SweepPoint("18", [77.0], 27_000_000, [30.0]), SweepPoint("50", [78.0])]
     sweeps = [Sweep(BY_DIMENSION, width), Sweep(BY_BEAM, beam), Sweep(BY_DEPTH, depth)]
     text = _texts(sweep_plots(sweeps, tmp_path / "fig6.svg", note="one GPU"))
@@ -176,9 +202,13 @@ def test_sweeps_name_their_axes_with_units(tmp_path: Path) -> None:
         "mean ± standard deviation of 1 to 2 seeds; one GPU", "(a)", "(c)",
     ):  # fmt: skip
         assert said in text
-    with Image.open(sweep_plots([Sweep(BY_DIMENSION, width)], tmp_path / "one.png")) as picture:
+    with Image.open(
+        sweep_plots([Sweep(BY_DIMENSION, width)], tmp_path / "one.png")
+    ) as picture:
         assert picture.width < 0.6 * TWO_COLUMNS * 200
-    text = _texts(sweep_plots([Sweep(BY_BEAM, [SweepPoint(1, [70.0])])], tmp_path / "least.svg"))
+    text = _texts(
+        sweep_plots([Sweep(BY_BEAM, [SweepPoint(1, [70.0])])], tmp_path / "least.svg")
+    )
     assert "<!-- 1 seed -->" in text
     assert "(millions)" not in text
 
@@ -197,14 +227,17 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
             attention_by_stage(rows, tmp_path / "a.png")
     with pytest.raises(SettingsError, match="different maps"):
         attention_by_stage(
-            [MapRow(PAIR, MAPS), MapRow(PAIR, {"x": np.ones((2, 2))})], tmp_path / "a.png"
+            [MapRow(PAIR, MAPS), MapRow(PAIR, {"x": np.ones((2, 2))})],
+            tmp_path / "a.png",
         )
     with pytest.raises(SettingsError, match="did you mean 'common'"):
         attention_by_stage([MapRow(PAIR, MAPS)], tmp_path / "a.png", scales=["comon"])  # type: ignore[list-item]
     assert not list(tmp_path.iterdir())
 
 
-def test_paths_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_that_cannot_be_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweeps = [Sweep(BY_BEAM, [SweepPoint(1, [70.0])])]
     with pytest.raises(SettingsError, match=r"must end in one of .png, .pdf, .svg:"):
         sweep_plots(sweeps, tmp_path / "a.html")

@@ -1,5 +1,5 @@
-"""The SEN authors' checkpoints: the same logits after conversion, whatever wraps them, and nothing
-is run."""
+"""The SEN authors' checkpoints: the same logits after conversion, whatever wraps them,
+and nothing is run."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ Modules = dict[str, nn.Module]
 
 
 def made(**sizes: Any) -> Modules:
-    """Modules with random weights, statistics and biases, whose features are neither tiny nor
-    huge."""
+    """Modules with random weights, statistics and biases, whose features are neither
+    tiny nor huge."""
     torch.manual_seed(0)
     parts = official.modules(**sizes)
     for module in parts["encoder_image"].modules():
@@ -86,23 +86,29 @@ def parts() -> Modules:
 def word_map(tmp_path: Path) -> Path:
     path = tmp_path / "WORDMAP.json"
     path.write_text(
-        json.dumps({word: number for number, word in enumerate(THEIRS)}), encoding="utf-8"
+        json.dumps({word: number for number, word in enumerate(THEIRS)}),
+        encoding="utf-8",
     )
     return path
 
 
 def inputs(size: int = 64) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(1)
-    images = torch.randint(256, (2, 2, 3, size, size), dtype=torch.uint8, generator=random)
+    images = torch.randint(
+        256, (2, 2, 3, size, size), dtype=torch.uint8, generator=random
+    )
     return images, torch.randint(len(THEIRS), (2, 7), generator=random)
 
 
 @torch.inference_mode()
 def difference_of_logits(parts: Modules, folder: Path) -> float:
-    """The largest, between theirs and ours for the same words, each under its own ids."""
+    """The largest, between theirs and ours for the same words, each under its own
+    ids."""
     images, tokens = inputs()
     theirs = official.logits(
-        {name: copy.deepcopy(part).eval() for name, part in parts.items()}, images, tokens
+        {name: copy.deepcopy(part).eval() for name, part in parts.items()},
+        images,
+        tokens,
     )
     assert theirs.std() > 0.1
     our_id = torch.tensor([OURS.index(word) for word in THEIRS])
@@ -125,7 +131,9 @@ def test_a_converted_model_gives_the_same_logits(
 ) -> None:
     parts = made(**sizes)
     torch.save({"epoch": 3, **parts}, tmp_path / "official.pth.tar")
-    message = convert_official(tmp_path / "official.pth.tar", word_map, tmp_path / "out").message
+    message = convert_official(
+        tmp_path / "official.pth.tar", word_map, tmp_path / "out"
+    ).message
     assert difference_of_logits(parts, tmp_path / "out") < 1e-5
     settings = load_checkpoint(tmp_path / "out").settings
     assert settings.extractor.backbone == f"resnet{sizes.get('depth', 18)}"
@@ -134,8 +142,13 @@ def test_a_converted_model_gives_the_same_logits(
         sizes.get("N_e", 2),
         sizes.get("N_d", 1),
     )
-    assert (settings.difference.heads, settings.decoder.heads) == (sizes.get("heads", 8),) * 2
-    assert (settings.difference.dropout, settings.decoder.position_dropout) == (0.5, 0.1)
+    assert (settings.difference.heads, settings.decoder.heads) == (
+        sizes.get("heads", 8),
+    ) * 2
+    assert (settings.difference.dropout, settings.decoder.position_dropout) == (
+        0.5,
+        0.1,
+    )
     assert "left: epoch" in message
     assert "BEWARE" not in message
 
@@ -158,7 +171,9 @@ WRAPPERS: dict[str, Callable[[nn.Module], Any]] = {
 def test_what_wraps_the_modules_plays_no_part(
     how: str, parts: Modules, word_map: Path, tmp_path: Path
 ) -> None:
-    torch.save({name: WRAPPERS[how](part) for name, part in parts.items()}, tmp_path / "a")
+    torch.save(
+        {name: WRAPPERS[how](part) for name, part in parts.items()}, tmp_path / "a"
+    )
     convert_official(tmp_path / "a", word_map, tmp_path / "out")
     assert difference_of_logits(parts, tmp_path / "out") < 1e-5
 
@@ -181,13 +196,20 @@ def test_what_a_training_program_stores_beside_and_an_older_format(
     assert "left: decoder_optimizer, args, schedule" in message
 
 
-def test_the_classes_need_not_exist(parts: Modules, word_map: Path, tmp_path: Path) -> None:
-    """Their code is not installed here; nothing of the names in the file is looked up."""
+def test_the_classes_need_not_exist(
+    parts: Modules, word_map: Path, tmp_path: Path
+) -> None:
+    """Their code is not installed here; nothing of the names in the file is looked
+    up."""
     torch.save(parts, tmp_path / "a")
-    with zipfile.ZipFile(tmp_path / "a") as old, zipfile.ZipFile(tmp_path / "c", "w") as new:
+    with (
+        zipfile.ZipFile(tmp_path / "a") as old,
+        zipfile.ZipFile(tmp_path / "c", "w") as new,
+    ):
         for info in old.infolist():
             new.writestr(
-                info.filename, old.read(info).replace(b"reference.official", b"nowhere_.to_be_fnd")
+                info.filename,
+                old.read(info).replace(b"reference.official", b"nowhere_.to_be_fnd"),
             )
     with pytest.raises(ModuleNotFoundError, match="nowhere_"):
         torch.load(tmp_path / "c", weights_only=False)
@@ -195,7 +217,9 @@ def test_the_classes_need_not_exist(parts: Modules, word_map: Path, tmp_path: Pa
     assert difference_of_logits(parts, tmp_path / "out") < 1e-5
 
 
-def test_the_words_are_put_in_our_order(parts: Modules, word_map: Path, tmp_path: Path) -> None:
+def test_the_words_are_put_in_our_order(
+    parts: Modules, word_map: Path, tmp_path: Path
+) -> None:
     torch.save(parts, tmp_path / "a")
     text = command(str(tmp_path / "a"), str(tmp_path / "out"), vocabulary=str(word_map))
     assert "V=12 (words put in another order)" in text
@@ -204,18 +228,28 @@ def test_the_words_are_put_in_our_order(parts: Modules, word_map: Path, tmp_path
     embedding: Any = loaded.captioner.decoder.get_submodule("embedding")
     original: Any = parts["decoder"].get_submodule("vocab_embedding")
     for number, word in enumerate(OURS):
-        assert torch.equal(embedding.weight[number], original.weight[THEIRS.index(word)]), word
-    message = initialise_backbone(FeatureExtractor(backbone="resnet18"), tmp_path / "out")
+        assert torch.equal(
+            embedding.weight[number], original.weight[THEIRS.index(word)]
+        ), word
+    message = initialise_backbone(
+        FeatureExtractor(backbone="resnet18"), tmp_path / "out"
+    )
     assert "recognised as a sencap captioner" in message
 
 
 BROKEN_MAPS: dict[str, tuple[Any, str]] = {
-    "a word too few": ({w: n for n, w in enumerate(THEIRS[:-1])}, r"11 words .* 12 rows"),
+    "a word too few": (
+        {w: n for n, w in enumerate(THEIRS[:-1])},
+        r"11 words .* 12 rows",
+    ),
     "an id twice": (
         {w: min(n, 10) for n, w in enumerate(THEIRS)},
         r"12 words with ids 0 to 10; .* 12 rows",
     ),
-    "no <end>": ({w.replace("<end>", "end"): n for n, w in enumerate(THEIRS)}, r"lacks <end>"),
+    "no <end>": (
+        {w.replace("<end>", "end"): n for n, w in enumerate(THEIRS)},
+        r"lacks <end>",
+    ),
     "text ids": ({w: str(n) for n, w in enumerate(THEIRS)}, r"not a JSON object, word"),
     "a list": (THEIRS, r"not a JSON object, word"),
     "white space": (
@@ -226,7 +260,9 @@ BROKEN_MAPS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN_MAPS)
-def test_another_models_word_map_is_refused(case: str, parts: Modules, tmp_path: Path) -> None:
+def test_another_models_word_map_is_refused(
+    case: str, parts: Modules, tmp_path: Path
+) -> None:
     table, said = BROKEN_MAPS[case]
     torch.save(parts, tmp_path / "a")
     (tmp_path / "map").write_text(json.dumps(table), encoding="utf-8")
@@ -237,7 +273,12 @@ def test_another_models_word_map_is_refused(case: str, parts: Modules, tmp_path:
 
 def test_other_spellings_of_the_special_words(parts: Modules, tmp_path: Path) -> None:
     torch.save(parts, tmp_path / "a")
-    spelt = {"<pad>": "<NULL>", "<end>": "<END>", "<start>": "<START>", "<unk>": "<UNK>"}
+    spelt = {
+        "<pad>": "<NULL>",
+        "<end>": "<END>",
+        "<start>": "<START>",
+        "<unk>": "<UNK>",
+    }
     table = {spelt.get(word, word): number for number, word in enumerate(THEIRS)}
     (tmp_path / "map").write_text(json.dumps(table), encoding="utf-8")
     convert_official(tmp_path / "a", tmp_path / "map", tmp_path / "out")
@@ -277,7 +318,9 @@ def dilated(parts: Modules) -> None:
 
 
 def three_channels(parts: Modules) -> None:
-    setattr(sub(parts, "encoder_image", "0"), "0", nn.Conv2d(3, 64, 7, 2, 3, bias=False))
+    setattr(
+        sub(parts, "encoder_image", "0"), "0", nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+    )
 
 
 def odd_heads(parts: Modules) -> None:
@@ -329,13 +372,19 @@ def test_another_model_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_holds_something_is_refused(word_map: Path, tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_is_refused(
+    word_map: Path, tmp_path: Path
+) -> None:
     with pytest.raises(SettingsError, match="is not an empty folder"):
         convert_official(tmp_path / "a", word_map, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04", b"\x80\x02}."])
-def test_what_is_no_checkpoint_is_refused(content: bytes, word_map: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"no checkpoint", b"PK\x03\x04", b"\x80\x02}."]
+)
+def test_what_is_no_checkpoint_is_refused(
+    content: bytes, word_map: Path, tmp_path: Path
+) -> None:
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(CheckpointError, match=re.escape(str(tmp_path / "a"))):
         convert_official(tmp_path / "a", word_map, tmp_path / "out")
@@ -382,11 +431,15 @@ def test_nothing_in_the_file_is_run(
 ) -> None:
     sign, path = tmp_path / "sign", tmp_path / "trapped"
     torch.save(
-        where(copy.deepcopy(parts), Trap(sign)), path, _use_new_zipfile_serialization=not legacy
+        where(copy.deepcopy(parts), Trap(sign)),
+        path,
+        _use_new_zipfile_serialization=not legacy,
     )
     if where in (beside, within):
         message = convert_official(path, word_map, tmp_path / "out").message
-        assert re.search(r"BEWARE: loaded as a pickle, trapped would call \w+\.mkdir$", message)
+        assert re.search(
+            r"BEWARE: loaded as a pickle, trapped would call \w+\.mkdir$", message
+        )
         assert difference_of_logits(parts, tmp_path / "out") < 1e-5
     else:
         with pytest.raises(CheckpointError, match="cannot be converted"):
@@ -412,7 +465,10 @@ def test_what_a_file_would_call_is_told_also_by_its_name_of_python_2(
 ) -> None:
     sign = tmp_path / "sign"
     torch.save({**parts, "trap": Trap(sign)}, tmp_path / "a")
-    with zipfile.ZipFile(tmp_path / "a") as old, zipfile.ZipFile(tmp_path / "b", "w") as new:
+    with (
+        zipfile.ZipFile(tmp_path / "a") as old,
+        zipfile.ZipFile(tmp_path / "b", "w") as new,
+    ):
         for info in old.infolist():
             content = old.read(info)
             if info.filename.endswith("data.pkl"):

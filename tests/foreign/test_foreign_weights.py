@@ -1,5 +1,5 @@
-"""Anybody's weights: every kind recognised by its content, adapted as said, and nothing in a file
-is run."""
+"""Anybody's weights: every kind recognised by its content, adapted as said, and nothing
+in a file is run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ from torch import Tensor, nn
 
 from reference import official
 from reference.weights import randomised
-from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.config import (
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError
 from sencap.foreign import initialise_backbone
@@ -41,7 +46,8 @@ def extractor(backbone: str = "resnet18", **settings: Any) -> FeatureExtractor:
 
 
 def resnet(channels: int = 3, depth: int = 18, seed: int = 0) -> nn.Module:
-    """torchvision's, with statistics, weights and biases of norms that are not the initial ones."""
+    """torchvision's, with statistics, weights and biases of norms that are not the
+    initial ones."""
     torch.manual_seed(seed)
     network: nn.Module = getattr(torchvision.models, f"resnet{depth}")(weights=None)
     if channels != 3:
@@ -68,8 +74,8 @@ def features(network: nn.Module, images: Tensor) -> Tensor:
 def assert_same_as(
     built: FeatureExtractor, network: nn.Module, rgb: tuple[int, ...] = (0, 1, 2)
 ) -> None:
-    """An equal pair gives the network's features of the one image, its other channels being
-    dark."""
+    """An equal pair gives the network's features of the one image, its other channels
+    being dark."""
     image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     first: Any = network.get_submodule("conv1")
     seen = torch.zeros(2, first.in_channels, 64, 64)
@@ -82,8 +88,8 @@ def assert_same_as(
 
 
 def moco(network: nn.Module) -> dict[str, Any]:
-    """A checkpoint as SSL4EO-S12's pre-training writes it: encoders, projection heads, queue,
-    optimiser."""
+    """A checkpoint as SSL4EO-S12's pre-training writes it: encoders, projection heads,
+    queue, optimiser."""
     state: dict[str, Tensor] = {}
     for number, encoder in enumerate(("encoder_q", "encoder_k")):
         for name, tensor in network.state_dict().items():
@@ -108,8 +114,8 @@ def moco(network: nn.Module) -> dict[str, Any]:
 
 
 def seco(network: nn.Module) -> dict[str, Any]:
-    """A Lightning checkpoint: the encoder a Sequential of numbered children, three heads, three
-    queues."""
+    """A Lightning checkpoint: the encoder a Sequential of numbered children, three
+    heads, three queues."""
     state: dict[str, Tensor] = {}
     for encoder in ("encoder_q", "encoder_k"):
         for name, tensor in network.state_dict().items():
@@ -135,14 +141,21 @@ def seco(network: nn.Module) -> dict[str, Any]:
 # Plain state dicts
 
 
-@pytest.mark.parametrize("form", ["zip", "legacy", "safetensors", "wrapped", "no counters"])
-def test_a_plain_resnet_gives_its_features_for_an_equal_pair(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "form", ["zip", "legacy", "safetensors", "wrapped", "no counters"]
+)
+def test_a_plain_resnet_gives_its_features_for_an_equal_pair(
+    form: str, tmp_path: Path
+) -> None:
     network, path = resnet(), tmp_path / "weights"
     state = network.state_dict()
     if form == "safetensors":
         save_file(state, path)
     elif form == "wrapped":
-        torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}, path)
+        torch.save(
+            {"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3},
+            path,
+        )
     elif form == "no counters":  # as files of before 2018
         torch.save({k: v for k, v in state.items() if "num_batches" not in k}, path)
     else:
@@ -151,8 +164,8 @@ def test_a_plain_resnet_gives_its_features_for_an_equal_pair(form: str, tmp_path
     message = initialise_backbone(built, path)
     assert_same_as(built, network)
     assert message.startswith(
-        "weights: recognised as a state dict in the names of torchvision, timm and torchgeo, 3 "
-        "input channels; "
+        "weights: recognised as a state dict in the names of torchvision, timm and "
+        "torchgeo, 3 input channels; "
     )
     assert (
         "adapted: the first convolution repeated over the two dates and halved; left: fc (2)"
@@ -178,16 +191,21 @@ def test_three_channels_enter_a_three_channel_backbone_as_they_are(
 )
 @pytest.mark.parametrize("stage", [2, 4])
 def test_timms_state_dicts(name: str, stage: int, tmp_path: Path) -> None:
-    """convnext's names differ between the whole model and the one that gives feature maps."""
+    """convnext's names differ between the whole model and the one that gives feature
+    maps."""
     torch.manual_seed(1)
     network = timm.create_model(name).eval()
     torch.save(network.state_dict(), tmp_path / "a")
     built = extractor(name, stage=stage, structure="dual")
     message = initialise_backbone(built, tmp_path / "a")
-    assert ("matched by timm's names" if name == "convnext_atto" else "matched by name;") in message
+    assert (
+        "matched by timm's names" if name == "convnext_atto" else "matched by name;"
+    ) in message
     theirs = network.state_dict()
     for key, tensor in built.backbone.state_dict().items():
-        assert torch.equal(tensor, theirs[re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", key)]), key
+        assert torch.equal(
+            tensor, theirs[re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", key)]
+        ), key
 
 
 # Sentinel-2 and dated networks
@@ -199,12 +217,14 @@ def test_timms_state_dicts(name: str, stage: int, tmp_path: Path) -> None:
         (
             13,
             (3, 2, 1),
-            "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution repeated",
+            "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution "
+            "repeated",
         ),
         (
             12,
             (3, 2, 1),
-            "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution repeated",
+            "channels 3, 2, 1 (B4, B3, B2) taken as RGB, the first convolution "
+            "repeated",
         ),
         (3, (0, 1, 2), "the first convolution repeated over the two dates and halved"),
     ],
@@ -261,13 +281,18 @@ def test_foreign_checkpoints(
 
 
 @pytest.mark.parametrize("kind", ["moco", "plain"])
-def test_six_channels_are_two_dates_and_enter_as_they_are(kind: str, tmp_path: Path) -> None:
+def test_six_channels_are_two_dates_and_enter_as_they_are(
+    kind: str, tmp_path: Path
+) -> None:
     network = resnet(6)
-    torch.save(moco(network) if kind == "moco" else network.state_dict(), tmp_path / "a")
+    torch.save(
+        moco(network) if kind == "moco" else network.state_dict(), tmp_path / "a"
+    )
     built = extractor()
     message = initialise_backbone(built, tmp_path / "a")
     assert torch.equal(
-        built.backbone.state_dict()["conv1.weight"], network.state_dict()["conv1.weight"]
+        built.backbone.state_dict()["conv1.weight"],
+        network.state_dict()["conv1.weight"],
     )
     assert "6 input channels, taken as the RGB of two dates, the older first" in message
     assert "adapted: nothing" in message
@@ -282,7 +307,9 @@ def test_other_channels_are_taken_as_named_and_refused_without_names(
     network = resnet(channels)
     torch.save(network.state_dict(), tmp_path / "a")
     before = extractor()
-    with pytest.raises(CheckpointError, match=rf"{channels} input channels.*\?rgb=2,1,0"):
+    with pytest.raises(
+        CheckpointError, match=rf"{channels} input channels.*\?rgb=2,1,0"
+    ):
         initialise_backbone(before, tmp_path / "a")
     if channels == 2:
         with pytest.raises(CheckpointError, match="2 input channels, 0 to 1"):
@@ -298,7 +325,9 @@ def test_a_six_channel_network_of_six_bands_is_taken_as_named(tmp_path: Path) ->
     network = resnet(6)
     torch.save(network.state_dict(), tmp_path / "a")
     built = extractor()
-    assert "two dates, the older" not in initialise_backbone(built, f"{tmp_path / 'a'}?rgb=2,1,0")
+    assert "two dates, the older" not in initialise_backbone(
+        built, f"{tmp_path / 'a'}?rgb=2,1,0"
+    )
     assert_same_as(built, network, (2, 1, 0))
 
 
@@ -307,7 +336,10 @@ def test_a_six_channel_network_of_six_bands_is_taken_as_named(tmp_path: Path) ->
 
 def test_our_backbone_folder(tmp_path: Path) -> None:
     original = randomised(extractor(), seed=4, spread=0.1)
-    state = {name: tensor.contiguous() for name, tensor in original.backbone.state_dict().items()}
+    state = {
+        name: tensor.contiguous()
+        for name, tensor in original.backbone.state_dict().items()
+    }
     save_file(state, tmp_path / "model.safetensors")
     config = {
         "format": "sencap-backbone-1",
@@ -341,19 +373,25 @@ def test_our_captioner(what: str, half: bool, tmp_path: Path) -> None:
     )
     vocabulary = Vocabulary.build([["a", "road"]], minimum_count=1)
     captioner = build(settings, len(vocabulary))
-    save_checkpoint(tmp_path / "c", Checkpoint(captioner, vocabulary, settings, {}), half=half)
+    save_checkpoint(
+        tmp_path / "c", Checkpoint(captioner, vocabulary, settings, {}), half=half
+    )
     built = extractor()
     message = initialise_backbone(
         built, tmp_path / "c" / ("model.safetensors" if what == "file" else "")
     )
-    for name, tensor in captioner.extractor.get_submodule("backbone").state_dict().items():
+    for name, tensor in (
+        captioner.extractor.get_submodule("backbone").state_dict().items()
+    ):
         found = built.backbone.state_dict()[name]
         assert found.dtype == tensor.dtype
         torch.testing.assert_close(
             found, tensor.half().to(tensor.dtype) if half else tensor, rtol=0, atol=0
         )
     assert (
-        "a sencap captioner," if what == "folder" else "the weights of a sencap captioner"
+        "a sencap captioner,"
+        if what == "folder"
+        else "the weights of a sencap captioner"
     ) in message
     assert "decoder (" in message
     assert "difference (" in message
@@ -363,18 +401,30 @@ def test_our_captioner(what: str, half: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{}", r"holds no weights: looked for model\.safetensors.* and saw config\.json"),
+        (
+            "{}",
+            r"holds no weights: looked for model\.safetensors.* and saw config\.json",
+        ),
         ("[]", "holds no weights"),
-        ('{"format": "sencap-captioner-9"}', "no folder of sencap's.*sencap-backbone-1"),
+        (
+            '{"format": "sencap-captioner-9"}',
+            "no folder of sencap's.*sencap-backbone-1",
+        ),
         ("{", r"config\.json is not readable JSON"),
     ],
 )
-def test_a_folder_that_is_none_of_ours_is_refused(text: str, reason: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_none_of_ours_is_refused(
+    text: str, reason: str, tmp_path: Path
+) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=rf"extractor\.init=.*{reason}"):
         initialise_backbone(extractor(), tmp_path)
-    (tmp_path / "config.json").write_text('{"format": "sencap-backbone-1"}', encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"safetensors cannot be read \(it does not exist"):
+    (tmp_path / "config.json").write_text(
+        '{"format": "sencap-backbone-1"}', encoding="utf-8"
+    )
+    with pytest.raises(
+        CheckpointError, match=r"safetensors cannot be read \(it does not exist"
+    ):
         initialise_backbone(extractor(), tmp_path)
 
 
@@ -392,7 +442,9 @@ def test_timms_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timm, "create_model", create)
     message = initialise_backbone(built, "timm:resnet18.a1_in1k")
     assert asked == [("resnet18.a1_in1k", True)]
-    assert message.startswith("timm:resnet18.a1_in1k: recognised as timm's own pretrained weights")
+    assert message.startswith(
+        "timm:resnet18.a1_in1k: recognised as timm's own pretrained weights"
+    )
     first = network.state_dict()["conv1.weight"]
     torch.testing.assert_close(
         built.backbone.state_dict()["conv1.weight"], torch.cat([first, first], 1) / 2
@@ -409,7 +461,8 @@ def test_no_hub_and_no_such_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(timm, "create_model", create)
     with pytest.raises(
-        CheckpointError, match=r"timm:resnet18: .*no route to the hub.*fetch them elsewhere"
+        CheckpointError,
+        match=r"timm:resnet18: .*no route to the hub.*fetch them elsewhere",
     ):
         initialise_backbone(built, "timm:resnet18")
 
@@ -454,27 +507,39 @@ def test_the_port_that_the_shipped_weights_start_from() -> None:
 def test_another_network_is_refused_with_both_shapes(tmp_path: Path) -> None:
     torch.save(moco(resnet()), tmp_path / "a")
     before = extractor("resnet50")
-    state = {name: tensor.clone() for name, tensor in before.backbone.state_dict().items()}
-    said = r"layer1\.0\.conv1\.weight is \(64, 64, 1, 1\) here and \(64, 64, 3, 3\) there"
+    state = {
+        name: tensor.clone() for name, tensor in before.backbone.state_dict().items()
+    }
+    said = (
+        r"layer1\.0\.conv1\.weight is \(64, 64, 1, 1\) here and \(64, 64, 3, 3\) there"
+    )
     with pytest.raises(CheckpointError, match=rf"extractor\.init=.*{said}"):
         initialise_backbone(before, tmp_path / "a")
     assert all(
-        torch.equal(tensor, state[name]) for name, tensor in before.backbone.state_dict().items()
+        torch.equal(tensor, state[name])
+        for name, tensor in before.backbone.state_dict().items()
     )
     with pytest.raises(
-        CheckpointError, match=r"conv_stem\.weight is \(32, 6, 3, 3\) here and \(64, 3, 7, 7\)"
+        CheckpointError,
+        match=r"conv_stem\.weight is \(32, 6, 3, 3\) here and \(64, 3, 7, 7\)",
     ):
         initialise_backbone(
-            extractor("tf_efficientnet_lite0"), _saved(resnet().state_dict(), tmp_path / "b")
+            extractor("tf_efficientnet_lite0"),
+            _saved(resnet().state_dict(), tmp_path / "b"),
         )
 
 
-def test_a_deeper_network_whose_names_and_shapes_agree_is_refused(tmp_path: Path) -> None:
+def test_a_deeper_network_whose_names_and_shapes_agree_is_refused(
+    tmp_path: Path,
+) -> None:
     """Every tensor of a ResNet-18 has its namesake of the same shape in a ResNet-34."""
     with pytest.raises(
-        CheckpointError, match=r"it holds layer1\.2\.conv1\.weight \(64, 64, 3, 3\), which"
+        CheckpointError,
+        match=r"it holds layer1\.2\.conv1\.weight \(64, 64, 3, 3\), which",
     ):
-        initialise_backbone(extractor(), _saved(resnet(depth=34).state_dict(), tmp_path / "a"))
+        initialise_backbone(
+            extractor(), _saved(resnet(depth=34).state_dict(), tmp_path / "a")
+        )
     wide = timm.create_model("wide_resnet50_2").state_dict()
     with pytest.raises(
         CheckpointError, match=r"is \(64, 64, 1, 1\) here and \(128, 64, 1, 1\) there"
@@ -496,11 +561,18 @@ def test_later_stages_that_are_not_used_are_left(tmp_path: Path) -> None:
 def test_of_two_networks_the_one_that_is_meant_or_none(tmp_path: Path) -> None:
     teacher, student = resnet(seed=1), resnet(seed=2)
     built = extractor()
-    both: dict[str, Any] = {"student": student.state_dict(), "teacher": teacher.state_dict()}
-    assert "a network under 'teacher.'" in initialise_backbone(built, _saved(both, tmp_path / "a"))
+    both: dict[str, Any] = {
+        "student": student.state_dict(),
+        "teacher": teacher.state_dict(),
+    }
+    assert "a network under 'teacher.'" in initialise_backbone(
+        built, _saved(both, tmp_path / "a")
+    )
     assert_same_as(built, teacher)
     both = {"one": student.state_dict(), "two": teacher.state_dict()}
-    with pytest.raises(CheckpointError, match=r"2 networks of this shape, under 'one\.', 'two\.'"):
+    with pytest.raises(
+        CheckpointError, match=r"2 networks of this shape, under 'one\.', 'two\.'"
+    ):
         initialise_backbone(built, _saved(both, tmp_path / "b"))
 
 
@@ -511,7 +583,8 @@ def test_of_two_networks_the_one_that_is_meant_or_none(tmp_path: Path) -> None:
 )
 def test_a_file_without_named_tensors_is_refused(content: Any, tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"extractor\.init=.*(holds no tensors|not a dict of tensors)"
+        CheckpointError,
+        match=r"extractor\.init=.*(holds no tensors|not a dict of tensors)",
     ):
         initialise_backbone(extractor(), _saved(content, tmp_path / "a"))
 
@@ -528,10 +601,19 @@ def test_a_dict_that_holds_itself_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["imagenet.safetensors", "seco.pth", "encoder_k.txt", "resnet50 13 bands", "ü.ckpt"]
+    "name",
+    [
+        "imagenet.safetensors",
+        "seco.pth",
+        "encoder_k.txt",
+        "resnet50 13 bands",
+        "ü.ckpt",
+    ],
 )
 @pytest.mark.parametrize(
-    "kind", [moco, seco, lambda network: network.state_dict()], ids=["moco", "seco", "plain"]
+    "kind",
+    [moco, seco, lambda network: network.state_dict()],
+    ids=["moco", "seco", "plain"],
 )
 def test_a_files_name_plays_no_part(
     kind: Callable[[nn.Module], Any], name: str, tmp_path: Path
@@ -654,7 +736,9 @@ def test_tensors_are_read_as_they_were_saved(tmp_path: Path) -> None:
 def test_a_tensor_outside_of_its_storage_is_refused(
     attribute: str, value: Any, said: str, tmp_path: Path
 ) -> None:
-    stored = read_torch_file(_saved({"a": torch.randn(3, 4)}, tmp_path / "a")).content["a"]
+    stored = read_torch_file(_saved({"a": torch.randn(3, 4)}, tmp_path / "a")).content[
+        "a"
+    ]
     assert isinstance(stored, StoredTensor)
     setattr(stored, attribute, value)
     with pytest.raises(CheckpointError, match=said):
@@ -701,8 +785,12 @@ def test_a_damaged_file_is_refused(zipped: bool, tmp_path: Path) -> None:
         initialise_backbone(extractor(), path)
     if zipped:
         middle = len(content) // 2
-        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-        with pytest.raises(CheckpointError, match=r"extractor\.init=.* is damaged: its a/data/\d+"):
+        path.write_bytes(
+            content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        )
+        with pytest.raises(
+            CheckpointError, match=r"extractor\.init=.* is damaged: its a/data/\d+"
+        ):
             initialise_backbone(extractor(), path)
 
 

@@ -1,5 +1,5 @@
-"""A folder downloaded from a hub is read as the weights that it holds, and nothing outside of
-it."""
+"""A folder downloaded from a hub is read as the weights that it holds, and nothing
+outside of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ State = dict[str, Tensor]
 TENSORS = {"conv1.weight": torch.ones(2, 3), "fc.bias": torch.zeros(4)}
 ONE, TWO = {"conv1.weight": TENSORS["conv1.weight"]}, {"fc.bias": TENSORS["fc.bias"]}
 PARTS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
-CONFIG = '{"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5], "std": [0.25]}}'
+CONFIG = (
+    '{"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5], "std": [0.25]}}'
+)
 
 
 def write_parts(folder: Path) -> None:
@@ -55,7 +57,9 @@ def with_others(folder: Path) -> None:
 FOLDERS: dict[str, Callable[[Path], object]] = {
     "safetensors": lambda folder: save_file(TENSORS, folder / "model.safetensors"),
     "PyTorch's file": with_others,
-    "one file of another name": lambda folder: torch.save(TENSORS, folder / "moco_resnet50.pth"),
+    "one file of another name": lambda folder: torch.save(
+        TENSORS, folder / "moco_resnet50.pth"
+    ),
     "parts with an index": with_index,
     "parts alone": write_parts,
     "the cache": in_cache,
@@ -93,8 +97,14 @@ def without_a_part(folder: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: None, "holds no weights: looked for .* and saw nothing"),
-    "no weights": (lambda folder: (folder / "x.txt").touch(), r"holds no weights.* saw x\.txt"),
-    "a part lacks": (without_a_part, r"lacks 1 of 2 parts of its weights: model-00002-of-00002"),
+    "no weights": (
+        lambda folder: (folder / "x.txt").touch(),
+        r"holds no weights.* saw x\.txt",
+    ),
+    "a part lacks": (
+        without_a_part,
+        r"lacks 1 of 2 parts of its weights: model-00002-of-00002",
+    ),
     "most parts lack": (
         lambda folder: save_file(ONE, folder / "m-00001-of-00009.safetensors"),
         r"lacks 8 of 9 parts of its weights: m-00002-of-00009\.safetensors, .* and 3 more",
@@ -111,7 +121,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: write_index(folder, {"conv1.weight": "/etc/passwd"}),
         "names the part '/etc/passwd', which is no plain name",
     ),
-    "an index without tensors": (lambda folder: write_index(folder, []), "lists no tensors"),
+    "an index without tensors": (
+        lambda folder: write_index(folder, []),
+        "lists no tensors",
+    ),
     "several revisions": (with_two_revisions, "holds a, b; name one of them"),
 }
 

@@ -29,7 +29,9 @@ def found_in(folder: Path) -> list[tuple[str, str, str]]:
     """The pairs with paths as they are written in the tests."""
     found = []
     for before, after, name in find_pairs(folder):
-        first, second = (path.relative_to(folder).as_posix() for path in (before, after))
+        first, second = (
+            path.relative_to(folder).as_posix() for path in (before, after)
+        )
         found.append((first, second, name))
     return found
 
@@ -44,9 +46,17 @@ TWO_FOLDERS = [
 
 
 @pytest.mark.parametrize(("first", "second"), TWO_FOLDERS)
-def test_two_folders_of_dates_are_found(tmp_path: Path, first: str, second: str) -> None:
-    touch(tmp_path, [f"{first}/x.png", f"{second}/x.png", f"{first}/1.png", f"{second}/1.tif"])
-    touch(tmp_path, ["label/x.png", "label1/x.png", "label2/x.png", "masks/1.png", "notes.txt"])
+def test_two_folders_of_dates_are_found(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    touch(
+        tmp_path,
+        [f"{first}/x.png", f"{second}/x.png", f"{first}/1.png", f"{second}/1.tif"],
+    )
+    touch(
+        tmp_path,
+        ["label/x.png", "label1/x.png", "label2/x.png", "masks/1.png", "notes.txt"],
+    )
     assert found_in(tmp_path) == [
         (f"{first}/1.png", f"{second}/1.tif", "1"),
         (f"{first}/x.png", f"{second}/x.png", "x"),
@@ -60,9 +70,14 @@ def test_they_are_found_in_splits_and_with_splits_within(
 ) -> None:
     splits = ("train", "val")
     touch(tmp_path / "in", [f"{s}/{d}/x.png" for s in splits for d in (first, second)])
-    touch(tmp_path / "over", [f"{d}/{s}/x.png" for s in splits for d in (first, second)])
+    touch(
+        tmp_path / "over", [f"{d}/{s}/x.png" for s in splits for d in (first, second)]
+    )
     for folder in ("in", "over"):
-        assert [name for *_, name in found_in(tmp_path / folder)] == ["train/x", "val/x"]
+        assert [name for *_, name in found_in(tmp_path / folder)] == [
+            "train/x",
+            "val/x",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -83,25 +98,41 @@ def test_they_are_found_in_splits_and_with_splits_within(
         ("A/x_A.png", "B/x_B.png", "x"),
         ("one/before.png", "one/after.png", "one"),
         ("one/2018-06-04.png", "one/2019-06-04.png", "one"),
-        ("train/images/x_pre_disaster.png", "train/images/x_post_disaster.png", "train/images/x"),
+        (
+            "train/images/x_pre_disaster.png",
+            "train/images/x_post_disaster.png",
+            "train/images/x",
+        ),
     ],
 )
-def test_one_pair_is_found_by_its_marks(tmp_path: Path, first: str, second: str, name: str) -> None:
+def test_one_pair_is_found_by_its_marks(
+    tmp_path: Path, first: str, second: str, name: str
+) -> None:
     folder = tmp_path / "site"
-    touch(folder, [first, second, "train/targets/x_pre_disaster_target.png", "train/masks/y.png"])
+    touch(
+        folder,
+        [first, second, "train/targets/x_pre_disaster_target.png", "train/masks/y.png"],
+    )
     assert found_in(folder) == [(first, second, name)]
 
 
 @pytest.mark.parametrize(("first", "second"), TWO_FOLDERS)
 @pytest.mark.parametrize(
     "names",
-    [("1.png", "2.png"), ("a.png", "b.png"), ("0.png", "1.png"), ("img_1.png", "img_2.png")],
+    [
+        ("1.png", "2.png"),
+        ("a.png", "b.png"),
+        ("0.png", "1.png"),
+        ("img_1.png", "img_2.png"),
+    ],
 )
 def test_numbers_and_letters_in_two_folders_are_places(
     tmp_path: Path, first: str, second: str, names: tuple[str, ...]
 ) -> None:
     """A/1.png and A/2.png are two places, and no pair of two dates of a place A."""
-    touch(tmp_path, [f"{folder}/{name}" for folder in (first, second) for name in names])
+    touch(
+        tmp_path, [f"{folder}/{name}" for folder in (first, second) for name in names]
+    )
     found = find_pairs(tmp_path)
     wanted = [(tmp_path / first / name, tmp_path / second / name) for name in names]
     assert [pair[:2] for pair in found] == wanted
@@ -117,13 +148,28 @@ def test_two_places_are_not_taken_for_two_dates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (["2017/x.png", "2018/x.png", "2019/x.png"], r"holds no pairs(.|\n)*2017/ \(1 image\)"),
+        (
+            ["2017/x.png", "2018/x.png", "2019/x.png"],
+            r"holds no pairs(.|\n)*2017/ \(1 image\)",
+        ),
         (["1/x.png", "2/x.png", "3/x.png"], "holds no pairs"),
-        (["A/x.png", "B/x.png", "T1/x.png", "T2/x.png"], r"T1 and T2; A and B\); give a CSV file"),
-        (["one/before.png", "one/after.png", "two/x.png"], "two holds 1 image, and no pair"),
+        (
+            ["A/x.png", "B/x.png", "T1/x.png", "T2/x.png"],
+            r"T1 and T2; A and B\); give a CSV file",
+        ),
+        (
+            ["one/before.png", "one/after.png", "two/x.png"],
+            "two holds 1 image, and no pair",
+        ),
         (["x_2017.png", "x_2018.png", "x_2019.png"], "holds no pairs"),
-        (["x_2018.png", "x_2019.png", "y_2018.png"], r"y_2018.png has no image of another date"),
-        (["frame_1.png", "frame_2.png", "frame_3.png"], "frame_3.png is of neither date"),
+        (
+            ["x_2018.png", "x_2019.png", "y_2018.png"],
+            r"y_2018.png has no image of another date",
+        ),
+        (
+            ["frame_1.png", "frame_2.png", "frame_3.png"],
+            "frame_3.png is of neither date",
+        ),
         (["plan.png", "x.png"], r"seen: plan.png, x.png\n(.|\n)*before,after,name"),
     ],
 )
@@ -143,8 +189,12 @@ def test_a_thousand_problems_are_told_in_few_lines(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) < 30
 
 
-@pytest.mark.parametrize("titles", ["pre,post", "T1,T2", "image_before,image_after", "A,B"])
-def test_the_columns_of_a_table_may_have_other_marks(tmp_path: Path, titles: str) -> None:
+@pytest.mark.parametrize(
+    "titles", ["pre,post", "T1,T2", "image_before,image_after", "A,B"]
+)
+def test_the_columns_of_a_table_may_have_other_marks(
+    tmp_path: Path, titles: str
+) -> None:
     touch(tmp_path, ["x.png", "y.png"])
     (tmp_path / "pairs.csv").write_text(f"{titles},mask\nx.png,y.png,z.png\n")
     assert found_in_table(tmp_path / "pairs.csv") == [("x.png", "y.png")]
@@ -155,7 +205,8 @@ def found_in_table(table: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "source", ["https://example.org/pairs", "s3://bucket/pairs.csv", "/vsicurl/https://x.org/a"]
+    "source",
+    ["https://example.org/pairs", "s3://bucket/pairs.csv", "/vsicurl/https://x.org/a"],
 )
 def test_an_address_is_told_as_one(tmp_path: Path, source: str) -> None:
     reason = f"it is an address, and sencap reads files only; fetch {re.escape(source)} first"
@@ -174,7 +225,11 @@ def test_any_name_has_a_mark_or_none(name: str, kind: str) -> None:
     assert mark is None or len(mark.rest) < len(name)
 
 
-@given(st.lists(st.sampled_from([name for two in TWO_FOLDERS for name in two]), unique=True))
+@given(
+    st.lists(
+        st.sampled_from([name for two in TWO_FOLDERS for name in two]), unique=True
+    )
+)
 def test_two_dates_are_different_names_that_were_given(names: list[str]) -> None:
     for _, first, second in two_dates(names):
         assert first != second

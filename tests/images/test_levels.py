@@ -1,5 +1,5 @@
-"""Values to 8 bits: pictures come back, other values by one scale, and what holds no picture is
-refused."""
+"""Values to 8 bits: pictures come back, other values by one scale, and what holds no
+picture is refused."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ def test_a_picture_widened_to_16_bits_becomes_itself_again(
 
 
 @given(step=st.integers(3, 200), start=st.integers(1, 10_000), seed=st.integers(0, 99))
-def test_a_picture_on_any_steps_keeps_its_contrast(step: int, start: int, seed: int) -> None:
+def test_a_picture_on_any_steps_keeps_its_contrast(
+    step: int, start: int, seed: int
+) -> None:
     generator = np.random.default_rng(seed)
     picture = generator.integers(20, 230, (3, 30, 30), dtype=np.uint8)
     again = stretch(picture.astype(np.uint16) * np.uint16(step) + np.uint16(start))
     differences = again.astype(int) - picture
-    assert np.ptp(differences) == 0  # brighter or darker as a whole, by less than there is room
+    assert (
+        np.ptp(differences) == 0
+    )  # brighter or darker as a whole, by less than there is room
     assert abs(differences[0, 0, 0]) <= 25
 
 
@@ -60,7 +64,9 @@ def test_a_picture_of_8_bits_stored_at_16_goes_with_one_of_8(
 @pytest.mark.parametrize("step", [16, 200, 257])
 def test_a_picture_between_the_steps_is_taken_as_it_fills_its_range(step: int) -> None:
     """What was resampled or is noisy at 16 bits lies on no even steps."""
-    between = PICTURE.astype(np.int64) * step + RNG.integers(-step // 2, step // 2, PICTURE.shape)
+    between = PICTURE.astype(np.int64) * step + RNG.integers(
+        -step // 2, step // 2, PICTURE.shape
+    )
     deep = between.clip(0, 65_535).astype(np.uint16)
     assert scale_of(count_levels(deep)).told_by == "range"
     assert np.abs(stretch(deep).astype(int) - PICTURE).max() <= 2
@@ -77,7 +83,9 @@ def test_what_does_not_fill_its_range_is_scaled_by_percentiles() -> None:
 
 @pytest.mark.parametrize("factor", [1, 1 / 255])
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-def test_a_picture_stored_as_floats_becomes_itself_again(factor: float, kind: str) -> None:
+def test_a_picture_stored_as_floats_becomes_itself_again(
+    factor: float, kind: str
+) -> None:
     levels, valid = to_levels((PICTURE * factor).astype(kind))
     np.testing.assert_array_equal(levels, PICTURE)
     assert levels.dtype == np.uint8
@@ -117,11 +125,17 @@ def test_ranges_that_hold_no_picture_are_refused_or_scaled_as_told(kind: str) ->
 
 def test_two_dates_in_other_units_are_refused() -> None:
     reflectance = RNG.integers(500, 9000, (3, 40, 40), dtype=np.uint16)
-    with pytest.raises(ImageError, match=r"after: .* it is all black, .*stored in one unit"):
+    with pytest.raises(
+        ImageError, match=r"after: .* it is all black, .*stored in one unit"
+    ):
         as_pair(reflectance, PICTURE.astype(np.uint16))
-    with pytest.raises(ImageError, match="before: all its values are 5: it holds no picture"):
+    with pytest.raises(
+        ImageError, match="before: all its values are 5: it holds no picture"
+    ):
         as_pair(np.full((40, 40), 5, np.uint16), reflectance[0])
-    with pytest.raises(ImageError, match=r"before: on the scale from 0 .* it is all white"):
+    with pytest.raises(
+        ImageError, match=r"before: on the scale from 0 .* it is all white"
+    ):
         as_pair(reflectance, reflectance, reading=Reading(scale=(0, 1)))
 
 
@@ -133,7 +147,9 @@ def test_a_scale_is_linear_clipped_and_told() -> None:
     assert pair.details["scale"] == {"low": 1000, "high": 3000, "told_by": "given"}
 
 
-@pytest.mark.parametrize("scale", [(3, 3), (5, 1), (0, float("inf")), (float("nan"), 1), (1,)])
+@pytest.mark.parametrize(
+    "scale", [(3, 3), (5, 1), (0, float("inf")), (float("nan"), 1), (1,)]
+)
 def test_scales_that_cannot_be_are_refused(scale: Any) -> None:
     with pytest.raises(SettingsError, match="two numbers LOW,HIGH with LOW below HIGH"):
         Reading(scale=scale)
@@ -141,7 +157,9 @@ def test_scales_that_cannot_be_are_refused(scale: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "a,b", "1,2,3", "1;2", "9" * 5000])
 def test_scales_that_are_no_two_numbers_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="two numbers LOW,HIGH, as in --scale 0,3000") as told:
+    with pytest.raises(
+        SettingsError, match="two numbers LOW,HIGH, as in --scale 0,3000"
+    ) as told:
         Reading.of_texts(None, text)
     assert len(str(told.value)) < 300
 
@@ -149,7 +167,9 @@ def test_scales_that_are_no_two_numbers_are_refused(text: str) -> None:
 def test_bands_of_pictures_can_be_chosen() -> None:
     pair = as_pair(PICTURE, PICTURE, reading=Reading(bands=(3, 2, 1)))
     np.testing.assert_array_equal(pair.images[0], PICTURE[::-1])
-    with pytest.raises(ImageError, match="before: it has 3 bands, but band 4 is wanted"):
+    with pytest.raises(
+        ImageError, match="before: it has 3 bands, but band 4 is wanted"
+    ):
         as_pair(PICTURE, PICTURE, reading=Reading(bands=(4, 3, 2)))
 
 
@@ -157,7 +177,9 @@ def test_bands_of_pictures_can_be_chosen() -> None:
 
 
 @given(seed=st.integers(0, 1000), one=st.floats(0, 1), other=st.floats(0, 1))
-def test_where_a_date_holds_no_data_both_are_alike(seed: int, one: float, other: float) -> None:
+def test_where_a_date_holds_no_data_both_are_alike(
+    seed: int, one: float, other: float
+) -> None:
     generator = np.random.default_rng(seed)
     before, after = generator.integers(0, 256, (2, 9, 9), dtype=np.uint8)
     masks = generator.random((9, 9)) > one, generator.random((9, 9)) > other
@@ -188,9 +210,14 @@ def test_a_collar_in_one_date_alone_changes_nothing(date: int, kind: str) -> Non
 def test_above_a_share_without_data_there_is_no_pair() -> None:
     masked = np.ma.masked_array(PICTURE, np.zeros(PICTURE.shape, bool))
     masked[..., :21] = np.ma.masked
-    with pytest.raises(ImageError, match=r"52% of the pair holds no data \(before: 0%, after: 52%"):
+    with pytest.raises(
+        ImageError, match=r"52% of the pair holds no data \(before: 0%, after: 52%"
+    ):
         as_pair(PICTURE, masked)
-    assert as_pair(PICTURE, masked, reading=Reading(empty=0.6)).details["no_data"][1] == 0.525
+    assert (
+        as_pair(PICTURE, masked, reading=Reading(empty=0.6)).details["no_data"][1]
+        == 0.525
+    )
     with pytest.raises(SettingsError, match=r"empty=1\.5 is a share of a pair"):
         Reading(empty=1.5)
 

@@ -27,8 +27,8 @@ RNG = np.random.default_rng(5)
 
 
 def literal_stretch(images: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """`stretch` as its docstring says it of values that are no picture of 8 bits, with whole
-    copies."""
+    """`stretch` as its docstring says it of values that are no picture of 8 bits, with
+    whole copies."""
     data = images.any(axis=-3)
     by_pixel = np.moveaxis(images, -3, -1)
     counted = by_pixel[data].ravel() if data.any() else images.ravel()
@@ -57,7 +57,9 @@ def test_stretch_is_what_it_says(
     seed: int, least: int, span: int, empty: float, places: tuple[int, ...], block: int
 ) -> None:
     generator = np.random.default_rng(seed)
-    images = generator.integers(least, least + span, (*places, 3, 9, 11), dtype=np.uint16)
+    images = generator.integers(
+        least, least + span, (*places, 3, 9, 11), dtype=np.uint16
+    )
     holes = generator.random((*places, 1, 9, 11)) < empty
     images = np.where(holes, np.uint16(0), images)
     wanted = literal_stretch(images)
@@ -101,19 +103,23 @@ WRITERS: dict[str, Callable[[Path, NDArray[np.uint8]], object]] = {
         path, format="WEBP", lossless=True
     ),
     "grey": lambda path, image: Image.fromarray(image[..., 0]).save(path, format="PNG"),
-    "palette": lambda path, image: Image.fromarray(image).quantize(20).save(path, format="PNG"),
-    "alpha": lambda path, image: Image.fromarray(np.dstack([image, image[..., 0]])).save(
-        path, format="PNG"
+    "palette": lambda path, image: (
+        Image.fromarray(image).quantize(20).save(path, format="PNG")
     ),
-    "webp with alpha": lambda path, image: Image.fromarray(np.dstack([image, image[..., 0]])).save(
-        path, "WEBP"
-    ),
+    "alpha": lambda path, image: Image.fromarray(
+        np.dstack([image, image[..., 0]])
+    ).save(path, format="PNG"),
+    "webp with alpha": lambda path, image: Image.fromarray(
+        np.dstack([image, image[..., 0]])
+    ).save(path, "WEBP"),
     "turned": turned,
     "deep png": lambda path, image: path.write_bytes(
         imagecodecs.png_encode(image.astype(np.uint16) * 17)
     ),
     "deep png with alpha": lambda path, image: path.write_bytes(
-        imagecodecs.png_encode(np.dstack([image, image[..., 0]]).astype(np.uint16) * 257)
+        imagecodecs.png_encode(
+            np.dstack([image, image[..., 0]]).astype(np.uint16) * 257
+        )
     ),
     "tiff": lambda path, image: tifffile.imwrite(
         path, image, photometric="rgb", compression="zlib"
@@ -148,7 +154,9 @@ def test_a_pair_reduced_as_it_is_read_is_the_pair_resized(
     whole = read_pair(before, after)
     wanted = [
         np.asarray(
-            Image.fromarray(image.transpose(1, 2, 0)).resize((64, 64), Image.Resampling.BILINEAR)
+            Image.fromarray(image.transpose(1, 2, 0)).resize(
+                (64, 64), Image.Resampling.BILINEAR
+            )
         )
         for image in whole.images
     ]
@@ -199,8 +207,8 @@ def test_what_is_very_slim_is_shown_squeezed() -> None:
 # --- peaks, each in a process of its own
 
 
-# getrusage would tell the peak of pytest itself, which a new process inherits; this line of Linux
-# does not
+# getrusage would tell the peak of pytest itself, which a new process inherits; this
+# line of Linux does not
 PEAK = "int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024"
 needs_linux = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak"
@@ -211,7 +219,11 @@ def peak_of(prepare: str, work: str) -> int:
     """By how many MB the peak of a process grows in ``work``."""
     code = f"{prepare}\nbefore = {PEAK}\n{work}\nprint({PEAK} - before)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
@@ -219,39 +231,46 @@ def peak_of(prepare: str, work: str) -> int:
 
 @needs_linux
 @pytest.mark.parametrize("kind", ["alpha", "webp", "tiff", "deep tiff"])
-def test_reading_large_pairs_needs_little_more_than_one_image(tmp_path: Path, kind: str) -> None:
-    """One image is 36 MB (72 with 16 bits), and Pillow's form of it 48; two pairs need no more than
-    one."""
+def test_reading_large_pairs_needs_little_more_than_one_image(
+    tmp_path: Path, kind: str
+) -> None:
+    """One image is 36 MB (72 with 16 bits), and Pillow's form of it 48; two pairs need
+    no more than one."""
     image = np.ascontiguousarray(np.tile(SMOOTH, (34, 37, 1))[:3000, :4000])
     for date in ("before", "after"):
         WRITERS[kind](tmp_path / date, image)
     prepare = (
-        "from sencap.images import read_pair\n"
-        f"before_file, after_file = {str(tmp_path / 'before')!r}, {str(tmp_path / 'after')!r}"
+        "from sencap.images import read_pair\nbefore_file, after_file = "
+        f"{str(tmp_path / 'before')!r}, {str(tmp_path / 'after')!r}"
     )
     work = "pairs = [read_pair(before_file, after_file, size=256) for _ in range(2)]"
-    # measured 50 to 100, before 220 to 670; pixels without data are filled from the other date, so
-    # that both have to be there
+    # measured 50 to 100, before 220 to 670; pixels without data are filled from the
+    # other date, so that both have to be there
     assert peak_of(prepare, work) < (200 if kind == "alpha" else 130)
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib (sencap[figures])"
+    importlib.util.find_spec("matplotlib") is None,
+    reason="needs matplotlib (sencap[figures])",
 )
 @pytest.mark.parametrize("ending", [".png", ".html"])
-def test_drawing_a_large_pair_needs_little_more_than_the_pair(tmp_path: Path, ending: str) -> None:
-    """12 megapixels twice are 72 MB; one of them as matplotlib's floats would be 384."""
+def test_drawing_a_large_pair_needs_little_more_than_the_pair(
+    tmp_path: Path, ending: str
+) -> None:
+    """12 megapixels twice are 72 MB; one of them as matplotlib's floats would be
+    384."""
     prepare = (
-        "import numpy as np\n"
-        "import matplotlib.figure, matplotlib.backends.backend_agg\n"
-        "from sencap.figures import MapRow, ComparedPair, attention_by_stage, side_by_side\n"
-        "from sencap.structures import ImagePair\n"
-        "pair = ImagePair(np.full((2, 3, 3000, 4000), 90, np.uint8))\n"
-        "maps = {name: np.ones((8, 8)) for name in ('sfe_bef', 'sfe_aft', 'cagd_aft')}\n"
-        f"path = {str(tmp_path / 'x') + ending!r}"
+        "import numpy as np\nimport matplotlib.figure, "
+        "matplotlib.backends.backend_agg\nfrom sencap.figures import MapRow, "
+        "ComparedPair, attention_by_stage, side_by_side\nfrom sencap.structures "
+        "import ImagePair\npair = ImagePair(np.full((2, 3, 3000, 4000), 90, "
+        "np.uint8))\nmaps = {name: np.ones((8, 8)) for name in ('sfe_bef', "
+        f"'sfe_aft', 'cagd_aft')}}\npath = {str(tmp_path / 'x') + ending!r}"
     )
     work = "side_by_side([ComparedPair(pair, ['a house'], {'sen': 'a road'})], path)"
     if ending == ".png":
         work += "\nattention_by_stage([MapRow(pair, maps)], path)"
     assert peak_of(prepare, work) < 220  # measured 130; before 1370
-    assert max(shrink(np.zeros((3, 40, 3000), np.uint8), LONGEST).shape) == LONGEST == 1024
+    assert (
+        max(shrink(np.zeros((3, 40, 3000), np.uint8), LONGEST).shape) == LONGEST == 1024
+    )

@@ -1,5 +1,5 @@
-"""What is no regular file is refused at once, before anything is opened: a pipe would wait for
-ever."""
+"""What is no regular file is refused at once, before anything is opened: a pipe would
+wait for ever."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def within_half_a_minute() -> Iterator[None]:
 
 
 def make_socket(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY)  # a socket's name is short, pytest's folders are not
+    folder = os.open(
+        path.parent, os.O_RDONLY
+    )  # a socket's name is short, pytest's folders are not
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(f"/proc/self/fd/{folder}/{path.name}")
     os.close(folder)
@@ -90,7 +92,8 @@ def test_a_file_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("a\0b", "a character that no"), ("n" * 300, "File name too long")]
+    ("name", "reason"),
+    [("a\0b", "a character that no"), ("n" * 300, "File name too long")],
 )
 def test_names_that_no_file_has(name: str, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
@@ -112,13 +115,17 @@ def test_a_table_of_gigabytes_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "pairs.csv").open("wb") as file:
         file.truncate(20 << 30)  # takes no room: nothing is written
     with pytest.raises(
-        DataError, match=r"pairs\.csv has 21,474,836,480 bytes, more than 268,435,456; give"
+        DataError,
+        match=r"pairs\.csv has 21,474,836,480 bytes, more than 268,435,456; give",
     ):
         find_pairs(tmp_path / "pairs.csv")
 
 
 HEADS = {
-    "png": b"\x89PNG\r\n\x1a\n" + bytes(8) + (64).to_bytes(4, "big") * 2 + b"\x10\x02\0\0\0",
+    "png": b"\x89PNG\r\n\x1a\n"
+    + bytes(8)
+    + (64).to_bytes(4, "big") * 2
+    + b"\x10\x02\0\0\0",
     "jpeg": b"\xff\xd8\xff\xe0",
     "webp": b"RIFF" + bytes(4) + b"WEBPVP8L",
     "tiff": b"II*\0\x08\0\0\0",
@@ -171,7 +178,9 @@ def test_a_pipe_among_scenes(tmp_path: Path) -> None:
             os.mkfifo(scene / f"{band}.tif")
     places = SceneFolderPlaces(tmp_path)
     with pytest.raises(ImageError, match=r"B4\.tif: it is a pipe"):
-        places.read_source(("0000000/20200101T000000_x", ("B4.tif", "B3.tif", "B2.tif")))
+        places.read_source(
+            ("0000000/20200101T000000_x", ("B4.tif", "B3.tif", "B2.tif"))
+        )
 
 
 def test_a_pipe_among_archives(tmp_path: Path) -> None:
@@ -219,10 +228,19 @@ def two_pipes(folder: Path) -> list[str]:
 
 VERBS: dict[str, Callable[[Path], list[str]]] = {
     "caption": lambda folder: ["caption", *two_pipes(folder)],
-    "explain": lambda folder: ["explain", *two_pipes(folder), "--out", str(folder / "x.html")],
+    "explain": lambda folder: [
+        "explain",
+        *two_pipes(folder),
+        "--out",
+        str(folder / "x.html"),
+    ],
     "check, images": lambda folder: ["check", images_in_pipes(folder)],
     "check, captions": lambda folder: ["check", captions_in_a_pipe(folder)],
-    "evaluate, captions": lambda folder: ["evaluate", "--data", captions_in_a_pipe(folder)],
+    "evaluate, captions": lambda folder: [
+        "evaluate",
+        "--data",
+        captions_in_a_pipe(folder),
+    ],
     "train, captions": lambda folder: [
         "train",
         "--data",
@@ -234,6 +252,8 @@ VERBS: dict[str, Callable[[Path], list[str]]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_verbs_end_at_once(tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbs_end_at_once(
+    tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(VERBS[verb](tmp_path)) == 2
     assert "is a pipe" in capsys.readouterr().err

@@ -1,4 +1,5 @@
-"""Georeferenced pairs: one grid, no data, bands, windows; and what is said without rasterio."""
+"""Georeferenced pairs: one grid, no data, bands, windows; and what is said without
+rasterio."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ SAME_GROUND: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", SAME_GROUND)
-def test_the_same_ground_on_another_grid_is_put_on_the_first_ones(write: Write, kind: str) -> None:
+def test_the_same_ground_on_another_grid_is_put_on_the_first_ones(
+    write: Write, kind: str
+) -> None:
     values, more = SAME_GROUND[kind]
     pair = read(write, values, **more)
     assert pair.details["resampled"] == [False, True]
@@ -68,7 +71,9 @@ def test_the_same_ground_on_another_grid_is_put_on_the_first_ones(write: Write, 
     assert pair.details["no_data"][2] < 0.02
 
 
-def test_a_first_image_stored_from_south_to_north_is_shown_upright(write: Write) -> None:
+def test_a_first_image_stored_from_south_to_north_is_shown_upright(
+    write: Write,
+) -> None:
     values, more = SAME_GROUND["south up"]
     pair = read_pair(write("south.tif", values, **more), write("north.tif", ramp()))
     np.testing.assert_array_equal(pair.images[0], ramp())
@@ -88,25 +93,36 @@ def test_ground_control_points_tell_the_ground(write: Write) -> None:
     np.testing.assert_array_equal(pair.images[1], ramp())
 
 
-@pytest.mark.parametrize("more", [{"left": 6000}, {"crs": UTM15}, {"left": 90}, {"top": -300}])
-def test_no_common_ground_is_refused_with_both_extents(write: Write, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "more", [{"left": 6000}, {"crs": UTM15}, {"left": 90}, {"top": -300}]
+)
+def test_no_common_ground_is_refused_with_both_extents(
+    write: Write, more: dict[str, Any]
+) -> None:
     with pytest.raises(
-        ImageError, match=r"before\.tif and \S+after\.tif .*first covers x 620000 to 620050"
+        ImageError,
+        match=r"before\.tif and \S+after\.tif .*first covers x 620000 to 620050",
     ):
         read(write, ramp(), **more)
 
 
-def test_one_file_without_a_ground_is_taken_for_the_others_and_told(write: Write) -> None:
+def test_one_file_without_a_ground_is_taken_for_the_others_and_told(
+    write: Write,
+) -> None:
     plain = {"crs": None, "transform": None}
     pair = read(write, ramp(), **plain)
     assert "only one of" in pair.notes[0]
-    with pytest.raises(ImageError, match="only one of them says where it lies, and they differ"):
+    with pytest.raises(
+        ImageError, match="only one of them says where it lies, and they differ"
+    ):
         read(write, ramp(90), **plain)
 
 
 @pytest.mark.parametrize("date", [0, 1])
 @pytest.mark.parametrize("way", ["tag", "alpha", "mask", "nan"])
-def test_no_data_of_either_date_shows_the_other(write: Write, way: str, date: int) -> None:
+def test_no_data_of_either_date_shows_the_other(
+    write: Write, way: str, date: int
+) -> None:
     hole = np.zeros((100, 100), bool)
     hole[:, :30] = True
     values: NDArray[Any] = ramp() + np.uint8(1)
@@ -177,7 +193,9 @@ def test_bands_in_another_order_give_the_same_picture(
     np.testing.assert_array_equal(read_image(files[0], reading=reading), ramp())
 
 
-def test_grey_whose_white_is_0_and_single_bits_are_read_as_without_rasterio(write: Write) -> None:
+def test_grey_whose_white_is_0_and_single_bits_are_read_as_without_rasterio(
+    write: Write,
+) -> None:
     grey = ramp()[:1]
     white = read_image(write("white.tif", grey, photometric="miniswhite"))
     np.testing.assert_array_equal(white, np.repeat(255 - grey, 3, 0))
@@ -204,12 +222,16 @@ def test_a_world_file_beside_a_picture_is_heeded(write: Write, tmp_path: Path) -
     from PIL import Image
 
     for name, left in (("a", 0), ("b", 20), ("c", 500)):
-        Image.fromarray(ramp(left=left).transpose(1, 2, 0)).save(tmp_path / f"{name}.png")
+        Image.fromarray(ramp(left=left).transpose(1, 2, 0)).save(
+            tmp_path / f"{name}.png"
+        )
         lines = [0.5, 0, 0, -0.5, 1000.25 + left / 2, 1999.75]
         (tmp_path / f"{name}.pgw").write_text("\n".join(map(str, lines)))
     pair = read_pair(tmp_path / "a.png", tmp_path / "b.png")
     np.testing.assert_array_equal(pair.images[0], pair.images[1])
-    with pytest.raises(ImageError, match="no ground in common: in an unknown projection"):
+    with pytest.raises(
+        ImageError, match="no ground in common: in an unknown projection"
+    ):
         read_pair(tmp_path / "a.png", tmp_path / "c.png")
 
 
@@ -218,12 +240,17 @@ def test_without_rasterio_pixels_are_read_and_what_is_ignored_is_told(
 ) -> None:
     alpha = np.full((1, 100, 100), 255, np.uint8)
     values, colours = np.concatenate([ramp(), alpha]), ["red", "green", "blue", "alpha"]
-    path = write("a.tif", values, nodata=7, colours=colours, names=("red", "x", "y", "z"))
+    path = write(
+        "a.tif", values, nodata=7, colours=colours, names=("red", "x", "y", "z")
+    )
     for module in (pairs, ground):
         monkeypatch.setattr(module, "has_rasterio", lambda: False)
     pair = read_pair(path, path)
     np.testing.assert_array_equal(pair.images[0], ramp())
-    words = ("a projection, a transform, a no-data value, an alpha band, names of bands", "geo")
+    words = (
+        "a projection, a transform, a no-data value, an alpha band, names of bands",
+        "geo",
+    )
     assert all(word in pair.notes[0] for word in words)
     with caplog.at_level(logging.WARNING):
         read_image(path)
@@ -233,8 +260,12 @@ def test_without_rasterio_pixels_are_read_and_what_is_ignored_is_told(
 # --- windows
 
 
-@given(height=st.integers(32, 900), width=st.integers(32, 900), side=st.integers(32, 300))
-def test_windows_cover_every_pixel_and_stay_inside(height: int, width: int, side: int) -> None:
+@given(
+    height=st.integers(32, 900), width=st.integers(32, 900), side=st.integers(32, 300)
+)
+def test_windows_cover_every_pixel_and_stay_inside(
+    height: int, width: int, side: int
+) -> None:
     seen = np.zeros((height, width), bool)
     for row, column, rows, columns in windows_of(height, width, side):
         assert (rows, columns) == (min(side, height), min(side, width))
@@ -246,7 +277,9 @@ def test_windows_cover_every_pixel_and_stay_inside(height: int, width: int, side
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("placed", [False, True])
-def test_windows_are_those_of_the_whole_pair(write: Write, deep: bool, placed: bool) -> None:
+def test_windows_are_those_of_the_whole_pair(
+    write: Write, deep: bool, placed: bool
+) -> None:
     before: NDArray[Any] = np.random.default_rng(0).integers(40, 3000, (3, 100, 100))
     before = before.astype(np.uint16) if deep else (before % 256).astype(np.uint8)
     after = before[:, ::-1].copy()
@@ -263,17 +296,26 @@ def test_windows_are_those_of_the_whole_pair(write: Write, deep: bool, placed: b
 def test_windows_without_data_are_left_out(write: Write) -> None:
     values = ramp() + np.uint8(1)
     values[:, :, :50] = 255
-    with PairWindows(write("a.tif", ramp()), write("b.tif", values, nodata=255)) as pair:
+    with PairWindows(
+        write("a.tif", ramp()), write("b.tif", values, nodata=255)
+    ) as pair:
         assert pair.read(Window(0, 0, 50, 50)) is None
         assert pair.read(Window(0, 50, 50, 50)) is not None
 
 
 @pytest.mark.parametrize("silent", [0, 1])
-def test_a_date_without_names_of_bands_has_those_of_the_other(write: Write, silent: int) -> None:
+def test_a_date_without_names_of_bands_has_those_of_the_other(
+    write: Write, silent: int
+) -> None:
     bands = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
     names = [("blue", "green", "red", "nir"), None]
     files = [
-        write(f"{date}.tif", bands, photometric="minisblack", **({"names": name} if name else {}))
+        write(
+            f"{date}.tif",
+            bands,
+            photometric="minisblack",
+            **({"names": name} if name else {}),
+        )
         for date, name in enumerate(names if silent else names[::-1])
     ]
     before, after = files

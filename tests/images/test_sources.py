@@ -1,5 +1,5 @@
-"""What may be handed over as an image from Python, each kind to the same pixels; and what is
-refused, in our words."""
+"""What may be handed over as an image from Python, each kind to the same pixels; and
+what is refused, in our words."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def modes(kind: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["turned", "RGBA", "P", "1", "LA"])
-def test_pillow_images_become_what_their_files_become(tmp_path: Path, kind: str) -> None:
+def test_pillow_images_become_what_their_files_become(
+    tmp_path: Path, kind: str
+) -> None:
     image = modes(kind)
     exif = image.getexif()
     image.save(tmp_path / "a.png", exif=exif)
@@ -201,11 +203,27 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
     "number": (lambda: 7, ShapeError, f"it is of the type int; {KINDS}"),
     "dict": (dict, ShapeError, "it is of the type dict"),
     "set": (lambda: {1, 2}, ShapeError, "it is of the type set"),
-    "generator": (lambda: (row for row in RGB), ShapeError, "it is of the type generator"),
+    "generator": (
+        lambda: (row for row in RGB),
+        ShapeError,
+        "it is of the type generator",
+    ),
     "numpy number": (lambda: np.uint8(7), ShapeError, r"it is uint8 \(\)"),
-    "float32": (lambda: FLOATS, ShapeError, r"it is float32 \(40, 50, 3\).*255 \* image"),
-    "float tensor": (lambda: torch.from_numpy(FLOATS), ShapeError, r"it is float32 \(40, 50, 3\)"),
-    "int64": (lambda: RGB.astype(np.int64), ShapeError, r"it is int64 \(40, 50, 3\); an image is"),
+    "float32": (
+        lambda: FLOATS,
+        ShapeError,
+        r"it is float32 \(40, 50, 3\).*255 \* image",
+    ),
+    "float tensor": (
+        lambda: torch.from_numpy(FLOATS),
+        ShapeError,
+        r"it is float32 \(40, 50, 3\)",
+    ),
+    "int64": (
+        lambda: RGB.astype(np.int64),
+        ShapeError,
+        r"it is int64 \(40, 50, 3\); an image is",
+    ),
     "int8": (lambda: RGB.astype(np.int8), ShapeError, "it is int8"),
     "bool": (lambda: RGB > 9, ShapeError, "it is bool"),
     "complex": (lambda: RGB * 1j, ShapeError, "it is complex128"),
@@ -217,21 +235,41 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
         ShapeError,
         "from 256 to 256; in lists they are 0–255",
     ),
-    "lists below 0": (lambda: [[-1] * W] * H, ShapeError, "from -1 to -1; in lists they are 0–255"),
+    "lists below 0": (
+        lambda: [[-1] * W] * H,
+        ShapeError,
+        "from -1 to -1; in lists they are 0–255",
+    ),
     "lists of huge numbers": (lambda: [[10**40] * W] * H, ShapeError, "it is object"),
-    "ragged lists": (ragged, ShapeError, "it cannot be made an array .lists of unequal lengths"),
+    "ragged lists": (
+        ragged,
+        ShapeError,
+        "it cannot be made an array .lists of unequal lengths",
+    ),
     "a list in itself": (within_itself, ShapeError, "it "),
     "empty list": (list, ShapeError, r"it is float64 \(0,\)"),
-    "empty array": (lambda: np.zeros((0, 0, 3), np.uint8), ImageError, "it is 0×0 pixels"),
+    "empty array": (
+        lambda: np.zeros((0, 0, 3), np.uint8),
+        ImageError,
+        "it is 0×0 pixels",
+    ),
     "one dimension": (RGB.ravel, ShapeError, r"it is uint8 \(6000,\)"),
     "a batch": (lambda: RGB[None], ShapeError, r"it is uint8 \(1, 40, 50, 3\)"),
-    "both dates": (lambda: np.stack([FIRST, FIRST]), ShapeError, r"it is uint8 \(2, 3, 40, 50\)"),
+    "both dates": (
+        lambda: np.stack([FIRST, FIRST]),
+        ShapeError,
+        r"it is uint8 \(2, 3, 40, 50\)",
+    ),
     "four bands last": (
         lambda: np.dstack([RGB, GREY]),
         ShapeError,
         r"Of four bands leave out.*image\[\.\.\., :3\]",
     ),
-    "four bands first": (lambda: np.stack([GREY] * 4), ShapeError, "Of four bands leave out"),
+    "four bands first": (
+        lambda: np.stack([GREY] * 4),
+        ShapeError,
+        "Of four bands leave out",
+    ),
     "two bands": (lambda: RGB[..., :2], ShapeError, r"it is uint8 \(40, 50, 2\)"),
     "narrow": (
         lambda: RGB[:31],
@@ -253,7 +291,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
         ImageError,
         "it is 8000×8001 pixels, above 64,000,000",
     ),
-    "on a GPU": (Elsewhere, ShapeError, r"it is on the device cuda:0: hand over .*tensor\.cpu\(\)"),
+    "on a GPU": (
+        Elsewhere,
+        ShapeError,
+        r"it is on the device cuda:0: hand over .*tensor\.cpu\(\)",
+    ),
     "on no device": (
         lambda: torch.empty((3, H, W), dtype=torch.uint8, device="meta"),
         ShapeError,
@@ -269,9 +311,17 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
         ShapeError,
         "it cannot be made an array",
     ),
-    "secretive": (Secretive, ShapeError, "it cannot be made an array .of the type Secretive"),
+    "secretive": (
+        Secretive,
+        ShapeError,
+        "it cannot be made an array .of the type Secretive",
+    ),
     "no bytes": (lambda: b"", ImageError, "the file is empty"),
-    "bytes of text": (lambda: b"before.png", ImageError, "by its content it is no PNG, JPEG"),
+    "bytes of text": (
+        lambda: b"before.png",
+        ImageError,
+        "by its content it is no PNG, JPEG",
+    ),
     "cut bytes": (lambda: PNG[:-8], ImageError, "it is cut off"),
     "text file": (
         lambda: io.StringIO("x"),
@@ -289,9 +339,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
         ImageError,
         "this Pillow image cannot be decoded",
     ),
-    "Pillow I": (lambda: Image.new("I", (W, H)), ImageError, "its values are of Pillow's mode I"),
-    "Pillow F": (lambda: Image.new("F", (W, H)), ImageError, "its values are of Pillow's mode F"),
-    "narrow Pillow": (lambda: Image.new("L", (W, 31)), ImageError, "it is 50×31 pixels"),
+    "Pillow I": (
+        lambda: Image.new("I", (W, H)),
+        ImageError,
+        "its values are of Pillow's mode I",
+    ),
+    "Pillow F": (
+        lambda: Image.new("F", (W, H)),
+        ImageError,
+        "its values are of Pillow's mode F",
+    ),
+    "narrow Pillow": (
+        lambda: Image.new("L", (W, 31)),
+        ImageError,
+        "it is 50×31 pixels",
+    ),
 }
 
 
@@ -306,12 +368,14 @@ def test_anything_else_is_refused_in_our_words(kind: str, date: str) -> None:
 
 def test_sizes_that_differ_are_told_for_arrays_as_for_files(tmp_path: Path) -> None:
     with pytest.raises(
-        ImageError, match=r"differ in size: before is 50×40, after is 50×35 pixels\. Cut"
+        ImageError,
+        match=r"differ in size: before is 50×40, after is 50×35 pixels\. Cut",
     ):
         as_pair(RGB, RGB[:35])
     path = saved(tmp_path)
     with pytest.raises(
-        ImageError, match=rf"differ in size: {re.escape(path)} is 50×40, after is 35×40 pixels"
+        ImageError,
+        match=rf"differ in size: {re.escape(path)} is 50×40, after is 35×40 pixels",
     ):
         as_pair(path, RGB[:, :35])
 
@@ -342,5 +406,7 @@ def test_the_callers_arrays_stay_as_they_are() -> None:
     ],
 )
 def test_a_pair_is_an_array_of_its_shape(images: Any, found: str) -> None:
-    with pytest.raises(ShapeError, match=f"a uint8 array .*, before first; place is {found}"):
+    with pytest.raises(
+        ShapeError, match=f"a uint8 array .*, before first; place is {found}"
+    ):
         ImagePair(images, "place")

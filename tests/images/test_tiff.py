@@ -1,5 +1,5 @@
-"""TIFFs made by hand whose directories run in circles or claim too much: refused at once and in
-little memory."""
+"""TIFFs made by hand whose directories run in circles or claim too much: refused at
+once and in little memory."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def hand_made(
     order: str = "<",
     first: int | None = None,
 ) -> bytes:
-    """A TIFF of 8-bit grey: the pixels, then a directory for each page, (its tags, the place of the
-    next)."""
+    """A TIFF of 8-bit grey: the pixels, then a directory for each page, (its tags, the
+    place of the next)."""
     start = place_of(0) if first is None else first
     mark = b"II" if order == "<" else b"MM"
     version = (43, 8, 0, start) if big else (42, start)
@@ -62,7 +62,9 @@ def hand_made(
     for tags, following in pages:
         parts.append(struct.pack(order + ("Q" if big else "H"), len(tags)))
         for number, kind, count, value in tags:
-            parts.append(struct.pack(order + ("HHQ" if big else "HHI"), number, kind, count))
+            parts.append(
+                struct.pack(order + ("HHQ" if big else "HHI"), number, kind, count)
+            )
             code = {SHORT: "H", LONG: "I"}.get(kind, "")
             if count > 1 or not code:  # the place of the values
                 code = "Q" if big else "I"
@@ -80,12 +82,14 @@ def thumbnail(tags: Sequence[Tag] = GREY) -> list[Tag]:
 def test_a_sound_one_is_read(tmp_path: Path, big: bool, order: str) -> None:
     (tmp_path / "a.tif").write_bytes(hand_made([(GREY, 0)], big=big, order=order))
     wanted = np.frombuffer(PIXELS, np.uint8).reshape(SIDE, SIDE)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.stack([wanted] * 3))
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "a.tif"), np.stack([wanted] * 3)
+    )
 
 
 def chain(count: int, last: int, *, big: bool = False) -> bytes:
-    """So many pages, all but the first reduced images, the last of which leads to the page of
-    number ``last``."""
+    """So many pages, all but the first reduced images, the last of which leads to the
+    page of number ``last``."""
     wide = len(GREY) + 1
     following = [place_of(number + 1, tags=wide, big=big) for number in range(count)]
     following[-1] = place_of(last, tags=wide, big=big) if last >= 0 else 0
@@ -124,7 +128,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         with_tag(330, IFD, 1_000_000_000, START),
         CLAIMS.format(330, "1,000,000,000"),
     ),
-    "a text of 4 GB": (with_tag(270, 2, 2**32 - 1, START), CLAIMS.format(270, "4,294,967,295")),
+    "a text of 4 GB": (
+        with_tag(270, 2, 2**32 - 1, START),
+        CLAIMS.format(270, "4,294,967,295"),
+    ),
     "strips behind the end": (
         with_tag(273, LONG, 100_000, START),
         "it does not say where its data are",
@@ -141,7 +148,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_ones_are_refused_at_once_and_in_little_memory(tmp_path: Path, kind: str) -> None:
+def test_hostile_ones_are_refused_at_once_and_in_little_memory(
+    tmp_path: Path, kind: str
+) -> None:
     content, reason = HOSTILE[kind]
     (tmp_path / "bad.tif").write_bytes(content)
     tracemalloc.start()
@@ -156,7 +165,8 @@ def test_hostile_ones_are_refused_at_once_and_in_little_memory(tmp_path: Path, k
 
 
 def test_claims_that_a_sparse_file_would_fill_are_refused(tmp_path: Path) -> None:
-    """A file of 3 GB that takes no room on the disk: the billion zeros that it claims are there."""
+    """A file of 3 GB that takes no room on the disk: the billion zeros that it claims
+    are there."""
     (tmp_path / "bad.tif").write_bytes(with_tag(273, LONG, 500_000_000, START))
     with (tmp_path / "bad.tif").open("r+b") as file:
         file.truncate(3 << 30)
@@ -166,7 +176,10 @@ def test_claims_that_a_sparse_file_would_fill_are_refused(tmp_path: Path) -> Non
 
 def test_small_claims_of_many_pages_are_added_up(tmp_path: Path) -> None:
     wide = len(GREY) + 1
-    tags = [(254, LONG, 1, 1), *[(273, LONG, 1 << 20, 8) if tag[0] == 273 else tag for tag in GREY]]
+    tags = [
+        (254, LONG, 1, 1),
+        *[(273, LONG, 1 << 20, 8) if tag[0] == 273 else tag for tag in GREY],
+    ]
     pages = [(tags, place_of(number + 1, tags=wide)) for number in range(50)]
     (tmp_path / "bad.tif").write_bytes(hand_made(pages))
     with pytest.raises(ImageError, match="its tag 273 claims 1,048,576 values"):
@@ -186,7 +199,8 @@ def test_overviews_and_masks_of_one_image_are_few_enough(tmp_path: Path) -> None
 
 
 def test_many_strips_are_read(tmp_path: Path) -> None:
-    """One row a strip, and tiles of 16 × 16: what real files have is far below the bound."""
+    """One row a strip, and tiles of 16 × 16: what real files have is far below the
+    bound."""
     image = np.arange(2000 * 40, dtype=np.uint32).astype(np.uint8).reshape(2000, 40)
     tifffile.imwrite(tmp_path / "rows.tif", image, rowsperstrip=1)
     np.testing.assert_array_equal(read_image(tmp_path / "rows.tif")[0], image)
@@ -195,7 +209,8 @@ def test_many_strips_are_read(tmp_path: Path) -> None:
 
 
 CODES = sorted(
-    {tag[0] for tag in GREY} | {254, 270, 320, 322, 323, 324, 325, 330, 338, 339, 347, 32997, 34665}
+    {tag[0] for tag in GREY}
+    | {254, 270, 320, 322, 323, 324, 325, 330, 338, 339, 347, 32997, 34665}
 )
 TAGS = st.tuples(
     st.sampled_from(CODES),

@@ -1,5 +1,5 @@
-"""The compared systems' equations against their slow, literal twins, in evaluation mode, on random
-weights."""
+"""The compared systems' equations against their slow, literal twins, in evaluation
+mode, on random weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def lively(module: nn.Module, seed: int) -> Any:
 
 
 def encoder(kind: Any, *, layers: int, heads: int, **more: Any) -> Any:
-    return kind(C, D, grid=GRID, layers=layers, heads=heads, expansion=4, dropout=0.1, **more)
+    return kind(
+        C, D, grid=GRID, layers=layers, heads=heads, expansion=4, dropout=0.1, **more
+    )
 
 
 def compare(fast: Any, twin: Any, **arguments: Any) -> None:
@@ -102,7 +104,8 @@ def test_mccformer_d(layers: int, heads: int) -> None:
 @pytest.mark.parametrize(("layers", "heads"), [(1, 1), (3, 4)])
 def test_rsiccformer(layers: int, heads: int, fusion: bool) -> None:
     fast = lively(
-        encoder(RSICCformerDifference, layers=layers, heads=heads, fusion=fusion), seed=34
+        encoder(RSICCformerDifference, layers=layers, heads=heads, fusion=fusion),
+        seed=34,
     )
     compare(fast, slow.rsiccformer, layers=layers, heads=heads, fusion=fusion)
 
@@ -138,7 +141,9 @@ def test_what_a_speaker_sees_and_the_maps(kind: str) -> None:
     fast = lively(DIFFERENCES[kind](), seed=38)
     features = random(2, 2, C, 2, GRID, seed=38)
     memory = fast(features, NO_IMAGES)
-    expected = [slow.vectors(weights_of(fast), arrays(one), kind=kind) for one in features]
+    expected = [
+        slow.vectors(weights_of(fast), arrays(one), kind=kind) for one in features
+    ]
     assert memory.grid == (2, GRID)
     agree(memory.tokens.sum(1), [np.concatenate(seen) for seen, _ in expected])
     assert set(memory.parts) == set(expected[0][1])
@@ -160,18 +165,22 @@ def test_speakers(dynamic: bool) -> None:
     for b in range(2):
         seen = list(arrays(memory.tokens[b]).sum(0).reshape(S, C))
         expected = [
-            slow.speaker_logits(weights_of(fast), tokens[b, k].tolist(), seen, dynamic=dynamic)
+            slow.speaker_logits(
+                weights_of(fast), tokens[b, k].tolist(), seen, dynamic=dynamic
+            )
             for k in range(K)
         ]
         agree(logits[b], expected)
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 1, C, GRID, GRID), (2, 2, C + 1, GRID, GRID), (2, 2, C, GRID, GRID + 1)]
+    "shape",
+    [(2, 1, C, GRID, GRID), (2, 2, C + 1, GRID, GRID), (2, 2, C, GRID, GRID + 1)],
 )
 def test_features_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(
-        ShapeError, match=rf"features are \(B, 2, {C}, {GRID}, {GRID}\), a map per date; got"
+        ShapeError,
+        match=rf"features are \(B, 2, {C}, {GRID}, {GRID}\), a map per date; got",
     ):
         encoder(MCCFormerD, layers=1, heads=1)(torch.zeros(shape), NO_IMAGES)
 

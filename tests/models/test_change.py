@@ -1,4 +1,5 @@
-"""The change heads, the pyramid and the siamese system: what they say, and who listens."""
+"""The change heads, the pyramid and the siamese system: what they say, and who
+listens."""
 
 from __future__ import annotations
 
@@ -69,9 +70,14 @@ def test_both_engines_give_what_the_heads_say(system: str, tmp_path: Path) -> No
     save_checkpoint(tmp_path, checkpoint)
     export_graphs(captioner, tmp_path, size=64)
     images = pixels(4).numpy()
-    expected, found = TorchEngine(captioner).encode(images), OnnxEngine(tmp_path).encode(images)
+    expected, found = (
+        TorchEngine(captioner).encode(images),
+        OnnxEngine(tmp_path).encode(images),
+    )
     for name in ("flag", "mask"):
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), atol=1e-4
+        )
     kept = found.keep([2, 0])
     assert found.flag is not None
     assert kept.flag is not None
@@ -107,7 +113,9 @@ def test_of_equal_images_the_siamese_difference_is_zero() -> None:
 
 @pytest.mark.parametrize("size", [64, 72])
 def test_a_pyramid_stacks_both_strides_cell_by_cell(size: int) -> None:
-    extractor = PooledExtractor(backbone="test_convnext", stage=4, grid=size // 32, pyramid="finer")
+    extractor = PooledExtractor(
+        backbone="test_convnext", stage=4, grid=size // 32, pyramid="finer"
+    )
     images = torch.randn(1, 2, 3, size, size)
     with torch.no_grad():
         fine, coarse = extractor.eval().backbone(images[0])
@@ -124,7 +132,9 @@ def test_a_pyramid_stacks_both_strides_cell_by_cell(size: int) -> None:
 
 @pytest.mark.parametrize("size", [64, 72])
 def test_a_pyramid_of_the_coarser_stage_has_its_maps_enlarged(size: int) -> None:
-    extractor = PooledExtractor(backbone="test_convnext", stage=3, grid=4, pyramid="coarser")
+    extractor = PooledExtractor(
+        backbone="test_convnext", stage=3, grid=4, pyramid="coarser"
+    )
     images = torch.randn(1, 2, 3, size, size)
     with torch.no_grad():
         fine, coarse = extractor.eval().backbone(images[0])
@@ -132,17 +142,23 @@ def test_a_pyramid_of_the_coarser_stage_has_its_maps_enlarged(size: int) -> None
     assert extractor.channels == fine.shape[1] + coarse.shape[1]
     torch.testing.assert_close(maps[:, : fine.shape[1]], fine)
     enlarged = maps[:, fine.shape[1] :].numpy()
-    expected = _interpolated(_interpolated(coarse.numpy(), 2, fine.shape[2]), 3, fine.shape[3])
+    expected = _interpolated(
+        _interpolated(coarse.numpy(), 2, fine.shape[2]), 3, fine.shape[3]
+    )
     np.testing.assert_allclose(enlarged, expected, atol=1e-5)
 
 
-def _interpolated(values: NDArray[np.float32], axis: int, cells: int) -> NDArray[np.float32]:
+def _interpolated(
+    values: NDArray[np.float32], axis: int, cells: int
+) -> NDArray[np.float32]:
     """Linear along one axis, at the centres of so many cells, by NumPy."""
     last = np.moveaxis(values, axis, -1)
     known = np.arange(last.shape[-1])
     asked = (np.arange(cells) + 0.5) * last.shape[-1] / cells - 0.5
     rows = [np.interp(asked, known, row) for row in last.reshape(-1, last.shape[-1])]
-    return np.moveaxis(np.array(rows, np.float32).reshape(*last.shape[:-1], cells), -1, axis)
+    return np.moveaxis(
+        np.array(rows, np.float32).reshape(*last.shape[:-1], cells), -1, axis
+    )
 
 
 @pytest.mark.parametrize(("pyramid", "stage"), [("finer", 4), ("coarser", 3)])
@@ -150,31 +166,47 @@ def test_every_system_takes_a_pyramid(pyramid: Any, stage: int) -> None:
     for system in SYSTEMS:
         if system != "psnet":
             settings = tiny(system)
-            given = dataclasses.replace(settings.extractor, pyramid=pyramid, stage=stage)
+            given = dataclasses.replace(
+                settings.extractor, pyramid=pyramid, stage=stage
+            )
             captioner = build(dataclasses.replace(settings, extractor=given), V).eval()
             plain_extractor = dataclasses.replace(given, pyramid="none")
-            plain: Any = build(dataclasses.replace(settings, extractor=plain_extractor), V)
+            plain: Any = build(
+                dataclasses.replace(settings, extractor=plain_extractor), V
+            )
             extractor: Any = captioner.extractor
             assert extractor.channels > plain.extractor.channels
             captioner.encode(pixels(1))
 
 
 def test_a_pyramid_needs_the_stage_before() -> None:
-    extractor = ExtractorSettings(backbone="test_convnext", stage=1, pyramid="finer", grid=2)
+    extractor = ExtractorSettings(
+        backbone="test_convnext", stage=1, pyramid="finer", grid=2
+    )
     with pytest.raises(
-        SettingsError, match=r"pyramid=finer needs maps of strides \[2, 4\] for extractor.stage=1"
+        SettingsError,
+        match=r"pyramid=finer needs maps of strides \[2, 4\] for extractor.stage=1",
     ):
-        build(ModelSettings(system="siamese", dimension=32, size=64, extractor=extractor), V)
+        build(
+            ModelSettings(system="siamese", dimension=32, size=64, extractor=extractor),
+            V,
+        )
 
 
-@pytest.mark.parametrize(("name", "value"), [("flag", -1.0), ("mask", float("nan")), ("flag", 1e9)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("flag", -1.0), ("mask", float("nan")), ("flag", 1e9)]
+)
 def test_weights_of_the_heads_have_bounds(name: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=rf"change\.{name} is .*; it must be from 0 to"):
+    with pytest.raises(
+        SettingsError, match=rf"change\.{name} is .*; it must be from 0 to"
+    ):
         ChangeSettings(**{name: value})
 
 
 def test_a_temperature_has_bounds() -> None:
-    with pytest.raises(SettingsError, match=r"change\.temperature is 0\.0; it must be from 0\.01"):
+    with pytest.raises(
+        SettingsError, match=r"change\.temperature is 0\.0; it must be from 0\.01"
+    ):
         ChangeSettings(temperature=0.0)
 
 
@@ -185,6 +217,8 @@ def test_explain_shows_what_the_mask_head_sees() -> None:
     shares = explanation.parts["change"]
     memory = predictor.engine.encode(as_pair(before, after, size=64).images[None])
     assert memory.mask is not None
-    np.testing.assert_allclose(shares.ravel(), 1 / (1 + np.exp(-memory.mask[0])), atol=1e-5)
+    np.testing.assert_allclose(
+        shares.ravel(), 1 / (1 + np.exp(-memory.mask[0])), atol=1e-5
+    )
     bare = predictor_of(checkpoint_of("siamese", ChangeSettings(flag=1.0)))
     assert "change" not in explain(before, after, bare).parts

@@ -1,5 +1,5 @@
-"""Checkpoint folders: what is saved comes back, what is broken is refused, and nothing in them is
-run."""
+"""Checkpoint folders: what is saved comes back, what is broken is refused, and nothing
+in them is run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reference.weights import randomised
-from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.config import (
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError
 from sencap.foreign import initialise_backbone
@@ -34,7 +39,9 @@ def original() -> Checkpoint:
         extractor=ExtractorSettings(
             backbone="resnet18", stage=1, structure="dual", frozen_statistics="fixed"
         ),
-        difference=DifferenceSettings(layers=1, heads=2, reduction=4, self_attention=False),
+        difference=DifferenceSettings(
+            layers=1, heads=2, reduction=4, self_attention=False
+        ),
         decoder=DecoderSettings(layers=2, heads=4, max_words=20),
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.3, 0.4),
@@ -45,7 +52,9 @@ def original() -> Checkpoint:
     captioner = randomised(build(settings, len(vocabulary)), seed=1, spread=0.05)
     with torch.no_grad():
         captioner.train()(*inputs())  # statistics that are not the initial ones
-    return Checkpoint(captioner.eval(), vocabulary, settings, {"epoch": 3, "val_bleu4": 61.5})
+    return Checkpoint(
+        captioner.eval(), vocabulary, settings, {"epoch": 3, "val_bleu4": 61.5}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +123,9 @@ def test_half_storage_is_close_and_half_as_large(
     original: Checkpoint, saved: Path, tmp_path: Path
 ) -> None:
     half = save_checkpoint(tmp_path / "half", original, half=True)
-    size, whole = ((path / "model.safetensors").stat().st_size for path in (half, saved))
+    size, whole = (
+        (path / "model.safetensors").stat().st_size for path in (half, saved)
+    )
     assert size < 0.6 * whole
     assert {t.dtype for t in load_file(half / "model.safetensors").values()} == {
         torch.float16,
@@ -129,14 +140,20 @@ def test_half_storage_is_close_and_half_as_large(
     )
 
 
-def test_saving_over_an_old_checkpoint_replaces_it(original: Checkpoint, folder: Path) -> None:
-    other = Checkpoint(original.captioner, original.vocabulary, original.settings, {"epoch": 4})
+def test_saving_over_an_old_checkpoint_replaces_it(
+    original: Checkpoint, folder: Path
+) -> None:
+    other = Checkpoint(
+        original.captioner, original.vocabulary, original.settings, {"epoch": 4}
+    )
     save_checkpoint(folder, other)
     assert load_checkpoint(folder).training == {"epoch": 4}
     assert {path.name for path in folder.iterdir()} == FILES
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocabulary.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "vocabulary.json"]
+)
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=f"no whole checkpoint: {name} missing"):
@@ -145,7 +162,8 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 
 def test_all_missing_files_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"config\.json, model\.safetensors, vocabulary\.json missing"
+        CheckpointError,
+        match=r"config\.json, model\.safetensors, vocabulary\.json missing",
     ):
         load_checkpoint(tmp_path)
 
@@ -158,11 +176,12 @@ def test_a_path_that_is_no_folder(tmp_path: Path, name: str) -> None:
 
 
 def test_the_vocabulary_of_another_model(folder: Path) -> None:
-    Vocabulary.build([["a", "road", "appears"], ["the", "haus", "vanish"]], minimum_count=1).save(
-        folder / "vocabulary.json"
-    )
+    Vocabulary.build(
+        [["a", "road", "appears"], ["the", "haus", "vanish"]], minimum_count=1
+    ).save(folder / "vocabulary.json")
     with pytest.raises(
-        CheckpointError, match=r"vocabulary\.json is not the vocabulary that config\.json was"
+        CheckpointError,
+        match=r"vocabulary\.json is not the vocabulary that config\.json was",
     ):
         load_checkpoint(folder)
 
@@ -177,19 +196,24 @@ def test_a_vocabulary_in_another_order(folder: Path) -> None:
 
 
 BROKEN_STATES: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
-    "decoder.output.bias": lambda state: state.update({"decoder.output.bias": torch.zeros(11)}),
+    "decoder.output.bias": lambda state: state.update(
+        {"decoder.output.bias": torch.zeros(11)}
+    ),
     "extractor.P.bias": lambda state: state.pop("extractor.P.bias"),
     "decoder.surplus": lambda state: state.update({"decoder.surplus": torch.zeros(1)}),
 }
 
 
 @pytest.mark.parametrize("tensor", BROKEN_STATES)
-def test_a_tensor_of_a_wrong_shape_missing_or_unknown(folder: Path, tensor: str) -> None:
+def test_a_tensor_of_a_wrong_shape_missing_or_unknown(
+    folder: Path, tensor: str
+) -> None:
     state = load_file(folder / "model.safetensors")
     BROKEN_STATES[tensor](state)
     save_file(state, folder / "model.safetensors")
     with pytest.raises(
-        CheckpointError, match=rf"(?s)model\.safetensors does not fit config\.json.*{tensor}"
+        CheckpointError,
+        match=rf"(?s)model\.safetensors does not fit config\.json.*{tensor}",
     ):
         load_checkpoint(folder)
 
@@ -203,8 +227,14 @@ BROKEN_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda c: c["model"].update(dimensions=16),
         r"dimensions is not a setting; did you mean 'dimension'\?",
     ),
-    "wrong value": (lambda c: c["model"]["extractor"].update(stage=7), r"extractor\.stage is 7"),
-    "wrong type": (lambda c: c["model"]["difference"].update(layers="two"), r"config\.json"),
+    "wrong value": (
+        lambda c: c["model"]["extractor"].update(stage=7),
+        r"extractor\.stage is 7",
+    ),
+    "wrong type": (
+        lambda c: c["model"]["difference"].update(layers="two"),
+        r"config\.json",
+    ),
     "conflict": (
         lambda c: c["model"]["decoder"].update(heads=3),
         r"dimension=16 .* decoder\.heads=3",
@@ -223,8 +253,14 @@ BROKEN_CONFIGS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "no format": (lambda c: c.pop("format"), r"format None"),
     "no model": (lambda c: c.pop("model"), r"lacks the key 'model'"),
-    "no digest": (lambda c: c.pop("vocabulary_digest"), r"lacks the key 'vocabulary_digest'"),
-    "other width": (lambda c: c["model"].update(dimension=32), r"does not fit config\.json"),
+    "no digest": (
+        lambda c: c.pop("vocabulary_digest"),
+        r"lacks the key 'vocabulary_digest'",
+    ),
+    "other width": (
+        lambda c: c["model"].update(dimension=32),
+        r"does not fit config\.json",
+    ),
 }
 
 
@@ -251,10 +287,14 @@ def test_a_config_whose_values_are_of_another_kind(folder: Path, case: str) -> N
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "no JSON", "[1, 2]", '"text"', "null", "{}", "\x00\x01"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "no JSON", "[1, 2]", '"text"', "null", "{}", "\x00\x01"]
+)
 def test_a_config_that_is_no_json_object(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"config\.json (is not readable JSON|has format)"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.json (is not readable JSON|has format)"
+    ):
         load_checkpoint(folder)
 
 
@@ -264,17 +304,23 @@ def test_a_config_that_is_no_text(folder: Path) -> None:
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x00" * 64, b"text, no weights"])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"\x00" * 64, b"text, no weights"]
+)
 def test_weights_that_are_no_safetensors(folder: Path, content: bytes) -> None:
     (folder / "model.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is not a safetensors file"):
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors is not a safetensors file"
+    ):
         load_checkpoint(folder)
 
 
 def test_truncated_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is not a safetensors file"):
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors is not a safetensors file"
+    ):
         load_checkpoint(folder)
 
 
@@ -292,7 +338,11 @@ def write_trap(path: Path, sign: Path, how: str) -> None:
     if how == "pickle":
         path.write_bytes(pickle.dumps({"weight": Trap(sign)}))
     else:
-        torch.save({"weight": Trap(sign)}, path, _use_new_zipfile_serialization=how == "torch zip")
+        torch.save(
+            {"weight": Trap(sign)},
+            path,
+            _use_new_zipfile_serialization=how == "torch zip",
+        )
 
 
 TRAPS = ["pickle", "torch zip", "torch legacy"]
@@ -310,7 +360,9 @@ def test_the_trap_works_where_pickles_are_loaded(tmp_path: Path, how: str) -> No
 
 
 @pytest.mark.parametrize("how", TRAPS)
-@pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "vocabulary.json", "config.json"]
+)
 def test_a_pickle_in_the_place_of_any_file_is_refused_and_not_run(
     folder: Path, name: str, how: str
 ) -> None:
@@ -321,7 +373,9 @@ def test_a_pickle_in_the_place_of_any_file_is_refused_and_not_run(
     assert not sign.exists()
 
 
-def test_a_pickle_beside_the_files_is_not_touched(original: Checkpoint, folder: Path) -> None:
+def test_a_pickle_beside_the_files_is_not_touched(
+    original: Checkpoint, folder: Path
+) -> None:
     sign = folder / "sign"
     for name in ("model.bin", "pytorch_model.bin", "model.pt", "model.ckpt"):
         write_trap(folder / name, sign, "torch zip")
@@ -333,7 +387,9 @@ def test_a_pickle_beside_the_files_is_not_touched(original: Checkpoint, folder: 
     "ignore:Detected pickle protocol:UserWarning"
 )  # torch's word on plain pickles
 @pytest.mark.parametrize("how", TRAPS)
-def test_a_pickle_as_initial_weights_is_refused_and_not_run(tmp_path: Path, how: str) -> None:
+def test_a_pickle_as_initial_weights_is_refused_and_not_run(
+    tmp_path: Path, how: str
+) -> None:
     extractor = FeatureExtractor(backbone="resnet18", stage=1, dimension=4)
     write_trap(tmp_path / "init.pth", tmp_path / "sign", how)
     with pytest.raises(CheckpointError, match=r"extractor\.init=.*init\.pth"):
@@ -343,7 +399,9 @@ def test_a_pickle_as_initial_weights_is_refused_and_not_run(tmp_path: Path, how:
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\x00" * 64])
 @pytest.mark.parametrize("name", ["init.safetensors"])
-def test_broken_initial_weights_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_broken_initial_weights_are_refused(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
     extractor = FeatureExtractor(backbone="resnet18", stage=1, dimension=4)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"extractor\.init=.*{name}"):

@@ -1,5 +1,5 @@
-"""Parameter counts to the unit, in closed form; what each switch adds or takes; backbones and their
-grids."""
+"""Parameter counts to the unit, in closed form; what each switch adds or takes;
+backbones and their grids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.config import (
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 from sencap.errors import SettingsError
 from sencap.models.attention import Attention
 from sencap.models.captioner import count_parameters
@@ -23,7 +28,9 @@ from sencap.models.variants import build
 
 
 def counts(settings: ModelSettings, vocabulary_size: int) -> dict[str, int]:
-    with torch.device("meta"):  # shapes without numbers: nothing is drawn, nothing is stored
+    with torch.device(
+        "meta"
+    ):  # shapes without numbers: nothing is drawn, nothing is stored
         return count_parameters(build(settings, vocabulary_size))
 
 
@@ -38,10 +45,14 @@ def count(module: nn.Module) -> int:
 
 
 def resnet(
-    blocks: tuple[int, int, int, int], *, bottleneck: bool, in_channels: int, stage: int = 4
+    blocks: tuple[int, int, int, int],
+    *,
+    bottleneck: bool,
+    in_channels: int,
+    stage: int = 4,
 ) -> int:
-    """Parameters of a ResNet up to a stage (He et al.): convolutions without bias, a BatchNorm
-    after each."""
+    """Parameters of a ResNet up to a stage (He et al.): convolutions without bias, a
+    BatchNorm after each."""
 
     def conv(n: int, m: int, k: int) -> int:
         return n * m * k * k + 2 * m
@@ -52,7 +63,11 @@ def resnet(
         out = 4 * width if bottleneck else width
         for block in range(repeats):
             if bottleneck:
-                total += conv(channels, width, 1) + conv(width, width, 3) + conv(width, out, 1)
+                total += (
+                    conv(channels, width, 1)
+                    + conv(width, width, 3)
+                    + conv(width, out, 1)
+                )
             else:
                 total += conv(channels, width, 3) + conv(width, width, 3)
             if block == 0 and (channels != out or number > 0):
@@ -80,7 +95,9 @@ def difference(
     cross = attention(D) + (D * 2 * D + 2 * D + 2 * D * D + D) + 2 * norm
     total = shared_convolution * (3 * kernel_size**2 * D + D)
     total += channel_attention * 2 * (2 * D * (D // reduction))
-    return total + layers * (cross_attention * 2 * cross + self_attention * (attention(D) + norm))
+    return total + layers * (
+        cross_attention * 2 * cross + self_attention * (attention(D) + norm)
+    )
 
 
 def decoder(D: int, V: int, *, layers: int = 1, expansion: int = 4) -> int:
@@ -109,14 +126,17 @@ def test_sizes_of_the_paper_to_the_unit(V: int) -> None:
 
 
 def test_the_released_log_counts_the_same_model_plus_an_unused_table() -> None:
-    """SPEC §2: 39,858,900 in the released log at V = 468, of which a 52 × 512 table is never
-    used."""
+    """SPEC §2: 39,858,900 in the released log at V = 468, of which a 52 × 512 table is
+    never used."""
     assert counts(ModelSettings(), 468)["total"] + 52 * 512 == 39_858_900
 
 
 def test_closed_forms_agree_with_spec() -> None:
     """The formulas that the other tests rely on give SPEC's numbers."""
-    assert resnet((3, 4, 6, 3), bottleneck=True, in_channels=6) + 2048 * 512 + 512 == 24_566_528
+    assert (
+        resnet((3, 4, 6, 3), bottleneck=True, in_channels=6) + 2048 * 512 + 512
+        == 24_566_528
+    )
     assert difference(512) == 10_582_016
     assert decoder(512, 501) == 4_204_032 + 1_025 * 501
 
@@ -151,24 +171,41 @@ def test_resnets_of_every_depth_structure_and_stage(
 
 
 @pytest.mark.parametrize("switches", list(itertools.product((True, False), repeat=4)))
-def test_each_switch_of_tables_v_and_vi(switches: tuple[bool, bool, bool, bool]) -> None:
-    names = ("shared_convolution", "channel_attention", "cross_attention", "self_attention")
+def test_each_switch_of_tables_v_and_vi(
+    switches: tuple[bool, bool, bool, bool],
+) -> None:
+    names = (
+        "shared_convolution",
+        "channel_attention",
+        "cross_attention",
+        "self_attention",
+    )
     chosen = dict(zip(names, switches, strict=True))
     assert count(SENDifference(64, stride=32, **chosen)) == difference(64, **chosen)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("layers", 1), ("layers", 3), ("reduction", 4), ("kernel_size", 3), ("kernel_size", 32)],
+    [
+        ("layers", 1),
+        ("layers", 3),
+        ("reduction", 4),
+        ("kernel_size", 3),
+        ("kernel_size", 32),
+    ],
 )
 def test_each_number_of_the_difference_encoder(name: Any, value: Any) -> None:
-    assert count(SENDifference(64, stride=32, **{name: value})) == difference(64, **{name: value})
+    assert count(SENDifference(64, stride=32, **{name: value})) == difference(
+        64, **{name: value}
+    )
 
 
 @pytest.mark.parametrize(
     ("layers", "expansion", "D", "V"), [(1, 4, 64, 30), (2, 4, 64, 30), (3, 2, 32, 468)]
 )
-def test_each_number_of_the_decoder(layers: int, expansion: int, D: int, V: int) -> None:
+def test_each_number_of_the_decoder(
+    layers: int, expansion: int, D: int, V: int
+) -> None:
     built = TransformerDecoder(D, vocabulary_size=V, layers=layers, expansion=expansion)
     assert count(built) == decoder(D, V, layers=layers, expansion=expansion)
 
@@ -202,7 +239,9 @@ def test_the_width_reaches_every_part(D: int) -> None:
     }
 
 
-@pytest.mark.parametrize("start", ["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"])
+@pytest.mark.parametrize(
+    "start", ["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"]
+)
 def test_freezing_removes_nothing(start: Any) -> None:
     settings = ModelSettings(extractor=ExtractorSettings(fine_tune_from=start))
     assert counts(settings, 501)["total"] == 39_866_101
@@ -217,8 +256,12 @@ def test_systems_of_table_iv(system: str) -> None:
 
 
 def test_a_system_and_a_structure_that_contradict_each_other() -> None:
-    settings = ModelSettings(system="sen-dual", extractor=ExtractorSettings(structure="single-sub"))
-    with pytest.raises(ValueError, match=r"system=sen-dual and extractor\.structure=single-sub"):
+    settings = ModelSettings(
+        system="sen-dual", extractor=ExtractorSettings(structure="single-sub")
+    )
+    with pytest.raises(
+        ValueError, match=r"system=sen-dual and extractor\.structure=single-sub"
+    ):
         build(settings, 501)
     with pytest.raises(
         ValueError, match=r"system='sen-duall' is unknown; did you mean 'sen-dual'\?"
@@ -229,7 +272,8 @@ def test_a_system_and_a_structure_that_contradict_each_other() -> None:
 
 
 def test_dropouts_are_the_papers() -> None:
-    """SPEC §2: 0.1 after positions; 0.5 inside CAGD, inside the decoder and before its output."""
+    """SPEC §2: 0.1 after positions; 0.5 inside CAGD, inside the decoder and before its
+    output."""
     with torch.device("meta"):
         captioner = build(ModelSettings(), 501)
     found = {
@@ -252,13 +296,21 @@ def test_dropouts_are_the_papers() -> None:
 
 @pytest.mark.parametrize("part", ["difference", "decoder"])
 def test_dropout_settings_reach_their_part(part: str) -> None:
-    base = ModelSettings(dimension=32, extractor=ExtractorSettings(backbone="resnet18", stage=1))
-    changed = dataclasses.replace(getattr(base, part), dropout=0.0, position_dropout=0.0)
+    base = ModelSettings(
+        dimension=32, extractor=ExtractorSettings(backbone="resnet18", stage=1)
+    )
+    changed = dataclasses.replace(
+        getattr(base, part), dropout=0.0, position_dropout=0.0
+    )
     captioner = build(dataclasses.replace(base, **{part: changed}), 9)
-    assert {m.p for m in getattr(captioner, part).modules() if isinstance(m, nn.Dropout)} == {0.0}
-    assert {m.dropout for m in getattr(captioner, part).modules() if isinstance(m, Attention)} == {
-        0.0
-    }
+    assert {
+        m.p for m in getattr(captioner, part).modules() if isinstance(m, nn.Dropout)
+    } == {0.0}
+    assert {
+        m.dropout
+        for m in getattr(captioner, part).modules()
+        if isinstance(m, Attention)
+    } == {0.0}
 
 
 def test_initial_words_are_the_papers() -> None:
@@ -275,7 +327,8 @@ def test_initial_words_are_the_papers() -> None:
 
 
 def test_attention_starts_as_torchs_does() -> None:
-    """Query, key and value as one Xavier-uniform matrix (3D, D), biases 0: the paper's start."""
+    """Query, key and value as one Xavier-uniform matrix (3D, D), biases 0: the paper's
+    start."""
     torch.manual_seed(0)
     D = 96
     ours, torchs = Attention(D, heads=8, dropout=0.0), nn.MultiheadAttention(D, 8)
@@ -306,7 +359,9 @@ GRIDS = [
 
 
 @pytest.mark.parametrize(("backbone", "stage", "grid"), GRIDS)
-def test_backbones_give_the_grid_of_a_256_pixel_image(backbone: str, stage: int, grid: int) -> None:
+def test_backbones_give_the_grid_of_a_256_pixel_image(
+    backbone: str, stage: int, grid: int
+) -> None:
     settings = ModelSettings(
         dimension=16, extractor=ExtractorSettings(backbone=backbone, stage=stage)
     )
@@ -320,7 +375,9 @@ def test_backbones_give_the_grid_of_a_256_pixel_image(backbone: str, stage: int,
     assert memory.tokens.shape == (2, grid * grid, 16)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0", "convnext_atto"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "tf_efficientnet_lite0", "convnext_atto"]
+)
 def test_images_that_the_stride_does_not_divide(backbone: str) -> None:
     """SFE's grid follows the extractor's, rounded up or down."""
     settings = ModelSettings(
@@ -340,13 +397,19 @@ def test_images_that_the_stride_does_not_divide(backbone: str) -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "size", "other"),
-    [("maxvit_tiny_tf_224", 100, 224), ("coatnet_0_rw_224", 96, 224), ("gcvit_xxtiny", 64, 224)],
+    [
+        ("maxvit_tiny_tf_224", 100, 224),
+        ("coatnet_0_rw_224", 96, 224),
+        ("gcvit_xxtiny", 64, 224),
+    ],
 )
 def test_a_size_that_a_backbone_cannot_take_is_refused_with_one_that_goes(
     backbone: str, size: int, other: int
 ) -> None:
     settings = ModelSettings(size=size, extractor=ExtractorSettings(backbone=backbone))
-    reason = f"size={size}: extractor.backbone={backbone} cannot take .*size={other} goes"
+    reason = (
+        f"size={size}: extractor.backbone={backbone} cannot take .*size={other} goes"
+    )
     with pytest.raises(SettingsError, match=reason):
         info("sen", settings=settings)
     assert info("sen", settings=dataclasses.replace(settings, size=other))["total"] > 0

@@ -39,13 +39,17 @@ def test_the_distance_is_mahalanobis_and_its_limit_holds_the_selection_pairs() -
     domain.fit(trained, selection)
     images = trained.flatten(0, 1).double().numpy()
     scaled = (images - images.mean(0)) / images.std(0, ddof=1)
-    covariance = (1 - SHRINKAGE) * scaled.T @ scaled / len(scaled) + SHRINKAGE * np.eye(5)
+    covariance = (1 - SHRINKAGE) * scaled.T @ scaled / len(scaled) + SHRINKAGE * np.eye(
+        5
+    )
     asked = (selection.double().numpy() - images.mean(0)) / images.std(0, ddof=1)
     squared = np.einsum("psi,ij,psj->ps", asked, np.linalg.inv(covariance), asked)
     expected = np.sqrt(squared).max(1)
     limit = np.quantile(expected, KNOWN_SHARE)
     np.testing.assert_allclose(domain(selection).numpy(), expected / limit, rtol=1e-4)
-    assert float((domain(selection) <= 1).float().mean()) == pytest.approx(KNOWN_SHARE, abs=0.006)
+    assert float((domain(selection) <= 1).float().mean()) == pytest.approx(
+        KNOWN_SHARE, abs=0.006
+    )
     assert bool((domain(selection + 40) > 1).all())
 
 

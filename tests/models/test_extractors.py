@@ -1,5 +1,5 @@
-"""The extractor: what is frozen, whose statistics move, the three structures, and what it
-refuses."""
+"""The extractor: what is frozen, whose statistics move, the three structures, and what
+it refuses."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ from sencap.config import FineTuneFrom, ModelSettings
 from sencap.errors import CheckpointError, SencapError, SettingsError, ShapeError
 from sencap.foreign import initialise_backbone
 from sencap.foreign.read import read
-from sencap.models.extractors import STAGES, Extractor, FeatureExtractor, PooledExtractor
+from sencap.models.extractors import (
+    STAGES,
+    Extractor,
+    FeatureExtractor,
+    PooledExtractor,
+)
 from sencap.models.variants import build
 
-# What of each backbone lies before and in each stage; the stage of stride 2 is the stem's.
+# What of each backbone lies before and in each stage; the stage of stride 2 is the
+# stem's.
 LAYOUTS: dict[str, list[list[str]]] = {
     "resnet18": [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]],
     "resnet50": [["conv1", "bn1"], ["layer1"], ["layer2"], ["layer3"], ["layer4"]],
@@ -32,17 +38,27 @@ LAYOUTS: dict[str, list[list[str]]] = {
         ["blocks.3", "blocks.4"],
         ["blocks.5", "blocks.6"],
     ],
-    "convnext_atto": [["stem_0", "stem_1"], ["stages_0"], ["stages_1"], ["stages_2"], ["stages_3"]],
+    "convnext_atto": [
+        ["stem_0", "stem_1"],
+        ["stages_0"],
+        ["stages_1"],
+        ["stages_2"],
+        ["stages_3"],
+    ],
 }
 
 
 def extractor(**settings: Any) -> FeatureExtractor:
     torch.manual_seed(0)
-    return FeatureExtractor(**{"backbone": "resnet18", "stage": 1, "dimension": 8, **settings})
+    return FeatureExtractor(
+        **{"backbone": "resnet18", "stage": 1, "dimension": 8, **settings}
+    )
 
 
 def pairs(B: int = 2, size: int = 32, seed: int = 0) -> Tensor:
-    return torch.randn(B, 2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        B, 2, 3, size, size, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def belongs(parameter: str, modules: list[str]) -> bool:
@@ -63,19 +79,23 @@ def test_everything_before_the_start_layer_is_frozen_and_nothing_else(
         assert belongs(name, everything), f"the test's layout has no {name}"
         assert parameter.requires_grad != belongs(name, frozen), name
     assert all(parameter.requires_grad for parameter in built.P.parameters())
-    assert any(parameter.requires_grad for parameter in built.backbone.parameters()) == (
-        start != "none"
-    )
+    assert any(
+        parameter.requires_grad for parameter in built.backbone.parameters()
+    ) == (start != "none")
 
 
 @pytest.mark.parametrize(("start", "frozen"), [("conv4_x", 3), ("none", 4)])
-@pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0", "convnext_atto"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "tf_efficientnet_lite0", "convnext_atto"]
+)
 def test_freezing_at_stage_3(backbone: str, start: FineTuneFrom, frozen: int) -> None:
     with torch.device("meta"):
         built = extractor(backbone=backbone, stage=3, fine_tune_from=start)
     modules = [module for stage in LAYOUTS[backbone][:frozen] for module in stage]
     later = [
-        name for name, _ in built.backbone.named_parameters() if belongs(name, LAYOUTS[backbone][4])
+        name
+        for name, _ in built.backbone.named_parameters()
+        if belongs(name, LAYOUTS[backbone][4])
     ]
     for name, parameter in built.backbone.named_parameters():
         if name in later:
@@ -96,10 +116,13 @@ def test_freezing_at_stage_3(backbone: str, start: FineTuneFrom, frozen: int) ->
     ],
 )
 def test_every_parameter_is_used(backbone: str, stage: int) -> None:
-    """Later stages are not built: they would be counted, run for nothing, and stop DDP."""
+    """Later stages are not built: they would be counted, run for nothing, and stop
+    DDP."""
     built = extractor(backbone=backbone, stage=stage, fine_tune_from="conv1")
     built(pairs(size=64)).sum().backward()
-    assert [name for name, parameter in built.named_parameters() if parameter.grad is None] == []
+    assert [
+        name for name, parameter in built.named_parameters() if parameter.grad is None
+    ] == []
 
 
 def test_a_training_step_moves_what_is_trained_and_leaves_what_is_frozen() -> None:
@@ -127,9 +150,14 @@ def running_means(built: Extractor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("statistics", ["moving", "fixed"])
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0"])
-def test_statistics_of_the_frozen_part_in_training(backbone: str, statistics: Any) -> None:
+def test_statistics_of_the_frozen_part_in_training(
+    backbone: str, statistics: Any
+) -> None:
     built = extractor(
-        backbone=backbone, stage=2, fine_tune_from="conv3_x", frozen_statistics=statistics
+        backbone=backbone,
+        stage=2,
+        fine_tune_from="conv3_x",
+        frozen_statistics=statistics,
     )
     built.eval().train()
     before = running_means(built)
@@ -142,23 +170,29 @@ def test_statistics_of_the_frozen_part_in_training(backbone: str, statistics: An
 
 
 def test_fixed_statistics_are_fixed_from_the_start() -> None:
-    """A module is born in training mode: no call of `train` is needed for the frozen part to be
-    still."""
+    """A module is born in training mode: no call of `train` is needed for the frozen
+    part to be still."""
     built = extractor(stage=2, fine_tune_from="conv3_x", frozen_statistics="fixed")
     before = running_means(built)
     built(pairs())
     after = running_means(built)
     assert torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
-    assert not torch.equal(before["layer2.0.bn1.running_mean"], after["layer2.0.bn1.running_mean"])
+    assert not torch.equal(
+        before["layer2.0.bn1.running_mean"], after["layer2.0.bn1.running_mean"]
+    )
 
 
 @pytest.mark.parametrize("statistics", ["moving", "fixed"])
 def test_no_statistics_move_in_evaluation(statistics: Any) -> None:
-    built = extractor(fine_tune_from="conv2_x", frozen_statistics=statistics).train().eval()
+    built = (
+        extractor(fine_tune_from="conv2_x", frozen_statistics=statistics).train().eval()
+    )
     assert not any(module.training for module in built.modules())
     before = running_means(built)
     built(pairs())
-    assert all(torch.equal(value, before[name]) for name, value in running_means(built).items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in running_means(built).items()
+    )
 
 
 def test_fixed_statistics_survive_a_parents_train_call() -> None:
@@ -166,7 +200,10 @@ def test_fixed_statistics_survive_a_parents_train_call() -> None:
     parent = nn.Sequential(built)
     parent.eval()
     parent.train()
-    bn1, layer1 = built.backbone.get_submodule("bn1"), built.backbone.get_submodule("layer1")
+    bn1, layer1 = (
+        built.backbone.get_submodule("bn1"),
+        built.backbone.get_submodule("layer1"),
+    )
     assert not bn1.training
     assert layer1.training
     assert built.P.training
@@ -179,7 +216,9 @@ def test_the_default_is_the_papers_code() -> None:
     assert (built.channels, built.stage, built.structure) == (2048, 4, "single-cat")
     assert built.frozen_statistics == "moving"
     trained = {name for name, p in built.backbone.named_parameters() if p.requires_grad}
-    frozen = {name for name, p in built.backbone.named_parameters() if not p.requires_grad}
+    frozen = {
+        name for name, p in built.backbone.named_parameters() if not p.requires_grad
+    }
     assert frozen == {"conv1.weight", "bn1.weight", "bn1.bias"}
     assert any(name.startswith("layer1.") for name in trained)
 
@@ -217,7 +256,9 @@ def test_single_sub_sees_the_difference_after_minus_before() -> None:
     with torch.inference_mode():
         features = built(images)
         by_hand = built.P(built.backbone(images[:, 1] - images[:, 0])[-1])
-        shifted = built(images + torch.randn(2, 1, 3, 32, 32))  # the same change of both dates
+        shifted = built(
+            images + torch.randn(2, 1, 3, 32, 32)
+        )  # the same change of both dates
     torch.testing.assert_close(features, by_hand[:, None])
     torch.testing.assert_close(features, shifted, rtol=0, atol=1e-4)
 
@@ -239,7 +280,13 @@ def test_stage_3_doubles_the_grid(structure: Any) -> None:
         built = extractor(structure=structure, stage=stage).eval()
         assert built.stride == stride
         with torch.inference_mode():
-            assert built(pairs(1, 64)).shape == (1, streams, 8, 64 // stride, 64 // stride)
+            assert built(pairs(1, 64)).shape == (
+                1,
+                streams,
+                8,
+                64 // stride,
+                64 // stride,
+            )
 
 
 @pytest.mark.parametrize("backbone", ["resnet5", "", "resnet18.nope", "mixer"])
@@ -287,7 +334,8 @@ def test_a_backbone_reaches_neither_the_network_nor_the_disk(
         json.dumps(config), encoding="utf-8"
     )  # what local-dir: would read
     with pytest.raises(
-        SettingsError, match=r"^extractor\.backbone=.* is not a timm model: its name holds"
+        SettingsError,
+        match=r"^extractor\.backbone=.* is not a timm model: its name holds",
     ):
         extractor(backbone=backbone, stage=4)
     with pytest.raises(
@@ -309,7 +357,11 @@ def test_an_unknown_backbone_is_met_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "stage", "stride"),
-    [("convnext_atto", 0, 2), ("mixer_s16_224", 4, 32), ("vit_tiny_patch16_224", 4, 32)],
+    [
+        ("convnext_atto", 0, 2),
+        ("mixer_s16_224", 4, 32),
+        ("vit_tiny_patch16_224", 4, 32),
+    ],
 )
 def test_a_backbone_without_that_stage_names_both_settings(
     backbone: str, stage: int, stride: int
@@ -323,9 +375,11 @@ def test_a_backbone_without_that_stage_names_both_settings(
     ("backbone", "stage"),
     [("tresnet_m", 1), ("lamhalobotnet50ts_256", 4), ("efficientformer_l1", 4)],
 )
-def test_a_backbone_that_timm_or_we_cannot_cut_is_refused(backbone: str, stage: int) -> None:
-    """One without a layer at that stride, one with weights of five axes, one whose stages are not
-    told apart."""
+def test_a_backbone_that_timm_or_we_cannot_cut_is_refused(
+    backbone: str, stage: int
+) -> None:
+    """One without a layer at that stride, one with weights of five axes, one whose
+    stages are not told apart."""
     with pytest.raises(
         SettingsError,
         match=rf"extractor\.backbone='?{backbone}'? (is not a timm model with|does not)",
@@ -333,9 +387,14 @@ def test_a_backbone_that_timm_or_we_cannot_cut_is_refused(backbone: str, stage: 
         extractor(backbone=backbone, stage=stage)
 
 
-@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
-def test_a_backbone_that_is_no_pyramid_of_maps_works_or_is_refused(backbone: str) -> None:
-    """ViTs have one stride only and Swins put channels last: clear words, not an IndexError."""
+@pytest.mark.parametrize(
+    "backbone", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
+)
+def test_a_backbone_that_is_no_pyramid_of_maps_works_or_is_refused(
+    backbone: str,
+) -> None:
+    """ViTs have one stride only and Swins put channels last: clear words, not an
+    IndexError."""
     try:
         built = extractor(backbone=backbone, stage=3).eval()
     except SencapError:
@@ -344,15 +403,19 @@ def test_a_backbone_that_is_no_pyramid_of_maps_works_or_is_refused(backbone: str
         assert built(pairs(1, 224)).shape == (1, 1, 8, 14, 14)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 2, 32, 32), (2, 1, 3, 32, 32), (1, 2, 4, 32, 32)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 2, 32, 32), (2, 1, 3, 32, 32), (1, 2, 4, 32, 32)]
+)
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"images are \(B, 2, 3, H, W\), before first; got"):
+    with pytest.raises(
+        ShapeError, match=r"images are \(B, 2, 3, H, W\), before first; got"
+    ):
         extractor()(torch.zeros(shape))
 
 
 def test_memory_layout_does_not_change_the_numbers() -> None:
-    """channels_last is for speed; the features are those of the same weights in the plain
-    layout."""
+    """channels_last is for speed; the features are those of the same weights in the
+    plain layout."""
     built = extractor().eval()
     images = pairs()
     with torch.inference_mode():
@@ -362,7 +425,8 @@ def test_memory_layout_does_not_change_the_numbers() -> None:
     torch.testing.assert_close(fast[:, 0], plain, rtol=0, atol=1e-5)
 
 
-# ---------------------------------------------------------------- of the compared systems
+# ---------------------------------------------------------------- of the compared
+# systems
 
 
 @pytest.mark.parametrize(
@@ -393,7 +457,9 @@ def test_pooling_is_the_mean_of_the_cells() -> None:
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "test_vit"])
-def test_the_compared_systems_backbone_is_frozen_with_its_statistics(backbone: str) -> None:
+def test_the_compared_systems_backbone_is_frozen_with_its_statistics(
+    backbone: str,
+) -> None:
     built = PooledExtractor(backbone=backbone, stage=3, grid=2)
     nn.Sequential(built).train()
     assert not any(p.requires_grad for p in built.parameters())
@@ -404,30 +470,40 @@ def test_the_compared_systems_backbone_is_frozen_with_its_statistics(backbone: s
     )
     before = running_means(built)
     assert not built(pairs(size=64)).requires_grad
-    assert all(torch.equal(value, before[name]) for name, value in running_means(built).items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in running_means(built).items()
+    )
 
 
-def test_a_vision_transformer_sees_the_whole_image_and_is_trained_wholly_or_not() -> None:
-    built = PooledExtractor(backbone="test_vit", stage=3, grid=2, fine_tune_from="conv1")
+def test_a_vision_transformer_sees_the_whole_image_and_is_trained_wholly_or_not() -> (
+    None
+):
+    built = PooledExtractor(
+        backbone="test_vit", stage=3, grid=2, fine_tune_from="conv1"
+    )
     images = pairs(1, 64).requires_grad_()
     built(images).square().sum().backward()
     assert images.grad is not None
     assert images.grad.abs().amax((0, 1, 2)).gt(0).float().mean() > 0.9
     assert [name for name, p in built.named_parameters() if p.grad is None] == []
     with pytest.raises(
-        SettingsError, match=r"test_vit has no stages, so extractor\.fine_tune_from=conv3_x"
+        SettingsError,
+        match=r"test_vit has no stages, so extractor\.fine_tune_from=conv3_x",
     ):
         PooledExtractor(backbone="test_vit", stage=3, grid=2, fine_tune_from="conv3_x")
 
 
 def test_a_vision_transformer_needs_its_stride() -> None:
     with pytest.raises(
-        SettingsError, match=r"test_vit has no features of stride 32 for extractor\.stage=4"
+        SettingsError,
+        match=r"test_vit has no features of stride 32 for extractor\.stage=4",
     ):
         PooledExtractor(backbone="test_vit", stage=4, grid=2)
 
 
-@pytest.mark.parametrize(("name", "stage", "grid"), [("resnet18", 3, 2), ("test_vit", 3, 10)])
+@pytest.mark.parametrize(
+    ("name", "stage", "grid"), [("resnet18", 3, 2), ("test_vit", 3, 10)]
+)
 def test_weights_of_timm_enter_the_compared_systems(
     name: str, stage: int, grid: int, tmp_path: Path
 ) -> None:
@@ -443,8 +519,11 @@ def test_weights_of_timm_enter_the_compared_systems(
 
 
 def test_a_vision_transformers_weights_belong_to_one_grid(tmp_path: Path) -> None:
-    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "weights.safetensors")
+    save_file(
+        timm.create_model("test_vit").state_dict(), tmp_path / "weights.safetensors"
+    )
     with pytest.raises(CheckpointError, match="pos_embed"):
         initialise_backbone(
-            PooledExtractor(backbone="test_vit", stage=3, grid=3), tmp_path / "weights.safetensors"
+            PooledExtractor(backbone="test_vit", stage=3, grid=3),
+            tmp_path / "weights.safetensors",
         )

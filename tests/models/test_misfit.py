@@ -39,15 +39,22 @@ def test_what_fits_has_no_misfit() -> None:
             tensors(["b"], 2),
             "1 tensor missing (a (2,)), 1 tensor unknown (b (2,))",
         ),
-        (tensors(list("abcde"), 2), {}, "5 tensors missing (a (2,), b (2,), c (2,), …)"),
+        (
+            tensors(list("abcde"), 2),
+            {},
+            "5 tensors missing (a (2,), b (2,), c (2,), …)",
+        ),
     ],
 )
-def test_the_kinds_of_misfit(wanted: dict[str, Shape], found: dict[str, Shape], said: str) -> None:
+def test_the_kinds_of_misfit(
+    wanted: dict[str, Shape], found: dict[str, Shape], said: str
+) -> None:
     assert misfit(wanted, found) == said
 
 
 def test_no_misfit_takes_more_than_600_letters() -> None:
-    """However many tensors there are, and however long a stranger's names and shapes are."""
+    """However many tensors there are, and however long a stranger's names and shapes
+    are."""
     names = [f"{number}{'x' * 10_000}" for number in range(300)]
     wanted = {**tensors(names[:200], *[10] * 64), **tensors(["same"], 1)}
     found = {**tensors(names[100:], *[11] * 64), **tensors(["same"], 1)}

@@ -1,5 +1,5 @@
-"""Checkpoints from strangers: whatever is in the folder, it is refused in a short message, before a
-model is made."""
+"""Checkpoints from strangers: whatever is in the folder, it is refused in a short
+message, before a model is made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from sencap.checkpoint_folder import check_finite, read_header
-from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.config import (
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError, OutputError
 from sencap.foreign import initialise_backbone
@@ -45,7 +50,9 @@ def original() -> Checkpoint:
         decoder=DecoderSettings(layers=1, heads=2, max_words=20),
     )
     vocabulary = Vocabulary.build([["a", "road", "appears"]], minimum_count=1)
-    return Checkpoint(build(settings, len(vocabulary)).eval(), vocabulary, settings, {"epoch": 3})
+    return Checkpoint(
+        build(settings, len(vocabulary)).eval(), vocabulary, settings, {"epoch": 3}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +109,9 @@ def tensor_of(
     return change
 
 
-def one(value: float, dtype: torch.dtype = torch.float32) -> Callable[[torch.Tensor], torch.Tensor]:
+def one(
+    value: float, dtype: torch.dtype = torch.float32
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """One number among many replaced: the last."""
 
     def change_of(tensor: torch.Tensor) -> torch.Tensor:
@@ -162,13 +171,22 @@ HUGE = {
 
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     # backbones that reach the network or the disk
-    "hf_hub": (in_model(extractor__backbone="hf_hub:x/y"), "its name holds letters, digits"),
+    "hf_hub": (
+        in_model(extractor__backbone="hf_hub:x/y"),
+        "its name holds letters, digits",
+    ),
     "hf-hub": (
         in_model(extractor__backbone="hf-hub:timm/resnet18.a1_in1k"),
         "its name holds letters, digits",
     ),
-    "local-dir": (in_model(extractor__backbone="local-dir:."), "its name holds letters, digits"),
-    "above": (in_model(extractor__backbone="../../x"), "its name holds letters, digits"),
+    "local-dir": (
+        in_model(extractor__backbone="local-dir:."),
+        "its name holds letters, digits",
+    ),
+    "above": (
+        in_model(extractor__backbone="../../x"),
+        "its name holds letters, digits",
+    ),
     "no backbone of timm": (
         in_model(extractor__backbone="resnet19"),
         "is not a timm model; some .* resnet18",
@@ -178,13 +196,22 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         "where its stages end",
     ),
     # sizes
-    "wide": (in_model(dimension=16_384), "dimension is 16384, and no tensor has such an axis"),
-    "wide and deep": (in_model(**HUGE), "dimension is 16384, and no tensor has such an axis"),
+    "wide": (
+        in_model(dimension=16_384),
+        "dimension is 16384, and no tensor has such an axis",
+    ),
+    "wide and deep": (
+        in_model(**HUGE),
+        "dimension is 16384, and no tensor has such an axis",
+    ),
     "deep": (
         in_model(decoder__layers=100),
         r"decoder\.layers is 100, and it has \d+ tensors named",
     ),
-    "deeper": (in_model(difference__layers=20), r"\d+ tensors missing \(difference\.layers\.1\."),
+    "deeper": (
+        in_model(difference__layers=20),
+        r"\d+ tensors missing \(difference\.layers\.1\.",
+    ),
     "expansion": (
         in_model(decoder__expansion=64),
         r"3 tensors of another shape \(decoder\.layers\.0\.feed_",
@@ -194,7 +221,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         r"1 tensor of another shape \(difference\.sfe\.conv\.",
     ),
     "size": (in_model(size=4096), "size is 4096; a model sees at most 1024"),
-    "size and stage": (in_model(size=1024), r"size=1024 is too large for extractor\.stage=1"),
+    "size and stage": (
+        in_model(size=1024),
+        r"size=1024 is too large for extractor\.stage=1",
+    ),
     "grid": (in_model(extractor__grid=256), r"extractor\.grid is 256"),
     # timm would make all of it to drop what lies behind the first stage
     "a few stages of a network of 3 GB": (
@@ -206,21 +236,33 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         r"cannot be split into decoder\.heads=3",
     ),
     # values of another kind
-    "mean of NaN": (in_model(mean=[NAN, 0.5, 0.5]), "mean is .*nan.* each value must be a number"),
+    "mean of NaN": (
+        in_model(mean=[NAN, 0.5, 0.5]),
+        "mean is .*nan.* each value must be a number",
+    ),
     "std infinite": (
         in_model(std=[0.5, 0.5, INFINITY]),
         "std is .*inf.* each value must be a number",
     ),
     "mean of text": (in_model(mean="abc"), "mean is 'abc'; it must hold three values"),
-    "mean of texts": (in_model(mean=["a", "b", "c"]), "mean is .* each value must be a number"),
+    "mean of texts": (
+        in_model(mean=["a", "b", "c"]),
+        "mean is .* each value must be a number",
+    ),
     "std of two": (in_model(std=[0.5, 0.5]), "std is .* three values"),
     "system of a number": (in_model(system=5), "system is 5; it must be a text"),
     "dropout of text": (
         in_model(decoder__dropout="x"),
         r"decoder\.dropout is 'x'; it must be a number",
     ),
-    "training of text": (in_config(training="long"), "training is 'long'; it must be an object"),
-    "training of null": (in_config(training=None), "training is None; it must be an object"),
+    "training of text": (
+        in_config(training="long"),
+        "training is 'long'; it must be an object",
+    ),
+    "training of null": (
+        in_config(training=None),
+        "training is None; it must be an object",
+    ),
     "its settings": (
         in_config(training={"settings": [1]}),
         r"training\.settings is \[1\]; it must be an object",
@@ -230,17 +272,32 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         r"training\.settings\.data is 5; it must be names",
     ),
     "digest of a list": (in_config(vocabulary_digest=[]), "is not the vocabulary that"),
-    "format of a list": (in_config(format=[1] * 10**5), "format a list of 100,000 entries"),
-    "model of a list": (in_config(model=[]), r"the model is \[\]; it must be an object"),
+    "format of a list": (
+        in_config(format=[1] * 10**5),
+        "format a list of 100,000 entries",
+    ),
+    "model of a list": (
+        in_config(model=[]),
+        r"the model is \[\]; it must be an object",
+    ),
     # JSON
     "deep config": (text_of("config.json", DEEP), "nested deeper than 32 levels"),
     "deep training": (
         in_config(training=json.loads('{"a":' * 50 + "1" + "}" * 50)),
         "nested deeper than 32",
     ),
-    "deep vocabulary": (text_of("vocabulary.json", DEEP), "nested deeper than 32 levels"),
-    "a list for a vocabulary": (text_of("vocabulary.json", '["a"]'), r"this is \['a'\]"),
-    "half a surrogate": (text_of("vocabulary.json", '{"\\ud800": 0}'), "half of a surrogate pair"),
+    "deep vocabulary": (
+        text_of("vocabulary.json", DEEP),
+        "nested deeper than 32 levels",
+    ),
+    "a list for a vocabulary": (
+        text_of("vocabulary.json", '["a"]'),
+        r"this is \['a'\]",
+    ),
+    "half a surrogate": (
+        text_of("vocabulary.json", '{"\\ud800": 0}'),
+        "half of a surrogate pair",
+    ),
     "a config of 100 GB": (large("config.json"), "such a file has at most 4"),
     "a vocabulary of 100 GB": (large("vocabulary.json"), "such a file has at most 32"),
     # tensors
@@ -248,21 +305,33 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         large("model.safetensors"),
         r"its tensors end at byte [\d,]+, and the file at 107",
     ),
-    "one NaN": (tensor_of(FIRST, one(NAN)), rf"{FIRST} holds numbers that are NaN or infinite"),
+    "one NaN": (
+        tensor_of(FIRST, one(NAN)),
+        rf"{FIRST} holds numbers that are NaN or infinite",
+    ),
     "one infinity": (
         tensor_of(FIRST, one(-INFINITY)),
         rf"{FIRST} holds numbers that are NaN or infinite",
     ),
     "a NaN of 16 bits": (tensor_of(FIRST, one(NAN, torch.float16)), "NaN or infinite"),
-    "an infinity of bfloat16": (tensor_of(FIRST, one(INFINITY, torch.bfloat16)), "NaN or infinite"),
+    "an infinity of bfloat16": (
+        tensor_of(FIRST, one(INFINITY, torch.bfloat16)),
+        "NaN or infinite",
+    ),
     "int8": (
         tensor_of(FIRST, lambda t: t.to(torch.int8)),
         f"{FIRST} is of type I8; weights are of F32, F16, BF16",
     ),
     "boolean": (tensor_of(FIRST, lambda t: t > 0), f"{FIRST} is of type BOOL"),
-    "complex": (tensor_of(FIRST, lambda t: t.to(torch.complex64)), f"{FIRST} is of type C64"),
+    "complex": (
+        tensor_of(FIRST, lambda t: t.to(torch.complex64)),
+        f"{FIRST} is of type C64",
+    ),
     "double": (tensor_of(FIRST, lambda t: t.double()), f"{FIRST} is of type F64"),
-    "integers for weights": (tensor_of(FIRST, lambda t: t.long()), f"{FIRST} is of type I64"),
+    "integers for weights": (
+        tensor_of(FIRST, lambda t: t.long()),
+        f"{FIRST} is of type I64",
+    ),
     # the header of the tensors
     "deep header": (raw_header(DEEP.encode()), "nested deeper than 32 levels"),
     "a header longer than the file": (
@@ -341,30 +410,40 @@ def test_the_sound_folder_is_taken_in_16_bits_too(folder: Path) -> None:
     """Otherwise the refusals above would prove little."""
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         state = load_file(folder / "model.safetensors")
-        halved = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items()}
+        halved = {
+            name: t.to(dtype) if t.is_floating_point() else t
+            for name, t in state.items()
+        }
         save_file(halved, folder / "model.safetensors")
         assert load_checkpoint(folder).training == {"epoch": 3}
 
 
 def test_160_megabytes_of_weights_are_checked_in_a_second(tmp_path: Path) -> None:
-    """The paper's model has 40 million numbers; the last of them is as bad as the first."""
+    """The paper's model has 40 million numbers; the last of them is as bad as the
+    first."""
     path = tmp_path / "model.safetensors"
     weights = torch.zeros(40_000_000)
     weights[-1] = NAN
     save_file({"sound": torch.zeros(7, dtype=torch.float16), "damaged": weights}, path)
     before = time.perf_counter()
-    with pytest.raises(CheckpointError, match="damaged holds numbers that are NaN or infinite"):
+    with pytest.raises(
+        CheckpointError, match="damaged holds numbers that are NaN or infinite"
+    ):
         check_finite(path, read_header(path))
     assert time.perf_counter() - before < 2
 
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
-def test_every_number_that_is_not_finite_is_found_and_no_other(tmp_path: Path, dtype: str) -> None:
-    """All 65,536 numbers of 16 bits (of 32 bits those whose upper half they are), one tensor each
-    by itself."""
+def test_every_number_that_is_not_finite_is_found_and_no_other(
+    tmp_path: Path, dtype: str
+) -> None:
+    """All 65,536 numbers of 16 bits (of 32 bits those whose upper half they are), one
+    tensor each by itself."""
     upper = np.arange(2**16, dtype=np.uint16)
     numbers = upper.astype(np.uint32) << 16 if dtype == "F32" else upper
-    torch_type = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[dtype]
+    torch_type = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[
+        dtype
+    ]
     values = torch.from_numpy(numbers.copy()).view(torch_type)
     finite = values.isfinite()
     path = tmp_path / "model.safetensors"
@@ -372,7 +451,9 @@ def test_every_number_that_is_not_finite_is_found_and_no_other(tmp_path: Path, d
     check_finite(path, read_header(path))
     for value in values[~finite][::97]:
         save_file({"one": value.reshape(1)}, path)
-        with pytest.raises(CheckpointError, match="one holds numbers that are NaN or infinite"):
+        with pytest.raises(
+            CheckpointError, match="one holds numbers that are NaN or infinite"
+        ):
             check_finite(path, read_header(path))
 
 
@@ -381,7 +462,9 @@ def test_looking_at_a_folder_needs_no_torch(saved: Path) -> None:
         "import sys; from sencap.checkpoint_folder import read_checkpoint_folder;"
         f"read_checkpoint_folder({str(saved)!r}); sys.exit('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -390,8 +473,14 @@ def test_looking_at_a_folder_needs_no_torch(saved: Path) -> None:
 NO_WEIGHTS: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], str]] = {
     "one NaN": (one(NAN), "holds numbers that are NaN or infinite"),
     "one infinity": (one(INFINITY), "holds numbers that are NaN or infinite"),
-    "one NaN of bfloat16": (one(NAN, torch.bfloat16), "holds numbers that are NaN or infinite"),
-    "int8": (lambda t: t.to(torch.int8), "holds numbers of type int8; weights are floating-point"),
+    "one NaN of bfloat16": (
+        one(NAN, torch.bfloat16),
+        "holds numbers that are NaN or infinite",
+    ),
+    "int8": (
+        lambda t: t.to(torch.int8),
+        "holds numbers of type int8; weights are floating-point",
+    ),
     "boolean": (lambda t: t > 0, "holds numbers of type bool"),
     "complex": (lambda t: t.to(torch.complex64), "holds numbers of type complex64"),
 }
@@ -406,7 +495,9 @@ def test_no_backbone_starts_from_what_are_no_weights(
     state = load_file(saved / "model.safetensors")
     state[FIRST] = change(state[FIRST]).contiguous()
     backbone = {
-        n.removeprefix("extractor.backbone."): t for n, t in state.items() if "backbone" in n
+        n.removeprefix("extractor.backbone."): t
+        for n, t in state.items()
+        if "backbone" in n
     }
     path = tmp_path / "weights"
     if how == "safetensors":
@@ -418,18 +509,29 @@ def test_no_backbone_starts_from_what_are_no_weights(
         save_file(state, path / "model.safetensors")
         said = f"{said}|{FIRST} is of type"
     with pytest.raises(CheckpointError, match=rf"^extractor\.init={path}.*({said})"):
-        initialise_backbone(FeatureExtractor(backbone="resnet18", stage=1, dimension=4), path)
+        initialise_backbone(
+            FeatureExtractor(backbone="resnet18", stage=1, dimension=4), path
+        )
 
 
-def test_weights_of_another_network_are_told_in_one_short_message(tmp_path: Path) -> None:
-    """A ResNet-18's names are those of a ResNet-50, less a third; its shapes are others."""
-    shallow = FeatureExtractor(backbone="resnet18", stage=4, dimension=4).backbone.state_dict()
-    save_file({name: tensor.contiguous() for name, tensor in shallow.items()}, tmp_path / "shallow")
+def test_weights_of_another_network_are_told_in_one_short_message(
+    tmp_path: Path,
+) -> None:
+    """A ResNet-18's names are those of a ResNet-50, less a third; its shapes are
+    others."""
+    shallow = FeatureExtractor(
+        backbone="resnet18", stage=4, dimension=4
+    ).backbone.state_dict()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in shallow.items()},
+        tmp_path / "shallow",
+    )
     with pytest.raises(
         CheckpointError, match=r"\d+ tensors of another shape .* \d+ tensors missing"
     ) as refused:
         initialise_backbone(
-            FeatureExtractor(backbone="resnet50", stage=4, dimension=4), tmp_path / "shallow"
+            FeatureExtractor(backbone="resnet50", stage=4, dimension=4),
+            tmp_path / "shallow",
         )
     assert len(str(refused.value)) - len(str(tmp_path)) < 600
 
@@ -454,9 +556,12 @@ def test_a_full_disk_leaves_the_folder_as_it_was(
         return write(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", fill)
-    other = Checkpoint(original.captioner, original.vocabulary, original.settings, {"epoch": 4})
+    other = Checkpoint(
+        original.captioner, original.vocabulary, original.settings, {"epoch": 4}
+    )
     with pytest.raises(
-        OutputError, match=rf"{full_at} cannot be written \(No space left on device\); make room"
+        OutputError,
+        match=rf"{full_at} cannot be written \(No space left on device\); make room",
     ):
         save_checkpoint(folder, other)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -481,22 +586,29 @@ def test_a_pretrained_backbone_is_written_whole_or_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="file cannot be written"):
         save_backbone(tmp_path / "file", backbone, settings, record={})
     folder = save_backbone(tmp_path / "folder", backbone, settings, record={})
-    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
     assert len(read_header(folder / "model.safetensors")) == len(backbone.state_dict())
 
 
-def test_numbers_too_large_for_16_bits_stay_in_32(original: Checkpoint, tmp_path: Path) -> None:
+def test_numbers_too_large_for_16_bits_stay_in_32(
+    original: Checkpoint, tmp_path: Path
+) -> None:
     """Else they would be infinite, and the folder refused."""
     captioner = build(original.settings, len(original.vocabulary))
     with torch.no_grad():
         captioner.state_dict()[FIRST].fill_(70_000.0)
     made = Checkpoint(captioner, original.vocabulary, original.settings, {})
     folder = save_checkpoint(tmp_path / "half", made, half=True)
-    assert float(load_checkpoint(folder).captioner.state_dict()[FIRST].max()) == 70_000.0
+    assert (
+        float(load_checkpoint(folder).captioner.state_dict()[FIRST].max()) == 70_000.0
+    )
 
 
-# Through the command line: time (of the processor, others may use it too) and memory of a process
-# of its own
+# Through the command line: time (of the processor, others may use it too) and memory of
+# a process of its own
 
 MEASURED = """
 import resource, sys

@@ -1,5 +1,5 @@
-"""Every system by one contract: counts, shapes, training, search, checkpoints, precision, maps; and
-its own numbers."""
+"""Every system by one contract: counts, shapes, training, search, checkpoints,
+precision, maps; and its own numbers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ TOTALS = {
 def without_dropout(settings: ModelSettings) -> ModelSettings:
     none: dict[str, Any] = {"dropout": 0.0}
     if settings.system in RECURRENT:
-        return dataclasses.replace(settings, decoder=dataclasses.replace(settings.decoder, **none))
+        return dataclasses.replace(
+            settings, decoder=dataclasses.replace(settings.decoder, **none)
+        )
     difference = {**none, "position_dropout": 0.0} if settings.system in SEN else none
     return dataclasses.replace(
         settings,
@@ -108,10 +110,12 @@ def own_numbers(system: str) -> dict[str, Any]:
     extractor: Any = captioner.extractor
     return {
         "heads": {
-            n: {m.heads for m in p.modules() if isinstance(m, Attention)} for n, p in parts.items()
+            n: {m.heads for m in p.modules() if isinstance(m, Attention)}
+            for n, p in parts.items()
         },
         "dropout": {
-            n: {m.p for m in p.modules() if isinstance(m, nn.Dropout)} for n, p in parts.items()
+            n: {m.p for m in p.modules() if isinstance(m, nn.Dropout)}
+            for n, p in parts.items()
         },
         "trained": any(p.requires_grad for p in extractor.backbone.parameters()),
         "grid": getattr(extractor, "grid", None),
@@ -126,7 +130,11 @@ def test_what_a_system_is_when_nothing_is_said(system: str) -> None:
     """A checkpoint may leave a setting to its system, so these must never change."""
     found = own_numbers(system)
     if system in SEN:
-        structures = {"sen": "single-cat", "sen-single-sub": "single-sub", "sen-dual": "dual"}
+        structures = {
+            "sen": "single-cat",
+            "sen-single-sub": "single-sub",
+            "sen-dual": "dual",
+        }
         assert found == {
             "heads": {"difference": {8}, "decoder": {8}},
             "dropout": {"difference": {0.5, 0.1}, "decoder": {0.5, 0.1}},
@@ -141,9 +149,16 @@ def test_what_a_system_is_when_nothing_is_said(system: str) -> None:
         dropouts = {"difference": {0.3, 0.1}, "decoder": {0.3, 0.1}}
         heads_of_eight = {"difference": {8}, "decoder": {8}}
         ours = {"heads": heads_of_eight, "dropout": dropouts, "grid": 8, "stride": 32}
-        assert found == {**ours, "trained": False, "structure": "dual", "statistics": "fixed"}
+        assert found == {
+            **ours,
+            "trained": False,
+            "structure": "dual",
+            "statistics": "fixed",
+        }
         return
-    heads = set() if system in RECURRENT else {4} if system.startswith("mccformer") else {8}
+    heads = (
+        set() if system in RECURRENT else {4} if system.startswith("mccformer") else {8}
+    )
     assert found == {
         "heads": {"difference": heads, "decoder": heads},
         "dropout": {
@@ -171,7 +186,10 @@ def test_an_unknown_name_is_met_with_the_nearest(
     name: str, meant: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["info", name]) == 2
-    assert f"system='{name}' is unknown; did you mean '{meant}'?" in capsys.readouterr().err
+    assert (
+        f"system='{name}' is unknown; did you mean '{meant}'?"
+        in capsys.readouterr().err
+    )
 
 
 def test_info_counts_by_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,16 +239,27 @@ def test_info_counts_by_part(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_setting_without_use_is_refused_with_both_names(
     system: str, part: str, values: Any, said: str
 ) -> None:
-    with pytest.raises(SettingsError, match=f"system={system} has no use for {said}; leave it out"):
+    with pytest.raises(
+        SettingsError, match=f"system={system} has no use for {said}; leave it out"
+    ):
         check(ModelSettings(system=system, **{part: values}))
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (ModelSettings(dimension=100), r"dimension=100 cannot be split into difference\.heads=8"),
-        (ModelSettings(system="mccformer-d", dimension=66), r"dimension=66 .* difference\.heads=4"),
-        (ModelSettings(dimension=8), r"difference\.reduction=16 leaves nothing of dimension=8"),
+        (
+            ModelSettings(dimension=100),
+            r"dimension=100 cannot be split into difference\.heads=8",
+        ),
+        (
+            ModelSettings(system="mccformer-d", dimension=66),
+            r"dimension=66 .* difference\.heads=4",
+        ),
+        (
+            ModelSettings(dimension=8),
+            r"difference\.reduction=16 leaves nothing of dimension=8",
+        ),
         (
             ModelSettings(size=512, extractor=ExtractorSettings(stage=1)),
             r"size=512 is too large for extractor\.stage=1",
@@ -240,7 +269,9 @@ def test_a_setting_without_use_is_refused_with_both_names(
             r"dimension=512 .* decoder\.heads=7",
         ),
         (
-            ModelSettings(system="duda", extractor=ExtractorSettings(fine_tune_from="conv5_x")),
+            ModelSettings(
+                system="duda", extractor=ExtractorSettings(fine_tune_from="conv5_x")
+            ),
             r"extractor\.fine_tune_from=conv5_x starts after extractor\.stage=3",
         ),
     ],
@@ -257,9 +288,15 @@ def test_the_real_command_refuses_before_it_reads_data(
 ) -> None:
     command = ["train", "--data", str(tmp_path), "--out", "nothing", "--system", "duda"]
     assert main([*command, "--difference.self_attention", "false"]) == 2
-    assert "system=duda has no use for difference.self_attention=false" in capsys.readouterr().err
+    assert (
+        "system=duda has no use for difference.self_attention=false"
+        in capsys.readouterr().err
+    )
     assert main([*command[:-1], "rsiccformer-d"]) == 2
-    assert "system='rsiccformer-d' is unknown; did you mean 'rsiccformer" in capsys.readouterr().err
+    assert (
+        "system='rsiccformer-d' is unknown; did you mean 'rsiccformer"
+        in capsys.readouterr().err
+    )
 
 
 @EVERY
@@ -267,11 +304,17 @@ def test_settings_that_are_one_model_resolve_to_one(system: str) -> None:
     bare = ModelSettings(system=system)
     whole = resolved(bare)
     assert whole.dimension == (256 if system == "siamese" else 512)
-    assert None not in (whole.extractor.backbone, whole.extractor.stage, whole.decoder.dropout)
+    assert None not in (
+        whole.extractor.backbone,
+        whole.extractor.stage,
+        whole.decoder.dropout,
+    )
     assert (whole.difference.heads is None) == (system in RECURRENT)
     assert resolved(whole) == whole
     said = dataclasses.replace(
-        bare, dimension=whole.dimension, decoder=DecoderSettings(dropout=whole.decoder.dropout)
+        bare,
+        dimension=whole.dimension,
+        decoder=DecoderSettings(dropout=whole.decoder.dropout),
     )
     assert said != bare
     assert resolved(said) == whole
@@ -279,7 +322,9 @@ def test_settings_that_are_one_model_resolve_to_one(system: str) -> None:
 
 def test_a_variant_of_sen_may_carry_single_cat() -> None:
     """Its checkpoints did, when that was the default."""
-    old = ModelSettings(system="sen-dual", extractor=ExtractorSettings(structure="single-cat"))
+    old = ModelSettings(
+        system="sen-dual", extractor=ExtractorSettings(structure="single-cat")
+    )
     assert resolved(old) == resolved(ModelSettings(system="sen-dual"))
     assert resolved(old).extractor.structure == "dual"
 
@@ -290,7 +335,8 @@ def test_a_config_that_says_the_defaults_of_other_systems_is_taken() -> None:
     check(model_from_dict(values))
 
 
-# ---------------------------------------------------------------- a number is written once, and
+# ---------------------------------------------------------------- a number is written
+# once, and
 # used
 
 OTHER_NAMES = {
@@ -303,7 +349,8 @@ OTHER_NAMES = {
 
 
 def numbers_of(system: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the system's function hands to `own`: its width, and its parts as settings."""
+    """What the system's function hands to `own`: its width, and its parts as
+    settings."""
     said: dict[str, Any] = {}
 
     def keep(settings: ModelSettings, **numbers: Any) -> Any:
@@ -328,8 +375,11 @@ def another(name: str, number: Any) -> Any:
     return second if number == first else first
 
 
-def built(system: str, numbers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """All that a captioner of the system is made of when ``numbers`` stand in its function."""
+def built(
+    system: str, numbers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> list[Any]:
+    """All that a captioner of the system is made of when ``numbers`` stand in its
+    function."""
     with monkeypatch.context() as patched, torch.device("meta"):
         patched.setattr(variants, "own", lambda settings, **_: own(settings, **numbers))
         captioner = build(ModelSettings(system=system, size=64), V)
@@ -354,10 +404,15 @@ def test_any_other_number_in_a_systems_function_makes_another_system(
     small = {"backbone": "test_resnet", "stage": 4, "fine_tune_from": "conv2_x"}
     said["extractor"] = dataclasses.replace(said["extractor"], **small)
     usual = built(system, said, monkeypatch)
-    assert built(system, {**said, "dimension": 2 * said["dimension"]}, monkeypatch) != usual
+    assert (
+        built(system, {**said, "dimension": 2 * said["dimension"]}, monkeypatch)
+        != usual
+    )
     for part in ("extractor", "difference", "decoder"):
         numbers = {
-            name: getattr(said[part], name) for name in vars(said[part]) if name not in ANY_SYSTEMS
+            name: getattr(said[part], name)
+            for name in vars(said[part])
+            if name not in ANY_SYSTEMS
         }
         for name, number in numbers.items():
             if number is None:
@@ -395,7 +450,9 @@ def test_the_dates_are_told_apart(system: str) -> None:
     captioner = lively(system)
     tokens = torch.randint(V, (2, 1, 5), generator=torch.Generator().manual_seed(4))
     with torch.inference_mode():
-        logits, swapped = (captioner(images, tokens) for images in (pixels(2), pixels(2).flip(1)))
+        logits, swapped = (
+            captioner(images, tokens) for images in (pixels(2), pixels(2).flip(1))
+        )
     assert not torch.allclose(logits, swapped, atol=1e-2)
 
 
@@ -403,7 +460,9 @@ def test_the_dates_are_told_apart(system: str) -> None:
 def test_every_parameter_is_used(system: str) -> None:
     torch.manual_seed(0)
     captioner = randomised(build(tiny(system), V), 5, spread=0.1).train()
-    captioner(pixels(2), torch.tensor([[[2, 4, 5]], [[2, 6, 7]]])).square().sum().backward()
+    captioner(
+        pixels(2), torch.tensor([[[2, 4, 5]], [[2, 6, 7]]])
+    ).square().sum().backward()
     assert [name for name, p in captioner.named_parameters() if p.grad is None] == []
 
 
@@ -433,7 +492,9 @@ def test_bfloat16_is_finite_and_close(system: str) -> None:
 
 
 @EVERY
-def test_stepping_is_teacher_forcing_through_selection_and_departures(system: str) -> None:
+def test_stepping_is_teacher_forcing_through_selection_and_departures(
+    system: str,
+) -> None:
     captioner = lively(system)
     decoder: Decoder = captioner.search_decoder
     random = torch.Generator().manual_seed(6)
@@ -444,9 +505,13 @@ def test_stepping_is_teacher_forcing_through_selection_and_departures(system: st
         for length in range(1, 9):
             logits, state = decoder.step(state, tokens[..., -1])
             rest = Memory(memory.tokens[pairs], memory.grid)
-            torch.testing.assert_close(logits, decoder(rest, tokens)[:, :, -1], rtol=0, atol=1e-3)
+            torch.testing.assert_close(
+                logits, decoder(rest, tokens)[:, :, -1], rtol=0, atol=1e-3
+            )
             if length % 3 == 0:
-                parents = torch.randint(tokens.shape[1], (len(pairs), 4), generator=random)
+                parents = torch.randint(
+                    tokens.shape[1], (len(pairs), 4), generator=random
+                )
                 state, tokens = (
                     state.select(parents),
                     tokens.gather(1, parents[..., None].expand(-1, -1, length)),
@@ -460,8 +525,12 @@ def test_stepping_is_teacher_forcing_through_selection_and_departures(system: st
 
 
 def same(found: list[Hypothesis], expected: list[Hypothesis]) -> None:
-    assert [(h.ids, h.finished) for h in found] == [(h.ids, h.finished) for h in expected]
-    assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=1e-3)
+    assert [(h.ids, h.finished) for h in found] == [
+        (h.ids, h.finished) for h in expected
+    ]
+    assert [h.log_prob for h in found] == pytest.approx(
+        [h.log_prob for h in expected], abs=1e-3
+    )
 
 
 @EVERY
@@ -475,7 +544,11 @@ def test_search_is_the_slow_search_in_any_order(system: str) -> None:
     for beam in (1, 3):
         found = search(decoder, memory, **MARKERS, beam=beam, max_words=6)
         again = search(
-            decoder, Memory(memory.tokens[turned], memory.grid), **MARKERS, beam=beam, max_words=6
+            decoder,
+            Memory(memory.tokens[turned], memory.grid),
+            **MARKERS,
+            beam=beam,
+            max_words=6,
         )
         for pair in range(4):
             next_word = slow.uncached(decoder, memory, pair, (0, 2))
@@ -483,7 +556,9 @@ def test_search_is_the_slow_search_in_any_order(system: str) -> None:
                 same(found[pair], [slow.greedy(next_word, start=2, end=3, max_words=6)])
                 same(found[pair], of_one[pair])
             else:
-                expected = slow.beam_search(next_word, start=2, end=3, beam=beam, max_words=6)
+                expected = slow.beam_search(
+                    next_word, start=2, end=3, beam=beam, max_words=6
+                )
                 same(found[pair], expected[:beam])
             same(again[turned.index(pair)], found[pair])
 
@@ -492,8 +567,8 @@ def test_search_is_the_slow_search_in_any_order(system: str) -> None:
 
 
 def eight_pairs() -> tuple[Tensor, Tensor]:
-    """Pictures (8, 2, 3, 64, 64) of noise where a square of one of eight colours comes, and its
-    sentence, (8, 1, 7)."""
+    """Pictures (8, 2, 3, 64, 64) of noise where a square of one of eight colours comes,
+    and its sentence, (8, 1, 7)."""
     images = pixels(8, seed=8) // 4
     captions = []
     for i in range(8):
@@ -526,8 +601,12 @@ def test_eight_pairs_are_learned_to_the_exact_captions(system: str) -> None:
         if loss < 0.05:
             break
     captioner.eval()
-    found = search(captioner.search_decoder, captioner.encode(images), **MARKERS, max_words=20)
-    assert [best[0].ids for best in found] == [tuple(row[0, 1:-1].tolist()) for row in tokens]
+    found = search(
+        captioner.search_decoder, captioner.encode(images), **MARKERS, max_words=20
+    )
+    assert [best[0].ids for best in found] == [
+        tuple(row[0, 1:-1].tolist()) for row in tokens
+    ]
 
 
 @dataclass(frozen=True)
@@ -540,12 +619,22 @@ class Trained:
 
 @pytest.fixture(scope="module", params=SYSTEMS)
 def trained(
-    request: pytest.FixtureRequest, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tiny_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Trained:
     """`sencap train` for one epoch of one batch: all eight pairs."""
     settings = without_dropout(tiny(request.param))
     out = tmp_path_factory.mktemp(request.param)
-    command = ["train", "--data", str(tiny_data), "--out", str(out), "--system", settings.system]
+    command = [
+        "train",
+        "--data",
+        str(tiny_data),
+        "--out",
+        str(out),
+        "--system",
+        settings.system,
+    ]
     command += ["--dimension", "32", "--size", "64", "--vocabulary.minimum-count", "1"]
     for part in ("extractor", "difference", "decoder"):
         given = getattr(settings, part)
@@ -580,7 +669,11 @@ def test_one_step_of_the_real_command_lowers_the_loss_of_its_batch(
     vocabulary = checkpoint.vocabulary
     pairs = read_dataset(tiny_data, splits=["train"])
     dataset = PairDataset(
-        pairs, vocabulary, settings=LoadingSettings(one_pass=True), size=64, max_words=20
+        pairs,
+        vocabulary,
+        settings=LoadingSettings(one_pass=True),
+        size=64,
+        max_words=20,
     )
     batch = collate([dataset[i] for i in range(8)], pad=vocabulary.pad)
     torch.manual_seed(42)  # the run's seed: the weights it started from
@@ -588,7 +681,9 @@ def test_one_step_of_the_real_command_lowers_the_loss_of_its_batch(
     with torch.inference_mode():
         losses = [
             caption_loss(
-                model(batch.images, batch.tokens[..., :-1]), batch.tokens, pad=vocabulary.pad
+                model(batch.images, batch.tokens[..., :-1]),
+                batch.tokens,
+                pad=vocabulary.pad,
             ).item()
             for model in (before, checkpoint.captioner)
         ]
@@ -611,7 +706,11 @@ def test_a_checkpoint_gives_the_same_logits_captions_and_maps(
     assert set(caption.text.split()) <= set(again.vocabulary.words)
     explanation = explain(before, after, predictor)
     assert explanation.caption.text == caption.text
-    assert_maps(trained.settings.system, explanation.word_maps is not None, set(explanation.parts))
+    assert_maps(
+        trained.settings.system,
+        explanation.word_maps is not None,
+        set(explanation.parts),
+    )
 
 
 def assert_maps(system: str, has_word_maps: bool, parts: set[str]) -> None:

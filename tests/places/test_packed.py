@@ -1,4 +1,5 @@
-"""The packed form: the same pixels, checked by hashes, whole or not at all, going on after a kill."""  # noqa: E501
+"""The packed form: the same pixels, checked by hashes, whole or not at all, going on
+after a kill."""
 
 from __future__ import annotations
 
@@ -68,9 +69,13 @@ def dated(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_packed_places_are_the_places(dated: Path, tmp_path: Path, workers: int) -> None:
+def test_packed_places_are_the_places(
+    dated: Path, tmp_path: Path, workers: int
+) -> None:
     places = FolderPlaces(dated)
-    report = pack(places, tmp_path / "packed", size=48, workers=workers, places_per_file=4)
+    report = pack(
+        places, tmp_path / "packed", size=48, workers=workers, places_per_file=4
+    )
     packed = open_places(tmp_path / "packed")
     assert isinstance(packed, PackedPlaces)
     names = [packed.name(i) for i in range(len(packed))]
@@ -88,7 +93,9 @@ def test_packed_places_are_the_places(dated: Path, tmp_path: Path, workers: int)
     assert verify(tmp_path / "packed") == report
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_workers(dated: Path, tmp_path: Path) -> None:
+def test_the_bytes_do_not_depend_on_the_number_of_workers(
+    dated: Path, tmp_path: Path
+) -> None:
     for workers in (1, 2):
         pack(
             FolderPlaces(dated),
@@ -103,7 +110,9 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(dated: Path, tmp_path:
     ]  # fmt: skip
 
 
-def test_reading_maps_the_file_and_cannot_change_it(dated: Path, tmp_path: Path) -> None:
+def test_reading_maps_the_file_and_cannot_change_it(
+    dated: Path, tmp_path: Path
+) -> None:
     pack(FolderPlaces(dated), tmp_path / "packed", size=48)
     packed = PackedPlaces(tmp_path / "packed")
     images = packed.read(1).images
@@ -159,7 +168,9 @@ def test_every_changed_byte_is_found(dated: Path, tmp_path: Path) -> None:
     index.write_text(text[:50], encoding="utf-8")
     with pytest.raises(DataError, match="damaged"):
         PackedPlaces(out)
-    file.write_bytes(content[:10] + b"(" + content[11:])  # of the line that tells shape and type
+    file.write_bytes(
+        content[:10] + b"(" + content[11:]
+    )  # of the line that tells shape and type
     index.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="is damaged: delete the folder"):
         PackedPlaces(out).read(3)
@@ -207,7 +218,9 @@ def test_an_index_of_other_content_is_told_though_its_hash_is_right(
 ) -> None:
     write_index(tmp_path / "index.json")
     rewritten(tmp_path / "index.json", **changes)
-    with pytest.raises(DataError, match=r"does not hold what .* holds; delete the folder"):
+    with pytest.raises(
+        DataError, match=r"does not hold what .* holds; delete the folder"
+    ):
         read_index(tmp_path)
 
 
@@ -227,13 +240,19 @@ def write_index(file: Path) -> None:
 )
 def test_a_damaged_index_is_told_with_what_to_delete(text: str, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match=r"index\.json .*(delete the folder|this sencap reads)"):
+    with pytest.raises(
+        DataError, match=r"index\.json .*(delete the folder|this sencap reads)"
+    ):
         open_places(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 100_000, "\xe9", '{"size": 48}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "null", "[" * 100_000, "\xe9", '{"size": 48}']
+)
 @pytest.mark.parametrize("form", ["pack", "synth"])
-def test_a_damaged_note_is_told_with_what_to_do(form: str, text: str, tmp_path: Path) -> None:
+def test_a_damaged_note_is_told_with_what_to_do(
+    form: str, text: str, tmp_path: Path
+) -> None:
     note = tmp_path / {"pack": "pack.json", "synth": "synthetic.json"}[form]
     note.write_bytes(text.encode("latin-1"))
     run: dict[str, Callable[[], object]] = {
@@ -287,7 +306,9 @@ def test_a_stopped_run_goes_on_and_what_is_done_stays(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "packed"
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(out)])
     limit = time.monotonic() + 120
@@ -300,7 +321,9 @@ def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(tmp_path: Path
     assert not (out / "index.json").is_file()
     with pytest.raises(DataError, match="not packed to the end"):
         PackedPlaces(out)
-    before = {file.name: file.stat().st_mtime_ns for file in sorted(out.glob("images-*.npy"))}
+    before = {
+        file.name: file.stat().st_mtime_ns for file in sorted(out.glob("images-*.npy"))
+    }
     assert len(before) >= 2
     places = SyntheticPlaces(40, size=32)
     report = pack(places, out, size=32, places_per_file=3)
@@ -326,7 +349,11 @@ def test_a_script_without_a_guard_packs_in_several_processes(tmp_path: Path) -> 
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("run by") == 1
@@ -340,7 +367,9 @@ def _some(dated: Path, out: Path, *names: str) -> Path:
     return out
 
 
-def test_a_folder_of_other_places_or_settings_is_left_alone(dated: Path, tmp_path: Path) -> None:
+def test_a_folder_of_other_places_or_settings_is_left_alone(
+    dated: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "packed"
     pack(FolderPlaces(dated), out, size=48)
     with pytest.raises(DataError, match="size 48 ≠ 32"):
@@ -366,7 +395,9 @@ def test_a_full_disk_is_told_before_it_is_full(
         pack(FolderPlaces(dated), tmp_path / "packed", size=48)
 
 
-def test_a_source_without_any_readable_place_is_refused(dated: Path, tmp_path: Path) -> None:
+def test_a_source_without_any_readable_place_is_refused(
+    dated: Path, tmp_path: Path
+) -> None:
     places = FolderPlaces(_some(dated, tmp_path / "some", "p3"))
     with pytest.raises(DataError, match=r"no place can be packed(.|\n)*p3 is left out"):
         pack(places, tmp_path / "packed", size=48)
@@ -389,7 +420,9 @@ def test_a_part_without_places_and_what_a_kill_left_behind_leave_no_file(
     assert PackedPlaces(out).name(3) == "p4"
 
 
-def test_packing_from_the_packed_form_to_a_smaller_one(dated: Path, tmp_path: Path) -> None:
+def test_packing_from_the_packed_form_to_a_smaller_one(
+    dated: Path, tmp_path: Path
+) -> None:
     pack(FolderPlaces(dated), tmp_path / "large", size=48)
     pack(open_places(tmp_path / "large"), tmp_path / "small", size=32)
     small = PackedPlaces(tmp_path / "small")
@@ -397,7 +430,7 @@ def test_packing_from_the_packed_form_to_a_smaller_one(dated: Path, tmp_path: Pa
     assert small.dates(0) == (datetime.date(2021, 1, 11), datetime.date(2021, 2, 11))
 
 
-# -- the verb ----------------------------------------------------------------------------------------  # noqa: E501
+# -- the verb --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -481,7 +514,9 @@ def test_the_help_of_the_verb_tells_every_flag() -> None:
         assert flag in text
 
 
-def test_pairs_of_other_folders_with_the_same_names_are_another_source(tmp_path: Path) -> None:
+def test_pairs_of_other_folders_with_the_same_names_are_another_source(
+    tmp_path: Path,
+) -> None:
     for number, root in enumerate(("one", "two")):
         for date, value in (("A", 60), ("B", 120)):
             folder = tmp_path / root / date
@@ -490,21 +525,37 @@ def test_pairs_of_other_folders_with_the_same_names_are_another_source(tmp_path:
                 value, value + 20 + 30 * number, (48, 48, 3)
             )
             Image.fromarray(noise.astype(np.uint8)).save(folder / "p.png")
-    pack(PairPlaces(tmp_path / "one"), tmp_path / "out", size=48, workers=1, progress=False)
+    pack(
+        PairPlaces(tmp_path / "one"),
+        tmp_path / "out",
+        size=48,
+        workers=1,
+        progress=False,
+    )
     with pytest.raises(DataError, match="other settings"):
-        pack(PairPlaces(tmp_path / "two"), tmp_path / "out", size=48, workers=1, progress=False)
+        pack(
+            PairPlaces(tmp_path / "two"),
+            tmp_path / "out",
+            size=48,
+            workers=1,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("source", ["scenes", "shards", "series", "synthetic"])
-def test_every_other_source_can_be_packed_too(source: str, workers: int, tmp_path: Path) -> None:
+def test_every_other_source_can_be_packed_too(
+    source: str, workers: int, tmp_path: Path
+) -> None:
     samples = Path(__file__).parents[1] / "samples"
     if source == "series":
         rasterio = pytest.importorskip("rasterio")
         rasters = tmp_path / "series"
         rasters.mkdir()
         for number, day in enumerate(("2019-03-01", "2019-07-01")):
-            values = np.random.default_rng(number).integers(1, 255, (3, 64, 96), dtype=np.uint8)
+            values = np.random.default_rng(number).integers(
+                1, 255, (3, 64, 96), dtype=np.uint8
+            )
             with rasterio.open(
                 rasters / f"{day}.tif", "w", driver="GTiff", height=64, width=96, count=3, dtype="uint8",  # noqa: E501
                 crs="EPSG:32633", transform=rasterio.Affine(10, 0, 3e5, 0, -10, 5e6),
@@ -516,16 +567,20 @@ def test_every_other_source_can_be_packed_too(source: str, workers: int, tmp_pat
     else:
         if source == "shards":
             pytest.importorskip("zarr")
-        places = open_places(samples / {"scenes": "ssl4eo_v1_0", "shards": "ssl4eo_v1_1"}[source])
+        places = open_places(
+            samples / {"scenes": "ssl4eo_v1_0", "shards": "ssl4eo_v1_1"}[source]
+        )
     size = min(places.read(0).images.shape[2:])
-    report = pack(places, tmp_path / "packed", size=size, workers=workers, progress=False)
+    report = pack(
+        places, tmp_path / "packed", size=size, workers=workers, progress=False
+    )
     packed = open_places(tmp_path / "packed")
     assert len(packed) == len(places) == report.places > 1
     for index in range(len(places)):
         assert np.array_equal(packed.read(index).images, places.read(index).images)
 
 
-# -- numbers, outputs, disks -------------------------------------------------------------------------  # noqa: E501
+# -- numbers, outputs, disks -----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -585,7 +640,12 @@ def test_a_synthetic_source_that_cannot_be_is_refused(
 
 
 def test_from_python_numbers_are_refused_likewise(dated: Path, tmp_path: Path) -> None:
-    for name, value in (("stride", 0), ("size", 0), ("workers", 10_000), ("size", 48.0)):
+    for name, value in (
+        ("stride", 0),
+        ("size", 0),
+        ("workers", 10_000),
+        ("size", 48.0),
+    ):
         given: dict[str, Any] = {name: value}
         with pytest.raises(SettingsError, match=f"{name} is {value}"):
             pack(dated, tmp_path / "out", **given)
@@ -614,9 +674,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_work(
     if place == "locked" and os.access(tmp_path / "locked", os.W_OK):
         pytest.skip("root may write everywhere")
     out = str(tmp_path / place)  # an absolute place stays as it is
-    words = {"pack": ["pack", "synthetic:2", out], "synth": ["synth", out, "--pairs", "10"]}[verb]
+    words = {
+        "pack": ["pack", "synthetic:2", out],
+        "synth": ["synth", out, "--pairs", "10"],
+    }[verb]
     assert main([*words, "--quiet", "--workers", "1"]) == 2
-    assert re.search("is a file; name a folder|cannot be written", capsys.readouterr().err)
+    assert re.search(
+        "is a file; name a folder|cannot be written", capsys.readouterr().err
+    )
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
@@ -632,7 +697,8 @@ def test_a_pack_inside_its_source_is_refused(out: str, dated: Path) -> None:
 def test_a_full_disk_ends_with_a_word_and_the_same_command_goes_on(
     verb: str, workers: str, tmp_path: Path
 ) -> None:
-    """A limit on the size of a file stands for a disk that fills: the system refuses to write more."""  # noqa: E501
+    """A limit on the size of a file stands for a disk that fills: the system refuses to
+    write more."""
     resource = pytest.importorskip("resource", reason="needs limits of POSIX")
     out = tmp_path / "out"
     words = {
@@ -652,7 +718,9 @@ def test_a_full_disk_ends_with_a_word_and_the_same_command_goes_on(
     images = [path for path in out.rglob("*") if path.suffix in (".png", ".npy")]
     assert not [path for path in images if path.name.startswith(".")]
     assert verb == "synth" or not images
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    again = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60
+    )
     assert (again.returncode, again.stderr) == (0, "")
 
 
@@ -666,7 +734,9 @@ def test_no_room_for_the_last_files_is_told(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"images-00000.npy cannot be written .*make room"):
+    with pytest.raises(
+        OutputError, match=r"images-00000.npy cannot be written .*make room"
+    ):
         pack(places, tmp_path / "out", size=48)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["pack.json"]
     monkeypatch.setattr(os, "fsync", fsync)

@@ -1,5 +1,5 @@
-"""Dated images: the contract, dates in names, the scale of 8 bits, folders, pairs, the synthetic
-world, one door."""
+"""Dated images: the contract, dates in names, the scale of 8 bits, folders, pairs, the
+synthetic world, one door."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ from sencap.places import (
 )
 from sencap.synthetic import render_seasons
 
-DAYS = (datetime.date(2020, 1, 5), datetime.date(2020, 6, 4), datetime.date(2020, 11, 30))
+DAYS = (
+    datetime.date(2020, 1, 5),
+    datetime.date(2020, 6, 4),
+    datetime.date(2020, 11, 30),
+)
 
 
 def write_image(path: Path, value: int, size: int = 32) -> Path:
-    """An image of one grey with a darker corner, so that it is neither empty nor uniform."""
+    """An image of one grey with a darker corner, so that it is neither empty nor
+    uniform."""
     pixels = np.full((size, size, 3), value, np.uint8)
     pixels[-1, -1] = value // 2
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,8 +46,7 @@ def greys(place: SeasonalImages) -> list[int]:
     return [int(image[0, 5, 5]) for image in place.images]
 
 
-# -- what the readers hand out
-# ----------------------------------------------------------------------
+# -- what the readers hand out ---------------------------------------------------------
 
 
 def test_seasonal_images_take_what_they_promise() -> None:
@@ -71,14 +75,15 @@ def test_seasonal_images_refuse_all_else(
         SeasonalImages(images, dates, "here")
 
 
-# -- dates and scale
-# ---------------------------------------------------------------------------------
+# -- dates and scale -------------------------------------------------------------------
 
 
 def test_the_scale_clips_and_never_wraps() -> None:
     levels = np.arange(1 << 16).astype(np.uint16)
     scaled = Scaling().to_uint8(levels)
-    expected = [min((value * 255 * 2 + 10_000) // 20_000, 255) for value in range(1 << 16)]
+    expected = [
+        min((value * 255 * 2 + 10_000) // 20_000, 255) for value in range(1 << 16)
+    ]
     assert scaled.tolist() == expected
     assert (np.diff(scaled.astype(int)) >= 0).all()
     assert Scaling(black=1_000, white=4_000).to_uint8(levels)[
@@ -93,14 +98,20 @@ def test_the_scale_clips_and_never_wraps() -> None:
 
 
 def test_the_scale_takes_signed_and_wide_numbers_and_leaves_8_bits() -> None:
-    assert Scaling().to_uint8(np.array([-32_768, -1, 0, 10_000, 32_767], np.int16)).tolist() == [
+    assert Scaling().to_uint8(
+        np.array([-32_768, -1, 0, 10_000, 32_767], np.int16)
+    ).tolist() == [
         0,
         0,
         0,
         255,
         255,
     ]
-    assert Scaling().to_uint8(np.array([-5, 70_000, 10_000], np.int64)).tolist() == [0, 255, 255]
+    assert Scaling().to_uint8(np.array([-5, 70_000, 10_000], np.int64)).tolist() == [
+        0,
+        255,
+        255,
+    ]
     eight = np.arange(256).astype(np.uint8)
     assert np.array_equal(Scaling(white=100).to_uint8(eight), eight)
     with pytest.raises(DataError, match="float64"):
@@ -113,8 +124,7 @@ def test_a_scale_that_cannot_be_is_refused(black: int, white: int) -> None:
         Scaling(black=black, white=white)
 
 
-# -- a folder per place
-# ------------------------------------------------------------------------------
+# -- a folder per place ----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -139,7 +149,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_of_dated_images_is_read_in_the_order_of_time(folder: Path) -> None:
     places = FolderPlaces(folder)
-    assert [places.name(i) for i in range(len(places))] == ["alpha", "beta", "gaps", "sizes"]
+    assert [places.name(i) for i in range(len(places))] == [
+        "alpha",
+        "beta",
+        "gaps",
+        "sizes",
+    ]
     for index in (0, 1):
         assert places.dates(index) == DAYS
         place = places.read(index)
@@ -156,7 +171,9 @@ def test_dated_tiffs_are_read_too(tmp_path: Path) -> None:
     assert (place.dates, greys(place)) == (DAYS, [60, 120, 180])
 
 
-def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(folder: Path) -> None:
+def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(
+    folder: Path,
+) -> None:
     places = FolderPlaces(folder)
     assert list(places.report.left_out) == ["lonely"]
     assert "1 of its images" in places.report.left_out["lonely"]
@@ -168,17 +185,22 @@ def test_a_place_is_used_with_what_it_has_and_the_report_counts_the_rest(folder:
     assert greys(gaps) == [50, 100]
     assert sizes.dates == (DAYS[0], DAYS[2])
     assert any("2020_11_30.png" in why for why in places.report.missing["gaps"])
-    assert places.report.missing["sizes"] == ["2020-06-04: it is 40×40 pixels, but most are 32×32"]
+    assert places.report.missing["sizes"] == [
+        "2020-06-04: it is 40×40 pixels, but most are 32×32"
+    ]
     places.read(2)
     assert len(places.report.missing["gaps"]) == 2  # noted once
     text = str(places.report)
     assert text.startswith(
-        "4 places with 10 images; left out: 1 places, and 3 images of 2 places that are used"
+        "4 places with 10 images; left out: 1 places, and 3 images of 2 places that "
+        "are used"
     )
     assert "lonely is left out" in text
 
 
-def test_a_place_that_turns_out_to_have_one_image_is_refused_with_the_reasons(folder: Path) -> None:
+def test_a_place_that_turns_out_to_have_one_image_is_refused_with_the_reasons(
+    folder: Path,
+) -> None:
     (folder / "gaps" / "2020_06_04.png").write_bytes(b"")
     with pytest.raises(
         DataError, match=r"place gaps: 1 of its images can be used.*2020-06-04: .*empty"
@@ -206,11 +228,14 @@ def test_an_image_without_data_does_not_count(tmp_path: Path) -> None:
     assert FolderPlaces(tmp_path).read(0).dates == DAYS[1:]
 
 
-def test_a_second_image_of_a_date_and_a_folder_without_places_are_told(tmp_path: Path) -> None:
+def test_a_second_image_of_a_date_and_a_folder_without_places_are_told(
+    tmp_path: Path,
+) -> None:
     write_image(tmp_path / "a" / "2020-01-05.png", 10)
     write_image(tmp_path / "a" / "20200105.png", 10)
     with pytest.raises(
-        DataError, match=r"no place with images of two dates\n.*20200105.png has the date of 2020-0"
+        DataError,
+        match=r"no place with images of two dates\n.*20200105.png has the date of 2020-0",
     ):
         FolderPlaces(tmp_path)
     with pytest.raises(DataError, match="is no folder"):
@@ -228,8 +253,7 @@ def test_dates_may_stand_in_a_file_beside_the_images(tmp_path: Path) -> None:
     assert greys(place) == [100, 200]
 
 
-# -- pairs, the synthetic world, subsets
-# -------------------------------------------------------------
+# -- pairs, the synthetic world, subsets -----------------------------------------------
 
 
 def test_pairs_without_dates_keep_their_order(tmp_path: Path) -> None:
@@ -248,13 +272,19 @@ def test_the_synthetic_world_is_a_source_of_places() -> None:
     assert place.name == "synthetic-5-000002"
     drawn = render_seasons(5 * 1_000_003 + 2, 64)
     assert np.array_equal(place.images[1], drawn[1][1].transpose(2, 0, 1))
-    assert not np.array_equal(place.images, SyntheticPlaces(3, seed=6, size=64).read(2).images)
+    assert not np.array_equal(
+        place.images, SyntheticPlaces(3, seed=6, size=64).read(2).images
+    )
     with pytest.raises(IndexError):
         places.read(3)
 
 
-@pytest.mark.parametrize(("count", "seed", "size"), [(0, 0, 64), (1, -1, 64), (1, 0, 16)])
-def test_the_synthetic_world_refuses_what_cannot_be_drawn(count: int, seed: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "seed", "size"), [(0, 0, 64), (1, -1, 64), (1, 0, 16)]
+)
+def test_the_synthetic_world_refuses_what_cannot_be_drawn(
+    count: int, seed: int, size: int
+) -> None:
     with pytest.raises(SettingsError, match=r"must be|at least"):
         SyntheticPlaces(count, seed=seed, size=size)
 
@@ -267,8 +297,7 @@ def test_readers_can_be_pickled(folder: Path) -> None:
         assert again.fingerprint() == places.fingerprint()
 
 
-# -- one door
-# ----------------------------------------------------------------------------------------
+# -- one door --------------------------------------------------------------------------
 
 
 def test_the_layout_is_told_by_the_content(folder: Path, tmp_path: Path) -> None:
@@ -294,7 +323,9 @@ def test_the_scale_reaches_the_reader(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((32, 32), 2_000, np.uint16)).save(path)
     assert greys(open_places(tmp_path).read(0)) == [51] * 3
-    assert greys(open_places(tmp_path, scaling=Scaling(white=2_000)).read(0)) == [255] * 3
+    assert (
+        greys(open_places(tmp_path, scaling=Scaling(white=2_000)).read(0)) == [255] * 3
+    )
 
 
 def test_what_is_not_known_is_refused_with_what_was_looked_for(
@@ -312,7 +343,9 @@ def test_what_is_not_known_is_refused_with_what_was_looked_for(
         open_places(tmp_path / "nothing")
     with pytest.raises(SettingsError, match="did you mean 'folder'"):
         open_places(folder, kind="foldr")
-    with pytest.raises(SettingsError, match="kind folder, which takes no product, stride"):
+    with pytest.raises(
+        SettingsError, match="kind folder, which takes no product, stride"
+    ):
         open_places(folder, product="s2c", stride=3)
     with pytest.raises(SettingsError, match="synthetic:COUNT"):
         open_places("synthetic:many")

@@ -22,8 +22,11 @@ DAYS = ("2019-03-01", "2019-07-01", "2019-11-01")
 UTM = "EPSG:32633"
 
 
-def write(path: Path, values: NDArray[Any], left: float = 0, top: float = 0, **more: Any) -> Path:
-    """A raster of 10 m pixels, ``left`` and ``top`` in pixels from a corner in UTM zone 33."""
+def write(
+    path: Path, values: NDArray[Any], left: float = 0, top: float = 0, **more: Any
+) -> Path:
+    """A raster of 10 m pixels, ``left`` and ``top`` in pixels from a corner in UTM zone
+    33."""
     from affine import Affine
 
     pixel = more.pop("pixel", 10)
@@ -52,8 +55,8 @@ def ramp(height: int, width: int, left: int = 0, top: int = 0) -> NDArray[np.uin
 
 @pytest.fixture
 def shifted(tmp_path: Path) -> Path:
-    """Three rasters of one ground with other origins and sizes, on one grid; common: columns 4–83,
-    rows 6–75."""
+    """Three rasters of one ground with other origins and sizes, on one grid; common:
+    columns 4–83, rows 6–75."""
     for day, left, top, height, width in zip(
         DAYS, (0, 4, 2), (0, 3, 6), (80, 75, 70), (90, 80, 88), strict=True
     ):
@@ -82,18 +85,27 @@ def test_the_stride_lets_cells_overlap(shifted: Path) -> None:
     assert np.array_equal(places.read(5).images[2], ramp(32, 32, 4 + 16, 6 + 16))
 
 
-def test_a_shift_of_part_of_a_pixel_or_another_pixel_size_is_resampled(tmp_path: Path) -> None:
+def test_a_shift_of_part_of_a_pixel_or_another_pixel_size_is_resampled(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / f"{DAYS[0]}.tif", ramp(60, 60))
     half = ramp(62, 62).astype(float)
     half[:2] -= 1.5  # its pixels lie 1.5 further left and up
-    write(tmp_path / f"{DAYS[1]}.tif", half.clip(0).round().astype(np.uint8), -1.5, -1.5)
+    write(
+        tmp_path / f"{DAYS[1]}.tif", half.clip(0).round().astype(np.uint8), -1.5, -1.5
+    )
     fine = np.stack(
         [
             np.tile((np.arange(120) - 0.5) / 2, (120, 1)),
             np.tile((np.arange(120) - 0.5) / 2, (120, 1)).T,
         ]
     )
-    fine = np.concatenate([fine, np.full((1, 120, 120), 200)]).clip(0).round().astype(np.uint8)
+    fine = (
+        np.concatenate([fine, np.full((1, 120, 120), 200)])
+        .clip(0)
+        .round()
+        .astype(np.uint8)
+    )
     write(tmp_path / f"{DAYS[2]}.tif", fine, pixel=5)
     place = SeriesPlaces(tmp_path, size=40).read(0)
     inside = place.images[:, :, 3:-3, 3:-3].astype(int)
@@ -119,17 +131,27 @@ def test_another_projection_is_brought_to_the_first_ones_grid(tmp_path: Path) ->
             dst_crs="EPSG:4326",
             resampling=Resampling.bilinear,
         )
-    write(tmp_path / f"{DAYS[1]}.tif", degrees, crs="EPSG:4326", transform=transform, nodata=0)
+    write(
+        tmp_path / f"{DAYS[1]}.tif",
+        degrees,
+        crs="EPSG:4326",
+        transform=transform,
+        nodata=0,
+    )
     places = SeriesPlaces(tmp_path, size=32, empty=0.0)
     assert len(places) >= 4
     for place in places:
         assert np.abs(place.images[0].astype(int) - place.images[1]).max() <= 3
 
 
-def test_cells_without_data_are_dropped_and_dates_without_data_left_out(tmp_path: Path) -> None:
+def test_cells_without_data_are_dropped_and_dates_without_data_left_out(
+    tmp_path: Path,
+) -> None:
     for number, day in enumerate(DAYS):
         values = ramp(64, 64) + np.uint8(1)
-        values[:, :32, :32] = 0 if number < 2 else 77  # two dates without data: no place
+        values[:, :32, :32] = (
+            0 if number < 2 else 77
+        )  # two dates without data: no place
         values[:, :32, 32:] = 0 if number == 1 else 88  # one: a place of two dates
         write(tmp_path / f"{day}.tif", values, nodata=0)
     places = SeriesPlaces(tmp_path, size=32)
@@ -142,7 +164,9 @@ def test_cells_without_data_are_dropped_and_dates_without_data_left_out(tmp_path
     assert len(places.dates(1)) == len(places.dates(2)) == 3
 
 
-def test_a_named_no_data_value_becomes_black_and_a_share_of_it_is_borne(tmp_path: Path) -> None:
+def test_a_named_no_data_value_becomes_black_and_a_share_of_it_is_borne(
+    tmp_path: Path,
+) -> None:
     for day in DAYS[:2]:
         values = np.full((3, 40, 40), 5_000, np.uint16)
         values[:, :4] = 65_535
@@ -159,17 +183,31 @@ def test_bands_are_found_by_their_names_or_given(tmp_path: Path) -> None:
         [np.full((32, 32), value, np.uint16) for value in (2_000, 4_000, 6_000, 8_000)]
     )
     for day in DAYS[:2]:
-        write(tmp_path / f"{day}.tif", values, descriptions=("B02", "B03", "B04", "B08"))
-    assert SeriesPlaces(tmp_path, size=32).read(0).images[0, :, 0, 0].tolist() == [153, 102, 51]
-    chosen = SeriesPlaces(tmp_path, size=32, bands=[4, 1, 2], scaling=Scaling(white=8_000))
+        write(
+            tmp_path / f"{day}.tif", values, descriptions=("B02", "B03", "B04", "B08")
+        )
+    assert SeriesPlaces(tmp_path, size=32).read(0).images[0, :, 0, 0].tolist() == [
+        153,
+        102,
+        51,
+    ]
+    chosen = SeriesPlaces(
+        tmp_path, size=32, bands=[4, 1, 2], scaling=Scaling(white=8_000)
+    )
     assert chosen.read(0).images[0, :, 0, 0].tolist() == [255, 64, 128]
     with pytest.raises(DataError, match=r"has 4 bands, but band 5 is wanted"):
         SeriesPlaces(tmp_path, size=32, bands=[5, 1, 1])
 
 
 def test_other_names_and_colours_of_bands_are_known(tmp_path: Path) -> None:
-    values = np.stack([np.full((32, 32), value, np.uint8) for value in (10, 20, 30, 40)])
-    write(tmp_path / f"{DAYS[0]}.tif", values, descriptions=("Blue", "Green", "Red", "NIR"))
+    values = np.stack(
+        [np.full((32, 32), value, np.uint8) for value in (10, 20, 30, 40)]
+    )
+    write(
+        tmp_path / f"{DAYS[0]}.tif",
+        values,
+        descriptions=("Blue", "Green", "Red", "NIR"),
+    )
     write(tmp_path / f"{DAYS[1]}.tif", values[2::-1])
     place = SeriesPlaces(tmp_path, size=32).read(0)
     assert place.images[:, :, 0, 0].tolist() == [[30, 20, 10]] * 2
@@ -204,7 +242,9 @@ def test_pixels_of_alpha_0_hold_no_data(tmp_path: Path) -> None:
     assert missing["r000000-c000000"] == [f"{DAYS[1]}: 100% of the cell holds no data"]
 
 
-def test_dated_files_of_a_place_are_put_on_the_grid_of_its_first(tmp_path: Path) -> None:
+def test_dated_files_of_a_place_are_put_on_the_grid_of_its_first(
+    tmp_path: Path,
+) -> None:
     """In a folder for each place, and in pairs."""
     root, pairs = tmp_path / "places", tmp_path / "pairs"
     write(root / "north" / f"{DAYS[0]}.tif", ramp(64, 64))
@@ -231,7 +271,9 @@ def test_floats_are_reflectance(tmp_path: Path) -> None:
     assert (image[5, 5], image[0, 0], image[0, 1]) == (128, 255, 0)
 
 
-def test_chosen_dates_leave_out_the_cloudy_ones_and_damaged_rasters_are_told(shifted: Path) -> None:
+def test_chosen_dates_leave_out_the_cloudy_ones_and_damaged_rasters_are_told(
+    shifted: Path,
+) -> None:
     chosen = [datetime.date.fromisoformat(day) for day in DAYS[:2]]
     assert SeriesPlaces(shifted, size=32, dates=chosen).dates(0) == tuple(chosen)
     (shifted / f"{DAYS[1]}.tif").write_bytes(b"II*\\0 and nothing")
@@ -242,7 +284,9 @@ def test_chosen_dates_leave_out_the_cloudy_ones_and_damaged_rasters_are_told(shi
         SeriesPlaces(shifted, size=32, dates=chosen)
 
 
-def test_several_series_in_folders_are_one_source(shifted: Path, tmp_path: Path) -> None:
+def test_several_series_in_folders_are_one_source(
+    shifted: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "areas"
     root.mkdir()
     for name in ("north", "south"):
@@ -253,7 +297,9 @@ def test_several_series_in_folders_are_one_source(shifted: Path, tmp_path: Path)
     write(root / "small" / f"{DAYS[1]}.tif", ramp(20, 20))
     places = open_places(root, kind="series", size=40)
     assert [places.name(i) for i in range(len(places))] == [
-        f"{area}-r000000-c{column:06d}" for area in ("north", "south") for column in (0, 40)
+        f"{area}-r000000-c{column:06d}"
+        for area in ("north", "south")
+        for column in (0, 40)
     ]
     assert "20×20 pixels" in places.report.left_out["small"]
 
@@ -263,7 +309,9 @@ def test_rasters_without_a_projection_must_have_one_size(tmp_path: Path) -> None
 
     for day in DAYS[:2]:
         Image.fromarray(ramp(40, 40).transpose(1, 2, 0)).save(tmp_path / f"{day}.png")
-    assert np.array_equal(SeriesPlaces(tmp_path, size=40).read(0).images[1], ramp(40, 40))
+    assert np.array_equal(
+        SeriesPlaces(tmp_path, size=40).read(0).images[1], ramp(40, 40)
+    )
     Image.fromarray(ramp(41, 40).transpose(1, 2, 0)).save(tmp_path / f"{DAYS[1]}.png")
     with pytest.raises(DataError, match="other sizes: 40×40 and 40×41 pixels"):
         SeriesPlaces(tmp_path, size=40)
@@ -281,7 +329,9 @@ def test_rasters_without_a_projection_must_have_one_size(tmp_path: Path) -> None
         {"bands": [0, 1, 2]},
     ],
 )
-def test_settings_that_cannot_be_are_refused(shifted: Path, wrong: dict[str, Any]) -> None:
+def test_settings_that_cannot_be_are_refused(
+    shifted: Path, wrong: dict[str, Any]
+) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         SeriesPlaces(shifted, **({"size": 32} | wrong))
 
@@ -289,12 +339,15 @@ def test_settings_that_cannot_be_are_refused(shifted: Path, wrong: dict[str, Any
 def test_dates_that_no_raster_has_are_told(shifted: Path) -> None:
     chosen = [datetime.date.fromisoformat(day) for day in (*DAYS[:2], "2019-03-02")]
     with pytest.raises(
-        SettingsError, match=r"no raster of 2019-03-02; .* are 2019-03-01, 2019-07-01, 2019-11"
+        SettingsError,
+        match=r"no raster of 2019-03-02; .* are 2019-03-01, 2019-07-01, 2019-11",
     ):
         SeriesPlaces(shifted, size=32, dates=chosen)
 
 
-def test_a_band_that_no_raster_has_is_told_once_and_not_for_each_cell(shifted: Path) -> None:
+def test_a_band_that_no_raster_has_is_told_once_and_not_for_each_cell(
+    shifted: Path,
+) -> None:
     with pytest.raises(DataError) as caught:
         SeriesPlaces(shifted, size=32, stride=1, bands=[1, 2, 99])
     assert str(caught.value).count("it has 3 bands, but band 99 is wanted") == len(DAYS)
@@ -305,7 +358,8 @@ def test_more_cells_than_any_source_has_are_refused_before_they_are_read(
 ) -> None:
     monkeypatch.setattr("sencap.places.series._MOST_CELLS", 100)
     with pytest.raises(
-        SettingsError, match=r"stride=1 cut \S+ into 1,911 cells, .* give a larger stride"
+        SettingsError,
+        match=r"stride=1 cut \S+ into 1,911 cells, .* give a larger stride",
     ):
         SeriesPlaces(shifted, size=32, stride=1)
 
@@ -332,4 +386,6 @@ def test_the_rasters_at_hand_are_cut(shared: Path) -> None:
     away = np.corrcoef(first, np.roll(centred[-1], (40, 40), (0, 1)).ravel())[0, 1]
     assert here > away + 0.1  # the same ground, eleven years apart
     clear = [datetime.date(2018, 5, 31), datetime.date(2018, 8, 24)]
-    assert open_places(shared / "s2_series", size=128, dates=clear).dates(3) == tuple(clear)
+    assert open_places(shared / "s2_series", size=128, dates=clear).dates(3) == tuple(
+        clear
+    )

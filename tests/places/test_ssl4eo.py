@@ -1,5 +1,5 @@
-"""SSL4EO-S12, both versions: three bands of many, time and not directory order, clipping, only the
-chunks asked for."""
+"""SSL4EO-S12, both versions: three bands of many, time and not directory order,
+clipping, only the chunks asked for."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def scenes(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SCENES, tmp_path / "v1"))
 
 
-# -- v1.0: a GeoTIFF per band
-# ------------------------------------------------------------------------
+# -- v1.0: a GeoTIFF per band ----------------------------------------------------------
 
 
 def test_the_places_of_v1_0_are_its_bands_4_3_2_on_the_scale_of_reflectance() -> None:
@@ -56,14 +55,21 @@ def test_the_places_of_v1_0_are_its_bands_4_3_2_on_the_scale_of_reflectance() ->
         assert place.dates == places.dates(index) == DATES
         folders = sorted((SCENES / "s2c" / name).iterdir())
         raw = np.stack(
-            [[read_image(folder / f"{band}.tif")[0] for band in RGB] for folder in folders]
+            [
+                [read_image(folder / f"{band}.tif")[0] for band in RGB]
+                for folder in folders
+            ]
         ).astype(int)
-        assert np.array_equal(place.images, np.minimum((raw * 510 + 10_000) // 20_000, 255))
+        assert np.array_equal(
+            place.images, np.minimum((raw * 510 + 10_000) // 20_000, 255)
+        )
 
 
 def test_values_above_10000_are_clipped() -> None:
     image = read_image(next((SCENES / "s2c" / "0000000").iterdir()) / "B2.tif")
-    assert image[0, 0, 0] == 65_535  # the sample has such values; wrapped, 16,000 would become 152
+    assert (
+        image[0, 0, 0] == 65_535
+    )  # the sample has such values; wrapped, 16,000 would become 152
     assert open_places(SCENES).read(0).images[:, :, 0, 0].tolist() == [[255] * 3] * 4
 
 
@@ -72,10 +78,14 @@ def test_only_three_bands_are_read(scenes: Path) -> None:
     assert len(others) == 3 * 4 * 10
     for file in others:
         file.write_bytes(b"unreadable")
-    assert np.array_equal(open_places(scenes).read(1).images, open_places(SCENES).read(1).images)
+    assert np.array_equal(
+        open_places(scenes).read(1).images, open_places(SCENES).read(1).images
+    )
 
 
-def test_time_and_not_the_directory_decides_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_and_not_the_directory_decides_the_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     expected = open_places(SCENES).read(0)
     listed = Path.iterdir
 
@@ -114,7 +124,8 @@ def test_any_subset_of_places_a_product_and_its_folder_will_do(scenes: Path) -> 
     (scenes / "s1").mkdir()
     assert len(open_places(scenes)) == 2
     assert len(open_places(scenes / "s2a", product="s2a")) == 2
-    # two products share names and dates, so their packs are told apart by their settings
+    # two products share names and dates, so their packs are told apart by their
+    # settings
     assert open_places(scenes).settings() != open_places(scenes / "s2a").settings()
     shutil.rmtree(scenes / "s2c")
     assert "s2a" in SceneFolderPlaces(scenes).origin
@@ -141,8 +152,7 @@ def test_8_bit_copies_are_read_as_they_are(tmp_path: Path) -> None:
         open_places(tmp_path).read(0)
 
 
-# -- v1.1: zarr archives
-# -----------------------------------------------------------------------------
+# -- v1.1: zarr archives ---------------------------------------------------------------
 
 
 def test_the_places_of_v1_1_are_those_of_v1_0() -> None:
@@ -161,7 +171,9 @@ def test_the_8_bit_product_is_preferred_and_read_as_it_is() -> None:
     places = open_places(SHARDS)
     assert places.settings()["product"] == "S2RGB"
     file = next((SHARDS / "val" / "S2RGB").iterdir())
-    stored = zarr.open_group(zarr.storage.ZipStore(file, mode="r"), mode="r")["bands"][0]
+    stored = zarr.open_group(zarr.storage.ZipStore(file, mode="r"), mode="r")["bands"][
+        0
+    ]
     assert np.array_equal(places.read(2).images, stored)
 
 
@@ -169,7 +181,11 @@ def test_split_product_folder_and_archive_choose() -> None:
     needs_zarr()
     file = next((SHARDS / "train" / "S2RGB").iterdir())
     assert len(open_places(SHARDS, split="train")) == len(open_places(file)) == 2
-    assert len(open_places(SHARDS / "val")) == len(open_places(SHARDS / "val" / "S2L1C")) == 1
+    assert (
+        len(open_places(SHARDS / "val"))
+        == len(open_places(SHARDS / "val" / "S2L1C"))
+        == 1
+    )
     with pytest.raises(SettingsError, match="split 'test' is unknown"):
         open_places(SHARDS, split="test")
     with pytest.raises(SettingsError, match="S1GRD is radar"):
@@ -178,7 +194,9 @@ def test_split_product_folder_and_archive_choose() -> None:
         open_places(SHARDS, product="S2L2A")
 
 
-def test_only_the_chunks_of_the_wanted_place_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_chunks_of_the_wanted_place_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     needs_zarr()
     from zarr.storage import ZipStore
 
@@ -193,7 +211,9 @@ def test_only_the_chunks_of_the_wanted_place_are_read(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ZipStore, "get", noted)
     places.read(1)
     chunks = [
-        key for key in asked if key.startswith("bands/") and not key.split("/")[1].startswith(".")
+        key
+        for key in asked
+        if key.startswith("bands/") and not key.split("/")[1].startswith(".")
     ]
     assert sorted(chunks) == [f"bands/1.{time}.0.0.0" for time in range(4)]
 
@@ -211,13 +231,18 @@ def write_archive(
     bands = group.create_array(
         "bands", shape=(len(times), 4, 3, 8, 8), chunks=(1, 1, 3, 8, 8), dtype="uint8"
     )
-    bands[:] = np.broadcast_to(10 * np.arange(1, 5)[None, :, None, None, None], bands.shape)
-    for name, values in (("sample", np.array(names)), ("band", np.array(["red", "green", "blue"]))):
+    bands[:] = np.broadcast_to(
+        10 * np.arange(1, 5)[None, :, None, None, None], bands.shape
+    )
+    for name, values in (
+        ("sample", np.array(names)),
+        ("band", np.array(["red", "green", "blue"])),
+    ):
         group.create_array(name, shape=values.shape, dtype=values.dtype)[:] = values
     attributes: dict[str, Any] = {"units": units} if units else {}
-    group.create_array("time_", shape=times.shape, dtype=times.dtype, attributes=attributes)[:] = (
-        times
-    )
+    group.create_array(
+        "time_", shape=times.shape, dtype=times.dtype, attributes=attributes
+    )[:] = times
     store.close()
     return path
 
@@ -234,12 +259,17 @@ def test_the_dates_of_an_archive_decide_the_order_and_one_without_is_left_out(
     start = 0 if units else 18_262  # days from 1970 to 2020
     times = np.where(days < 0, days, (days + start) * step)
     file = write_archive(
-        tmp_path / "ssl4eos12_val_seasonal_data_000001.zarr.zip", times, units, ["0000005"]
+        tmp_path / "ssl4eos12_val_seasonal_data_000001.zarr.zip",
+        times,
+        units,
+        ["0000005"],
     )
     places = open_places(file)
     place = places.read(0)
     first = datetime.date(2020, 1, 1)
-    assert place.dates == tuple(first + datetime.timedelta(days=day) for day in (0, 100, 300))
+    assert place.dates == tuple(
+        first + datetime.timedelta(days=day) for day in (0, 100, 300)
+    )
     assert place.images[:, 0, 0, 0].tolist() == [40, 20, 10]
     assert places.report.missing["0000005"] == ["image 2 has no date"]
 
@@ -281,7 +311,9 @@ def test_archives_can_be_read_after_pickling() -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(places)).read(0).images, first)
 
 
-def test_without_zarr_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_zarr_the_error_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     imported = builtins.__import__
 
     def without_zarr(name: str, *rest: Any, **more: Any) -> Any:
@@ -290,12 +322,13 @@ def test_without_zarr_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch)
         return imported(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without_zarr)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'sencap\[seasons\]'"):
+    with pytest.raises(
+        MissingDependencyError, match=r"pip install 'sencap\[seasons\]'"
+    ):
         open_places(SHARDS)
 
 
-# -- the samples themselves
-# --------------------------------------------------------------------------
+# -- the samples themselves ------------------------------------------------------------
 
 
 def test_the_samples_are_what_the_script_cuts(shared: Path) -> None:

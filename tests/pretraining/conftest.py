@@ -24,7 +24,9 @@ def tiny_pretraining(tmp_path: Path) -> PretrainingSettings:
         out=str(tmp_path / "run"),
         backbone="test_efficientnet",
         views=ViewSettings(crop=32),
-        contrast=ContrastSettings(queue=13, dimension=16, momentum=0.9, groups=2, mask_own=True),
+        contrast=ContrastSettings(
+            queue=13, dimension=16, momentum=0.9, groups=2, mask_own=True
+        ),
         optimisation=SgdSettings(epochs=3, batch_size=8),
         watch=WatchSettings(held_out=6, every=2),
         checkpoint_every=2,

@@ -1,4 +1,5 @@
-"""Combinations of dates: which there are, how they are drawn, and what each method's views show."""
+"""Combinations of dates: which there are, how they are drawn, and what each method's
+views show."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def drawn(
 
 def test_four_seasons_have_ten_ordered_and_sixteen_unordered_combinations() -> None:
     assert combinations(4, "ordered") == TEN
-    assert sorted(combinations(4, "unordered")) == sorted({*TEN, *((j, i) for i, j in TEN)})
+    assert sorted(combinations(4, "unordered")) == sorted(
+        {*TEN, *((j, i) for i, j in TEN)}
+    )
     assert len(combinations(4, "unordered")) == 16
 
 
@@ -49,9 +52,13 @@ def test_one_date_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("order", "number"), [("ordered", 10), ("unordered", 16)])
-def test_augment_draws_query_and_key_independently_and_uniformly(order: Order, number: int) -> None:
+def test_augment_draws_query_and_key_independently_and_uniformly(
+    order: Order, number: int
+) -> None:
     found = Counter(drawn("moco-6c", 4, order, times=100 * number**2))
-    assert set(found) == {(a, b) for a in combinations(4, order) for b in combinations(4, order)}
+    assert set(found) == {
+        (a, b) for a in combinations(4, order) for b in combinations(4, order)
+    }
     # mean 100, standard deviation 10: all of the up to 256 cells lie within six of them
     assert min(found.values()) > 40
     assert max(found.values()) < 160
@@ -65,10 +72,14 @@ def test_random_draws_one_combination_for_both() -> None:
 
 
 def test_three_channels_see_one_date_each() -> None:
-    assert set(drawn("moco-3c", 3)) == {((a,), (b,)) for a in range(3) for b in range(3)}
+    assert set(drawn("moco-3c", 3)) == {
+        ((a,), (b,)) for a in range(3) for b in range(3)
+    }
 
 
-def test_seco_shows_the_querys_date_in_the_last_key_and_others_in_the_first_two() -> None:
+def test_seco_shows_the_querys_date_in_the_last_key_and_others_in_the_first_two() -> (
+    None
+):
     for (q,), (k0,), (k1,), (k2,) in drawn("seco", 4):
         assert q == k2
         assert len({q, k0, k1}) == 3

@@ -1,5 +1,5 @@
-"""Whole runs: what they write, resume after a kill, what the captioner takes, the watching
-figures."""
+"""Whole runs: what they write, resume after a kill, what the captioner takes, the
+watching figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ from sencap.places import PlacesReport
 from sencap.pretraining import loading, watch
 from sencap.pretraining.fit import build_encoder, pretrain
 from sencap.pretraining.loading import ViewDataset, collate, split, view_loader
-from sencap.pretraining.settings import Method, PretrainingSettings, SgdSettings, WatchSettings
+from sencap.pretraining.settings import (
+    Method,
+    PretrainingSettings,
+    SgdSettings,
+    WatchSettings,
+)
 
 KILLED = """
 import json, sys
@@ -46,14 +51,18 @@ sys.exit(cli.main(["pretrain", "--config", sys.argv[1]]))
 # --- loading
 
 
-def test_views_depend_on_seed_epoch_and_number_alone(tiny_pretraining: PretrainingSettings) -> None:
+def test_views_depend_on_seed_epoch_and_number_alone(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     dataset = ViewDataset(TinyPlaces(), list(range(4, 20)), tiny_pretraining)
     first, place = dataset[16 * 3 + 5]
     assert place == 9
     assert first.shape == (2, 2, 3, 48, 48)
     dataset[0]
     assert np.array_equal(first, dataset[16 * 3 + 5][0])
-    assert any(not np.array_equal(first, dataset[16 * epoch + 5][0]) for epoch in range(3))
+    assert any(
+        not np.array_equal(first, dataset[16 * epoch + 5][0]) for epoch in range(3)
+    )
     images = TinyPlaces().read(9).images
     dates = [
         next(d for d in range(4) if np.array_equal(images[d], image))
@@ -67,7 +76,11 @@ def test_views_depend_on_seed_epoch_and_number_alone(tiny_pretraining: Pretraini
 def test_places_of_two_and_of_more_dates_share_a_batch(
     tiny_pretraining: PretrainingSettings,
 ) -> None:
-    for method, shape in (("moco-6c", (8, 2, 2)), ("moco-3c", (8, 2, 1)), ("seco", (8, 4, 1))):
+    for method, shape in (
+        ("moco-6c", (8, 2, 2)),
+        ("moco-3c", (8, 2, 1)),
+        ("seco", (8, 4, 1)),
+    ):
         settings = dataclasses.replace(tiny_pretraining, method=cast(Method, method))
         dataset = ViewDataset(TinyPlaces(dates=(2, 5, 3)), list(range(8)), settings)
         views, places = collate([dataset[i] for i in range(8)])
@@ -75,10 +88,16 @@ def test_places_of_two_and_of_more_dates_share_a_batch(
         assert places.tolist() == list(range(8))
 
 
-def test_every_process_takes_its_share_of_an_epoch(tiny_pretraining: PretrainingSettings) -> None:
+def test_every_process_takes_its_share_of_an_epoch(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     dataset = ViewDataset(TinyPlaces(), list(range(24)), tiny_pretraining)
     shares = [
-        [int(p) for _, places in view_loader(dataset, replicas=2, rank=r) for p in places]
+        [
+            int(p)
+            for _, places in view_loader(dataset, replicas=2, rank=r)
+            for p in places
+        ]
         for r in (0, 1)
     ]
     assert sorted(shares[0] + shares[1]) == list(range(24))
@@ -89,7 +108,9 @@ def test_every_process_takes_its_share_of_an_epoch(tiny_pretraining: Pretraining
         [int(p) for _, places in view_loader(odd, replicas=2, rank=r) for p in places]
         for r in (0, 1)
     ]
-    assert len(shares[0] + shares[1]) == len(set(shares[0] + shares[1])) == 8  # no place twice
+    assert (
+        len(shares[0] + shares[1]) == len(set(shares[0] + shares[1])) == 8
+    )  # no place twice
     odd = ViewDataset(TinyPlaces(), list(range(19)), tiny_pretraining)
     assert [len(places) for _, places in view_loader(odd, replicas=1, rank=0)] == [8, 8]
 
@@ -106,7 +127,9 @@ def test_the_split_is_the_seeds_and_refuses_too_few_places() -> None:
         50,
         1000,
     ]
-    with pytest.raises(DataError, match=r"10 places with watch\.held_out=9 leave 1 to train on"):
+    with pytest.raises(
+        DataError, match=r"10 places with watch\.held_out=9 leave 1 to train on"
+    ):
         split(10, 9, seed=0)
 
 
@@ -132,7 +155,9 @@ def test_places_that_cannot_be_read_are_replaced_by_the_next(
     ):
         ViewDataset(Broken(), list(range(8, 24)), tiny_pretraining)[0]
     small, large = (TinyPlaces(size=size).read(0).images[:2][None] for size in (48, 60))
-    with pytest.raises(DataError, match="48×48 and of 60×60 pixels cannot share a batch"):
+    with pytest.raises(
+        DataError, match="48×48 and of 60×60 pixels cannot share a batch"
+    ):
         collate([(small, 0), (large, 1)])
 
 
@@ -155,14 +180,20 @@ def test_recall_and_spread_have_their_known_values() -> None:
     assert watch.recall_at_1(a, b) == pytest.approx((2 / 3 + 1 / 3) / 2)
 
 
-def test_measuring_leaves_the_encoder_as_it_was(tiny_pretraining: PretrainingSettings) -> None:
+def test_measuring_leaves_the_encoder_as_it_was(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     encoder = build_encoder(tiny_pretraining).train()
     before = {name: t.clone() for name, t in encoder.state_dict().items()}
     watch.figures(encoder, TinyPlaces(), range(6), side=32, dates=2)
     random = watch.calibrated(encoder, TinyPlaces(), range(6), side=32, dates=2)
     assert encoder.training
     assert all(torch.equal(t, before[name]) for name, t in encoder.state_dict().items())
-    moved = [name for name, t in random.state_dict().items() if not torch.equal(t, before[name])]
+    moved = [
+        name
+        for name, t in random.state_dict().items()
+        if not torch.equal(t, before[name])
+    ]
     assert moved
     assert all("running" in name or "tracked" in name for name in moved)
 
@@ -173,7 +204,9 @@ def test_measuring_leaves_the_encoder_as_it_was(tiny_pretraining: PretrainingSet
 class Damaged(TinyPlaces):
     """Of every fourth place nothing can be read."""
 
-    report = PlacesReport(places=24, images=96, left_out={"lonely": "1 of its images can be used"})
+    report = PlacesReport(
+        places=24, images=96, left_out={"lonely": "1 of its images can be used"}
+    )
 
     def read(self, index: int) -> Drawn:
         if index % 4 == 0:
@@ -183,13 +216,20 @@ class Damaged(TinyPlaces):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_is_left_out_is_said_and_counted_and_random_weights_stand_beside(
-    workers: int, tiny_pretraining: PretrainingSettings, caplog: pytest.LogCaptureFixture
+    workers: int,
+    tiny_pretraining: PretrainingSettings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level("INFO", logger="sencap"):
-        folder = pretrain(dataclasses.replace(tiny_pretraining, workers=workers), Damaged())
+        folder = pretrain(
+            dataclasses.replace(tiny_pretraining, workers=workers), Damaged()
+        )
     run = json.loads((folder.parent / "run.json").read_text())
     training, held_out = split(24, 6, tiny_pretraining.seed)
-    unreadable, measured = sum(i % 4 == 0 for i in training), sum(i % 4 != 0 for i in held_out)
+    unreadable, measured = (
+        sum(i % 4 == 0 for i in training),
+        sum(i % 4 != 0 for i in held_out),
+    )
     assert unreadable > 0
     assert 0 < measured < 6
     assert run["places"]["unreadable"] == unreadable
@@ -197,14 +237,21 @@ def test_what_is_left_out_is_said_and_counted_and_random_weights_stand_beside(
     text = caplog.text
     assert "24 places with 96 images; left out: 1 places" in text
     assert f"{unreadable} of 18 places to train on could not be read" in text
-    random = f"random weights: {run['random']['recall']:.3f}, {run['random']['spread']:.3f}"
-    assert re.search(rf"epoch 3: .* among {measured} held-out places .*; {random}", text)
+    random = (
+        f"random weights: {run['random']['recall']:.3f}, {run['random']['spread']:.3f}"
+    )
+    assert re.search(
+        rf"epoch 3: .* among {measured} held-out places .*; {random}", text
+    )
 
 
-def test_a_run_goes_on_with_its_own_places_only(tiny_pretraining: PretrainingSettings) -> None:
+def test_a_run_goes_on_with_its_own_places_only(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     pretrain(tiny_pretraining, TinyPlaces())
     with pytest.raises(
-        SettingsError, match=r"other places \(training: 18 there, 24 now; held_out: 6 there"
+        SettingsError,
+        match=r"other places \(training: 18 there, 24 now; held_out: 6 there",
     ):
         pretrain(tiny_pretraining, TinyPlaces(30))
 
@@ -223,7 +270,9 @@ def test_a_run_writes_a_backbone_that_the_captioner_takes_and_its_record(
     assert run["random"] == {
         key: value for key, value in run["epochs"][0].items() if key != "epoch"
     }
-    assert all(0 <= run["epochs"][-1][name] <= 1.01 for name in ("recall", "spread", "nearest"))
+    assert all(
+        0 <= run["epochs"][-1][name] <= 1.01 for name in ("recall", "spread", "nearest")
+    )
     with Image.open(out / "watch.png") as picture:
         assert picture.size[0] > 600
     assert list(out.glob("logs/csv/*/metrics.csv"))
@@ -231,8 +280,15 @@ def test_a_run_writes_a_backbone_that_the_captioner_takes_and_its_record(
     assert (out / "epoch-0002" / "model.safetensors").is_file()
     config = json.loads((folder / "config.json").read_text())
     channels = 6 if method == "moco-6c" else 3
-    assert (config["format"], config["backbone"]) == ("sencap-backbone-1", "test_efficientnet")
-    assert (config["in_channels"], config["method"], config["epoch"]) == (channels, method, 3)
+    assert (config["format"], config["backbone"]) == (
+        "sencap-backbone-1",
+        "test_efficientnet",
+    )
+    assert (config["in_channels"], config["method"], config["epoch"]) == (
+        channels,
+        method,
+        3,
+    )
     assert config["settings"]["out"] == "run"
     extractor = FeatureExtractor(backbone="test_efficientnet", structure="single-cat")
     initialise_backbone(extractor, folder)
@@ -250,12 +306,16 @@ def test_training_moves_the_weights_and_fills_the_queue(
     weights = load_file(pretrain(tiny_pretraining, TinyPlaces()) / "model.safetensors")
     start = build_encoder(tiny_pretraining).backbone.state_dict()
     assert all(
-        not torch.equal(weights[name], start[name]) for name in start if name.endswith(".weight")
+        not torch.equal(weights[name], start[name])
+        for name in start
+        if name.endswith(".weight")
     )
     state = torch.load(out / "resume.ckpt", weights_only=False)["state_dict"]
     assert int(state["contrast.queues.0.filled"]) == 13
     assert int(state["contrast.queues.0.next"]) == 3 * 2 * 8 % 13
-    rate = torch.load(out / "resume.ckpt", weights_only=False)["lr_schedulers"][0]["_last_lr"]
+    rate = torch.load(out / "resume.ckpt", weights_only=False)["lr_schedulers"][0][
+        "_last_lr"
+    ]
     assert rate == pytest.approx([0.0], abs=1e-9)
 
 
@@ -264,17 +324,26 @@ def test_a_run_killed_after_its_first_epoch_ends_with_the_weights_of_an_uninterr
 ) -> None:
     optimisation = SgdSettings(epochs=6, batch_size=8)
     whole = dataclasses.replace(
-        tiny_pretraining, data=str(tmp_path), out=str(tmp_path / "whole"), optimisation=optimisation
+        tiny_pretraining,
+        data=str(tmp_path),
+        out=str(tmp_path / "whole"),
+        optimisation=optimisation,
     )
     pretrain(whole, TinyPlaces())
     killed = dataclasses.replace(whole, out=str(tmp_path / "killed"))
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(as_dict(killed)))
     command = [sys.executable, "-c", KILLED, str(config)]
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(
+        [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    )
     environment = {**os.environ, "PYTHONPATH": path}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
     )
     resume = tmp_path / "killed" / "resume.ckpt"
     deadline = time.monotonic() + 120
@@ -295,7 +364,9 @@ def test_a_run_killed_after_its_first_epoch_ends_with_the_weights_of_an_uninterr
     assert states[0]["state_dict"].keys() == states[1]["state_dict"].keys()
     for name, expected in states[0]["state_dict"].items():
         assert torch.equal(expected, states[1]["state_dict"][name]), name
-    runs = [json.loads((tmp_path / n / "run.json").read_text()) for n in ("whole", "killed")]
+    runs = [
+        json.loads((tmp_path / n / "run.json").read_text()) for n in ("whole", "killed")
+    ]
     assert runs[0]["epochs"] == runs[1]["epochs"]
 
 
@@ -311,7 +382,9 @@ def test_a_run_is_not_mixed_with_one_of_other_settings(
     assert pretrain(short, TinyPlaces()) == folder, "a finished run has nothing to do"
     run = json.loads((folder.parent / "run.json").read_text())
     assert [set(epoch) for epoch in run["epochs"]] == [{"epoch", "loss", "nearest"}]
-    with pytest.raises(SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"):
+    with pytest.raises(
+        SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"
+    ):
         pretrain(dataclasses.replace(short, seed=1), TinyPlaces())
     with pytest.raises(SettingsError, match="resume=false"):
         pretrain(dataclasses.replace(short, resume=False), TinyPlaces())
@@ -322,7 +395,9 @@ def test_a_run_starts_from_given_weights_and_measures_random_ones_beside(
 ) -> None:
     first = pretrain(tiny_pretraining, TinyPlaces())
     second = dataclasses.replace(
-        tiny_pretraining, out=str(tmp_path / "second"), init=str(first / "model.safetensors")
+        tiny_pretraining,
+        out=str(tmp_path / "second"),
+        init=str(first / "model.safetensors"),
     )
     started = build_encoder(second).backbone.state_dict()
     expected = load_file(first / "model.safetensors")
@@ -330,13 +405,18 @@ def test_a_run_starts_from_given_weights_and_measures_random_ones_beside(
     run = json.loads((pretrain(second, TinyPlaces()).parent / "run.json").read_text())
     before = json.loads((first.parent / "run.json").read_text())
     assert run["random"] == before["random"]
-    assert run["epochs"][0]["spread"] == pytest.approx(before["epochs"][-1]["spread"], abs=1e-6)
+    assert run["epochs"][0]["spread"] == pytest.approx(
+        before["epochs"][-1]["spread"], abs=1e-6
+    )
     assert run["epochs"][0]["spread"] != run["random"]["spread"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tiny_pretraining: PretrainingSettings) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     wild = dataclasses.replace(
-        tiny_pretraining, optimisation=SgdSettings(epochs=3, batch_size=8, learning_rate=1e30)
+        tiny_pretraining,
+        optimisation=SgdSettings(epochs=3, batch_size=8, learning_rate=1e30),
     )
     with pytest.raises(
         SettingsError,
@@ -345,7 +425,9 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_pretraining: PretrainingSet
         pretrain(wild, TinyPlaces())
 
 
-def test_a_source_that_open_places_knows_is_read(tiny_pretraining: PretrainingSettings) -> None:
+def test_a_source_that_open_places_knows_is_read(
+    tiny_pretraining: PretrainingSettings,
+) -> None:
     settings = dataclasses.replace(
         tiny_pretraining,
         data="synthetic:5:1",

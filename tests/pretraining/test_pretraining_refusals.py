@@ -1,5 +1,5 @@
-"""What stops or damages a pre-training: hardware, folders, files, signals, disks, numbers that are
-none."""
+"""What stops or damages a pre-training: hardware, folders, files, signals, disks,
+numbers that are none."""
 
 from __future__ import annotations
 
@@ -60,8 +60,14 @@ def again(short: PretrainingSettings, pretrained: Path) -> PretrainingSettings:
     ("hardware", "match"),
     [
         ({"accelerator": "gpu"}, "hardware.accelerator is gpu, which is not here"),
-        ({"accelerator": "tpu"}, "hardware.accelerator is 'tpu'; it must be auto, cpu or gpu"),
-        ({"accelerator": "cpu", "devices": 998}, "hardware.devices is 998 .*; the most is"),
+        (
+            {"accelerator": "tpu"},
+            "hardware.accelerator is 'tpu'; it must be auto, cpu or gpu",
+        ),
+        (
+            {"accelerator": "cpu", "devices": 998},
+            "hardware.devices is 998 .*; the most is",
+        ),
     ],
 )
 def test_hardware_that_is_not_here_is_refused_before_data_are_read(
@@ -75,7 +81,10 @@ def test_hardware_that_is_not_here_is_refused_before_data_are_read(
     optimisation = SgdSettings(batch_size=998)  # has to be shared out evenly
     contrast = dataclasses.replace(short.contrast, queue=998)
     settings = dataclasses.replace(
-        short, optimisation=optimisation, contrast=contrast, hardware=HardwareSettings(**hardware)
+        short,
+        optimisation=optimisation,
+        contrast=contrast,
+        hardware=HardwareSettings(**hardware),
     )
     with pytest.raises(SettingsError, match=match):
         pretrain(settings, NoPlaces())
@@ -88,17 +97,21 @@ def test_an_out_that_cannot_be_a_folder_is_refused(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(
-        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+        (SettingsError, OutputError),
+        match=r"is a file; name a folder|cannot be written",
     ):
         pretrain(dataclasses.replace(short, out=str(tmp_path / out)), NoPlaces())
 
 
-def test_the_weights_a_run_starts_from_are_not_written_over(short: PretrainingSettings) -> None:
+def test_the_weights_a_run_starts_from_are_not_written_over(
+    short: PretrainingSettings,
+) -> None:
     start = Path(short.out) / "backbone" / "model.safetensors"
     start.parent.mkdir(parents=True)
     start.write_bytes(b"mine")
     with pytest.raises(
-        SettingsError, match=r"would write over .*model\.safetensors, which it starts from"
+        SettingsError,
+        match=r"would write over .*model\.safetensors, which it starts from",
     ):
         pretrain(dataclasses.replace(short, init=str(start)), NoPlaces())
     with pytest.raises(SettingsError, match=r"holds backbone/ of another run"):
@@ -119,7 +132,9 @@ def _of_a_training(path: Path) -> None:
     torch.save({"callbacks": {"Exporter": {"history": []}}}, path)
 
 
-@pytest.mark.parametrize("damage", [_write(b""), _write(b"no zip"), _half, _of_a_training])
+@pytest.mark.parametrize(
+    "damage", [_write(b""), _write(b"no zip"), _half, _of_a_training]
+)
 def test_a_damaged_resume_file_is_named_with_what_to_delete(
     damage: Callable[[Path], None], again: PretrainingSettings
 ) -> None:
@@ -145,13 +160,17 @@ def test_a_damaged_record_is_written_anew_while_the_resume_file_is_whole(
     assert (after["epochs"], after["places"]) == (before["epochs"], before["places"])
     run.write_bytes(content)
     (Path(again.out) / "resume.ckpt").unlink()
-    with pytest.raises(CheckpointError, match=r"run\.json is .*; delete it, or choose another out"):
+    with pytest.raises(
+        CheckpointError, match=r"run\.json is .*; delete it, or choose another out"
+    ):
         pretrain(again, NoPlaces())
 
 
 def test_a_backbone_that_is_gone_is_told(again: PretrainingSettings) -> None:
     shutil.rmtree(Path(again.out) / "backbone")
-    with pytest.raises(CheckpointError, match="backbone is no longer there, and it is the result"):
+    with pytest.raises(
+        CheckpointError, match="backbone is no longer there, and it is the result"
+    ):
         pretrain(again, NoPlaces())
 
 
@@ -160,13 +179,15 @@ def test_a_run_is_not_made_longer_since_its_learning_rate_has_fallen(
 ) -> None:
     more = dataclasses.replace(again, optimisation=SgdSettings(epochs=4, batch_size=8))
     with pytest.raises(
-        SettingsError, match=r"epochs: 1 there, 4 now.*cannot be made longer; give another"
+        SettingsError,
+        match=r"epochs: 1 there, 4 now.*cannot be made longer; give another",
     ):
         pretrain(more, NoPlaces())
 
 
 @pytest.mark.parametrize(
-    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+    ("number", "raised"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)],
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_run_that_is_stopped_ends_as_an_uninterrupted_one(
@@ -196,7 +217,9 @@ def test_a_run_that_is_stopped_ends_as_an_uninterrupted_one(
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
 
 
-@pytest.mark.parametrize("name", ["run.json", "resume.ckpt", "watch.png", "model.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "resume.ckpt", "watch.png", "model.safetensors"]
+)
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
     name: str, tiny_pretraining: PretrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +234,8 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         with pytest.raises(
-            OutputError, match=r"cannot be written \(No space left on device\); make room"
+            OutputError,
+            match=r"cannot be written \(No space left on device\); make room",
         ):
             pretrain(settings, TinyPlaces())
     assert (pretrain(settings, TinyPlaces()) / "config.json").is_file()
@@ -221,6 +245,10 @@ def test_a_backbone_that_cannot_take_the_view_is_refused(
     tiny_pretraining: PretrainingSettings,
 ) -> None:
     views = dataclasses.replace(tiny_pretraining.views, crop=64)
-    settings = dataclasses.replace(tiny_pretraining, backbone="maxvit_tiny_tf_224", views=views)
-    with pytest.raises(SettingsError, match=r"views\.crop=64: .*maxvit.* views\.crop=224 goes"):
+    settings = dataclasses.replace(
+        tiny_pretraining, backbone="maxvit_tiny_tf_224", views=views
+    )
+    with pytest.raises(
+        SettingsError, match=r"views\.crop=64: .*maxvit.* views\.crop=224 goes"
+    ):
         pretrain(settings, NoPlaces())

@@ -30,7 +30,10 @@ def run(**settings: Any) -> PretrainingSettings:
     ("make", "message"),
     [
         (lambda: run(data=""), "data is empty"),
-        (lambda: run(method="moco"), "method is 'moco', which is unknown; did you mean 'moco-"),
+        (
+            lambda: run(method="moco"),
+            "method is 'moco', which is unknown; did you mean 'moco-",
+        ),
         (lambda: run(order="orderd"), "did you mean 'ordered'"),
         (
             lambda: run(method="moco-3c", order="unordered"),
@@ -64,16 +67,31 @@ def run(**settings: Any) -> PretrainingSettings:
             lambda: run(hardware=HardwareSettings(devices=3)),
             r"batch_size=256 cannot be shared out evenly .* = 3 processes",
         ),
-        (lambda: ViewSettings(crop=16), "views.crop is 16; it must be a whole number from 32 to"),
-        (lambda: ViewSettings(smallest=0), r"views.smallest is 0; it must be in \(0, 1\]"),
+        (
+            lambda: ViewSettings(crop=16),
+            "views.crop is 16; it must be a whole number from 32 to",
+        ),
+        (
+            lambda: ViewSettings(smallest=0),
+            r"views.smallest is 0; it must be in \(0, 1\]",
+        ),
         (lambda: ViewSettings(grey_probability=1.1), "views.grey_probability is 1.1"),
         (lambda: ViewSettings(blur=(2.0, 0.1)), "views.blur is"),
         (lambda: ContrastSettings(momentum=1.0), "contrast.momentum is 1.0"),
-        (lambda: ContrastSettings(temperature=0), "contrast.temperature is 0; it must be above 0"),
+        (
+            lambda: ContrastSettings(temperature=0),
+            "contrast.temperature is 0; it must be above 0",
+        ),
         (lambda: ContrastSettings(groups=0), "contrast.groups is 0"),
         (lambda: SgdSettings(batch_size=1), "optimisation.batch_size is 1"),
-        (lambda: SgdSettings(learning_rate=float("nan")), "optimisation.learning_rate is nan"),
-        (lambda: WatchSettings(held_out=1), "watch.held_out is 1; a place cannot be found again"),
+        (
+            lambda: SgdSettings(learning_rate=float("nan")),
+            "optimisation.learning_rate is nan",
+        ),
+        (
+            lambda: WatchSettings(held_out=1),
+            "watch.held_out is 1; a place cannot be found again",
+        ),
         (lambda: WatchSettings(every=0), "watch.every is 0"),
     ],
 )
@@ -119,7 +137,12 @@ def test_every_config_is_its_row_and_otherwise_the_recipe(
     values = vars(parser.instantiate(parser.parse_args(["--config", str(path)])))
     values.pop("config")
     settings = PretrainingSettings(**values)
-    found = (settings.method, settings.order, settings.season, settings.optimisation.epochs)
+    found = (
+        settings.method,
+        settings.order,
+        settings.season,
+        settings.optimisation.epochs,
+    )
     assert found == ROWS[name]
     assert settings == run(
         data=settings.data,
@@ -140,6 +163,10 @@ def test_the_small_config_loads_and_keeps_its_queue_within_an_epoch() -> None:
     values = vars(parser.instantiate(parser.parse_args(["--config", str(path)])))
     values.pop("config")
     settings = PretrainingSettings(**values)
-    assert (settings.method, settings.order, settings.season) == ROWS["6c-ordered-augment"][:3]
+    assert (settings.method, settings.order, settings.season) == ROWS[
+        "6c-ordered-augment"
+    ][:3]
     assert settings.contrast.mask_own
-    assert settings.contrast.queue < 691  # the places of its smaller set that are trained on
+    assert (
+        settings.contrast.queue < 691
+    )  # the places of its smaller set that are trained on

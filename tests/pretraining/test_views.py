@@ -1,5 +1,5 @@
-"""Γ: geometry shared by the dates, colour shared or not, ranges, and equality with torchvision's
-slow way."""
+"""Γ: geometry shared by the dates, colour shared or not, ranges, and equality with
+torchvision's slow way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from sencap.pretraining.task import make_views
 from sencap.pretraining.views import apply, draw, resized, whole
 
 PLAIN = ViewSettings(
-    crop=32, colour_probability=0, grey_probability=0, blur_probability=0, flip_probability=0.5
+    crop=32,
+    colour_probability=0,
+    grey_probability=0,
+    blur_probability=0,
+    flip_probability=0.5,
 )
 EVERYTHING = ViewSettings(crop=32, colour_probability=1, blur_probability=1)
 
@@ -25,7 +29,9 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def noise(B: int, n: int = 2, H: int = 48, W: int = 40) -> Tensor:
-    return torch.randint(0, 256, (B, n, 3, H, W), generator=seeded(9), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (B, n, 3, H, W), generator=seeded(9), dtype=torch.uint8
+    )
 
 
 def test_a_marked_pixel_lands_on_the_same_spot_at_both_dates() -> None:
@@ -33,14 +39,20 @@ def test_a_marked_pixel_lands_on_the_same_spot_at_both_dates() -> None:
     rows = torch.randint(0, 48, (200,), generator=seeded(1))
     columns = torch.randint(0, 40, (200,), generator=seeded(2))
     images[torch.arange(200), :, :, rows, columns] = 255
-    settings = ViewSettings(crop=32, colour="per-date", colour_probability=0, blur_probability=0)
-    seen = apply(images, draw(200, 2, (48, 40), settings, seeded()), 32).mean(2)  # (200, 2, 32, 32)
+    settings = ViewSettings(
+        crop=32, colour="per-date", colour_probability=0, blur_probability=0
+    )
+    seen = apply(images, draw(200, 2, (48, 40), settings, seeded()), 32).mean(
+        2
+    )  # (200, 2, 32, 32)
     spots = seen.flatten(2).argmax(2)
     visible = seen.flatten(1).amax(1) > 0
     assert 50 < int(visible.sum()) < 190, "some are cropped away, some are not"
     assert torch.equal(spots[visible, 0], spots[visible, 1])
     assert torch.equal(seen[:, 0], seen[:, 1])
-    assert len(set(spots[visible, 0].tolist())) > 30, "the geometry differs from place to place"
+    assert len(set(spots[visible, 0].tolist())) > 30, (
+        "the geometry differs from place to place"
+    )
 
 
 def test_crop_and_flips_are_those_of_torchvision() -> None:
@@ -83,7 +95,9 @@ def test_boxes_lie_inside_and_cover_the_areas_asked_for() -> None:
             share = h * w / (height * width)
             assert 0.19 < float(share.min()) < 0.22
             assert float(share.max()) > 0.95
-            assert bool((((w / h).log().abs()) < 0.30).all())  # ln 4/3 = 0.288, and rounding
+            assert bool(
+                (((w / h).log().abs()) < 0.30).all()
+            )  # ln 4/3 = 0.288, and rounding
             assert float(top.max()) > 100
             assert float(top.min()) == 0
 
@@ -96,9 +110,11 @@ def test_shared_colour_is_one_function_of_the_pixels_and_per_date_colour_two() -
         crop=32, colour="per-date", colour_probability=1, blur_probability=1
     )
     apart = apply(same, draw(6, 2, (48, 40), apart_settings, seeded()), 32)
-    assert all(not torch.allclose(apart[b, 0], apart[b, 1], atol=1e-2) for b in range(6))
-    # dates of different content under shared colour: equal pixels stay equal, though the dates'
-    # means differ
+    assert all(
+        not torch.allclose(apart[b, 0], apart[b, 1], atol=1e-2) for b in range(6)
+    )
+    # dates of different content under shared colour: equal pixels stay equal, though
+    # the dates' means differ
     half = torch.full((1, 2, 3, 32, 32), 100, dtype=torch.uint8)
     half[:, 1, :, :, 16:] = 250
     colour = ViewSettings(
@@ -116,7 +132,11 @@ def test_shared_colour_is_one_function_of_the_pixels_and_per_date_colour_two() -
 def test_brightness_contrast_and_grey_are_what_their_formulas_say() -> None:
     images = noise(5)
     settings = ViewSettings(
-        crop=32, colour="per-date", colour_probability=1, grey_probability=0.5, blur_probability=0
+        crop=32,
+        colour="per-date",
+        colour_probability=1,
+        grey_probability=0.5,
+        blur_probability=0,
     )
     draws = draw(5, 2, (48, 40), settings, seeded(6))
     assert 0 < int(draws.grey.sum()) < 10
@@ -146,7 +166,9 @@ def test_blur_is_gaussian_and_keeps_a_flat_image_flat() -> None:
     dot = torch.zeros(40, 1, 3, 33, 33, dtype=torch.uint8)
     dot[..., 16, 16] = 255
     draws = draw(40, 1, (33, 33), settings, seeded(7))
-    draws.box[:] = torch.tensor([0.0, 0.0, 33.0, 33.0])  # the crop's aspect is random; not here
+    draws.box[:] = torch.tensor(
+        [0.0, 0.0, 33.0, 33.0]
+    )  # the crop's aspect is random; not here
     found = apply(dot, draws, 33)
     blurred = draws.sigma[:, 0] > 0
     assert 0 < int(blurred.sum()) < 40
@@ -184,8 +206,12 @@ def test_views_that_are_not_augmented_keep_their_colours_and_are_cropped() -> No
         make_views(flat, settings, seeded()), AUGMENTED["seco"], strict=True
     ):
         assert torch.allclose(view, flat[:, 0, :, :, :32, :32] / 255) != augmented
-    crops = make_views(noise(8)[:, None, :1].expand(8, 4, 1, 3, 48, 40), settings, seeded())
-    assert not torch.allclose(crops[0], crops[2]), "query and season key have crops of their own"
+    crops = make_views(
+        noise(8)[:, None, :1].expand(8, 4, 1, 3, 48, 40), settings, seeded()
+    )
+    assert not torch.allclose(crops[0], crops[2]), (
+        "query and season key have crops of their own"
+    )
 
 
 def test_autocast_does_not_touch_pixels() -> None:

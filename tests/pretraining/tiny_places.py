@@ -1,5 +1,5 @@
-"""Places drawn by a seed: each has its own pattern of squares, each date its own light and
-colour."""
+"""Places drawn by a seed: each has its own pattern of squares, each date its own light
+and colour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class Drawn:
 class TinyPlaces:
     """``count`` places of ``size`` pixels; place i has dates[i % len(dates)] dates."""
 
-    def __init__(self, count: int = 24, size: int = 48, dates: tuple[int, ...] = (4,)) -> None:
+    def __init__(
+        self, count: int = 24, size: int = 48, dates: tuple[int, ...] = (4,)
+    ) -> None:
         self.count, self.size, self.dates = count, size, dates
 
     def __len__(self) -> int:
@@ -28,7 +30,9 @@ class TinyPlaces:
     def read(self, index: int) -> Drawn:
         rng = np.random.default_rng(index)
         pattern = (
-            rng.random((3, 6, 6)).repeat(self.size // 6, axis=1).repeat(self.size // 6, axis=2)
+            rng.random((3, 6, 6))
+            .repeat(self.size // 6, axis=1)
+            .repeat(self.size // 6, axis=2)
         )
         images = []
         for _ in range(self.dates[index % len(self.dates)]):

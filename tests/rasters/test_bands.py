@@ -46,15 +46,22 @@ def test_bands_are_given_or_told_by_names_then_colours_then_order(
     ("wanted", "reason"),
     [
         ((1, 2, 9), "it has 4 bands, but band 9 is wanted"),
-        (("red", "green", "swir"), r"no band named 'swir'; the names that it has: red, green"),
+        (
+            ("red", "green", "swir"),
+            r"no band named 'swir'; the names that it has: red, green",
+        ),
     ],
 )
-def test_bands_that_a_file_lacks_are_refused(wanted: tuple[int | str, ...], reason: str) -> None:
+def test_bands_that_a_file_lacks_are_refused(
+    wanted: tuple[int | str, ...], reason: str
+) -> None:
     with pytest.raises(SettingsError, match=reason):
         choose_bands(4, names=("red", "green", None, None), wanted=wanted)
 
 
-@pytest.mark.parametrize("bands", [(1, 2), (), (0, 1, 2), ("red", "", "blue"), (1, 2, 3, 4)])
+@pytest.mark.parametrize(
+    "bands", [(1, 2), (), (0, 1, 2), ("red", "", "blue"), (1, 2, 3, 4)]
+)
 def test_what_cannot_be_bands_is_refused(bands: tuple[int | str, ...]) -> None:
     with pytest.raises(SettingsError, match="must be three numbers from 1, or names"):
         check_bands(bands)

@@ -1,4 +1,5 @@
-"""Where pixels lie: what two grids share, and when the pixels of one are those of the other."""
+"""Where pixels lie: what two grids share, and when the pixels of one are those of the
+other."""
 
 from __future__ import annotations
 
@@ -11,20 +12,34 @@ from sencap.rasters import Grid, pixel_box, share_of, shared_box
 from sencap.rasters.grid import area_in, offset
 
 affine = pytest.importorskip("affine", reason="rasters need the extra geo (rasterio)")
-crs = pytest.importorskip("rasterio.crs", reason="rasters need the extra geo (rasterio)")
+crs = pytest.importorskip(
+    "rasterio.crs", reason="rasters need the extra geo (rasterio)"
+)
 UTM = crs.CRS.from_epsg(32614)
 
 
 def grid(
-    left: float = 0, top: float = 0, pixel: float = 0.5, side: int = 100, e: float | None = None
+    left: float = 0,
+    top: float = 0,
+    pixel: float = 0.5,
+    side: int = 100,
+    e: float | None = None,
 ) -> Grid:
-    """A square grid whose upper left corner lies so many metres right and below of a point."""
+    """A square grid whose upper left corner lies so many metres right and below of a
+    point."""
     down = -pixel if e is None else e
-    return Grid(UTM, affine.Affine(pixel, 0, 620_000 + left, 0, down, 3_350_000 - top), side, side)
+    return Grid(
+        UTM,
+        affine.Affine(pixel, 0, 620_000 + left, 0, down, 3_350_000 - top),
+        side,
+        side,
+    )
 
 
 @given(right=st.integers(-150, 150), down=st.integers(-150, 150))
-def test_grids_moved_by_whole_pixels_share_what_they_must(right: int, down: int) -> None:
+def test_grids_moved_by_whole_pixels_share_what_they_must(
+    right: int, down: int
+) -> None:
     one, other = grid(), grid(right / 2, down / 2)
     whole = (0.0, 0.0, 100.0, 100.0)
     box = pixel_box(other, one)
@@ -35,7 +50,9 @@ def test_grids_moved_by_whole_pixels_share_what_they_must(right: int, down: int)
     share = (100 - abs(right)) * (100 - abs(down)) / 10_000
     inside = abs(right) < 100 and abs(down) < 100
     assert area_in(other, one) == pytest.approx(10_000)
-    assert share_of(shared_box(whole, box), 10_000) == pytest.approx(share if inside else 0)
+    assert share_of(shared_box(whole, box), 10_000) == pytest.approx(
+        share if inside else 0
+    )
     if inside:
         assert offset(one, shared) == (max(right, 0), max(down, 0))
         assert offset(other, shared) == (max(-right, 0), max(-down, 0))
@@ -67,7 +84,9 @@ def test_a_grid_stored_from_south_to_north_or_east_to_west_is_put_upright() -> N
 def test_a_ground_that_is_not_known_is_compared_by_size() -> None:
     unknown = Grid(None, affine.Affine.identity(), 100, 100)
     assert pixel_box(unknown, unknown) == (0, 0, 100, 100)
-    with pytest.raises(DataError, match="neither says where it lies, and they have other sizes"):
+    with pytest.raises(
+        DataError, match="neither says where it lies, and they have other sizes"
+    ):
         pixel_box(Grid(None, affine.Affine.identity(), 100, 90), unknown)
     with pytest.raises(DataError, match="only one of them says where it lies"):
         pixel_box(grid(), unknown)
@@ -75,5 +94,8 @@ def test_a_ground_that_is_not_known_is_compared_by_size() -> None:
 
 def test_an_extent_is_told_in_degrees_with_their_fractions() -> None:
     degrees = Grid(None, affine.Affine(0.0001, 0, 8.5, 0, -0.0001, 47.5), 100, 100)
-    assert degrees.extent((0, 0, 100, 100)) == "x 8.50000 to 8.51000, y 47.49000 to 47.50000"
+    assert (
+        degrees.extent((0, 0, 100, 100))
+        == "x 8.50000 to 8.51000, y 47.49000 to 47.50000"
+    )
     assert grid().extent((0, 0, 100, 100)) == "x 620000 to 620050, y 3349950 to 3350000"

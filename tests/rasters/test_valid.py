@@ -69,5 +69,7 @@ def test_a_mask_is_heeded_beside_a_value() -> None:
         (np.full(100, 90, np.uint8) + np.arange(100, dtype=np.uint8), False),
     ],
 )
-def test_a_band_that_calls_itself_alpha_is_looked_at(band: NDArray[Any], is_alpha: bool) -> None:
+def test_a_band_that_calls_itself_alpha_is_looked_at(
+    band: NDArray[Any], is_alpha: bool
+) -> None:
     assert looks_like_alpha(band) is is_alpha

@@ -1,5 +1,5 @@
-"""Multi-head attention, feed-forward network, layer normalisation and positions, one number at a
-time."""
+"""Multi-head attention, feed-forward network, layer normalisation and positions, one
+number at a time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def softmax(scores: list[float]) -> list[float]:
 def multi_head_attention(
     weights: Weights, query: Array, source: Array, *, heads: int, causal: bool = False
 ) -> Array:
-    """MHA(query (L_q, D), source (L_s, D)) = Concat(head_1 … head_h)·W_o, head = softmax(q·k /
-    √d)·v."""
+    """MHA(query (L_q, D), source (L_s, D)) = Concat(head_1 … head_h)·W_o, head =
+    softmax(q·k / √d)·v."""
     Q, K, V = (
         linear(weights, "query", query),
         linear(weights, "key", source),
@@ -44,7 +44,10 @@ def multi_head_attention(
         for i in range(len(query)):
             visible = [j for j in range(len(source)) if not causal or j <= i]
             share = softmax(
-                [float(np.dot(Q[i, columns], K[j, columns])) / math.sqrt(d) for j in visible]
+                [
+                    float(np.dot(Q[i, columns], K[j, columns])) / math.sqrt(d)
+                    for j in visible
+                ]
             )
             for p, j in zip(share, visible, strict=True):
                 concatenated[i, columns] += p * V[j, columns]
@@ -64,9 +67,9 @@ def layer_norm(weights: Weights, name: str, x: Array) -> Array:
     for i, row in enumerate(x):
         mean = sum(row) / len(row)
         variance = sum((value - mean) ** 2 for value in row) / len(row)
-        out[i] = (row - mean) / math.sqrt(variance + 1e-5) * weights[f"{name}.weight"] + weights[
-            f"{name}.bias"
-        ]
+        out[i] = (row - mean) / math.sqrt(variance + 1e-5) * weights[
+            f"{name}.weight"
+        ] + weights[f"{name}.bias"]
     return out
 
 

@@ -1,5 +1,5 @@
-"""The compared systems, one number at a time: tokens, MCCFormer, RSICCformer, PSNet, and the LSTMs
-of Park et al."""
+"""The compared systems, one number at a time: tokens, MCCFormer, RSICCformer, PSNet,
+and the LSTMs of Park et al."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from reference.weights import Array, Weights, part
 
 
 def date_tokens(weights: Weights, features: Array) -> tuple[Array, Array]:
-    """Features (2, C, g, g) → tokens (N, D) of both dates, with the positions [R_i; C_j] added."""
+    """Features (2, C, g, g) → tokens (N, D) of both dates, with the positions [R_i;
+    C_j] added."""
     g = features.shape[-1]
     out = []
     for date in range(2):
@@ -35,7 +36,9 @@ def side_by_side(x: Array, y: Array) -> Array:
 def mccformer_s(weights: Weights, features: Array, *, layers: int, heads: int) -> Array:
     x_bef, x_aft = date_tokens(part(weights, "tokens"), features)
     N = len(x_bef)
-    z = np.concatenate([x_bef + weights["dates.weight"][0], x_aft + weights["dates.weight"][1]])
+    z = np.concatenate(
+        [x_bef + weights["dates.weight"][0], x_aft + weights["dates.weight"][1]]
+    )
     for number in range(layers):
         z = cross_att(part(weights, f"layers.{number}"), z, z, heads=heads)
     return side_by_side(z[:N], z[N:])
@@ -59,7 +62,10 @@ def rsiccformer(
     for number in range(layers):
         w = part(weights, f"layers.{number}")
         d = x_aft - x_bef
-        x_bef, x_aft = cross_att(w, x_bef, d, heads=heads), cross_att(w, x_aft, d, heads=heads)
+        x_bef, x_aft = (
+            cross_att(w, x_bef, d, heads=heads),
+            cross_att(w, x_aft, d, heads=heads),
+        )
         if fusion:
             g = features.shape[-1]
             summed = (z + side_by_side(x_bef, x_aft)).T.reshape(-1, g, g)
@@ -80,7 +86,8 @@ def relu(x: Array) -> Array:
 
 
 def convolution(kernel: Array, x: Array) -> Array:
-    """Stride 1, zeros around, the same grid: kernel (D, C, k, k), x (C, h, w) → (D, h, w)."""
+    """Stride 1, zeros around, the same grid: kernel (D, C, k, k), x (C, h, w) → (D, h,
+    w)."""
     D, _, k, _ = kernel.shape
     _, h, w = x.shape
     out = np.zeros((D, h, w))
@@ -91,7 +98,9 @@ def convolution(kernel: Array, x: Array) -> Array:
                     for b in range(k):
                         row, column = i + a - k // 2, j + b - k // 2
                         if 0 <= row < h and 0 <= column < w:
-                            out[d, i, j] += np.dot(kernel[d, :, a, b], x[:, row, column])
+                            out[d, i, j] += np.dot(
+                                kernel[d, :, a, b], x[:, row, column]
+                            )
     return out
 
 
@@ -112,7 +121,9 @@ def psnet(weights: Weights, features: Array, *, layers: int, heads: int) -> Arra
         d = dates[1] - dates[0]
         for m in range(2):
             y = side_by_side(dates[m], d)
-            dates[m] = linear(w, "linear", cross_att(part(w, "layer"), y, y, heads=heads))
+            dates[m] = linear(
+                w, "linear", cross_att(part(w, "layer"), y, y, heads=heads)
+            )
             scales[m].append(dates[m])
     out = []
     for m in range(2):
@@ -148,10 +159,15 @@ def pooled(a: Array, X: Array) -> Array:
 def vectors(
     weights: Weights, features: Array, *, kind: str
 ) -> tuple[list[Array], dict[str, Array]]:
-    """What a speaker sees of one pair, [l_bef, l_diff, l_aft] or [l_diff], and the maps (h, w)."""
+    """What a speaker sees of one pair, [l_bef, l_diff, l_aft] or [l_diff], and the maps
+    (h, w)."""
     X_bef, X_aft = features
     if kind == "difference":
-        return [np.array([(aft - bef).mean() for bef, aft in zip(X_bef, X_aft, strict=True)])], {}
+        return [
+            np.array(
+                [(aft - bef).mean() for bef, aft in zip(X_bef, X_aft, strict=True)]
+            )
+        ], {}
     w = part(weights, "attention")
     if kind == "single":
         a_bef = a_aft = spatial_attention(w, X_bef, X_aft)
@@ -165,7 +181,8 @@ def vectors(
 
 
 def lstm(weights: Weights, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    """One step of an LSTM: input, forget, candidate and output gates, in this order of the rows."""
+    """One step of an LSTM: input, forget, candidate and output gates, in this order of
+    the rows."""
     D = len(h)
     gates = (
         weights["weight_ih"] @ x

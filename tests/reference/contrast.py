@@ -1,8 +1,9 @@
-"""Momentum contrast in loops: the queue a list, the loss term by term, one view pushed after the
-other.
+"""Momentum contrast in loops: the queue a list, the loss term by term, one view pushed
+after the other.
 
-Sources: Eq. (1) of SPEC §6; MoCo's algorithm 1 (the queue first in, first out); for SeCo's
-sub-spaces, section 3.2 of its paper: what a sub-space does not ignore is a negative in it.
+Sources: Eq. (1) of SPEC §6; MoCo's algorithm 1 (the queue first in, first out); for
+SeCo's sub-spaces, section 3.2 of its paper: what a sub-space does not ignore is a
+negative in it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def slow_info_nce(q: Array, positive: Array, negatives: list[Array], temperature: float) -> float:
+def slow_info_nce(
+    q: Array, positive: Array, negatives: list[Array], temperature: float
+) -> float:
     """One query: −log of the positive's share."""
-    similar = math.exp(sum(a * b for a, b in zip(q, positive, strict=True)) / temperature)
+    similar = math.exp(
+        sum(a * b for a, b in zip(q, positive, strict=True)) / temperature
+    )
     total = similar
     for negative in negatives:
-        total += math.exp(sum(a * b for a, b in zip(q, negative, strict=True)) / temperature)
+        total += math.exp(
+            sum(a * b for a, b in zip(q, negative, strict=True)) / temperature
+        )
     return -math.log(similar / total)
 
 
@@ -48,8 +55,8 @@ def slow_step(
     z_q: list[Array], z_k: list[list[Array]], places: list[int], queues: list[SlowQueue], temperature: float,  # noqa: E501
     *, mask_own: bool,
 ) -> float:  # fmt: skip
-    """z_q[s] (B, d); z_k[v][s] (B, d): the embedding of key view v in sub-space s. Pushes the keys;
-    the loss."""
+    """z_q[s] (B, d); z_k[v][s] (B, d): the embedding of key view v in sub-space s.
+    Pushes the keys; the loss."""
     S, B = len(queues), len(places)
     total = 0.0
     for s in range(S):

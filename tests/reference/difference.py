@@ -1,4 +1,5 @@
-"""SFE (4)(5) and CAGD (6)–(14) for one pair, with the variants that Tables V and VI switch off."""
+"""SFE (4)(5) and CAGD (6)–(14) for one pair, with the variants that Tables V and VI
+switch off."""
 
 from __future__ import annotations
 
@@ -6,13 +7,20 @@ import math
 
 import numpy as np
 
-from reference.attention import feed_forward, layer_norm, multi_head_attention, with_positions
+from reference.attention import (
+    feed_forward,
+    layer_norm,
+    multi_head_attention,
+    with_positions,
+)
 from reference.weights import Array, Weights, part
 
 
-def embedded_image(weights: Weights, image: Array, grid: tuple[int, int], *, stride: int) -> Array:
-    """Eq. (4): I_c = conv(I), (3, H, W) → (D, h, w); a cell looks at the k×k pixels around its
-    first one."""
+def embedded_image(
+    weights: Weights, image: Array, grid: tuple[int, int], *, stride: int
+) -> Array:
+    """Eq. (4): I_c = conv(I), (3, H, W) → (D, h, w); a cell looks at the k×k pixels
+    around its first one."""
     kernel, bias = weights["weight"], weights["bias"]
     D, _, k, _ = kernel.shape
     _, H, W = image.shape
@@ -27,15 +35,16 @@ def embedded_image(weights: Weights, image: Array, grid: tuple[int, int], *, str
                         row, column = y * stride + i - border, x * stride + j - border
                         if 0 <= row < H and 0 <= column < W:
                             total += sum(
-                                kernel[d, c, i, j] * image[c, row, column] for c in range(3)
+                                kernel[d, c, i, j] * image[c, row, column]
+                                for c in range(3)
                             )
                 out[d, y, x] = total
     return out
 
 
 def channel_attention(weights: Weights, x: Array) -> Array:
-    """Eq. (5): sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), (D, h, w) → (D,); one MLP for both
-    pools."""
+    """Eq. (5): sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), (D, h, w) → (D,); one MLP
+    for both pools."""
     down, up = weights["mlp.0.weight"][:, :, 0, 0], weights["mlp.2.weight"][:, :, 0, 0]
     assert set(weights) == {"mlp.0.weight", "mlp.2.weight"}, "the MLP has no biases"
 
@@ -73,11 +82,15 @@ def shallow_feature_embedding(
 
 
 def cross_att(weights: Weights, F_m: Array, F_diff: Array, *, heads: int) -> Array:
-    """CrossAtt_m, Eq. (7)–(10): query is the date's feature, key and value the bi-temporal one;
-    post-norm."""
-    attended = multi_head_attention(part(weights, "attention"), F_m, F_diff, heads=heads)
+    """CrossAtt_m, Eq. (7)–(10): query is the date's feature, key and value the
+    bi-temporal one; post-norm."""
+    attended = multi_head_attention(
+        part(weights, "attention"), F_m, F_diff, heads=heads
+    )
     x = layer_norm(weights, "norm1", F_m + attended)
-    return layer_norm(weights, "norm2", x + feed_forward(part(weights, "feed_forward"), x))
+    return layer_norm(
+        weights, "norm2", x + feed_forward(part(weights, "feed_forward"), x)
+    )
 
 
 def cagd_layer(
@@ -108,7 +121,9 @@ def cagd_layer(
 def sequence(F: Array) -> Array:
     """(D, h, w) → (N, D), row by row."""
     D, h, w = F.shape
-    return np.array([[F[d, y, x] for d in range(D)] for y in range(h) for x in range(w)])
+    return np.array(
+        [[F[d, y, x] for d in range(D)] for y in range(h) for x in range(w)]
+    )
 
 
 def sen_difference(
@@ -124,14 +139,16 @@ def sen_difference(
     cross: bool = True,
     self_: bool = True,
 ) -> dict[str, Array]:
-    """The whole encoder for one pair: features (S, D, h, w), images (2, 3, H, W) → memory and its
-    parts."""
+    """The whole encoder for one pair: features (S, D, h, w), images (2, 3, H, W) →
+    memory and its parts."""
     streams = [features[0], features[-1]]  # of two streams each date has its own
     dates = {}
     for i, m in enumerate(("bef", "aft")):
         dates[m] = sequence(
             shallow_feature_embedding(
-                part(weights, "sfe") if shared_convolution or channel_attention_on else {},
+                part(weights, "sfe")
+                if shared_convolution or channel_attention_on
+                else {},
                 streams[i],
                 images[i],
                 m,

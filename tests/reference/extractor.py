@@ -1,4 +1,5 @@
-"""What of the extractor is SEN's own: Eq. (2), the order of the channels, and P of Eq. (3)."""
+"""What of the extractor is SEN's own: Eq. (2), the order of the channels, and P of Eq.
+(3)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from reference.weights import Array, Weights
 
 
 def concatenated(before: Array, after: Array) -> Array:
-    """Eq. (2) in the order that SPEC fixes: (3, H, W) twice → (6, H, W), before in channels 0–2."""
+    """Eq. (2) in the order that SPEC fixes: (3, H, W) twice → (6, H, W), before in
+    channels 0–2."""
     _, H, W = before.shape
     out = np.empty((6, H, W))
     for channel in range(3):

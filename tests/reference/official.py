@@ -1,8 +1,8 @@
 """SEN as modules of the SEN authors' names, written from SPEC's equations with
 nn.MultiheadAttention.
 
-Only names and equations are theirs. A test pickles these modules whole, as the authors' checkpoints
-are.
+Only names and equations are theirs. A test pickles these modules whole, as the authors'
+checkpoints are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def extractor(D: int, *, depth: int = 18, stage: int = 4, named: bool = False) -> nn.Sequential:
-    """Sequential(resnet on 6 channels, projection); ``named``: the resnet's children keep their
-    names."""
+def extractor(
+    D: int, *, depth: int = 18, stage: int = 4, named: bool = False
+) -> nn.Sequential:
+    """Sequential(resnet on 6 channels, projection); ``named``: the resnet's children
+    keep their names."""
     resnet = getattr(torchvision.models, f"resnet{depth}")(weights=None)
     resnet.conv1 = nn.Conv2d(6, 64, 7, stride=2, padding=3, bias=False)
     children = dict(list(resnet.named_children())[: 4 + stage])
@@ -30,14 +32,16 @@ def extractor(D: int, *, depth: int = 18, stage: int = 4, named: bool = False) -
 
 
 class Positions(nn.Module):
-    def __init__(self, D: int, *, dropout: float, length: int = 256, unused: bool = False) -> None:
+    def __init__(
+        self, D: int, *, dropout: float, length: int = 256, unused: bool = False
+    ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         position = torch.arange(length)[:, None]
         rate = 1.0 / 10_000 ** (torch.arange(0, D, 2) / D)
-        table = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], 2).reshape(
-            length, 1, D
-        )
+        table = torch.stack(
+            [torch.sin(position * rate), torch.cos(position * rate)], 2
+        ).reshape(length, 1, D)
         self.register_buffer("pe", table)
         if unused:
             self.embedding_1D = nn.Embedding(52, D)
@@ -53,12 +57,17 @@ class ChannelAttention(nn.Module):
     def __init__(self, D: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Conv2d(D, D // 16, 1, bias=False), nn.ReLU(), nn.Conv2d(D // 16, D, 1, bias=False)
+            nn.Conv2d(D, D // 16, 1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(D // 16, D, 1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Eq. (5)'s weight."""
-        pooled = self.mlp(x.mean((2, 3), keepdim=True)), self.mlp(x.amax((2, 3), keepdim=True))
+        pooled = (
+            self.mlp(x.mean((2, 3), keepdim=True)),
+            self.mlp(x.amax((2, 3), keepdim=True)),
+        )
         return torch.sigmoid(pooled[0] + pooled[1])
 
 
@@ -86,7 +95,9 @@ class Block(nn.Module):
         self.attn = nn.MultiheadAttention(D, heads, dropout=0.5)
         self.norm = nn.LayerNorm(D)
 
-    def forward(self, bef: Tensor, aft: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, bef: Tensor, aft: Tensor, pair: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. (6)–(14)."""
         bef, aft = self.cross_attn_bef(bef, pair), self.cross_attn_aft(aft, pair)
         x = aft - bef
@@ -95,11 +106,20 @@ class Block(nn.Module):
 
 class Encoder(nn.Module):
     def __init__(
-        self, D: int, *, heads: int = 8, layers: int = 2, stride: int = 32, kernel: int = 1
+        self,
+        D: int,
+        *,
+        heads: int = 8,
+        layers: int = 2,
+        stride: int = 32,
+        kernel: int = 1,
     ) -> None:
         super().__init__()
         self.embed_img = nn.Conv2d(3, D, kernel, stride=stride, padding=kernel // 2)
-        self.channel_attn_bef, self.channel_attn_aft = ChannelAttention(D), ChannelAttention(D)
+        self.channel_attn_bef, self.channel_attn_aft = (
+            ChannelAttention(D),
+            ChannelAttention(D),
+        )
         self.pe_img, self.pe_feat = Positions(D, dropout=0.1), Positions(D, dropout=0.1)
         self.blocks = nn.ModuleList(Block(D, heads) for _ in range(layers))
 
@@ -124,7 +144,11 @@ class DecoderLayer(nn.Module):
         self.self_attn = nn.MultiheadAttention(D, heads, dropout=0.5)
         self.multihead_attn2 = nn.MultiheadAttention(D, heads, dropout=0.5)
         self.linear1, self.linear2 = nn.Linear(D, 4 * D), nn.Linear(4 * D, D)
-        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(D), nn.LayerNorm(D), nn.LayerNorm(D)
+        self.norm1, self.norm2, self.norm3 = (
+            nn.LayerNorm(D),
+            nn.LayerNorm(D),
+            nn.LayerNorm(D),
+        )
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """Eq. (16)."""
@@ -168,10 +192,16 @@ class Wrapped(nn.Module):
 
 
 def modules(
-    D: int = 32, V: int = 12, *, depth: int = 18, stage: int = 4, named: bool = False, **sizes: int
+    D: int = 32,
+    V: int = 12,
+    *,
+    depth: int = 18,
+    stage: int = 4,
+    named: bool = False,
+    **sizes: int,
 ) -> dict[str, nn.Module]:
-    """The three modules under the keys of the authors' files. ``sizes``: N_e, N_d, heads,
-    kernel."""
+    """The three modules under the keys of the authors' files. ``sizes``: N_e, N_d,
+    heads, kernel."""
     heads = sizes.get("heads", 8)
     encoder = Encoder(
         D,
@@ -191,7 +221,9 @@ def modules(
 def logits(parts: dict[str, nn.Module], images: Tensor, tokens: Tensor) -> Tensor:
     """Pixels (B, 2, 3, H, W), values 0–255, and tokens (B, T) → logits (B, T, V)."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    pair = ((images.float() / 255 - mean[:, None, None]) / std[:, None, None]).flatten(1, 2)
+    pair = ((images.float() / 255 - mean[:, None, None]) / std[:, None, None]).flatten(
+        1, 2
+    )
     features = parts["encoder_image"](pair)
     out: Tensor = parts["decoder"](parts["encoder_feat"](features, pair), tokens)
     return out

@@ -1,5 +1,5 @@
-"""PyTorch decoders and memories seen by the search of the package, which works on arrays; for the
-tests of both."""
+"""PyTorch decoders and memories seen by the search of the package, which works on
+arrays; for the tests of both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def search(
     **settings: Any,
 ) -> list[list[Hypothesis]]:
     markers = package.Markers(start, end, tuple(forbidden))
-    return package.search(TorchDecoding(decoder), as_arrays(memory), markers, **settings)
+    return package.search(
+        TorchDecoding(decoder), as_arrays(memory), markers, **settings
+    )
 
 
 def beam_of_one(
@@ -41,9 +43,12 @@ def beam_of_one(
     forbidden: Sequence[int] = (),
     max_words: int,
 ) -> list[list[Hypothesis]]:
-    """What the beam search finds with a beam of one, where `search` would take the greedy one."""
+    """What the beam search finds with a beam of one, where `search` would take the
+    greedy one."""
     markers = package.Markers(start, end, tuple(forbidden))
-    beam = package._Beam(TorchDecoding(decoder), as_arrays(memory), markers, beam=1, n_best=1)
+    beam = package._Beam(
+        TorchDecoding(decoder), as_arrays(memory), markers, beam=1, n_best=1
+    )
     return beam.run(max_words)
 
 

@@ -1,5 +1,5 @@
-"""Search the slow way: one pair at a time, the whole sequence through the decoder for every word,
-no cache.
+"""Search the slow way: one pair at a time, the whole sequence through the decoder for
+every word, no cache.
 
 The ending rules are those written in `sencap.models.search`; nothing is stopped early.
 """
@@ -26,8 +26,8 @@ NextWord = Callable[[tuple[int, ...]], Float32]
 def uncached(
     decoder: Decoder, memory: Memory, pair: int, forbidden: Sequence[int] = ()
 ) -> NextWord:
-    """The next word by ``decoder``'s forward pass over the whole prefix, for one pair of a
-    batch."""
+    """The next word by ``decoder``'s forward pass over the whole prefix, for one pair
+    of a batch."""
     alone = Memory(memory.tokens[pair : pair + 1], memory.grid)
 
     def next_word(prefix: tuple[int, ...]) -> Float32:
@@ -40,7 +40,9 @@ def uncached(
     return next_word
 
 
-def exhaustive(next_word: NextWord, *, start: int, end: int, max_words: int) -> list[Hypothesis]:
+def exhaustive(
+    next_word: NextWord, *, start: int, end: int, max_words: int
+) -> list[Hypothesis]:
     """Every caption there is, best first."""
     found: list[Hypothesis] = []
 
@@ -75,8 +77,8 @@ def greedy(next_word: NextWord, *, start: int, end: int, max_words: int) -> Hypo
 def beam_search(
     next_word: NextWord, *, start: int, end: int, max_words: int, beam: int
 ) -> list[Hypothesis]:
-    """All that ended or was cut, best first: at each length the ``beam`` best continuations may
-    end."""
+    """All that ended or was cut, best first: at each length the ``beam`` best
+    continuations may end."""
     ended: list[Hypothesis] = []
     still_open: list[tuple[tuple[int, ...], np.float32]] = [((), np.float32(0))]
     for _ in range(max_words):
@@ -91,7 +93,9 @@ def beam_search(
             if word == end:
                 ended.append(Hypothesis(words, float(score), finished=True))
         still_open = [
-            ((*words, word), score) for words, word, score in continuations if word != end
+            ((*words, word), score)
+            for words, word, score in continuations
+            if word != end
         ][:beam]
     for words, score in still_open:
         ended.append(_at_the_limit(words, score, next_word((start, *words)), end))
@@ -115,7 +119,8 @@ class ToyState:
 
     def select(self, parents: Tensor) -> ToyState:
         chosen = [
-            [self.prefixes[b, int(parent)] for parent in row] for b, row in enumerate(parents)
+            [self.prefixes[b, int(parent)] for parent in row]
+            for b, row in enumerate(parents)
         ]
         return ToyState(self.keys, torch.stack([torch.stack(row) for row in chosen]))
 
@@ -126,8 +131,8 @@ class ToyState:
 class ToyDecoder:
     """Logits of the next word are random numbers drawn anew for each (pair, prefix).
 
-    A pair's key is the first number of its memory. ``offsets`` are added to the logits of some
-    words.
+    A pair's key is the first number of its memory. ``offsets`` are added to the logits
+    of some words.
     """
 
     def __init__(
@@ -156,7 +161,9 @@ class ToyDecoder:
         state = ToyState(state.keys, torch.cat((state.prefixes, tokens[..., None]), 2))
         rows = [
             torch.stack([self.logits(key, prefix) for prefix in prefixes])
-            for key, prefixes in zip(state.keys.tolist(), state.prefixes.tolist(), strict=True)
+            for key, prefixes in zip(
+                state.keys.tolist(), state.prefixes.tolist(), strict=True
+            )
         ]
         return torch.stack(rows), state
 
@@ -172,7 +179,9 @@ class ToyDecoder:
         return out
 
 
-def log_probability(next_word: NextWord, found: Hypothesis, *, start: int, end: int) -> float:
+def log_probability(
+    next_word: NextWord, found: Hypothesis, *, start: int, end: int
+) -> float:
     """The log-probability of a caption, added up word by word."""
     words = [*found.ids, end] if found.finished else list(found.ids)
     total = 0.0

@@ -1,5 +1,5 @@
-"""The paper's tables as commands: every one runs at smoke scale, shares runs, resumes, and refuses
-to mix."""
+"""The paper's tables as commands: every one runs at smoke scale, shares runs, resumes,
+and refuses to mix."""
 
 from __future__ import annotations
 
@@ -42,11 +42,14 @@ SWEPT = [
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Options:
-    """One folder for all tables, as a user would have it: what they share is run once."""
+    """One folder for all tables, as a user would have it: what they share is run
+    once."""
     places = tmp_path_factory.mktemp("places") / "packed"
     pack(SyntheticPlaces(8, size=64), places, size=64, workers=1, progress=False)
     out = str(tmp_path_factory.mktemp("reproduce"))
-    return Options(data=str(tiny_data), out=out, scale="smoke", places=str(places), progress=False)
+    return Options(
+        data=str(tiny_data), out=out, scale="smoke", places=str(places), progress=False
+    )
 
 
 @pytest.fixture
@@ -63,7 +66,9 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
 ) -> None:
     text = reproduce(name, smoke).read_text(encoding="utf-8")
     lines = [
-        line for line in text.split("The paper's figures:")[0].splitlines() if line.startswith("| ")
+        line
+        for line in text.split("The paper's figures:")[0].splitlines()
+        if line.startswith("| ")
     ]
     rows = [row for row in EXPERIMENTS[name].rows if row.init != SECO]
     assert len(lines) == 1 + len(rows) + 2
@@ -73,19 +78,27 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
     for row in rows:
         if len(row.paper) > 1:
             assert (
-                f"| {row.name} | " + " | ".join(f"{row.paper[m]:.2f}" for m in METRICS) + " | "
+                f"| {row.name} | "
+                + " | ".join(f"{row.paper[m]:.2f}" for m in METRICS)
+                + " | "
                 in text
             )
     assert name != "table1" or text.count("| 39.9 | 23.7 |") == 1
     for row, line in zip(rows, lines[1:-1], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[0] == row.name
-        assert cells[len(METRICS) + 2] == (f"{row.paper['S*m']:.2f}" if row.paper else "–")
+        assert cells[len(METRICS) + 2] == (
+            f"{row.paper['S*m']:.2f}" if row.paper else "–"
+        )
         assert float(cells[-1]) > 0
         assert int(cells[-2].replace(",", "")) > 1000
     result = json.loads((Path(smoke.out) / f"{name}.json").read_text(encoding="utf-8"))
     assert result["environment"]["sencap"]
-    seconds = [seed["seconds"] for row in result["rows"].values() for seed in row["seeds"].values()]
+    seconds = [
+        seed["seconds"]
+        for row in result["rows"].values()
+        for seed in row["seeds"].values()
+    ]
     assert min(seconds) > 0
     assert f"Training took {sum(seconds) / 3600:.1f} hours" in text
     assert "protocol:ids" in result["signature"]
@@ -93,11 +106,19 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
     assert f"- {note}\n" in text
     assert not any("by themselves" in note for note in result["notes"])
     picture = Path(smoke.out) / f"{name}.png"
-    assert picture.is_file() == (EXPERIMENTS[name].drawing is not None) == (f"({name}.png)" in text)
+    assert (
+        picture.is_file()
+        == (EXPERIMENTS[name].drawing is not None)
+        == (f"({name}.png)" in text)
+    )
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="METEOR, and with it S*m, needs Java")
-def test_figure_6_plots_three_sweeps_that_meet_in_sen(smoke: Options, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    shutil.which("java") is None, reason="METEOR, and with it S*m, needs Java"
+)
+def test_figure_6_plots_three_sweeps_that_meet_in_sen(
+    smoke: Options, tmp_path: Path
+) -> None:
     options = dataclasses.replace(smoke, out=str(tmp_path))
     text = reproduce("fig6", options).read_text(encoding="utf-8")
     assert (tmp_path / "fig6.png").stat().st_size > 10_000
@@ -110,12 +131,20 @@ def test_figure_6_plots_three_sweeps_that_meet_in_sen(smoke: Options, tmp_path: 
     assert "![Fig. 6: width, beam size and depth](fig6.png)" in text
     # beam sizes are searches of one trained network
     assert (
-        len({t.settings.out for t in plan(EXPERIMENTS["fig6"], options) if "beam" in t.row.name})
+        len(
+            {
+                t.settings.out
+                for t in plan(EXPERIMENTS["fig6"], options)
+                if "beam" in t.row.name
+            }
+        )
         == 1
     )
 
 
-def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(tiny_data: Path) -> None:
+def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(
+    tiny_data: Path,
+) -> None:
     pairs = read_dataset(tiny_data)
     chosen = choose_pairs(pairs, ())
     assert [pair.changed for pair in chosen] == [True, True, True, False]
@@ -123,7 +152,9 @@ def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(tiny_data: P
     unknown = [dataclasses.replace(pair, changed=None) for pair in pairs]
     assert len({pair.name for pair in choose_pairs(unknown, ())}) == 4
     assert choose_pairs(pairs, [pairs[3].name, pairs[1].name]) == [pairs[3], pairs[1]]
-    with pytest.raises(SettingsError, match=f"no pair 'x{pairs[0].name}' .*did you mean"):
+    with pytest.raises(
+        SettingsError, match=f"no pair 'x{pairs[0].name}' .*did you mean"
+    ):
         choose_pairs(pairs, ["x" + pairs[0].name])
 
 
@@ -194,7 +225,11 @@ def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> Non
         name: [t.settings.out for t in plan(experiment, options) if t.seed == 1]
         for name, experiment in EXPERIMENTS.items()
     }
-    assert all(len(set(outs)) == len(outs) for name, outs in folders.items() if name not in SWEPT)
+    assert all(
+        len(set(outs)) == len(outs)
+        for name, outs in folders.items()
+        if name not in SWEPT
+    )
     assert folders["fig3"] == [folders["table1"][i] for i in (3, 5, 6, 7, 8)]
     assert folders["fig4"] == folders["table2"] == folders["starts"][:4]
     assert set(folders["fig5"]) <= set(folders["fig6"]) & set(folders["table1"])
@@ -205,7 +240,10 @@ def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> Non
         == folders["table10"][3]
     )
     assert (
-        folders["table2"][3] == folders["table7"][3] == folders["table8"][2] == folders["table3"][3]
+        folders["table2"][3]
+        == folders["table7"][3]
+        == folders["table8"][2]
+        == folders["table3"][3]
     )
     assert (
         folders["table2"][1] == folders["table5"][-1]
@@ -214,7 +252,11 @@ def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> Non
 
 def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> None:
     options = Options(
-        data=str(tiny_data), out="o", scale="paper", places="synthetic:4", imagenet="timm"
+        data=str(tiny_data),
+        out="o",
+        scale="paper",
+        places="synthetic:4",
+        imagenet="timm",
     )
     sen = plan(EXPERIMENTS["table2"], options)[-1]
     recipe = TrainingSettings(data=str(tiny_data), out=sen.settings.out, seed=44)
@@ -222,14 +264,24 @@ def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> 
     assert sen.settings == dataclasses.replace(recipe, extractor=extractor)
     assert sen.pretraining is not None
     before = sen.pretraining.settings
-    assert (before.method, before.order, before.season) == ("moco-6c", "ordered", "augment")
-    assert (before.optimisation.epochs, before.optimisation.batch_size, before.contrast.queue) == (
+    assert (before.method, before.order, before.season) == (
+        "moco-6c",
+        "ordered",
+        "augment",
+    )
+    assert (
+        before.optimisation.epochs,
+        before.optimisation.batch_size,
+        before.contrast.queue,
+    ) == (
         300,
         256,
         65_536,
     )
     figure = {t.row.name: t for t in plan(EXPERIMENTS["fig6"], options) if t.seed == 44}
-    same = [t.settings.out for t in figure.values() if t.settings.out == sen.settings.out]
+    same = [
+        t.settings.out for t in figure.values() if t.settings.out == sen.settings.out
+    ]
     assert len(same) == 7  # D = 512, ResNet-50 and five beams
     deeper = figure["ResNet-101"].pretraining
     assert deeper is not None
@@ -246,7 +298,9 @@ def test_what_cannot_be_run_says_what_is_missing(
     tiny_data: Path, tmp_path: Path, smoke: Options
 ) -> None:
     bare = Options(data=str(tiny_data), out=str(tmp_path), scale="small")
-    with pytest.raises(SettingsError, match="weights of tf_efficientnet_lite0 with --imagenet"):
+    with pytest.raises(
+        SettingsError, match="weights of tf_efficientnet_lite0 with --imagenet"
+    ):
         plan(EXPERIMENTS["table2"], bare)
     with pytest.raises(SettingsError, match="name them with --places"):
         plan(EXPERIMENTS["table3"], bare)
@@ -301,7 +355,8 @@ def test_the_order_of_the_rows_is_held_against_the_papers() -> None:
 
     def seeds(*scores: float) -> dict[str, dict[str, Any]]:
         return {
-            str(seed): {"S*m": score, "change_accuracy": 0.5} for seed, score in enumerate(scores)
+            str(seed): {"S*m": score, "change_accuracy": 0.5}
+            for seed, score in enumerate(scores)
         }
 
     row = {"parameters": 10, "pairs_per_second": None, "pretrained": False}
@@ -387,12 +442,17 @@ def test_weights_are_found_by_the_backbones_name_and_told_apart_by_their_content
     other.parent.mkdir()
     one.write_bytes(b"1")
     other.write_bytes(b"2")
-    assert find_weights(str(one), "resnet18", flag="init") == str(one)  # a file is what it is
+    assert find_weights(str(one), "resnet18", flag="init") == str(
+        one
+    )  # a file is what it is
     assert find_weights(str(tmp_path), "resnet50", flag="init") == str(one)
     assert find_weights("timm", "resnet18", flag="imagenet") == "timm:resnet18"
-    assert find_weights(f"{one}?rgb=2,1,0", "resnet50", flag="init") == f"{one}?rgb=2,1,0"
+    assert (
+        find_weights(f"{one}?rgb=2,1,0", "resnet50", flag="init") == f"{one}?rgb=2,1,0"
+    )
     with pytest.raises(
-        SettingsError, match=r"weights of resnet18, such as resnet18.pth; it holds b, resnet50.pth"
+        SettingsError,
+        match=r"weights of resnet18, such as resnet18.pth; it holds b, resnet50.pth",
     ):
         find_weights(str(tmp_path), "resnet18", flag="init")
     with pytest.raises(SettingsError, match=r"imagenet=.*there is no such file"):
@@ -405,14 +465,18 @@ def test_weights_are_found_by_the_backbones_name_and_told_apart_by_their_content
     assert fingerprint(str(moved / "resnet50.pth")) == fingerprint(str(other))
 
 
-def test_only_what_decides_a_result_names_its_folder(smoke: Options, tmp_path: Path) -> None:
+def test_only_what_decides_a_result_names_its_folder(
+    smoke: Options, tmp_path: Path
+) -> None:
     def folders(**changes: Any) -> set[str]:
         return {
             t.settings.out
             for t in plan(EXPERIMENTS["table5"], dataclasses.replace(smoke, **changes))
         }
 
-    weights = [tmp_path / name / "backbone" / "model.safetensors" for name in ("a", "b")]
+    weights = [
+        tmp_path / name / "backbone" / "model.safetensors" for name in ("a", "b")
+    ]
     for number, file in enumerate(weights):
         file.parent.mkdir(parents=True)
         file.write_bytes(bytes([number]))
@@ -428,9 +492,12 @@ def test_weights_that_do_not_fit_are_refused_before_the_first_run(
 ) -> None:
     weights = tmp_path / "w.safetensors"
     save_file({"conv1.weight": torch.zeros(8, 3, 7, 7)}, weights)
-    with pytest.raises(SettingsError, match=r"row 'Capt-Rep-Diff' cannot start: .*w\.safetensors"):
+    with pytest.raises(
+        SettingsError, match=r"row 'Capt-Rep-Diff' cannot start: .*w\.safetensors"
+    ):
         reproduce(
-            "table1", dataclasses.replace(smoke, imagenet=str(weights), out=str(tmp_path / "o"))
+            "table1",
+            dataclasses.replace(smoke, imagenet=str(weights), out=str(tmp_path / "o")),
         )
     assert not (tmp_path / "o" / "training").exists()
 
@@ -458,7 +525,9 @@ def test_a_folder_is_of_one_data_set_one_scale_and_one_precision_and_may_move(
         with pytest.raises(SettingsError, match=match):
             reproduce("table6", dataclasses.replace(smoke, **changes))
     reproduce("table2", smoke)
-    with pytest.raises(SettingsError, match="pre-training '3c' on other places than synthetic:9"):
+    with pytest.raises(
+        SettingsError, match="pre-training '3c' on other places than synthetic:9"
+    ):
         reproduce("table2", dataclasses.replace(smoke, places="synthetic:9"))
 
 
@@ -476,7 +545,9 @@ def test_figure_6_without_java_is_refused_before_the_first_run(
     assert not (tmp_path / "training").exists()
 
 
-def test_seco_s_own_weights_are_a_row_where_they_are_given(smoke: Options, tmp_path: Path) -> None:
+def test_seco_s_own_weights_are_a_row_where_they_are_given(
+    smoke: Options, tmp_path: Path
+) -> None:
     assert [t.row.name for t in plan(EXPERIMENTS["table3"], smoke)] == [
         "MoCo-v2 (3C)",
         "SeCo on these places (3C)",
@@ -492,7 +563,9 @@ def test_seco_s_own_weights_are_a_row_where_they_are_given(smoke: Options, tmp_p
     assert left_out(EXPERIMENTS["table3"], given) == []
 
 
-def test_rows_take_turns_when_they_are_timed_and_the_first_round_warms_up(tiny_data: Path) -> None:
+def test_rows_take_turns_when_they_are_timed_and_the_first_round_warms_up(
+    tiny_data: Path,
+) -> None:
     turns: list[str] = []
 
     class Fake:
@@ -514,24 +587,30 @@ SPEC = Path(__file__).parents[3] / "shared" / "SPEC.md"
 
 
 @pytest.mark.skipif(
-    not SPEC.is_file(), reason="the paper's figures are in ../shared/SPEC.md, which is not there"
+    not SPEC.is_file(),
+    reason="the paper's figures are in ../shared/SPEC.md, which is not there",
 )
 def test_the_papers_figures_are_the_papers() -> None:
     text = SPEC.read_text(encoding="utf-8")
     for row in EXPERIMENTS["table1"].rows:
         figures = [f"{row.paper[name]:.2f}" for name in METRICS]
         size = [f"{row.paper[name]:.1f}" if name in row.paper else "" for name in SIZE]
-        line = next(line for line in text.splitlines() if line.startswith(f"| {row.name} | "))
-        assert [cell.strip() for cell in line.strip("| ").split("|")][: len(figures) + 1] == [
+        line = next(
+            line for line in text.splitlines() if line.startswith(f"| {row.name} | ")
+        )
+        assert [cell.strip() for cell in line.strip("| ").split("|")][
+            : len(figures) + 1
+        ] == [
             row.name,
             *figures,
         ]
         assert not any(size) or line.strip("| ").endswith(" | ".join(size))
-    told = text[text.index("Its ablations (S*_m): ") + len("Its ablations (S*_m): ") :].split(
-        "\nFigures:"
-    )[0]
+    told = text[
+        text.index("Its ablations (S*_m): ") + len("Its ablations (S*_m): ") :
+    ].split("\nFigures:")[0]
     ablations = dict(
-        part.strip("\n .").split(" ", 1) for part in re.split(r"[·:]\s+(?=[IVX]+ )|·\n", told)
+        part.strip("\n .").split(" ", 1)
+        for part in re.split(r"[·:]\s+(?=[IVX]+ )|·\n", told)
     )
     numerals = ("II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
     for number, numeral in enumerate(numerals, start=2):
@@ -558,19 +637,31 @@ def test_figure_6_says_which_points_start_elsewhere(
             for row in EXPERIMENTS["fig6"].rows
         }
         result = {"rows": rows, "scale": "small", "environment": {"device": "cpu"}}
-        pictures.draw("sweeps", tmp_path / "f.png", predictors={}, pairs=[], result=result)
+        pictures.draw(
+            "sweeps", tmp_path / "f.png", predictors={}, pairs=[], result=result
+        )
         return notes.pop()
 
     assert note_of({}) == "scale small, cpu"
-    assert note_of({"ResNet-18": "random"}) == "scale small, cpu; from random weights: ResNet-18"
-    assert note_of({row.name: "random" for row in EXPERIMENTS["fig6"].rows}) == "scale small, cpu"
+    assert (
+        note_of({"ResNet-18": "random"})
+        == "scale small, cpu; from random weights: ResNet-18"
+    )
+    assert (
+        note_of({row.name: "random" for row in EXPERIMENTS["fig6"].rows})
+        == "scale small, cpu"
+    )
 
 
 @pytest.mark.parametrize(
     ("figure", "names", "titles"),
     [
         ("initialisations", ["Random", "ImageNet 3C"], ["Random", "ImageNet 3C"]),
-        ("stages", ["SEN"], ["SFE, before", "SFE, after", "CAGD, before", "CAGD, after", "memory"]),
+        (
+            "stages",
+            ["SEN"],
+            ["SFE, before", "SFE, after", "CAGD, before", "CAGD, after", "memory"],
+        ),
     ],
 )
 def test_maps_are_shown_as_they_are_and_normalised(
@@ -581,8 +672,8 @@ def test_maps_are_shown_as_they_are_and_normalised(
     tmp_path: Path,
     tiny_data: Path,
 ) -> None:
-    """Each pair has a row of maps for each scale, and the values below its own scales are those of
-    the predictor that the column names."""
+    """Each pair has a row of maps for each scale, and the values below its own scales
+    are those of the predictor that the column names."""
     values = {name: float(number) for number, name in enumerate(names, start=2)}
 
     def explain(before: Path, after: Path, predictor: str) -> SimpleNamespace:
@@ -596,7 +687,9 @@ def test_maps_are_shown_as_they_are_and_normalised(
     pictures.draw(figure, path, predictors=predictors, pairs=pairs, result={})
     # matplotlib notes each text beside its outlines
     texts = re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
-    scales = [text for text in texts if text in ("as it is", "own scales", "common scale")]
+    scales = [
+        text for text in texts if text in ("as it is", "own scales", "common scale")
+    ]
     assert scales == ["as it is", "own scales", "common scale"] * len(pairs)
     assert [text for text in texts if text in titles] == titles * len(pairs)
     spans = [text for text in texts if re.fullmatch(r"1–\d", text)]
@@ -613,6 +706,10 @@ def test_frozen_extractors_are_the_compared_systems_whatever_they_are_called(
     scale = SCALES["smoke"]
     for training in trainings:
         grid = training.settings.extractor.grid
-        assert grid == (scale.compared["extractor.grid"] if training.row.compared else None)
+        assert grid == (
+            scale.compared["extractor.grid"] if training.row.compared else None
+        )
     assert [t.row.name for t in trainings if not t.row.compared] == ["SEN"]
-    assert not any(row.compared for row in EXPERIMENTS["table4"].rows), "SEN's own structures"
+    assert not any(row.compared for row in EXPERIMENTS["table4"].rows), (
+        "SEN's own structures"
+    )

@@ -1,5 +1,5 @@
-"""What `sencap reproduce` refuses before hours of work, and the files of a folder of runs that are
-damaged."""
+"""What `sencap reproduce` refuses before hours of work, and the files of a folder of
+runs that are damaged."""
 
 from __future__ import annotations
 
@@ -22,12 +22,20 @@ from sencap.reproduce.options import Options as TorchFree
 from sencap.reproduce.plan import plan
 from sencap.verbs.reproduce import command
 
-REPORT = {"parameters": {}, "ids": {}, "change_accuracy": 1, "signatures": {}, "reference_rows": {}}
+REPORT = {
+    "parameters": {},
+    "ids": {},
+    "change_accuracy": 1,
+    "signatures": {},
+    "reference_rows": {},
+}
 
 
 @pytest.fixture
 def options(tiny_data: Path, tmp_path: Path) -> Options:
-    return Options(data=str(tiny_data), out=str(tmp_path / "o"), scale="smoke", progress=False)
+    return Options(
+        data=str(tiny_data), out=str(tmp_path / "o"), scale="smoke", progress=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +51,9 @@ def options(tiny_data: Path, tmp_path: Path) -> Options:
         ("1000000000000", "seeds is 1000000000000; it must be"),
     ],
 )
-def test_seeds_that_are_none_are_refused(seeds: str, match: str, tmp_path: Path) -> None:
+def test_seeds_that_are_none_are_refused(
+    seeds: str, match: str, tmp_path: Path
+) -> None:
     with pytest.raises(SettingsError, match=match):
         command("table2", data="nowhere", out=str(tmp_path / "o"), seeds=seeds)
     assert not (tmp_path / "o").exists()
@@ -58,7 +68,8 @@ def test_python_may_not_give_such_seeds_either(seeds: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["data", "out", "test_data", "places", "imagenet", "seco", "init", "captions"]
+    "name",
+    ["data", "out", "test_data", "places", "imagenet", "seco", "init", "captions"],
 )
 def test_an_empty_text_is_no_default(name: str, options: Options) -> None:
     empty: dict[str, Any] = {name: ""}
@@ -73,11 +84,13 @@ def test_an_out_that_cannot_be_a_folder_is_refused_at_once(
     (tmp_path / "file").write_text("mine")
     given = str(tmp_path / out)
     with pytest.raises(
-        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+        (SettingsError, OutputError),
+        match=r"is a file; name a folder|cannot be written",
     ):
         command("table2", data="nowhere", out=given)
     with pytest.raises(
-        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+        (SettingsError, OutputError),
+        match=r"is a file; name a folder|cannot be written",
     ):
         reproduce("table2", dataclasses.replace(options, out=given))
 
@@ -91,11 +104,17 @@ def test_a_file_in_the_place_of_the_runs_is_named(name: str, options: Options) -
 
 
 @pytest.mark.parametrize("accelerator", ["tpu", "nonsense", "meta"])
-def test_hardware_that_is_not_here_is_refused_at_once(accelerator: str, options: Options) -> None:
+def test_hardware_that_is_not_here_is_refused_at_once(
+    accelerator: str, options: Options
+) -> None:
     hardware = HardwareSettings(accelerator=accelerator)
-    with pytest.raises(SettingsError, match="it must be auto, cpu or gpu; here is a CPU"):
+    with pytest.raises(
+        SettingsError, match="it must be auto, cpu or gpu; here is a CPU"
+    ):
         command("table2", data="nowhere", out=options.out, hardware=hardware)
-    with pytest.raises(SettingsError, match="it must be auto, cpu or gpu; here is a CPU"):
+    with pytest.raises(
+        SettingsError, match="it must be auto, cpu or gpu; here is a CPU"
+    ):
         reproduce("table2", dataclasses.replace(options, hardware=hardware))
 
 
@@ -106,7 +125,9 @@ def test_a_wrong_name_or_seed_loads_no_torch() -> None:
         " for words in (['tabel2'], ['table2', '--seeds', '1,1'], ['table2'])];"
         "sys.exit('torch' in sys.modules or codes != [2, 2, 2])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert TorchFree is Options
 
@@ -117,28 +138,38 @@ def test_the_command_line_says_seeds(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff"])
-def test_a_damaged_options_file_is_named_with_what_to_do(content: bytes, options: Options) -> None:
+def test_a_damaged_options_file_is_named_with_what_to_do(
+    content: bytes, options: Options
+) -> None:
     path = Path(options.out) / "options.json"
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(
-        DataError, match=r"options\.json is .*; delete it if all runs in this folder are of these"
+        DataError,
+        match=r"options\.json is .*; delete it if all runs in this folder are of these",
     ):
         reproduce("table2", options)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({**REPORT, "ids": {}})[:-30]])
-def test_a_damaged_report_is_named_before_the_first_run(content: str, options: Options) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", json.dumps({**REPORT, "ids": {}})[:-30]]
+)
+def test_a_damaged_report_is_named_before_the_first_run(
+    content: str, options: Options
+) -> None:
     report = plan(EXPERIMENTS["table2"], options)[0].report
     report.parent.mkdir(parents=True)
     report.write_text(content)
     with pytest.raises(
-        DataError, match=r"report-beam-3\.json is .*; delete it, and the same command evaluates"
+        DataError,
+        match=r"report-beam-3\.json is .*; delete it, and the same command evaluates",
     ):
         reproduce("table2", options)
 
 
-def test_a_damaged_record_costs_an_estimate_or_a_duration_only(options: Options) -> None:
+def test_a_damaged_record_costs_an_estimate_or_a_duration_only(
+    options: Options,
+) -> None:
     training = plan(EXPERIMENTS["table2"], options)[0]
     record = Path(training.settings.out) / "run.json"
     record.parent.mkdir(parents=True)
@@ -153,11 +184,14 @@ def test_a_damaged_record_costs_an_estimate_or_a_duration_only(options: Options)
 
 
 def test_a_damaged_record_of_a_finished_pretraining_is_named(options: Options) -> None:
-    pretraining = next(t.pretraining for t in plan(EXPERIMENTS["table2"], options) if t.pretraining)
+    pretraining = next(
+        t.pretraining for t in plan(EXPERIMENTS["table2"], options) if t.pretraining
+    )
     pretraining.backbone.mkdir(parents=True)
     (pretraining.backbone / "config.json").write_text("{}")
     (pretraining.folder / "run.json").write_text("")
     with pytest.raises(
-        CheckpointError, match=r"run\.json is .*; delete .*, and the same command pre-trains it"
+        CheckpointError,
+        match=r"run\.json is .*; delete .*, and the same command pre-trains it",
     ):
         reproduce("table2", options)

@@ -1,5 +1,5 @@
-"""The folder of a run, whatever lies in it: a resume file is read as plain data, or refused in our
-words."""
+"""The folder of a run, whatever lies in it: a resume file is read as plain data, or
+refused in our words."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("resume") / "whole.ckpt"
     history = [{"epoch": 0, "loss": 1.5}]
     torch.save(
-        {"callbacks": {"Exporter": {"history": history}}, "weight": torch.arange(50.0)}, path
+        {"callbacks": {"Exporter": {"history": history}}, "weight": torch.arange(50.0)},
+        path,
     )
     return path.read_bytes()
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_whatever_happened_to_a_resume_file_it_is_read_or_named(
@@ -43,7 +46,9 @@ def test_whatever_happened_to_a_resume_file_it_is_read_or_named(
     content = bytearray(whole[: data.draw(st.integers(0, len(whole)), label="cut at")])
     for _ in range(data.draw(st.integers(0, 3), label="changed bytes")):
         if content:
-            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(
+                st.integers(0, 255)
+            )
     path = tmp_path / "resume.ckpt"
     path.write_bytes(bytes(content))
     try:
@@ -60,10 +65,14 @@ class _Runs:
         return os.mkdir, ("ran",)
 
 
-def test_code_in_a_resume_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_in_a_resume_file_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"callbacks": _Runs()}, "resume.ckpt")
-    with pytest.raises(CheckpointError, match="damaged, or no resume file of sencap; delete it"):
+    with pytest.raises(
+        CheckpointError, match="damaged, or no resume file of sencap; delete it"
+    ):
         load_resume("resume.ckpt")
     (tmp_path / "plain").write_bytes(pickle.dumps(_Runs()))
     with pytest.raises(CheckpointError, match="damaged"):
@@ -73,8 +82,15 @@ def test_code_in_a_resume_file_is_not_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_drafts_are_deleted_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "best").mkdir()
-    kept = [tmp_path / "notes.new", tmp_path / ".hidden", tmp_path / "best" / "model.safetensors"]
-    drafts = [tmp_path / ".resume.9.new.ckpt", tmp_path / "best" / ".model.9.new.safetensors"]
+    kept = [
+        tmp_path / "notes.new",
+        tmp_path / ".hidden",
+        tmp_path / "best" / "model.safetensors",
+    ]
+    drafts = [
+        tmp_path / ".resume.9.new.ckpt",
+        tmp_path / "best" / ".model.9.new.safetensors",
+    ]
     for path in (*kept, *drafts):
         path.write_text("")
     clean(tmp_path)
@@ -83,7 +99,11 @@ def test_drafts_are_deleted_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_settings_are_named_with_dots() -> None:
-    assert flat({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
+    assert flat({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {
+        "a.b.c": 1,
+        "a.d": [2],
+        "e": None,
+    }
 
 
 # --- hardware
@@ -121,9 +141,21 @@ def test_an_accelerator_is_a_device_of_this_machine(
             {"devices": 2},
             "devices is 2 .*; here is a CPU with 4 cores and 1 GPU; the most is 1",
         ),
-        ({"cuda": 2}, {"devices": 99}, "here is a CPU with 4 cores and 2 GPUs; the most is 2"),
-        ({"cores": 1}, {"devices": 2}, "here is a CPU with 1 core and no GPU; the most is 1"),
-        ({"mps": True}, {"accelerator": "gpu", "devices": 2}, "and 1 GPU; the most is 1"),
+        (
+            {"cuda": 2},
+            {"devices": 99},
+            "here is a CPU with 4 cores and 2 GPUs; the most is 2",
+        ),
+        (
+            {"cores": 1},
+            {"devices": 2},
+            "here is a CPU with 1 core and no GPU; the most is 1",
+        ),
+        (
+            {"mps": True},
+            {"accelerator": "gpu", "devices": 2},
+            "and 1 GPU; the most is 1",
+        ),
         (
             {"mps": True},
             {"accelerator": "cuda"},
@@ -132,7 +164,10 @@ def test_an_accelerator_is_a_device_of_this_machine(
     ],
 )
 def test_more_devices_than_there_are_are_refused(
-    machine: dict[str, Any], hardware: dict[str, Any], match: str, monkeypatch: pytest.MonkeyPatch
+    machine: dict[str, Any],
+    hardware: dict[str, Any],
+    match: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _machine(monkeypatch, **machine)
     with pytest.raises(SettingsError, match=match):
@@ -153,7 +188,9 @@ def test_hardware_that_is_here_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
 def test_more_memory_than_there_is_is_refused_before_it_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 1000}.get)
+    monkeypatch.setattr(
+        os, "sysconf", {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 1000}.get
+    )
     environment.check_memory(4_000_000_000, "a system")
     with pytest.raises(
         SettingsError, match="a system takes at least 9 GB of memory, and here are 4 GB"
@@ -187,12 +224,15 @@ def test_a_signal_waits_for_the_next_batch_and_a_second_does_not() -> None:
 
 
 def test_a_failure_of_what_got_the_signal_too_is_no_error_of_the_run() -> None:
-    """A system that shuts down, and `timeout`, send SIGTERM to the loading processes as well."""
+    """A system that shuts down, and `timeout`, send SIGTERM to the loading processes as
+    well."""
 
     def ends(number: int, *, said: str) -> None:
         with StopAtBatch().listening():
             os.kill(os.getpid(), number)
-            raise RuntimeError(f"DataLoader worker (pid 7) is killed by signal: {said}.")
+            raise RuntimeError(
+                f"DataLoader worker (pid 7) is killed by signal: {said}."
+            )
 
     with pytest.raises(Terminated):
         ends(signal.SIGTERM, said="Terminated")

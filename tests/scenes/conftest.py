@@ -24,4 +24,6 @@ def rasters(write: Write) -> Pair:
     """Before and after: half-metre pixels in UTM zone 14, 600 × 700 of them."""
     values = ground()
     tiled = {"tiled": True, "blockxsize": 128, "blockysize": 128}
-    return write("before.tif", values, **tiled), write("after.tif", changed(values), **tiled)
+    return write("before.tif", values, **tiled), write(
+        "after.tif", changed(values), **tiled
+    )

@@ -22,8 +22,11 @@ TILING = Tiling(160, 160, 32, 0.0)  # five by five
 
 @settings(deadline=None)
 @given(st.sets(st.integers(0, 24), min_size=1))
-def test_outlines_hold_the_ground_of_their_windows_and_no_more(numbers: set[int]) -> None:
-    """Any windows, hanging together or not: turned at every ring, what lies in them is theirs."""
+def test_outlines_hold_the_ground_of_their_windows_and_no_more(
+    numbers: set[int],
+) -> None:
+    """Any windows, hanging together or not: turned at every ring, what lies in them is
+    theirs."""
     ground = np.zeros((160, 160), np.bool_)
     for number in numbers:
         row, column, height, width = TILING.cell(number)
@@ -50,12 +53,16 @@ def test_merged_windows_are_one_feature_and_totals_stay(
     scan_settings = ScanSettings(side=100)
     rows = list(scan(*rasters, settings=scan_settings))
     summaries = [
-        write_scan(*rasters, tmp_path / f"{merge}.gpkg", settings=scan_settings, merge=merge)[0]
+        write_scan(
+            *rasters, tmp_path / f"{merge}.gpkg", settings=scan_settings, merge=merge
+        )[0]
         for merge in (False, True)
     ]
     assert summaries[0] == summaries[1]
     columns = ["window", "changed", "windows"]
-    _, _, polygons, fields = raw.read(tmp_path / "True.gpkg", layer="changes", columns=columns)
+    _, _, polygons, fields = raw.read(
+        tmp_path / "True.gpkg", layer="changes", columns=columns
+    )
     _, is_changed, counts = fields
     # there are two changes, far from each other
     assert int(np.sum(is_changed)) == 2
@@ -89,7 +96,9 @@ def test_the_probability_is_a_raster_on_the_same_ground(
     assert np.isfinite(values).all()
 
 
-def test_the_probability_is_a_tiff(rasters: Pair, watcher: Watcher, tmp_path: Path) -> None:
+def test_the_probability_is_a_tiff(
+    rasters: Pair, watcher: Watcher, tmp_path: Path
+) -> None:
     with pytest.raises(SettingsError, match=r"probability=p\.png: it is a GeoTIFF"):
         write_scan(*rasters, tmp_path / "a.csv", probability="p.png")
     with pytest.raises(SettingsError, match="is the input"):

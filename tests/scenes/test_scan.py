@@ -1,4 +1,5 @@
-"""`sencap scan`: what it finds, what it counts, and that a stop costs the batch in hand alone."""
+"""`sencap scan`: what it finds, what it counts, and that a stop costs the batch in hand
+alone."""
 
 from __future__ import annotations
 
@@ -106,7 +107,11 @@ def test_a_geopackage_has_summary_style_and_what_was_done(
     pyogrio = pytest.importorskip("pyogrio")
     out = tmp_path / "changes.gpkg"
     summary, _ = write_scan(*rasters, out, settings=SMALL)
-    assert [name for name, _ in pyogrio.list_layers(out)] == ["changes", "summary", "layer_styles"]
+    assert [name for name, _ in pyogrio.list_layers(out)] == [
+        "changes",
+        "summary",
+        "layer_styles",
+    ]
     info = pyogrio.read_info(out, layer="changes")
     assert info["crs"] == "EPSG:32614"
     about = json.loads(info["layer_metadata"]["sencap"])
@@ -115,14 +120,17 @@ def test_a_geopackage_has_summary_style_and_what_was_done(
     _, _, _, fields = pyogrio.raw.read(out, layer="layer_styles")
     texts = [str(field[0]) for field in fields]
     assert any("<qgis" in text and "change_probability" in text for text in texts)
-    _, _, _, fields = pyogrio.raw.read(out, layer="summary", columns=["windows", "changed"])
+    _, _, _, fields = pyogrio.raw.read(
+        out, layer="summary", columns=["windows", "changed"]
+    )
     assert [int(field[0]) for field in fields] == [summary.windows, summary.changed]
 
 
 def test_the_style_colours_all_probabilities() -> None:
     style = ElementTree.fromstring(qml())
     ranges = [
-        (float(one.get("lower", "")), float(one.get("upper", ""))) for one in style.iter("range")
+        (float(one.get("lower", "")), float(one.get("upper", "")))
+        for one in style.iter("range")
     ]
     assert ranges[0][0] == 0
     assert ranges[-1][1] == 1
@@ -133,7 +141,9 @@ def test_the_style_colours_all_probabilities() -> None:
     assert text.get("fieldName") == 'CASE WHEN "changed" THEN "caption" END'
 
 
-def test_totals_count_no_ground_twice(rasters: Pair, watcher: Watcher, tmp_path: Path) -> None:
+def test_totals_count_no_ground_twice(
+    rasters: Pair, watcher: Watcher, tmp_path: Path
+) -> None:
     """However much windows overlap, the ground is that of the raster."""
     for overlap in (0.0, 0.25, 0.8):
         settings = ScanSettings(side=100, overlap=overlap)
@@ -147,7 +157,9 @@ def test_totals_count_no_ground_twice(rasters: Pair, watcher: Watcher, tmp_path:
         assert 0 < summary.changed_share < 1
 
 
-def test_ground_without_data_counts_nowhere(write: Write, watcher: Watcher, tmp_path: Path) -> None:
+def test_ground_without_data_counts_nowhere(
+    write: Write, watcher: Watcher, tmp_path: Path
+) -> None:
     values = ground()
     after = changed(values)
     values[:, :200, :] = 0  # two of six rows of windows, without overlap
@@ -229,18 +241,24 @@ sys.exit(main(["scan", *sys.argv[3:], "--side", "100", "--batch-size", "4", "--q
 """
 
 
-@pytest.mark.parametrize(("ending", "room"), [("gpkg", 80_000), ("geojson", 39_000), ("csv", 9000)])
+@pytest.mark.parametrize(
+    ("ending", "room"), [("gpkg", 80_000), ("geojson", 39_000), ("csv", 9000)]
+)
 def test_a_disk_that_fills_up_costs_nothing_that_was_done(
     ending: str, room: int, rasters: Pair, watcher: Watcher, tmp_path: Path
 ) -> None:
-    """A limit for the size of files: the first two have room for the record, not for the output."""
+    """A limit for the size of files: the first two have room for the record, not for
+    the output."""
     out, here = tmp_path / f"out.{ending}", Path(__file__).parent
     words = [str(here.parent), str(room), *map(str, rasters), "-o", str(out)]
     before = set(tmp_path.iterdir())
     command = [sys.executable, "-c", FULL, *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert f"{out.name}{'.unfinished' if ending == 'csv' else ''} cannot be written" in done.stderr
+    assert (
+        f"{out.name}{'.unfinished' if ending == 'csv' else ''} cannot be written"
+        in done.stderr
+    )
     assert done.stderr.count("\n") == 1
     assert set(tmp_path.iterdir()) - before == {tmp_path / f"out.{ending}.unfinished"}
     write_scan(*rasters, out, settings=SMALL)
@@ -279,7 +297,9 @@ def test_what_was_begun_otherwise_is_refused(
     if what == "weights":
         monkeypatch.setattr("sencap.scenes.scanning.content_digest", lambda *_: "other")
     content = (tmp_path / "out.csv.unfinished").read_bytes()
-    with pytest.raises(DataError, match=rf"begun otherwise: {told}\. .*delete .*unfinished"):
+    with pytest.raises(
+        DataError, match=rf"begun otherwise: {told}\. .*delete .*unfinished"
+    ):
         write_scan(*rasters, out, settings=other)
     assert (tmp_path / "out.csv.unfinished").read_bytes() == content
 
@@ -290,10 +310,18 @@ def test_an_area_limits_what_is_looked_at_and_counted(
     warp = pytest.importorskip("rasterio.warp")
     # rows 0 to 300, columns 0 to 350: the first of the changes
     west, north = 620_000, 3_350_000
-    square = [(west, north), (west + 175, north), (west + 175, north - 150), (west, north - 150)]
+    square = [
+        (west, north),
+        (west + 175, north),
+        (west + 175, north - 150),
+        (west, north - 150),
+    ]
     xs, ys = warp.transform("EPSG:32614", "EPSG:4326", *zip(*square, strict=True))
     ring = [*zip(xs, ys, strict=True), (xs[0], ys[0])]
-    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
     roi = tmp_path / "area.geojson"
     roi.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     settings = ScanSettings(side=100, roi=roi)
@@ -307,7 +335,14 @@ def test_an_area_limits_what_is_looked_at_and_counted(
 def test_the_verb_prints_the_summary(
     rasters: Pair, watcher: Watcher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["scan", *map(str, rasters), "-o", str(tmp_path / "a.geojson"), "--side", "100"]
+    words = [
+        "scan",
+        *map(str, rasters),
+        "-o",
+        str(tmp_path / "a.geojson"),
+        "--side",
+        "100",
+    ]
     assert main([*words, "--quiet"]) == 0
     shown = capsys.readouterr()
     assert "windows changed: " in shown.out

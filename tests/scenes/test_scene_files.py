@@ -1,4 +1,5 @@
-"""Rasters as they come: other grids, projections, types and layouts; and those that are refused."""
+"""Rasters as they come: other grids, projections, types and layouts; and those that are
+refused."""
 
 from __future__ import annotations
 
@@ -32,18 +33,29 @@ def _verdicts(pair: Pair, settings: ScanSettings = SIDE) -> list[bool]:
 
 
 def _turned(path: Path, out: Path) -> Path:
-    """A raster on a grid that is turned by 30 degrees around its middle, and holds all of it."""
+    """A raster on a grid that is turned by 30 degrees around its middle, and holds all
+    of it."""
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(path) as file:
         middle = file.transform @ (350, 300)
         turned = rasterio.Affine.translation(*middle) @ rasterio.Affine.rotation(30)
-        grid = turned @ rasterio.Affine.scale(0.5, -0.5) @ rasterio.Affine.translation(-500, -500)
+        grid = (
+            turned
+            @ rasterio.Affine.scale(0.5, -0.5)
+            @ rasterio.Affine.translation(-500, -500)
+        )
         values = np.zeros((3, 1000, 1000), np.uint8)
         rasterio.warp.reproject(
             file.read(), values, src_transform=file.transform, src_crs=file.crs,
             dst_transform=grid, dst_crs=file.crs,
         )  # fmt: skip
-        profile = {**file.profile, "transform": grid, "height": 1000, "width": 1000, "nodata": 0}
+        profile = {
+            **file.profile,
+            "transform": grid,
+            "height": 1000,
+            "width": 1000,
+            "nodata": 0,
+        }
     with rasterio.open(out, "w", **profile) as other:
         other.write(values)
     return out
@@ -53,13 +65,18 @@ def _with_control_points(path: Path, out: Path) -> Path:
     """A raster whose place is told by its corners alone."""
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(path) as file:
-        corners = [(row, column) for row in (0, file.height) for column in (0, file.width)]
+        corners = [
+            (row, column) for row in (0, file.height) for column in (0, file.width)
+        ]
         points = [
-            rasterio.control.GroundControlPoint(row, column, *(file.transform @ (column, row)))
+            rasterio.control.GroundControlPoint(
+                row, column, *(file.transform @ (column, row))
+            )
             for row, column in corners
         ]
         profile = {
-            key: file.profile[key] for key in ("driver", "count", "dtype", "height", "width")
+            key: file.profile[key]
+            for key in ("driver", "count", "dtype", "height", "width")
         }
         with rasterio.open(out, "w", **profile, gcps=points, crs=file.crs) as other:
             other.write(file.read())
@@ -70,7 +87,10 @@ def _with_overviews(path: Path, out: Path) -> Path:
     """A cloud-optimised GeoTIFF."""
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(path) as file:
-        profile = {key: file.profile[key] for key in ("count", "dtype", "height", "width", "crs")}
+        profile = {
+            key: file.profile[key]
+            for key in ("count", "dtype", "height", "width", "crs")
+        }
         profile |= {"driver": "COG", "transform": file.transform, "blocksize": 128}
         with rasterio.open(out, "w", **profile) as other:
             other.write(file.read())
@@ -78,9 +98,13 @@ def _with_overviews(path: Path, out: Path) -> Path:
 
 
 def _warped(path: Path, out: Path, crs: str) -> Path:
-    """A raster in another projection, by nearest pixels, finer so that nothing is lost."""
+    """A raster in another projection, by nearest pixels, finer so that nothing is
+    lost."""
     rasterio = pytest.importorskip("rasterio")
-    with rasterio.open(path) as file, rasterio.vrt.WarpedVRT(file, crs=crs, nodata=0) as view:
+    with (
+        rasterio.open(path) as file,
+        rasterio.vrt.WarpedVRT(file, crs=crs, nodata=0) as view,
+    ):
         profile = {**view.profile, "driver": "GTiff", "nodata": 0}
         with rasterio.open(out, "w", **profile) as other:
             other.write(view.read())
@@ -138,8 +162,16 @@ def test_the_after_image_may_lie_otherwise(
 
 
 def test_blocks_are_decoded_once(write: Write) -> None:
-    """A window that was read is read again from memory: its bytes in the file are gone."""
-    path = write("a.tif", ground(), tiled=True, blockxsize=128, blockysize=128, compress="deflate")
+    """A window that was read is read again from memory: its bytes in the file are
+    gone."""
+    path = write(
+        "a.tif",
+        ground(),
+        tiled=True,
+        blockxsize=128,
+        blockysize=128,
+        compress="deflate",
+    )
     with Raster(path) as raster:
         first, _ = raster.read(0, 0, 200, 200)
         with path.open("r+b") as file:
@@ -209,7 +241,9 @@ def test_a_degree_and_a_metre_are_of_one_size_on_the_ground() -> None:
     degree = Grid(crs.from_epsg(4326), affine.Affine(1, 0, 10, 0, -1, 51), 1, 1)
     # from 50° to 51° north on WGS 84: known from tables of the ellipsoid
     assert area(degree, Window(0, 0, 1, 1)) == pytest.approx(7_892e6, rel=2e-3)
-    utm = Grid(crs.from_epsg(32633), affine.Affine(10, 0, 500_000, 0, -10, 5_600_000), 100, 100)
+    utm = Grid(
+        crs.from_epsg(32633), affine.Affine(10, 0, 500_000, 0, -10, 5_600_000), 100, 100
+    )
     assert metres_per_pixel(utm) == pytest.approx(10 / 0.9996, rel=1e-4)
     # this one draws the ground at 60° twice as large
     web = Grid(crs.from_epsg(3857), affine.Affine(10, 0, 0, 0, -10, 8_399_737), 10, 10)
@@ -218,7 +252,8 @@ def test_a_degree_and_a_metre_are_of_one_size_on_the_ground() -> None:
 
 @pytest.mark.parametrize(
     ("metres", "side", "told"),
-    [(0.5, 256, ""), (0.3, 427, ""), (1.5, 85, "3 times as coarse"), (10, 64, "20 times as coarse"),
+    [(0.5, 256, ""), (0.3, 427, ""), (1.5, 85, "3 times as coarse"), (10, 64, "20 "
+        "times as coarse"),
      (0.1, 1280, "5 times as fine"), (None, 256, "")],
 )  # fmt: skip
 def test_windows_show_as_much_ground_as_the_weights_know(
@@ -232,7 +267,11 @@ def test_windows_show_as_much_ground_as_the_weights_know(
 
 @pytest.mark.parametrize(
     ("name", "dates"),
-    [("S2_20180426T105031.tif", "2018-04-26"), ("a_2019-02-03.tif", "2019-02-03"), ("x.tif", "")],
+    [
+        ("S2_20180426T105031.tif", "2018-04-26"),
+        ("a_2019-02-03.tif", "2019-02-03"),
+        ("x.tif", ""),
+    ],
 )
 def test_dates_are_read_from_names(
     name: str, dates: str, write: Write, watcher: Watcher, tmp_path: Path
@@ -247,9 +286,19 @@ def test_dates_are_read_from_names(
 @pytest.mark.parametrize(
     ("tags", "name", "given", "date"),
     [
-        ({"ACQUISITIONDATETIME": "2018-04-26T10:50:31Z"}, "x_2019-01-01.tif", None, "2018-04-26"),
+        (
+            {"ACQUISITIONDATETIME": "2018-04-26T10:50:31Z"},
+            "x_2019-01-01.tif",
+            None,
+            "2018-04-26",
+        ),
         ({"TIFFTAG_DATETIME": "2018:04:26 10:50:31"}, "x.tif", None, "2018-04-26"),
-        ({"TIFFTAG_DATETIME": "2024:01:01 10:50:31"}, "x_2019-01-01.tif", None, "2019-01-01"),
+        (
+            {"TIFFTAG_DATETIME": "2024:01:01 10:50:31"},
+            "x_2019-01-01.tif",
+            None,
+            "2019-01-01",
+        ),
         ({"DATE_ACQUIRED": "2018-04-26"}, "x.tif", "2017-01-01", "2017-01-01"),
         ({"AREA_OR_POINT": "Area"}, "x.tif", None, None),
     ],
@@ -269,14 +318,24 @@ def test_polygons_are_told_in_the_projection_asked_for(
     settings = ScanSettings(side=150, crs="EPSG:3857")
     rows = list(scan(*rasters, settings=settings))
     for row, other in zip(plain, rows, strict=True):
-        xs, ys = warp.transform("EPSG:32614", "EPSG:3857", *zip(*row.polygon, strict=True))
+        xs, ys = warp.transform(
+            "EPSG:32614", "EPSG:3857", *zip(*row.polygon, strict=True)
+        )
         assert np.allclose(other.polygon, list(zip(xs, ys, strict=True)), atol=1e-6)
     write_scan(*rasters, tmp_path / "a.gpkg", settings=settings)
     assert pyogrio.read_info(tmp_path / "a.gpkg", layer="changes")["crs"] == "EPSG:3857"
 
 
-def test_sparse_ground_is_left_out_unread(write: Write, watcher: Watcher, tmp_path: Path) -> None:
-    blocks = {"tiled": True, "blockxsize": 128, "blockysize": 128, "SPARSE_OK": True, "nodata": 0}
+def test_sparse_ground_is_left_out_unread(
+    write: Write, watcher: Watcher, tmp_path: Path
+) -> None:
+    blocks = {
+        "tiled": True,
+        "blockxsize": 128,
+        "blockysize": 128,
+        "SPARSE_OK": True,
+        "nodata": 0,
+    }
     values = ground(640, 640)
     values[:, 128:] = 0
     pair = write("b.tif", values, **blocks), write("a.tif", values, **blocks)
@@ -285,8 +344,8 @@ def test_sparse_ground_is_left_out_unread(write: Write, watcher: Watcher, tmp_pa
     assert (summary.captioned, summary.without_data, summary.unread) == (5, 20, 20)
 
 
-# The most memory that this program had. What `resource` tells is of the process that started it
-# too, as large as that was.
+# The most memory that this program had. What `resource` tells is of the process that
+# started it too, as large as that was.
 LARGE = """
 import re, sys
 from pathlib import Path
@@ -301,25 +360,45 @@ print(summary.windows, summary.unread, int(peak[1]) // 1024)
 """
 
 
-def test_a_scene_of_30000_pixels_a_side_needs_little_memory(write: Write, tmp_path: Path) -> None:
-    """Sparse files, in which one strip of 256 rows is stored: 2.5 GB of pixels in each."""
+def test_a_scene_of_30000_pixels_a_side_needs_little_memory(
+    write: Write, tmp_path: Path
+) -> None:
+    """Sparse files, in which one strip of 256 rows is stored: 2.5 GB of pixels in
+    each."""
     rasterio = pytest.importorskip("rasterio")
     affine = pytest.importorskip("affine")
     if not Path("/proc/self/status").is_file():
         pytest.skip("the most memory of a program is asked of Linux")
-    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": 30_000, "width": 30_000}
-    profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "SPARSE_OK": True, "nodata": 0}
+    profile = {
+        "driver": "GTiff",
+        "count": 3,
+        "dtype": "uint8",
+        "height": 30_000,
+        "width": 30_000,
+    }
+    profile |= {
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "SPARSE_OK": True,
+        "nodata": 0,
+    }
     profile |= {"compress": "deflate", "crs": "EPSG:32614", "BIGTIFF": "YES"}
     for name, shift in (("b.tif", 0.0), ("a.tif", 0.2)):  # the second is resampled
         transform = affine.Affine(0.5, 0, 620_000 + shift, 0, -0.5, 3_350_000)
-        with rasterio.open(tmp_path / name, "w", **profile, transform=transform) as file:
+        with rasterio.open(
+            tmp_path / name, "w", **profile, transform=transform
+        ) as file:
             for column in range(0, 30_000, 3_000):
                 window = rasterio.windows.Window(column, 0, 256, 256)
                 file.write(ground(256, 256), window=window)
     words = [str(Path(__file__).parents[1])]
     words += [str(tmp_path / name) for name in ("b.tif", "a.tif", "out.csv")]
     told = subprocess.run(
-        [sys.executable, "-c", LARGE, *words], check=True, capture_output=True, text=True
+        [sys.executable, "-c", LARGE, *words],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     windows, unread, megabytes = map(int, told.stdout.split())
     assert windows > 13_000
@@ -337,9 +416,15 @@ def _refused(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("b.tif far.tif -o o.gpkg", "have no ground in common: in EPSG:32614 the first covers x "),
+        (
+            "b.tif far.tif -o o.gpkg",
+            "have no ground in common: in EPSG:32614 the first covers x ",
+        ),
         ("b.tif bare.tif -o o.gpkg", "bare.tif does not say where it lies"),
-        ("b.tif unprojected.tif -o o.gpkg", "unprojected.tif does not say its projection"),
+        (
+            "b.tif unprojected.tif -o o.gpkg",
+            "unprojected.tif does not say its projection",
+        ),
         ("b.tif text.tif -o o.gpkg", "text.tif: it is no raster that can be read"),
         ("b.tif none.tif -o o.gpkg", "none.tif: it does not exist"),
         ("b.tif cut.tif -o o.gpkg --side 64", "window "),
@@ -347,9 +432,15 @@ def _refused(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("b.tif a.tif -o o.shp", ".shp is unknown; known are .gpkg, .geojson"),
         ("b.tif a.tif -o nowhere/o.gpkg", "the folder nowhere does not exist"),
         ("b.tif a.tif -o /proc/o.csv", "cannot be written"),
-        ("b.tif a.tif -o o.csv --roi r.csv", "r.csv cannot be read (it does not exist)"),
+        (
+            "b.tif a.tif -o o.csv --roi r.csv",
+            "r.csv cannot be read (it does not exist)",
+        ),
         ("b.tif a.tif -o area.geojson --roi area.geojson", "is the input"),
-        ("b.tif a.tif -o o.csv --roi area.geojson", "lies outside of the scene, which covers x "),
+        (
+            "b.tif a.tif -o o.csv --roi area.geojson",
+            "lies outside of the scene, which covers x ",
+        ),
         ("b.tif a.tif -o o.csv --roi empty.geojson", "holds no polygon"),
         ("b.tif a.tif -o o.csv --bands 4,3,2", "it has 3 bands, but band 4 is wanted"),
         ("b.tif a.tif -o o.csv --crs EPSG:1", "is no projection that is known"),
@@ -357,8 +448,14 @@ def _refused(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("b.tif a.tif -o o.csv --window 3", "have 32"),
         ("b.tif a.tif -o o.csv --window 50 --side 100", "both say how large"),
         ("b.tif a.tif -o o.csv --overlap 1", "overlap is 1"),
-        ("b.tif a.tif -o o.csv --dates 2018-13-01,2019-01-01", "dates has '2018-13-01'"),
-        ("b.tif a.tif -o o.csv --dates 2019-01-01,2018-01-01", "the earliest comes first"),
+        (
+            "b.tif a.tif -o o.csv --dates 2018-13-01,2019-01-01",
+            "dates has '2018-13-01'",
+        ),
+        (
+            "b.tif a.tif -o o.csv --dates 2019-01-01,2018-01-01",
+            "the earliest comes first",
+        ),
         ("b.tif a.tif -o o.csv --dates 2019-01-01", "dates names 1"),
         ("degrees.tif degrees.tif -o o.csv", "counts in degrees, but it covers x "),
         ("b.tif a.tif -o o.csv --weights nowhere", "is not a checkpoint folder"),
@@ -386,7 +483,9 @@ def refusals(write: Write, rasters: Pair, tmp_path: Path) -> Path:
     affine = pytest.importorskip("affine")
     values, identity = changed(ground()), affine.Affine.identity()
     write("b.tif", ground())
-    cut = write("cut.tif", values, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    cut = write(
+        "cut.tif", values, tiled=True, blockxsize=64, blockysize=64, compress="deflate"
+    )
     cut.write_bytes(cut.read_bytes()[:-5_000])
     write("a.tif", values)
     write("far.tif", values, left=100_000)
@@ -397,11 +496,15 @@ def refusals(write: Write, rasters: Pair, tmp_path: Path) -> Path:
     square = [[0, 0], [1, 0], [1, 1], [0, 0]]
     area = {"type": "Polygon", "coordinates": [square]}
     (tmp_path / "area.geojson").write_text(json.dumps(area))
-    (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (tmp_path / "empty.geojson").write_text(
+        '{"type": "FeatureCollection", "features": []}'
+    )
     return tmp_path
 
 
-def test_a_ground_that_is_assumed_keeps_its_place(refusals: Path, watcher: Watcher) -> None:
+def test_a_ground_that_is_assumed_keeps_its_place(
+    refusals: Path, watcher: Watcher
+) -> None:
     pair = refusals / "b.tif", refusals / "bare.tif"
     rows = list(scan(*pair, settings=ScanSettings(side=150, assume_same_grid=True)))
     assert rows[0].polygon[0] == (620_000, 3_350_000)

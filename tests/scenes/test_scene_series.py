@@ -1,4 +1,5 @@
-"""More than two dates: their order, their common windows, and when each window changed."""
+"""More than two dates: their order, their common windows, and when each window
+changed."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def _with(values: NDArray[np.uint8], *places: tuple[int, int]) -> NDArray[np.uin
 
 @pytest.fixture
 def series(write: Write) -> list[Path]:
-    """Four dates, named out of their order: one building in 2016, another in 2018, none in 2020.
+    """Four dates, named out of their order: one building in 2016, another in 2018, none
+    in 2020.
 
     The third lies two pixels further east and south, so that all share a little less.
     """
@@ -50,7 +52,10 @@ def series(write: Write) -> list[Path]:
 def _layer(path: Path, name: str) -> list[dict[str, Any]]:
     raw = pytest.importorskip("pyogrio.raw")
     about, _, _, fields = raw.read(path, layer=name)
-    return [dict(zip(about["fields"], row, strict=True)) for row in zip(*fields, strict=True)]
+    return [
+        dict(zip(about["fields"], row, strict=True))
+        for row in zip(*fields, strict=True)
+    ]
 
 
 def test_each_step_is_a_layer_and_each_window_knows_when_it_changed(
@@ -72,7 +77,9 @@ def test_each_step_is_a_layer_and_each_window_knows_when_it_changed(
     told = {row["first"] for row in when if row["changes"]}
     assert told == {"2015-01-01/2016-02-02", "2016-02-02/2018-03-03"}
     # all steps have the same windows
-    corners = [[(row["row"], row["column"]) for row in _layer(out, name)] for name in names]
+    corners = [
+        [(row["row"], row["column"]) for row in _layer(out, name)] for name in names
+    ]
     assert corners[0] == corners[1] == corners[2]
 
 
@@ -106,13 +113,24 @@ def test_a_stopped_series_goes_on_to_an_equal_file(
 
 
 def test_a_folder_is_a_series(
-    series: list[Path], watcher: Watcher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    series: list[Path],
+    watcher: Watcher,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     for path in series:
         path.rename(folder / path.name)
-    words = ["scan", str(folder), "-o", str(tmp_path / "s.geojson"), "--side", "100", "--quiet"]
+    words = [
+        "scan",
+        str(folder),
+        "-o",
+        str(tmp_path / "s.geojson"),
+        "--side",
+        "100",
+        "--quiet",
+    ]
     assert main(words) == 0
     assert "2016-02-02 to 2018-03-03: " in capsys.readouterr().out
     assert main([*words, "--page", "x.html"]) == 2
@@ -124,14 +142,18 @@ def test_dates_that_are_not_known_are_not_guessed(
     write: Write, series: list[Path], watcher: Watcher, tmp_path: Path
 ) -> None:
     unknown = write("scene.tif", ground())
-    with pytest.raises(SettingsError, match=r"scene\.tif does not say when it was taken.*--dates"):
+    with pytest.raises(
+        SettingsError, match=r"scene\.tif does not say when it was taken.*--dates"
+    ):
         write_series([*series, unknown], tmp_path / "a.csv", settings=SMALL)
     again = write("again_2016-02-02.tif", ground())
     with pytest.raises(SettingsError, match="are both of 2016-02-02: give one of them"):
         write_series([*series, again], tmp_path / "a.csv", settings=SMALL)
 
 
-def _item(name: str, date: str, href: str = "a.tif", asset: str = "visual") -> dict[str, Any]:
+def _item(
+    name: str, date: str, href: str = "a.tif", asset: str = "visual"
+) -> dict[str, Any]:
     return {"type": "Feature", "id": name, "properties": {"datetime": date},
             "assets": {asset: {"href": href}}}  # fmt: skip
 
@@ -148,7 +170,15 @@ def test_a_stac_collection_names_images_and_dates(
     paths, dates = find_images([path])
     assert [found.resolve() for found in paths] == [series[0], series[2]]
     assert dates == ("2011-01-01", "2019-05-05")
-    words = ["scan", str(path), "-o", str(tmp_path / "s.geojson"), "--side", "100", "--quiet"]
+    words = [
+        "scan",
+        str(path),
+        "-o",
+        str(tmp_path / "s.geojson"),
+        "--side",
+        "100",
+        "--quiet",
+    ]
     assert main(words) == 0
     told = json.loads((tmp_path / "s.geojson").read_text())["features"][0]["properties"]
     assert (told["date_before"], told["date_after"]) == dates
@@ -165,8 +195,14 @@ def test_a_stac_collection_names_images_and_dates(
             r"item 'x' has no asset 'visual'; .*'B04'.*--asset",
         ),
         (_item("x", "some day"), "item 'x' has no datetime"),
-        (_item("x", "2018-01-01", "https://example.org/a.tif"), "lies at https://.*; fetch it"),
-        ({**_item("x", "2018-01-01"), "assets": {"visual": 3}}, r"has no link \(href\)"),
+        (
+            _item("x", "2018-01-01", "https://example.org/a.tif"),
+            "lies at https://.*; fetch it",
+        ),
+        (
+            {**_item("x", "2018-01-01"), "assets": {"visual": 3}},
+            r"has no link \(href\)",
+        ),
     ],
 )
 def test_what_is_no_item_is_refused(content: object, told: str, tmp_path: Path) -> None:

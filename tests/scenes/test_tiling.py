@@ -1,4 +1,5 @@
-"""Where a scene's windows lie: all of the ground is shown, and none of it counted twice."""
+"""Where a scene's windows lie: all of the ground is shown, and none of it counted
+twice."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def test_the_windows_over_a_point_are_those_that_show_it(
     for number in range(len(tiling)):
         window = tiling.window(number)
         inside = (
-            0 <= row - window.row < window.height and 0 <= column - window.column < window.width
+            0 <= row - window.row < window.height
+            and 0 <= column - window.column < window.width
         )
         if inside:
             shown.append(number)
@@ -59,7 +61,9 @@ def test_windows_overlap_by_the_share_asked_for() -> None:
     assert [tiling.place(number) for number in (0, 4)] == [(0, 0), (4, 0)]
 
 
-@pytest.mark.parametrize(("side", "overlap"), [(31, 0.25), (4097, 0.25), (256, 1), (256, -0.1)])
+@pytest.mark.parametrize(
+    ("side", "overlap"), [(31, 0.25), (4097, 0.25), (256, 1), (256, -0.1)]
+)
 def test_sides_and_overlaps_have_bounds(side: int, overlap: float) -> None:
     with pytest.raises(SettingsError, match=r"side is|overlap is"):
         Tiling(1000, 1000, side, overlap)

@@ -1,4 +1,5 @@
-"""The container files: linted, since no container engine is at hand; and what they promise."""
+"""The container files: linted, since no container engine is at hand; and what they
+promise."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def _run(tool: str, *arguments: str) -> None:
     found = shutil.which(tool, path=Path(sys.executable).parent) or shutil.which(tool)
     if found is None:
         pytest.skip(f"needs {tool} (extra dev)")
-    done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [found, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -39,7 +42,9 @@ def test_the_compose_file_is_as_its_schema_wants_it() -> None:
 def test_it_runs_as_an_ordinary_user_on_a_root_that_cannot_be_written() -> None:
     lines = CONTAINERFILE.read_text().splitlines()
     assert "USER 10001" in lines
-    assert lines.index("USER 10001") > max(n for n, line in enumerate(lines) if "RUN" in line)
+    assert lines.index("USER 10001") > max(
+        n for n, line in enumerate(lines) if "RUN" in line
+    )
     service = yaml.safe_load(COMPOSE.read_text())["services"]["sencap"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -59,5 +64,9 @@ def test_the_flags_in_the_files_are_those_of_serve() -> None:
 
 def _commands() -> list[str]:
     """The lines that start the server."""
-    entry = [line for line in CONTAINERFILE.read_text().splitlines() if "ENTRYPOINT" in line]
-    return entry + [line for line in COMPOSE.read_text().splitlines() if "command:" in line]
+    entry = [
+        line for line in CONTAINERFILE.read_text().splitlines() if "ENTRYPOINT" in line
+    ]
+    return entry + [
+        line for line in COMPOSE.read_text().splitlines() if "command:" in line
+    ]

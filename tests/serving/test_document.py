@@ -1,4 +1,5 @@
-"""Whatever the OpenAPI document allows, and much that it does not, is asked by Schemathesis."""
+"""Whatever the OpenAPI document allows, and much that it does not, is asked by
+Schemathesis."""
 
 from __future__ import annotations
 
@@ -10,15 +11,17 @@ from hypothesis import HealthCheck, given, settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports
-    schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis (extra dev)")
+    schemathesis = pytest.importorskip(
+        "schemathesis", reason="needs schemathesis (extra dev)"
+    )
     from schemathesis.generation import GenerationMode
     from schemathesis.specs.openapi.checks import (
         negative_data_rejection,
         positive_data_acceptance,
     )
 
-# Random bytes fit the type of a file, and are no image: they have to be refused. In a form all is
-# text, so that any value fits a field of text.
+# Random bytes fit the type of a file, and are no image: they have to be refused. In a
+# form all is text, so that any value fits a field of text.
 NOT_OURS = [positive_data_acceptance, negative_data_rejection]
 
 ROUTES = {
@@ -38,14 +41,18 @@ OPERATIONS = [
     for method in methods
 ]
 # only what takes a form can be asked with what the document does not allow
-OPERATIONS += [(method, path, GenerationMode.NEGATIVE) for method, path, _ in OPERATIONS[:3]]
+OPERATIONS += [
+    (method, path, GenerationMode.NEGATIVE) for method, path, _ in OPERATIONS[:3]
+]
 
 
 @pytest.fixture(scope="module")
 def schema(address: str) -> Any:
     found = schemathesis.openapi.from_url(f"{address}openapi.json")
     told = found.raw_schema["paths"].items()
-    assert {path: [method.upper() for method in methods] for path, methods in told} == ROUTES
+    assert {
+        path: [method.upper() for method in methods] for path, methods in told
+    } == ROUTES
     return found
 
 

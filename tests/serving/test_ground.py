@@ -1,4 +1,5 @@
-"""What the server asks of the rooms below: another threshold, fewer pixels than elsewhere."""
+"""What the server asks of the rooms below: another threshold, fewer pixels than
+elsewhere."""
 
 from __future__ import annotations
 
@@ -23,8 +24,13 @@ def predictor() -> Predictor:
     return load()
 
 
-def test_the_threshold_decides_between_change_and_no_change(predictor: Predictor) -> None:
-    pair = EXAMPLES / "synthetic-houses_before.png", EXAMPLES / "synthetic-houses_after.png"
+def test_the_threshold_decides_between_change_and_no_change(
+    predictor: Predictor,
+) -> None:
+    pair = (
+        EXAMPLES / "synthetic-houses_before.png",
+        EXAMPLES / "synthetic-houses_after.png",
+    )
     usual = predictor(*pair)
     assert usual.changed
     assert usual.change_probability is not None

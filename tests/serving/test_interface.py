@@ -38,25 +38,35 @@ def test_a_caption_is_the_predictors(client: TestClient, predictor: Predictor) -
     assert said["changed"] is True
     assert said["log_prob"] == pytest.approx(expected.log_prob, abs=1e-5)
     assert said["probability"] == pytest.approx(np.exp(expected.log_prob), abs=1e-5)
-    assert said["change_probability"] == pytest.approx(expected.change_probability, abs=1e-5)
+    assert said["change_probability"] == pytest.approx(
+        expected.change_probability, abs=1e-5
+    )
     others = [other["caption"] for other in said["alternatives"]]
     assert others == [other.text for other in expected.alternatives]
     assert said["geometry"] is None
 
 
-def test_a_batch_is_answered_in_its_order(client: TestClient, predictor: Predictor) -> None:
+def test_a_batch_is_answered_in_its_order(
+    client: TestClient, predictor: Predictor
+) -> None:
     pairs = [(before, after) for before, after, _ in find_pairs(EXAMPLES)]
     files = files_of(*[image for pair in pairs for image in pair])
     found = client.post("/caption", files=files).json()["pairs"]
-    assert [said["caption"] for said in found] == [predictor(*pair).text for pair in pairs]
+    assert [said["caption"] for said in found] == [
+        predictor(*pair).text for pair in pairs
+    ]
 
 
-def test_beam_and_threshold_are_a_requests_own(client: TestClient, predictor: Predictor) -> None:
+def test_beam_and_threshold_are_a_requests_own(
+    client: TestClient, predictor: Predictor
+) -> None:
     data = {"beam": "1", "threshold": "0.4"}
     found = client.post("/caption", files=files_of(*HOUSES), data=data).json()
     assert (found["beam"], found["threshold"]) == (1, 0.4)
     assert found["pairs"][0]["caption"] == predictor(*HOUSES, beam=1).text
-    strict = client.post("/caption", files=files_of(*HOUSES), data={"threshold": "1"}).json()
+    strict = client.post(
+        "/caption", files=files_of(*HOUSES), data={"threshold": "1"}
+    ).json()
     assert strict["pairs"][0]["caption"] == "the scene is the same as before"
     usual = client.post("/caption", files=files_of(*HOUSES)).json()
     assert (usual["beam"], usual["threshold"]) == (3, 0.5)
@@ -123,22 +133,58 @@ WRONG: list[tuple[str, list[Any], dict[str, str], int, str]] = [
     ("nothing", [], {}, 422, "before is missing; after is missing"),
     ("one file", [HOUSES[0]], {}, 422, "after is missing"),
     ("three files", [*HOUSES, HOUSES[0]], {}, 422, "2 files before and 1 after"),
-    ("no image", [b"hello", b"hello"], {}, 415, "before: by its content it is no PNG, JPEG, WebP"),
-    ("markup", [b"<svg/>", b"<VRTDataset/>"], {}, 415, "before: by its content it is no PNG"),
+    (
+        "no image",
+        [b"hello", b"hello"],
+        {},
+        415,
+        "before: by its content it is no PNG, JPEG, WebP",
+    ),
+    (
+        "markup",
+        [b"<svg/>", b"<VRTDataset/>"],
+        {},
+        415,
+        "before: by its content it is no PNG",
+    ),
     ("empty", [b"", b""], {}, 422, "before: the file is empty"),
     ("cut off", [HOUSES[0], _cut(HOUSES[1])], {}, 422, "after: it is cut off"),
     ("damaged tiff", [b"II*\0\x08\0\0\0"] * 2, {}, 422, "before: it holds 0 pages"),
     ("sizes", [png(64, 64), png(64, 65)], {}, 422, "before .*64×64.* after .*65"),
     ("tiny", [png(8, 8)] * 2, {}, 422, "before: it is 8×8 pixels, but each side"),
-    ("bomb", [png(4001, 4000)] * 2, {}, 413, "before: it is 4001×4000 pixels, above 16,000,000"),
-    ("beam", [*HOUSES], {"beam": "0"}, 422, "beam is '0'; it must be greater than or equal to 1"),
+    (
+        "bomb",
+        [png(4001, 4000)] * 2,
+        {},
+        413,
+        "before: it is 4001×4000 pixels, above 16,000,000",
+    ),
+    (
+        "beam",
+        [*HOUSES],
+        {"beam": "0"},
+        422,
+        "beam is '0'; it must be greater than or equal to 1",
+    ),
     ("wide", [*HOUSES], {"beam": "99"}, 422, "beam is 99; here it may be 10 at most"),
     ("threshold", [*HOUSES], {"threshold": "nan"}, 422, "threshold"),
-    ("weights", [*HOUSES], {"weights": SHIPPED.name[:-1]}, 422, f"did you mean '{SHIPPED.name}'"),
+    (
+        "weights",
+        [*HOUSES],
+        {"weights": SHIPPED.name[:-1]},
+        422,
+        f"did you mean '{SHIPPED.name}'",
+    ),
     ("path", [*HOUSES], {"weights": "../../etc"}, 422, "'../../etc' are not here"),
     ("bands", [*HOUSES], {"bands": "9,9,9"}, 422, "before: .*9"),
     ("scale", [*HOUSES], {"scale": "x"}, 422, "scale='x': two numbers LOW,HIGH"),
-    ("fields", [*HOUSES], {f"f{n}": "x" for n in range(10_000)}, 413, "Too many fields"),
+    (
+        "fields",
+        [*HOUSES],
+        {f"f{n}": "x" for n in range(10_000)},
+        413,
+        "Too many fields",
+    ),
     ("long field", [*HOUSES], {"bands": "x" * 5000}, 413, "exceeded maximum size"),
 ]
 
@@ -176,16 +222,31 @@ def test_a_raster_of_too_many_pixels_is_refused_by_its_header(
     rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
     path = tmp_path / "sparse.tif"
     transform = rasterio.Affine(1, 0, 500_000, 0, -1, 3_000_000)
-    profile = {"driver": "GTiff", "width": 200_000, "height": 200_000, "count": 3, "tiled": True}
-    more = {"dtype": "uint8", "crs": "EPSG:32633", "transform": transform, "sparse_ok": True}
+    profile = {
+        "driver": "GTiff",
+        "width": 200_000,
+        "height": 200_000,
+        "count": 3,
+        "tiled": True,
+    }
+    more = {
+        "dtype": "uint8",
+        "crs": "EPSG:32633",
+        "transform": transform,
+        "sparse_ok": True,
+    }
     with rasterio.open(path, "w", **profile, **more):
         pass
     answer = client.post("/caption", files=files_of(path, path))
     assert answer.status_code == 413
-    assert answer.json()["detail"].startswith("before: it is 200000×200000 pixels, above")
+    assert answer.json()["detail"].startswith(
+        "before: it is 200000×200000 pixels, above"
+    )
 
 
-@pytest.mark.parametrize("name", ["../../../etc/passwd", "a\nb\r\nX-Evil: 1", "\0", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["../../../etc/passwd", "a\nb\r\nX-Evil: 1", "\0", "x" * 5000]
+)
 def test_names_of_files_mean_nothing(client: TestClient, name: str) -> None:
     files = [(field, (name, path.read_bytes())) for field, path in _fields(HOUSES)]
     answer = client.post("/caption", files=files)
@@ -201,7 +262,11 @@ def _fields(pair: tuple[Path, Path]) -> list[tuple[str, Path]]:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", "/caption", 405), ("GET", "/static/../app.py", 404)],
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/caption", 405),
+        ("GET", "/static/../app.py", 404),
+    ],
 )
 def test_wrong_addresses_are_problems_too(
     client: TestClient, method: str, path: str, status: int
@@ -221,7 +286,9 @@ def test_another_type_of_body_is_refused(client: TestClient, kind: str) -> None:
 
 def test_a_damaged_form_is_refused(client: TestClient) -> None:
     for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-        answer = client.post("/caption", content=b"--y\r\nzz", headers={"content-type": kind})
+        answer = client.post(
+            "/caption", content=b"--y\r\nzz", headers={"content-type": kind}
+        )
         assert answer.status_code in (400, 422)
         assert answer.headers["content-type"] == "application/problem+json"
 
@@ -241,4 +308,6 @@ def test_json_is_written_in_ordinary_numbers(client: TestClient) -> None:
 def test_another_image_kind_is_read(client: TestClient) -> None:
     content = io.BytesIO()
     Image.open(HOUSES[0]).convert("RGB").save(content, "WEBP")
-    assert client.post("/caption", files=files_of(content.getvalue(), HOUSES[1])).is_success
+    assert client.post(
+        "/caption", files=files_of(content.getvalue(), HOUSES[1])
+    ).is_success

@@ -1,4 +1,5 @@
-"""Each limit has its status; whoever leaves frees a place; batches; token; path prefix."""
+"""Each limit has its status; whoever leaves frees a place; batches; token; path
+prefix."""
 
 from __future__ import annotations
 
@@ -76,18 +77,27 @@ def test_bytes_are_counted_whether_or_not_they_are_announced(serve: Serve) -> No
 
 def test_pixels_and_pairs_are_limited(serve: Serve) -> None:
     client = serve(max_pixels=5000, max_pairs=2)
-    assert client.post("/caption", files=files_of(*[png(70, 70)] * 4)).status_code == 200
+    assert (
+        client.post("/caption", files=files_of(*[png(70, 70)] * 4)).status_code == 200
+    )
     many = client.post("/caption", files=files_of(*[png(70, 70)] * 6))
     assert many.status_code == 413
     large = client.post("/caption", files=files_of(*[png(71, 71)] * 2))
     assert large.status_code == 413
-    assert large.json()["detail"].startswith("before: it is 71×71 pixels, above 5,000: cut it")
+    assert large.json()["detail"].startswith(
+        "before: it is 71×71 pixels, above 5,000: cut it"
+    )
 
 
-def test_a_full_queue_is_told_with_when_to_come_back(serve: Serve, held: threading.Event) -> None:
+def test_a_full_queue_is_told_with_when_to_come_back(
+    serve: Serve, held: threading.Event
+) -> None:
     client = serve(waiting=2, per_client=2)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        begun = [pool.submit(client.post, "/caption", files=files_of(*HOUSES)) for _ in range(2)]
+        begun = [
+            pool.submit(client.post, "/caption", files=files_of(*HOUSES))
+            for _ in range(2)
+        ]
         _until_waiting(client, 2)
         refused = client.post("/caption", files=files_of(*HOUSES))
         # looking is free
@@ -112,7 +122,9 @@ def test_too_many_clients_get_503(serve: Serve, held: threading.Event) -> None:
     assert int(refused.headers["retry-after"]) > 0
 
 
-def test_an_answer_that_takes_too_long_is_given_up(serve: Serve, held: threading.Event) -> None:
+def test_an_answer_that_takes_too_long_is_given_up(
+    serve: Serve, held: threading.Event
+) -> None:
     client = serve(timeout=1)
     answer = client.post("/caption", files=files_of(*HOUSES))
     assert answer.status_code == 503
@@ -135,7 +147,9 @@ def test_a_token_is_asked_for(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(TOKEN + "\n")
     client = serve(token_file=str(path))
-    assert {client.get(path).status_code for path in ("/", "/health", "/ready")} == {200}
+    assert {client.get(path).status_code for path in ("/", "/health", "/ready")} == {
+        200
+    }
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": TOKEN}):
         for answer in (
             client.post("/caption", files=files_of(*HOUSES), headers=headers),
@@ -152,7 +166,10 @@ def test_a_token_is_asked_for(serve: Serve, tmp_path: Path) -> None:
 
 def test_pages_of_other_sites_may_not_ask(client: TestClient) -> None:
     headers = {"sec-fetch-site": "cross-site"}
-    assert client.post("/caption", files=files_of(*HOUSES), headers=headers).status_code == 403
+    assert (
+        client.post("/caption", files=files_of(*HOUSES), headers=headers).status_code
+        == 403
+    )
     assert client.get("/", headers=headers).is_success
 
 
@@ -176,7 +193,9 @@ def test_behind_a_prefix_the_page_asks_below_it(serve: Serve) -> None:
         ({"timeout": 0}, "timeout is 0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], words: str) -> None:
+def test_settings_that_cannot_be_are_refused(
+    settings: dict[str, Any], words: str
+) -> None:
     with pytest.raises(SettingsError, match=words):
         ServerSettings(**settings)
 
@@ -211,19 +230,28 @@ def test_requests_choose_among_weights(serve: Serve, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.symlink_to(SHIPPED)
     client = serve(weights=f"{SHIPPED},{other}")
-    assert [one["name"] for one in client.get("/info").json()["weights"]] == [SHIPPED.name, "other"]
-    found = client.post("/caption", files=files_of(*HOUSES), data={"weights": "other"}).json()
+    assert [one["name"] for one in client.get("/info").json()["weights"]] == [
+        SHIPPED.name,
+        "other",
+    ]
+    found = client.post(
+        "/caption", files=files_of(*HOUSES), data={"weights": "other"}
+    ).json()
     assert found["weights"] == "other"
 
 
 def test_pairs_that_come_together_are_captioned_together(predictor: Predictor) -> None:
     found_pairs = find_pairs(EXAMPLES)
-    pairs = [read_pair(one, two, size=predictor.size) for one, two, _ in found_pairs] * 3
+    pairs = [
+        read_pair(one, two, size=predictor.size) for one, two, _ in found_pairs
+    ] * 3
     sizes: list[int] = []
 
     async def all_at_once() -> list[Any]:
         async with Batcher(batch_size=8, wait=0.05, seen=sizes.append) as batcher:
-            return await asyncio.gather(*(batcher.caption(predictor, 3, pair) for pair in pairs))
+            return await asyncio.gather(
+                *(batcher.caption(predictor, 3, pair) for pair in pairs)
+            )
 
     found = asyncio.run(all_at_once())
     assert sizes == [8, 8, 5]
@@ -244,7 +272,13 @@ def test_only_what_is_asked_alike_goes_together(predictor: Predictor) -> None:
 
     found = asyncio.run(mixed())
     assert sizes == [3, 2]
-    assert [len(caption.alternatives) > 0 for caption in found] == [False, True, False, True, False]
+    assert [len(caption.alternatives) > 0 for caption in found] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_whoever_leaves_gives_the_place_up(predictor: Predictor) -> None:
@@ -253,7 +287,10 @@ def test_whoever_leaves_gives_the_place_up(predictor: Predictor) -> None:
 
     async def leave() -> None:
         async with Batcher(batch_size=8, wait=0.05, seen=sizes.append) as batcher:
-            asked = [asyncio.create_task(batcher.caption(predictor, 1, pair)) for _ in range(5)]
+            asked = [
+                asyncio.create_task(batcher.caption(predictor, 1, pair))
+                for _ in range(5)
+            ]
             await asyncio.sleep(0)
             for task in asked[:3]:
                 task.cancel()

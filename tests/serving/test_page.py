@@ -1,4 +1,5 @@
-"""The page in a real browser: Debian's chromium, driven by Playwright. Without them these skip."""
+"""The page in a real browser: Debian's chromium, driven by Playwright. Without them
+these skip."""
 
 from __future__ import annotations
 
@@ -19,18 +20,23 @@ from serving_tools import HOUSES, example
 from tiny_rasters import Write, write  # noqa: F401  (a fixture)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES = os.environ.get("SENCAP_SCREENSHOTS")  # a folder, for whoever wants to look at the page
+PICTURES = os.environ.get(
+    "SENCAP_SCREENSHOTS"
+)  # a folder, for whoever wants to look at the page
 SMALLEST = 200_000  # bytes: the page has to be below
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs chromium: apt-get install chromium, on Debian and Ubuntu"
+    CHROMIUM is None,
+    reason="needs chromium: apt-get install chromium, on Debian and Ubuntu",
 )
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -42,10 +48,16 @@ def said() -> str:
 
 
 @pytest.fixture
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+def context(
+    browser: Browser, request: pytest.FixtureRequest
+) -> Iterator[BrowserContext]:
     """A window of a kind."""
     kind = getattr(request, "param", "desktop")
-    size = {"width": 390, "height": 844} if kind == "phone" else {"width": 1280, "height": 900}
+    size = (
+        {"width": 390, "height": 844}
+        if kind == "phone"
+        else {"width": 1280, "height": 900}
+    )
     context = browser.new_context(
         viewport=size,  # type: ignore[arg-type]
         has_touch=kind == "phone",
@@ -57,19 +69,28 @@ def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browse
 
 @pytest.fixture
 def page(context: BrowserContext, address: str) -> Iterator[Page]:
-    """The page; any error of its script fails the test, and any other host that it asks."""
+    """The page; any error of its script fails the test, and any other host that it
+    asks."""
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: wrong.append(asked.url) if _is_outside(asked.url) else None)
+    page.on(
+        "console",
+        lambda said: wrong.append(said.text) if said.type == "error" else None,
+    )
+    page.on(
+        "request",
+        lambda asked: wrong.append(asked.url) if _is_outside(asked.url) else None,
+    )
     page.goto(address)
     yield page
     expected = "status of 4"  # what a browser logs of a refusal that a test asks for
     assert [text for text in wrong if expected not in text] == []
 
 
-everywhere = pytest.mark.parametrize("context", ["desktop", "phone", "dark"], indirect=True)
+everywhere = pytest.mark.parametrize(
+    "context", ["desktop", "phone", "dark"], indirect=True
+)
 
 
 def _is_outside(url: str) -> bool:
@@ -152,7 +173,9 @@ def test_files_are_dropped_and_the_dates_swapped(page: Page, said: str) -> None:
     expect(page.locator("#sentence")).to_have_text(said)
 
 
-def test_an_example_is_one_choice_away_and_settings_are_heeded(page: Page, said: str) -> None:
+def test_an_example_is_one_choice_away_and_settings_are_heeded(
+    page: Page, said: str
+) -> None:
     page.select_option("#example", "synthetic-houses")
     expect(page.locator("#sentence")).to_have_text(said)
     page.click("summary")
@@ -160,16 +183,22 @@ def test_an_example_is_one_choice_away_and_settings_are_heeded(page: Page, said:
     page.fill("#beam", "1")
     page.click("#go")
     expect(page.locator("#sentence")).to_have_text("the scene is the same as before")
-    expect(page.locator("#chance")).to_contain_text("From 100\u00a0% on a pair counts as changed")
+    expect(page.locator("#chance")).to_contain_text(
+        "From 100\u00a0% on a pair counts as changed"
+    )
 
 
 def test_what_is_wrong_is_said_in_words_of_ours(page: Page, tmp_path: Path) -> None:
     page.click("#go")
-    expect(page.locator("#problem")).to_have_text("Choose an image before and one after.")
+    expect(page.locator("#problem")).to_have_text(
+        "Choose an image before and one after."
+    )
     text = tmp_path / "notes.txt"
     text.write_text("<img src=x onerror=alert(1)>")
     _give(page, (text, HOUSES[1]))
-    expect(page.locator("#problem")).to_contain_text("before: by its content it is no PNG")
+    expect(page.locator("#problem")).to_contain_text(
+        "before: by its content it is no PNG"
+    )
     expect(page.locator("#answer")).to_be_hidden()
 
 
@@ -196,7 +225,10 @@ def test_geotiffs_are_shown_with_their_place_and_scanned(
     write: Write,  # noqa: F811
     request: pytest.FixtureRequest,
 ) -> None:
-    images = [np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1) for path in HOUSES]
+    images = [
+        np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
+        for path in HOUSES
+    ]
     large = [np.tile(image, (1, 3, 4)) for image in images]
     _give(page, (write("a.tif", large[0]), write("b.tif", large[1])))
     expect(page.locator("#answer")).to_be_visible()
@@ -205,7 +237,9 @@ def test_geotiffs_are_shown_with_their_place_and_scanned(
     (feature,) = json.loads(found.value.path().read_text())["features"]
     assert feature["geometry"]["type"] == "Polygon"
     page.click("#scan")
-    expect(page.locator("#scan-summary")).to_contain_text("windows changed", timeout=20_000)
+    expect(page.locator("#scan-summary")).to_contain_text(
+        "windows changed", timeout=20_000
+    )
     expect(page.locator("#scan-map")).to_be_visible()
     _look(page, "scan", request)
     with page.expect_download() as found:
@@ -214,23 +248,41 @@ def test_geotiffs_are_shown_with_their_place_and_scanned(
 
 
 @everywhere
-def test_all_is_reached_by_the_tab_key_and_nothing_is_wider_than_the_screen(page: Page) -> None:
+def test_all_is_reached_by_the_tab_key_and_nothing_is_wider_than_the_screen(
+    page: Page,
+) -> None:
     _give(page, HOUSES)
     expect(page.locator("#answer")).to_be_visible()
     page.locator("body").click(position={"x": 1, "y": 1})
     reached = set()
     for _ in range(60):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    wanted = {"before", "after", "go", "swap", "example", "divider", "save-picture", "save-json"}
+        reached.add(
+            page.evaluate("document.activeElement.id || document.activeElement.tagName")
+        )
+    wanted = {
+        "before",
+        "after",
+        "go",
+        "swap",
+        "example",
+        "divider",
+        "save-picture",
+        "save-json",
+    }
     assert wanted <= reached
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @everywhere
-def test_a_screen_reader_finds_its_way(page: Page, request: pytest.FixtureRequest) -> None:
-    """axe-core's rules (WCAG 2 A and AA): nothing serious, before and after an answer."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-core")
+def test_a_screen_reader_finds_its_way(
+    page: Page, request: pytest.FixtureRequest
+) -> None:
+    """axe-core's rules (WCAG 2 A and AA): nothing serious, before and after an
+    answer."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-core"
+    )
     for stage in ("empty", "answered"):
         if stage == "answered":
             _give(page, HOUSES)
@@ -253,6 +305,8 @@ def test_the_page_is_small(browser: Browser, address: str) -> None:
 
 
 def test_an_example_pair_is_what_ships(page: Page) -> None:
-    names = page.locator("#example option").evaluate_all("all => all.map((one) => one.value)")
+    names = page.locator("#example option").evaluate_all(
+        "all => all.map((one) => one.value)"
+    )
     assert all(example(name)[0].is_file() for name in names[1:])
     assert len(names) > 5

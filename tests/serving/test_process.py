@@ -1,4 +1,5 @@
-"""The server as a process: it starts, drains on SIGTERM, and leaves nothing behind when killed."""
+"""The server as a process: it starts, drains on SIGTERM, and leaves nothing behind when
+killed."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a server whose temporary folder is ``tmp_path``; returns its process and address."""
+    """Starts a server whose temporary folder is ``tmp_path``; returns its process and
+    address."""
     with contextlib.ExitStack() as stack:
 
         def started(*flags: str) -> tuple[subprocess.Popen[str], str]:
@@ -57,7 +59,9 @@ def test_sigterm_lets_what_was_begun_finish(start: Start, tmp_path: Path) -> Non
     with ThreadPoolExecutor(2) as pool:
         # each waits a second for others to be captioned with
         begun = [
-            pool.submit(httpx.post, f"{address}caption", files=files_of(*HOUSES), timeout=20)
+            pool.submit(
+                httpx.post, f"{address}caption", files=files_of(*HOUSES), timeout=20
+            )
             for _ in range(2)
         ]
         while "sencap_requests_waiting 2.0" not in httpx.get(f"{address}metrics").text:
@@ -93,7 +97,9 @@ def test_a_client_that_sends_slowly_is_told_so_in_time(start: Start) -> None:
     host, port = address.removeprefix("http://").strip("/").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as slow:
         head = b"POST /caption HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-        slow.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\n")
+        slow.sendall(
+            head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n3\r\n--b\r\n"
+        )
         answer = slow.recv(10_000)
     assert answer.startswith(b"HTTP/1.1 408")
     assert httpx.get(f"{address}ready").is_success
@@ -131,7 +137,10 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
-    assert f"port={port} cannot be listened on (Address already in use)" in capsys.readouterr().err
+    assert (
+        f"port={port} cannot be listened on (Address already in use)"
+        in capsys.readouterr().err
+    )
 
 
 def test_requests_do_not_grow_the_memory(start: Start) -> None:
@@ -141,12 +150,17 @@ def test_requests_do_not_grow_the_memory(start: Start) -> None:
 
     def ask(_: int) -> int:
         with httpx.Client() as client:
-            return sum(client.post(f"{address}caption", files=files).is_success for _ in range(5))
+            return sum(
+                client.post(f"{address}caption", files=files).is_success
+                for _ in range(5)
+            )
 
     memory = []
     for _ in range(2):
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(ask, range(8))) == 40
         figures = httpx.get(f"{address}metrics").text
-        memory.append(float(figures.split("\nprocess_resident_memory_bytes ")[1].split()[0]))
+        memory.append(
+            float(figures.split("\nprocess_resident_memory_bytes ")[1].split()[0])
+        )
     assert memory[1] - memory[0] < 20e6

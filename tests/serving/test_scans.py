@@ -23,7 +23,9 @@ SMALL = {"side": "64", "overlap": "0"}
 @pytest.fixture
 def scene(write: Write) -> tuple[Path, Path]:  # noqa: F811
     """Two rasters of 3 × 2 windows of 64 pixels."""
-    before, after = (np.tile(read_image(path), (1, 1, 1))[:, :128, :192] for path in HOUSES)
+    before, after = (
+        np.tile(read_image(path), (1, 1, 1))[:, :128, :192] for path in HOUSES
+    )
     return write("before.tif", before), write("after.tif", after)
 
 

@@ -1,4 +1,5 @@
-"""Masks of change: exact, of built things alone, where the images show them, beside the images."""
+"""Masks of change: exact, of built things alone, where the images show them, beside the
+images."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from sencap.synthetic.look import Look, make_look
 from sencap.synthetic.render import radiance, render_mask
 from sencap.synthetic.world import PAD, Scene, no_trees, treeless
 
-# What the captions of each kind speak of, in the classes of the mask. Driveways are paved.
+# What the captions of each kind speak of, in the classes of the mask. Driveways are
+# paved.
 CLASSES = {
     "house_built": {BUILDING},
     "houses_built": {BUILDING},
@@ -40,13 +42,26 @@ CLASSES = {
     "road_and_building_built": {BUILDING, PAVED},
     "lake_formed": set(),
 }
-ALONE = {"road_built", "path_built", "parking_built", "pool_built"}  # no building among them
+ALONE = {
+    "road_built",
+    "path_built",
+    "parking_built",
+    "pool_built",
+}  # no building among them
 WITHOUT = {kind for kind, classes in CLASSES.items() if not classes}
-TINY = {"pairs": 10, "seed": 5, "val": 0.2, "test": 0.2, "workers": 1, "progress": False}
+TINY = {
+    "pairs": 10,
+    "seed": 5,
+    "val": 0.2,
+    "test": 0.2,
+    "workers": 1,
+    "progress": False,
+}
 
 
 def still_look(seed: int = 0) -> Look:
-    """A light straight from above, so that nothing casts a shadow, and no misregistration."""
+    """A light straight from above, so that nothing casts a shadow, and no
+    misregistration."""
     look = make_look(np.random.default_rng(seed), 0)
     return replace(look, slope=1000.0, shift=(0.0, 0.0), turn=0.0)
 
@@ -57,7 +72,9 @@ def mask_of(scene: Scene, first: Look, second: Look | None = None) -> NDArray[np
 
 @pytest.mark.parametrize("kind", KIND_NAMES)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_mask_has_the_classes_that_the_captions_speak_of(kind: str, seed: int) -> None:
+def test_a_mask_has_the_classes_that_the_captions_speak_of(
+    kind: str, seed: int
+) -> None:
     pair = render_pair(seed, 3, kind=kind)
     assert pair.mask.shape == (256, 256)
     assert pair.mask.dtype == np.uint8
@@ -91,17 +108,22 @@ def test_what_the_mask_leaves_out_is_drawn_alike_at_both_dates(kind: str) -> Non
         differs = (both[0] != both[1]).any(axis=2)
         mask = mask_of(scene, look)
         assert not differs[mask == SAME].any()
-        if kind not in WITHOUT:  # and it marks little else: a new roof may have its ground's grey
+        if (
+            kind not in WITHOUT
+        ):  # and it marks little else: a new roof may have its ground's grey
             assert differs[mask != SAME].mean() > 0.97
 
 
 @pytest.mark.parametrize("kind", sorted(set(KIND_NAMES) - WITHOUT))
-def test_whole_images_under_one_light_differ_in_the_mask_and_in_gardens_only(kind: str) -> None:
+def test_whole_images_under_one_light_differ_in_the_mask_and_in_gardens_only(
+    kind: str,
+) -> None:
     look = still_look()
     scene, _ = compose(8, 2, kind)
     scene.trees = no_trees()
     scene.houses = [replace(house, fenced=False) for house in scene.houses]
-    # No tree stands in a field or a clearing either, so `treeless` would not tell a garden in it.
+    # No tree stands in a field or a clearing either, so `treeless` would not tell a
+    # garden in it.
     scene.patches = [patch for patch in scene.patches if patch.kind == "pool"]
     trees = canopies(scene.trees)
     first, second = (radiance(scene, date, look, trees[date]) for date in (0, 1))
@@ -119,7 +141,9 @@ def test_trees_seasons_and_light_are_no_part_of_a_mask() -> None:
         replace(make_look(np.random.default_rng(1), 1, season=season), lean=(0.0, 0.0))
         for season in ("summer", "winter")
     )
-    summer, winter = (replace(look, shift=(0.0, 0.0), turn=0.0) for look in (summer, winter))
+    summer, winter = (
+        replace(look, shift=(0.0, 0.0), turn=0.0) for look in (summer, winter)
+    )
     mask = mask_of(scene, summer)
     scene.trees = no_trees()
     assert np.array_equal(mask_of(scene, summer, winter), mask)
@@ -144,7 +168,8 @@ def test_new_things_lie_where_the_newer_image_shows_them_and_old_ones_where_the_
     ):
         scene, _ = compose(3, 1, kind)
         mask, there = mask_of(scene, still), mask_of(scene, *looks)
-        # The frame is cut out 3 pixels further right and 2 higher, so things move against that.
+        # The frame is cut out 3 pixels further right and 2 higher, so things move
+        # against that.
         assert np.array_equal(there[2:, :-3], mask[:-2, 3:])
         assert np.array_equal(mask_of(scene, *looks[::-1]), mask)
 
@@ -153,7 +178,9 @@ def test_a_house_hides_the_paving_below_it_and_an_old_road_what_runs_into_it() -
     scene, _ = compose(4, 0, "house_row_built")
     road = scene.roads[0]
     mask = mask_of(scene, still_look())
-    columns, rows = road.points[((road.points > 1) & (road.points < 255)).all(axis=1)].astype(int).T
+    columns, rows = (
+        road.points[((road.points > 1) & (road.points < 255)).all(axis=1)].astype(int).T
+    )
     assert not mask[rows, columns].any(), "the road was there before"
     house = next(house for house in scene.houses if house.dates == (False, True))
     column, row = house.centre.astype(int)
@@ -166,7 +193,9 @@ def test_a_mask_has_the_size_of_its_images_and_no_new_values(size: int) -> None:
     assert pair.mask.shape == pair.after.shape[:2]
     assert set(np.unique(pair.mask).tolist()) == {SAME, PAVED, BUILDING}
     usual = render_pair(1, 4, kind="road_and_houses_built").mask
-    assert np.mean(pair.mask == BUILDING) == pytest.approx(np.mean(usual == BUILDING), rel=0.1)
+    assert np.mean(pair.mask == BUILDING) == pytest.approx(
+        np.mean(usual == BUILDING), rel=0.1
+    )
 
 
 # -- on disk
@@ -186,7 +215,9 @@ def test_every_pair_has_its_mask_on_disk(dataset: Path) -> None:
             mask = np.asarray(label)
         pair = render_pair(5, entry["imgid"], changed=bool(entry["changeflag"]))
         assert np.array_equal(mask, pair.mask)
-        assert mask.any() == (bool(entry["changeflag"]) and entry["kind"] not in WITHOUT)
+        assert mask.any() == (
+            bool(entry["changeflag"]) and entry["kind"] not in WITHOUT
+        )
 
 
 def test_a_folder_without_masks_is_completed_and_its_images_are_kept(
@@ -203,7 +234,9 @@ def test_a_folder_without_masks_is_completed_and_its_images_are_kept(
         assert (out / label.relative_to(dataset)).read_bytes() == label.read_bytes()
 
 
-def test_a_mask_that_was_cut_off_is_written_again(dataset: Path, tmp_path: Path) -> None:
+def test_a_mask_that_was_cut_off_is_written_again(
+    dataset: Path, tmp_path: Path
+) -> None:
     out = shutil.copytree(dataset, tmp_path / "stopped")
     label = out / "images" / "val" / "label" / "val_000001.png"
     whole = label.read_bytes()

@@ -1,4 +1,5 @@
-"""Synthetic pairs: same seed same bytes, half changed, captions true, distractors everywhere."""
+"""Synthetic pairs: same seed same bytes, half changed, captions true, distractors
+everywhere."""
 
 from __future__ import annotations
 
@@ -32,15 +33,19 @@ TINY = {"pairs": 12, "seed": 3, "val": 0.2, "test": 0.2, "progress": False}
 
 def hashes(folder: Path) -> dict[str, str]:
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-def under_one_light(scene: Scene, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Both dates under the same light with the same cars: whatever differs is a change of the
-    world."""
+def under_one_light(
+    scene: Scene, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both dates under the same light with the same cars: whatever differs is a change
+    of the world."""
     look: Look = make_look(np.random.default_rng(seed), 0)
     trees = canopies(scene.trees)
     first, second = (radiance(scene, date, look, trees[date]) for date in (0, 1))
@@ -49,11 +54,11 @@ def under_one_light(scene: Scene, seed: int = 0) -> tuple[NDArray[np.float32], N
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("synthetic") / "one", workers=1, **TINY)  # type: ignore[arg-type]
+    folder = tmp_path_factory.mktemp("synthetic") / "one"
+    return write_dataset(folder, workers=1, **TINY)  # type: ignore[arg-type]
 
 
-# -- one pair
-# ---------------------------------------------------------------------------------------
+# -- one pair --------------------------------------------------------------------------
 
 
 def test_a_pair_depends_on_its_arguments_alone() -> None:
@@ -73,7 +78,10 @@ def test_shapes_types_and_size() -> None:
 
 
 def test_size_changes_the_pixels_only() -> None:
-    small, large = render_pair(1, 2, changed=True, size=64), render_pair(1, 2, changed=True)
+    small, large = (
+        render_pair(1, 2, changed=True, size=64),
+        render_pair(1, 2, changed=True),
+    )
     assert small.captions == large.captions
     shrunk = large.before.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3))
     assert np.abs(shrunk - small.before).mean() < 6
@@ -89,12 +97,16 @@ def test_every_kind_renders_and_says_five_different_things(kind: str) -> None:
     for caption in pair.captions:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*( [a-z]+(-[a-z]+)*)+", caption), caption
         assert 2 < len(caption.split()) <= 39
-        assert not re.search(r"\b(\w+ \w+ \w+) \1\b", caption), f"says it twice: {caption}"
+        assert not re.search(r"\b(\w+ \w+ \w+) \1\b", caption), (
+            f"says it twice: {caption}"
+        )
         assert not re.match(
             r"an? ((?!and )[\w-]+ )*?(road|building|house|lot|lake) (are|appear|have|show)\b",
             caption,
         )
-        assert not re.match(r"\w+ (roads|buildings|houses|trees) (is|appears|has|shows)\b", caption)
+        assert not re.match(
+            r"\w+ (roads|buildings|houses|trees) (is|appears|has|shows)\b", caption
+        )
 
 
 def test_unchanged_pairs_have_the_fixed_sentences_and_the_same_world() -> None:
@@ -114,12 +126,13 @@ def test_changes_are_visible_and_where_the_region_is(kind: str) -> None:
     first, second = under_one_light(scene)
     differs = np.abs(first - second).max(axis=2) > 12
     assert differs[facts.region].mean() > 0.4
-    # Outside: cast shadows, gardens and trees that gave way, near the region; never far away from
-    # it.
+    # Outside: cast shadows, gardens and trees that gave way, near the region; never far
+    # away from it.
     rows, columns = np.nonzero(facts.region)
     box = np.zeros_like(facts.region)
     box[
-        max(rows.min() - 50, 0) : rows.max() + 51, max(columns.min() - 50, 0) : columns.max() + 51
+        max(rows.min() - 50, 0) : rows.max() + 51,
+        max(columns.min() - 50, 0) : columns.max() + 51,
     ] = True
     assert not differs[~box].any()
 
@@ -129,12 +142,14 @@ def test_changed_pairs_differ_in_season_or_light_too() -> None:
     _, facts = compose(6, 1, "pool_built")
     away = ~facts.region
     assert (
-        np.abs(pair.before.astype(float) - pair.after.astype(float)).mean(axis=2)[away].mean() > 4
+        np.abs(pair.before.astype(float) - pair.after.astype(float))
+        .mean(axis=2)[away]
+        .mean()
+        > 4
     )
 
 
-# -- captions are true
-# ------------------------------------------------------------------------------
+# -- captions are true -----------------------------------------------------------------
 
 SIDES = {
     "top": (r"\b(top|upper)\b", 0, False),
@@ -144,7 +159,9 @@ SIDES = {
 }
 
 
-def check_caption(caption: str, facts: Facts, scene: Scene, differs: NDArray[np.bool_]) -> None:
+def check_caption(
+    caption: str, facts: Facts, scene: Scene, differs: NDArray[np.bool_]
+) -> None:
     """Every claim of a caption against the changed pixels and the scene's elements."""
     text = caption.replace("lower-", "lower ").replace("upper-", "upper ")
     for name, (pattern, axis, far) in SIDES.items():
@@ -160,18 +177,30 @@ def check_caption(caption: str, facts: Facts, scene: Scene, differs: NDArray[np.
     if re.search(r"\b(road|roads|crossroad|roadside)\b", text):
         assert standing, caption
     if "both sides" in text:
-        sides = {(house.road, house.side) for house in scene.houses if house.dates == (False, True)}
-        assert any((road, -1) in sides and (road, 1) in sides for road, _ in sides), caption
-    if re.search(r"\b(the|original|existing|old) (houses?|villa)\b", text) and facts.gone == 0:
+        sides = {
+            (house.road, house.side)
+            for house in scene.houses
+            if house.dates == (False, True)
+        }
+        assert any((road, -1) in sides and (road, 1) in sides for road, _ in sides), (
+            caption
+        )
+    if (
+        re.search(r"\b(the|original|existing|old) (houses?|villa)\b", text)
+        and facts.gone == 0
+    ):
         assert any(all(house.dates) for house in scene.houses), caption
     if re.search(r"\bin the (woods|forest)\b", text):
         assert facts.cover > 0.3, caption
     if re.search(
-        r"\b(trees|woods|plants|forest) \w* ?\w* ?(removed|replaced|disappear\w*|cut)\b", text
+        r"\b(trees|woods|plants|forest) \w* ?\w* ?(removed|replaced|disappear\w*|cut)\b",
+        text,
     ):
         assert facts.cover > 0.3, caption
     for word, number in (("two", 2), ("three", 3), ("four", 4), ("five", 5)):
-        if re.search(rf"\b{word} (new |more |detached )?(houses|villas|buildings)\b", text):
+        if re.search(
+            rf"\b{word} (new |more |detached )?(houses|villas|buildings)\b", text
+        ):
             assert number in (facts.houses, facts.gone), caption
     for thing, there in (
         ("pool", facts.pools),
@@ -232,8 +261,7 @@ def test_shadow_falls_away_from_the_sun_as_far_as_its_height_says() -> None:
     assert shadow[28:32, 28:32].max() == 0
 
 
-# -- seasons
-# ----------------------------------------------------------------------------------------
+# -- seasons ---------------------------------------------------------------------------
 
 
 def test_seasons_are_dated_in_order_and_differ() -> None:
@@ -265,8 +293,7 @@ def test_autumn_turns_deciduous_trees() -> None:
     assert redness[1] > redness[0] + 5
 
 
-# -- the data set
-# -----------------------------------------------------------------------------------
+# -- the data set ----------------------------------------------------------------------
 
 
 def test_layout_and_schema(dataset: Path) -> None:
@@ -279,8 +306,12 @@ def test_layout_and_schema(dataset: Path) -> None:
         assert entry["filepath"] == entry["split"]
         assert re.fullmatch(rf"{entry['split']}_\d{{6}}\.png", entry["filename"])
         for date in ("A", "B"):
-            assert (dataset / "images" / entry["split"] / date / entry["filename"]).is_file()
-        assert entry["sentids"] == [sentence["sentid"] for sentence in entry["sentences"]]
+            assert (
+                dataset / "images" / entry["split"] / date / entry["filename"]
+            ).is_file()
+        assert entry["sentids"] == [
+            sentence["sentid"] for sentence in entry["sentences"]
+        ]
         assert len(entry["sentences"]) == 5
         for sentence in entry["sentences"]:
             assert sentence["raw"] == f" {' '.join(sentence['tokens'])} ."
@@ -288,19 +319,23 @@ def test_layout_and_schema(dataset: Path) -> None:
         assert entry["changeflag"] == (entry["kind"] != "unchanged")
     assert counts == {"train": 8, "val": 2, "test": 2}
     assert len(list(dataset.rglob("*.png"))) == 36
-    assert "--pairs 12 --seed 3 --val 0.2 --test 0.2" in (dataset / "README.md").read_text(
-        encoding="utf-8"
-    )
+    assert "--pairs 12 --seed 3 --val 0.2 --test 0.2" in (
+        dataset / "README.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_half_and_half_in_every_split(dataset: Path) -> None:
-    images = json.loads((dataset / "LevirCCcaptions.json").read_text(encoding="utf-8"))["images"]
+    images = json.loads((dataset / "LevirCCcaptions.json").read_text(encoding="utf-8"))[
+        "images"
+    ]
     for split in ("train", "val", "test"):
         flags = [entry["changeflag"] for entry in images if entry["split"] == split]
         assert 2 * sum(flags) == len(flags)
 
 
-def test_same_seed_same_bytes_for_any_number_of_workers(dataset: Path, tmp_path: Path) -> None:
+def test_same_seed_same_bytes_for_any_number_of_workers(
+    dataset: Path, tmp_path: Path
+) -> None:
     again = write_dataset(tmp_path / "two", workers=2, **TINY)  # type: ignore[arg-type]
     assert hashes(again) == hashes(dataset)
 
@@ -312,7 +347,9 @@ def test_other_seed_other_bytes(dataset: Path, tmp_path: Path) -> None:
     assert hashes(other)[name] != hashes(dataset)[name]
 
 
-def test_a_killed_run_continues_and_keeps_whole_images(dataset: Path, tmp_path: Path) -> None:
+def test_a_killed_run_continues_and_keeps_whole_images(
+    dataset: Path, tmp_path: Path
+) -> None:
     out = shutil.copytree(dataset, tmp_path / "resumed")
     folder = out / "images" / "train" / "A"
     (out / "LevirCCcaptions.json").unlink()
@@ -326,7 +363,9 @@ def test_a_killed_run_continues_and_keeps_whole_images(dataset: Path, tmp_path: 
     assert (folder / "train_000004.png").stat().st_mtime_ns == kept
 
 
-@pytest.mark.parametrize("name", ["train_000003.png", "LevirCCcaptions.json", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["train_000003.png", "LevirCCcaptions.json", "README.md"]
+)
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
     name: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +378,9 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        with pytest.raises(OutputError, match=r"cannot be written \(No space left.*; make room"):
+        with pytest.raises(
+            OutputError, match=r"cannot be written \(No space left.*; make room"
+        ):
             write_dataset(tmp_path / "out", workers=1, **TINY)  # type: ignore[arg-type]
     write_dataset(tmp_path / "out", workers=1, **TINY)  # type: ignore[arg-type]
     assert hashes(tmp_path / "out") == hashes(dataset)
@@ -377,7 +418,9 @@ def test_a_data_set_of_other_settings_is_refused(dataset: Path) -> None:
         ({"pairs": 20, "val": float("nan")}, "val=nan"),
     ],
 )
-def test_bad_settings_are_refused(tmp_path: Path, settings: dict[str, float], message: str) -> None:
+def test_bad_settings_are_refused(
+    tmp_path: Path, settings: dict[str, float], message: str
+) -> None:
     with pytest.raises(SettingsError, match=message):
         write_dataset(tmp_path / "new", progress=False, **settings)  # type: ignore[arg-type]
     assert not (tmp_path / "new").exists()

@@ -1,4 +1,5 @@
-"""What the sentences say against what is drawn: the picture's own mask is the witness."""
+"""What the sentences say against what is drawn: the picture's own mask is the
+witness."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ NOT_IN_MASKS = ("trees_cleared", "lake_formed")
 
 
 def straight_down(seed: int = 0) -> Look:
-    """A look without misregistration and lean, so that a mask lies where the scene says."""
+    """A look without misregistration and lean, so that a mask lies where the scene
+    says."""
     look = make_look(np.random.default_rng(seed), 0)
     return replace(look, shift=(0.0, 0.0), turn=0.0, lean=(0.0, 0.0))
 
@@ -76,9 +78,13 @@ def test_the_mask_lies_where_the_caption_says(kind: str) -> None:
         centre = (float(rows.mean()), float(columns.mean()))
         for name, (pattern, axis, far) in HALVES.items():
             if re.search(pattern, caption):
-                assert (centre[axis] > 128) == far, f"{caption!r} is not at the {name}: {centre}"
+                assert (centre[axis] > 128) == far, (
+                    f"{caption!r} is not at the {name}: {centre}"
+                )
         if re.search(r"\bin the (center|middle)\b", caption):
-            assert max(abs(value - 128) for value in centre) < 48, f"{caption!r}: {centre}"
+            assert max(abs(value - 128) for value in centre) < 48, (
+                f"{caption!r}: {centre}"
+            )
 
 
 def test_places_are_named_at_all() -> None:
@@ -90,7 +96,9 @@ def test_places_are_named_at_all() -> None:
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_words_and_mask_agree_in_whole_pairs_with_all_their_distractors(size: int) -> None:
+def test_words_and_mask_agree_in_whole_pairs_with_all_their_distractors(
+    size: int,
+) -> None:
     told = 0
     for seed in range(12):
         pair = render_pair(seed, 5, kind="building_built", size=size)
@@ -121,7 +129,9 @@ def buildings(mask: NDArray[np.uint8]) -> int:
 
 
 @pytest.mark.parametrize("kind", ["houses_built", "houses_demolished", "house_built"])
-def test_a_number_in_a_caption_is_the_number_of_buildings_in_the_mask(kind: str) -> None:
+def test_a_number_in_a_caption_is_the_number_of_buildings_in_the_mask(
+    kind: str,
+) -> None:
     counted = 0
     for scene, mask, captions in scenes(kind):
         count = buildings(mask)
@@ -151,19 +161,30 @@ def agrees(caption: str, count: int, cut: int) -> bool:
 @pytest.mark.parametrize("kind", KIND_NAMES)
 def test_what_a_caption_names_is_in_the_mask(kind: str) -> None:
     for _, mask, caption in all_captions(kind):
-        if re.match(r"(a|some|several|two|three) (\w+ )?roads? (is|are|appear|has|have)", caption):
+        if re.match(
+            r"(a|some|several|two|three) (\w+ )?roads? (is|are|appear|has|have)",
+            caption,
+        ):
             assert (mask == PAVED).sum() > 500, caption
-        if re.match(r"(a|many|some|several|two) (\w+ )?(houses?|buildings?|villas?) ", caption):
+        if re.match(
+            r"(a|many|some|several|two) (\w+ )?(houses?|buildings?|villas?) ", caption
+        ):
             assert (mask == BUILDING).sum() > 60, caption
         if "parking lot" in caption:
             assert (mask == PAVED).sum() > 500, caption
 
 
 def test_more_houses_are_never_told_as_fewer() -> None:
-    for scene, _, captions in (*scenes("neighbourhood_built"), *scenes("road_and_houses_built")):
+    for scene, _, captions in (
+        *scenes("neighbourhood_built"),
+        *scenes("road_and_houses_built"),
+    ):
         new = sum(house.dates == (False, True) for house in scene.houses)
         for caption in captions:
-            if re.search(r"\b(massive|lots of)\b", caption) and "residential" not in caption:
+            if (
+                re.search(r"\b(massive|lots of)\b", caption)
+                and "residential" not in caption
+            ):
                 assert new >= 12, caption
             if re.search(r"\bmany (houses|buildings|villas)\b", caption):
                 assert new >= 7, caption
@@ -195,7 +216,9 @@ def test_half_of_the_pairs_are_changed_if_nothing_is_asked() -> None:
 def test_the_flag_is_the_sentences() -> None:
     for index in range(10):
         pair = render_pair(31, index)
-        told = not any(says_no_change(tuple(caption.split())) for caption in pair.captions)
+        told = not any(
+            says_no_change(tuple(caption.split())) for caption in pair.captions
+        )
         assert told == pair.changed == (pair.kind != "unchanged")
 
 
@@ -204,7 +227,9 @@ def test_the_flag_is_the_sentences() -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(KIND_NAMES))
-def test_the_same_seed_gives_the_same_pair_and_another_index_another(seed: int, kind: str) -> None:
+def test_the_same_seed_gives_the_same_pair_and_another_index_another(
+    seed: int, kind: str
+) -> None:
     one, again = (render_pair(seed, 1, kind=kind, size=64) for _ in range(2))
     other = render_pair(seed, 2, kind=kind, size=64)
     for name in ("before", "after", "mask"):
@@ -216,7 +241,8 @@ def test_the_same_seed_gives_the_same_pair_and_another_index_another(seed: int, 
 def correlation(
     first: NDArray[np.uint8], second: NDArray[np.uint8], where: NDArray[np.bool_]
 ) -> float:
-    """How alike two images are in their edges, which light and season leave where they are."""
+    """How alike two images are in their edges, which light and season leave where they
+    are."""
     edges = []
     for image in (first, second):
         smooth = Image.fromarray(image).convert("L").filter(ImageFilter.GaussianBlur(2))
@@ -229,7 +255,10 @@ def test_light_and_season_keep_the_ground() -> None:
     same = [pair_of(seed, changed=False) for seed in range(10)]
     alike = [correlation(pair.before, pair.after, everywhere) for pair in same]
     # Two unrelated scenes share no edges.
-    strange = [correlation(pair.before, other.after, everywhere) for pair, other in pairwise(same)]
+    strange = [
+        correlation(pair.before, other.after, everywhere)
+        for pair, other in pairwise(same)
+    ]
     assert np.median(alike) > 0.4
     assert min(alike) > max(strange)
 
@@ -239,10 +268,18 @@ def test_the_ground_itself_is_the_same_in_every_season() -> None:
     scene.trees = no_trees()
     bare = canopies(scene.trees)
     pictures = []
-    seasons: tuple[tuple[int, Season], ...] = ((0, "summer"), (1, "winter"), (1, "autumn"))
+    seasons: tuple[tuple[int, Season], ...] = (
+        (0, "summer"),
+        (1, "winter"),
+        (1, "autumn"),
+    )
     for date, season in seasons:
-        look = replace(make_look(np.random.default_rng(date), date, season=season), slope=1000.0)
-        image = np.clip(radiance(scene, date, look, bare[date]), 0, 255).astype(np.uint8)
+        look = replace(
+            make_look(np.random.default_rng(date), date, season=season), slope=1000.0
+        )
+        image = np.clip(radiance(scene, date, look, bare[date]), 0, 255).astype(
+            np.uint8
+        )
         pictures.append(image[PAD:-PAD, PAD:-PAD])
     everywhere = np.ones((256, 256), np.bool_)
     for later in pictures[1:]:
@@ -260,15 +297,20 @@ def test_seasons_show_one_ground() -> None:
     other = render_seasons(4)[0][1]
     everywhere = np.ones((256, 256), np.bool_)
     for later in images[1:]:
-        assert correlation(images[0], later, everywhere) > correlation(images[0], other, everywhere)
+        assert correlation(images[0], later, everywhere) > correlation(
+            images[0], other, everywhere
+        )
 
 
 def test_brightness_alone_does_not_tell_change() -> None:
-    """The two kinds of pairs differ in nothing that a captioner could read without looking."""
+    """The two kinds of pairs differ in nothing that a captioner could read without
+    looking."""
     gaps = {}
     for changed in (True, False):
         pairs = [render_pair(seed, 0, changed=changed, size=64) for seed in range(12)]
-        gaps[changed] = np.mean([pair.before.mean() - pair.after.mean() for pair in pairs])
+        gaps[changed] = np.mean(
+            [pair.before.mean() - pair.after.mean() for pair in pairs]
+        )
     assert abs(gaps[True] - gaps[False]) < 30
 
 
@@ -277,11 +319,15 @@ def test_the_change_is_in_the_picture_not_in_the_mask_alone() -> None:
     higher = 0
     for seed in range(5):
         pair = render_pair(seed, 3, kind="building_built")
-        difference = np.abs(pair.before.astype(float) - pair.after.astype(float)).mean(axis=2)
+        difference = np.abs(pair.before.astype(float) - pair.after.astype(float)).mean(
+            axis=2
+        )
         inside = pair.mask != SAME
         box = Image.fromarray(inside).convert("L").filter(ImageFilter.MaxFilter(61))
         ring = np.asarray(box, np.bool_) & ~inside
         edges = correlation(pair.before, pair.after, inside)
         around = correlation(pair.before, pair.after, ring)
-        higher += bool(edges < around or difference[inside].mean() > difference[ring].mean())
+        higher += bool(
+            edges < around or difference[inside].mean() > difference[ring].mean()
+        )
     assert higher >= 4

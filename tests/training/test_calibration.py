@@ -1,4 +1,5 @@
-"""The temperature of the flag head: found again where it is known, and written where it is used."""
+"""The temperature of the flag head: found again where it is known, and written where it
+is used."""
 
 from __future__ import annotations
 
@@ -43,6 +44,10 @@ def test_training_writes_the_temperature_into_its_best_checkpoint(
     best = fit(settings)
     found = load_checkpoint(best).settings.change.temperature
     assert 0.1 <= found <= 10.0
-    monkeypatch.setattr(fit_module, "calibrate", None)  # a captioner without flag head needs none
-    bare = dataclasses.replace(settings, change=ChangeSettings(), out=f"{settings.out}-bare")
+    monkeypatch.setattr(
+        fit_module, "calibrate", None
+    )  # a captioner without flag head needs none
+    bare = dataclasses.replace(
+        settings, change=ChangeSettings(), out=f"{settings.out}-bare"
+    )
     assert load_checkpoint(fit(bare)).settings.change.temperature == 1.0

@@ -1,5 +1,5 @@
-"""Training on pairs of which nobody knows whether they changed: it needs no flag, and says that
-there is none."""
+"""Training on pairs of which nobody knows whether they changed: it needs no flag, and
+says that there is none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def test_pairs_without_a_change_flag_are_counted(
     )
     with caplog.at_level(logging.INFO, logger="sencap"):
         tell_words(unknown, pairs, vocabulary, tiny_training)
-    told = [message for message in caplog.messages if "not known whether they changed" in message]
+    told = [
+        message
+        for message in caplog.messages
+        if "not known whether they changed" in message
+    ]
     assert told == [
-        "training: of 3 pairs it is not known whether they changed; training does without"
+        "training: of 3 pairs it is not known whether they changed; training does "
+        "without"
     ]

@@ -15,17 +15,28 @@ from sencap.data.vocabulary import Vocabulary
 from sencap.runs.sampler import EpochSampler
 from sencap.structures import ImagePair
 from sencap.training import loading
-from sencap.training.loading import PairDataset, collate, evaluation_loader, training_loader
+from sencap.training.loading import (
+    PairDataset,
+    collate,
+    evaluation_loader,
+    training_loader,
+)
 
 
 def _dataset(tiny_data: Path, **settings: object) -> PairDataset:
     pairs = read_dataset(tiny_data, splits=["train"])
-    vocabulary = Vocabulary.build([c for p in pairs for c in p.captions], minimum_count=1)
+    vocabulary = Vocabulary.build(
+        [c for p in pairs for c in p.captions], minimum_count=1
+    )
     chosen = LoadingSettings(**settings)  # type: ignore[arg-type]
-    return PairDataset(pairs, vocabulary, settings=chosen, size=32, max_words=6, augment=True)
+    return PairDataset(
+        pairs, vocabulary, settings=chosen, size=32, max_words=6, augment=True
+    )
 
 
-def test_a_batch_holds_pixels_padded_tokens_and_the_pairs_numbers(tiny_data: Path) -> None:
+def test_a_batch_holds_pixels_padded_tokens_and_the_pairs_numbers(
+    tiny_data: Path,
+) -> None:
     dataset = _dataset(tiny_data, one_pass=True)
     v = dataset.vocabulary
     batch = collate([dataset[0], dataset[1]], pad=v.pad)
@@ -39,7 +50,9 @@ def test_a_batch_holds_pixels_padded_tokens_and_the_pairs_numbers(tiny_data: Pat
     assert batch.index.tolist() == [0, 1]
 
 
-def test_every_caption_is_a_sample_once_per_epoch_in_an_order_of_its_own(tiny_data: Path) -> None:
+def test_every_caption_is_a_sample_once_per_epoch_in_an_order_of_its_own(
+    tiny_data: Path,
+) -> None:
     dataset = _dataset(tiny_data)
     assert len(dataset) == 40
     sampler = EpochSampler(dataset, num_replicas=1, rank=0, shuffle=True, seed=3)
@@ -72,7 +85,9 @@ def test_evaluation_takes_pairs_in_order(tiny_data: Path) -> None:
     assert [batch.index.tolist() for batch in loader] == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
-def test_the_cache_reads_each_pair_once(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_reads_each_pair_once(
+    tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reads: list[Path] = []
 
     def counted(pair: CaptionedPair, size: int) -> ImagePair:

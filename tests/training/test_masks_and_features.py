@@ -103,7 +103,9 @@ def test_a_mask_of_one_bit_is_read(tmp_path: Path) -> None:
         (np.random.default_rng(0).integers(0, 256, (40, 40, 3)), "holds colours"),
     ],
 )
-def test_what_is_no_mask_is_refused(mask: np.ndarray, told: str, tmp_path: Path) -> None:
+def test_what_is_no_mask_is_refused(
+    mask: np.ndarray, told: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=told):
         read_mask(written(tmp_path / "m.png", mask))
 
@@ -118,9 +120,13 @@ def test_a_resized_mask_has_no_new_values() -> None:
 
 def samples(root: Path, epochs: int = 6, **loading: Any) -> list[Sample]:
     pairs = read_dataset(root, splits=["train"])
-    vocabulary = Vocabulary.build([c for p in pairs for c in p.captions], minimum_count=1)
+    vocabulary = Vocabulary.build(
+        [c for p in pairs for c in p.captions], minimum_count=1
+    )
     settings = LoadingSettings(one_pass=True, **loading)
-    dataset = PairDataset(pairs, vocabulary, settings=settings, size=64, augment=True, masks=True)
+    dataset = PairDataset(
+        pairs, vocabulary, settings=settings, size=64, augment=True, masks=True
+    )
     return [dataset[key] for key in range(epochs * len(dataset))]
 
 
@@ -135,14 +141,18 @@ def test_one_image_twice_is_a_pair_without_change(masked_data: Path) -> None:
     drawn = samples(masked_data, same=0.5)
     twice = [s for s in drawn if np.array_equal(s.images[0], s.images[1])]
     assert any((s.images > BRIGHT).any() for s in twice), "the image after, too"
-    assert any(s.index % 2 and not (s.images > BRIGHT).any() for s in twice), "and the one before"
+    assert any(s.index % 2 and not (s.images > BRIGHT).any() for s in twice), (
+        "and the one before"
+    )
     for sample in twice:
         assert sample.changed is False
         assert sample.mask is not None
         assert not sample.mask.any()
     pairs = read_dataset(masked_data, splits=["train"])
     words = Vocabulary.build([c for p in pairs for c in p.captions], minimum_count=1)
-    assert all(says_no_change(words.decode(ids[1:-1])) for s in twice for ids in s.captions)
+    assert all(
+        says_no_change(words.decode(ids[1:-1])) for s in twice for ids in s.captions
+    )
 
 
 def test_dates_are_swapped_only_where_nothing_changed(masked_data: Path) -> None:
@@ -151,7 +161,9 @@ def test_dates_are_swapped_only_where_nothing_changed(masked_data: Path) -> None
         if not pair.changed:
             Image.fromarray(before + 3).save(pair.after)
     first = {s.index: s.images for s in samples(masked_data, epochs=1)}
-    swapped = [s for s in samples(masked_data, swap=True) if (s.images != first[s.index]).any()]
+    swapped = [
+        s for s in samples(masked_data, swap=True) if (s.images != first[s.index]).any()
+    ]
     assert swapped
     for sample in swapped:
         assert sample.changed is False
@@ -160,7 +172,10 @@ def test_dates_are_swapped_only_where_nothing_changed(masked_data: Path) -> None
 
 def test_heads_lose_only_on_what_is_known() -> None:
     memory = Memory(
-        torch.zeros(2, 4, 8), (2, 2), flag=torch.tensor([0.0, 5.0]), mask=torch.zeros(2, 4)
+        torch.zeros(2, 4, 8),
+        (2, 2),
+        flag=torch.tensor([0.0, 5.0]),
+        mask=torch.zeros(2, 4),
     )
     masks = torch.zeros(2, 4, 4, dtype=torch.uint8)
     masks[0, :2, :2] = BUILDING
@@ -176,7 +191,9 @@ def test_heads_lose_only_on_what_is_known() -> None:
     assert losses["flag"].item() == pytest.approx(2.0 * ln2)
     assert losses["mask"].item() == pytest.approx(0.5 * ln2)
     unknown = torch.tensor([torch.nan, torch.nan])
-    nothing = change_losses(memory, unknown, masks, torch.tensor([False, False]), ChangeSettings())
+    nothing = change_losses(
+        memory, unknown, masks, torch.tensor([False, False]), ChangeSettings()
+    )
     assert [loss.item() for loss in nothing.values()] == [0.0, 0.0]
 
 
@@ -186,14 +203,18 @@ def test_the_mask_head_learns_the_share_of_a_cell() -> None:
     masks[0, :2, :2] = BUILDING
     memory = Memory(torch.zeros(1, 4, 8), (2, 2), mask=logits)
     known = torch.tensor([True])
-    losses = change_losses(memory, torch.tensor([1.0]), masks, known, ChangeSettings(mask=1.0))
+    losses = change_losses(
+        memory, torch.tensor([1.0]), masks, known, ChangeSettings(mask=1.0)
+    )
     assert losses["mask"].item() < 1e-6
 
 
 def test_training_on_kept_features_is_training(
     tiny_training: TrainingSettings, masked_data: Path, tmp_path: Path
 ) -> None:
-    loading = LoadingSettings(batch_size=20, one_pass=True, geometry=True, same=0.2, swap=True)
+    loading = LoadingSettings(
+        batch_size=20, one_pass=True, geometry=True, same=0.2, swap=True
+    )
     states = {}
     for name, folder in (("computed", None), ("kept", str(tmp_path / "features"))):
         settings = siamese(
@@ -206,10 +227,13 @@ def test_training_on_kept_features_is_training(
         states[name] = load_file(tmp_path / name / "last" / "model.safetensors")
     assert any(not name.startswith("extractor") for name in states["kept"])
     for name, expected in states["computed"].items():
-        # softmax does not feel a key's bias: its gradient is rounding alone, which Adam makes large
+        # softmax does not feel a key's bias: its gradient is rounding alone, which Adam
+        # makes large
         if name.endswith("key.bias"):
             continue
-        torch.testing.assert_close(states["kept"][name], expected, rtol=1e-3, atol=1e-5, msg=name)
+        torch.testing.assert_close(
+            states["kept"][name], expected, rtol=1e-3, atol=1e-5, msg=name
+        )
 
 
 def test_features_are_kept_for_other_runs_and_a_stopped_computation_goes_on(
@@ -220,7 +244,9 @@ def test_features_are_kept_for_other_runs_and_a_stopped_computation_goes_on(
 ) -> None:
     loading = LoadingSettings(one_pass=True, features=str(tmp_path / "features"))
     one_epoch = OptimisationSettings(epochs=1)
-    settings = siamese(tiny_training, masked_data, loading=loading, optimisation=one_epoch)
+    settings = siamese(
+        tiny_training, masked_data, loading=loading, optimisation=one_epoch
+    )
     compute, seen = features._maps_of, []
     monkeypatch.setattr(features, "SAVE_EVERY", 4)
 
@@ -236,9 +262,13 @@ def test_features_are_kept_for_other_runs_and_a_stopped_computation_goes_on(
     fit(settings)
     assert len(seen) == 7 + 12 - 4, "of 12 pairs the first four had been noted"
     fit(dataclasses.replace(settings, out=str(tmp_path / "other"), seed=5, start=None))
-    assert len(seen) > 15, "another seed is another random backbone, with features of its own"
+    assert len(seen) > 15, (
+        "another seed is another random backbone, with features of its own"
+    )
     computed = len(seen)
-    head = dataclasses.replace(settings, out=str(tmp_path / "third"), change=ChangeSettings())
+    head = dataclasses.replace(
+        settings, out=str(tmp_path / "third"), change=ChangeSettings()
+    )
     fit(head)
     assert len(seen) == computed
 
@@ -249,9 +279,13 @@ def test_damaged_features_are_computed_again(
 ) -> None:
     loading = LoadingSettings(one_pass=True, features=str(tmp_path / "features"))
     one_epoch = OptimisationSettings(epochs=1)
-    settings = siamese(tiny_training, masked_data, loading=loading, optimisation=one_epoch)
+    settings = siamese(
+        tiny_training, masked_data, loading=loading, optimisation=one_epoch
+    )
     best = fit(settings)
-    assert load_checkpoint(best).training["settings"]["loading"]["features"] == "features"
+    assert (
+        load_checkpoint(best).training["settings"]["loading"]["features"] == "features"
+    )
     (file,) = (tmp_path / "features").glob(f"*/{damaged}")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2] + b"{")
@@ -288,13 +322,20 @@ def test_masks_without_captions_are_a_start(
     assert load_checkpoint(best).training["epoch"] >= 0
     fit(
         dataclasses.replace(
-            settings, data=[str(masked_data)], start=str(best), out=str(tmp_path / "words")
+            settings,
+            data=[str(masked_data)],
+            start=str(best),
+            out=str(tmp_path / "words"),
         )
     )
     with pytest.raises(
         SettingsError, match=r"they have no words to know; give vocabulary.captions"
     ):
-        fit(dataclasses.replace(settings, out=str(tmp_path / "x"), vocabulary=VocabularySettings()))
+        fit(
+            dataclasses.replace(
+                settings, out=str(tmp_path / "x"), vocabulary=VocabularySettings()
+            )
+        )
     (views / "label" / "train_000003.png").unlink()
     with pytest.raises(DataError, match="label has no train_000003"):
         read_masked_pairs(views)

@@ -1,4 +1,5 @@
-"""A data set that says "no change" in words of its own: its checkpoints remember them."""
+"""A data set that says "no change" in words of its own: its checkpoints remember
+them."""
 
 from __future__ import annotations
 
@@ -84,7 +85,9 @@ def test_a_captioner_says_and_knows_no_change_in_the_words_it_learnt(
     best: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load(best, engine=engine, device="cpu")
-    assert predictor.decision == "probability"  # its vocabulary has all words that this needs
+    assert (
+        predictor.decision == "probability"
+    )  # its vocabulary has all words that this needs
     monkeypatch.setattr(predictor, "_change", lambda memory: ([0.0], None))
     same = predictor(*_blank(predictor))
     told = [same, *same.alternatives]
@@ -92,7 +95,9 @@ def test_a_captioner_says_and_knows_no_change_in_the_words_it_learnt(
     assert not any(caption.changed for caption in told)
     assert predictor._own[: len(OWN)] == predictor._fixed
     words = predictor.checkpoint.vocabulary.encode(OWN[1].split())
-    assert not predictor._sentence(Hypothesis(tuple(words), -1.0, finished=True)).changed
+    assert not predictor._sentence(
+        Hypothesis(tuple(words), -1.0, finished=True)
+    ).changed
 
 
 def test_without_a_record_all_is_as_it_was(copy: Path) -> None:
@@ -114,7 +119,9 @@ def test_a_strangers_record_is_looked_at(copy: Path, record: object) -> None:
 
 
 def test_levir_ccs_sentences_come_before_others_learnt_beside_them() -> None:
-    vocabulary = Vocabulary.build([sentence.split() for sentence in OWN], minimum_count=1)
+    vocabulary = Vocabulary.build(
+        [sentence.split() for sentence in OWN], minimum_count=1
+    )
     assert fixed_sentences((), vocabulary) == NO_CHANGE_SENTENCES
     assert fixed_sentences((OWN[0], UNCHANGED[0]), vocabulary) == NO_CHANGE_SENTENCES
     assert fixed_sentences(("unknown words", *OWN), vocabulary) == OWN
@@ -123,7 +130,9 @@ def test_levir_ccs_sentences_come_before_others_learnt_beside_them() -> None:
 
 def test_the_sentences_of_several_data_sets_are_all_remembered() -> None:
     def pair(*sentences: str) -> CaptionedPair:
-        return CaptionedPair("x", "train", Path("a"), Path("b"), (), None, "", no_change=sentences)
+        return CaptionedPair(
+            "x", "train", Path("a"), Path("b"), (), None, "", no_change=sentences
+        )
 
     pairs = [pair("a", "b"), pair("a", "b"), pair("c", "a"), pair()]
     assert own_no_change(pairs) == ("a", "b", "c")

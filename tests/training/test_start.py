@@ -31,17 +31,26 @@ def test_a_start_that_does_not_fit_is_told_in_one_short_message(tmp_path: Path) 
     narrow = ModelSettings(dimension=16, **PARTS)
     vocabulary = Vocabulary.build([["a", "road", "appears"]], minimum_count=1)
     start = save_checkpoint(
-        tmp_path / "start", Checkpoint(build(narrow, len(vocabulary)), vocabulary, narrow, {})
+        tmp_path / "start",
+        Checkpoint(build(narrow, len(vocabulary)), vocabulary, narrow, {}),
     )
     wide = TrainingSettings(
-        data="nowhere", out=str(tmp_path / "out"), start=str(start), dimension=32, **PARTS
+        data="nowhere",
+        out=str(tmp_path / "out"),
+        start=str(start),
+        dimension=32,
+        **PARTS,
     )
     with pytest.raises(
         SettingsError, match=r"\d+ tensors of another shape \(\S+ is \(.*"
     ) as refused:
         _starting_point(wide)
     message = str(refused.value)
-    assert message.startswith(f"start={start} holds another model than the settings describe: ")
-    assert message.endswith(f"; give the settings of {start / 'config.json'}, or leave start out")
+    assert message.startswith(
+        f"start={start} holds another model than the settings describe: "
+    )
+    assert message.endswith(
+        f"; give the settings of {start / 'config.json'}, or leave start out"
+    )
     assert len(message) - 2 * len(str(start)) < 600
     assert "\n" not in message

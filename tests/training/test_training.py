@@ -1,5 +1,5 @@
-"""Training: losses, gradients, resume after a kill, the decay rule, the settings that a run
-refuses."""
+"""Training: losses, gradients, resume after a kill, the decay rule, the settings that a
+run refuses."""
 
 from __future__ import annotations
 
@@ -40,40 +40,59 @@ from sencap.training.task import CaptioningTask
 
 def _dataset(tiny_data: Path, *, one_pass: bool) -> PairDataset:
     pairs = read_dataset(tiny_data, splits=["train"])
-    vocabulary = Vocabulary.build([c for p in pairs for c in p.captions], minimum_count=1)
+    vocabulary = Vocabulary.build(
+        [c for p in pairs for c in p.captions], minimum_count=1
+    )
     return PairDataset(
-        pairs, vocabulary, settings=LoadingSettings(one_pass=one_pass), size=64, max_words=20
+        pairs,
+        vocabulary,
+        settings=LoadingSettings(one_pass=one_pass),
+        size=64,
+        max_words=20,
     )
 
 
 def _gradients(captioner: Captioner, dataset: PairDataset) -> dict[str, torch.Tensor]:
-    batch = collate([dataset[i] for i in range(len(dataset))], pad=dataset.vocabulary.pad)
+    batch = collate(
+        [dataset[i] for i in range(len(dataset))], pad=dataset.vocabulary.pad
+    )
     captioner.zero_grad()
     logits = captioner(batch.images, batch.tokens[..., :-1])
     caption_loss(logits, batch.tokens, pad=dataset.vocabulary.pad).backward()  # type: ignore[no-untyped-call]
-    return {name: p.grad.clone() for name, p in captioner.named_parameters() if p.grad is not None}
+    return {
+        name: p.grad.clone()
+        for name, p in captioner.named_parameters()
+        if p.grad is not None
+    }
 
 
 def test_one_pass_per_pair_has_the_gradients_of_its_five_samples(
     tiny_data: Path, tiny_model: ModelSettings
 ) -> None:
-    shared, apart = _dataset(tiny_data, one_pass=True), _dataset(tiny_data, one_pass=False)
+    shared, apart = (
+        _dataset(tiny_data, one_pass=True),
+        _dataset(tiny_data, one_pass=False),
+    )
     assert (len(shared), len(apart)) == (8, 40)
     torch.manual_seed(0)
     captioner = build(tiny_model, len(shared.vocabulary)).train().double()
-    for (
-        module
-    ) in captioner.modules():  # dropout off, BatchNorm on: its statistics are the same for both
+    for module in (
+        captioner.modules()
+    ):  # dropout off, BatchNorm on: its statistics are the same for both
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if hasattr(module, "dropout") and isinstance(module.dropout, float):
             module.dropout = 0.0  # type: ignore[assignment]
-    captioner.normalise = lambda images: (images.double() / 255 - captioner.mean) / captioner.std  # type: ignore[method-assign]
+    captioner.normalise = lambda images: (  # type: ignore[method-assign]
+        (images.double() / 255 - captioner.mean) / captioner.std
+    )
     one, five = _gradients(captioner, shared), _gradients(captioner, apart)
     assert one.keys() == five.keys()
     assert len(one) > 50
     for name in one:
-        torch.testing.assert_close(one[name], five[name], rtol=1e-4, atol=1e-8, msg=name)
+        torch.testing.assert_close(
+            one[name], five[name], rtol=1e-4, atol=1e-8, msg=name
+        )
 
 
 def test_the_loss_ignores_padding_and_weighs_every_word_alike() -> None:
@@ -85,7 +104,9 @@ def test_the_loss_ignores_padding_and_weighs_every_word_alike() -> None:
     torch.testing.assert_close(caption_loss(logits, tokens, pad=0), expected)
 
 
-def test_the_decay_rule_fires_after_three_stale_epochs_in_a_row_and_counts_anew() -> None:
+def test_the_decay_rule_fires_after_three_stale_epochs_in_a_row_and_counts_anew() -> (
+    None
+):
     parameter = torch.nn.Parameter(torch.zeros(1))
     groups = [
         {"name": name, "params": [torch.nn.Parameter(parameter.clone())]}
@@ -97,7 +118,9 @@ def test_the_decay_rule_fires_after_three_stale_epochs_in_a_row_and_counts_anew(
     for score in (10, 9, 9, 11, 11, 10, 10, 9, 9, 9):
         rule.step(score)
         rates.append([group["lr"] for group in optimiser.param_groups])
-    assert [decoder for _, decoder in rates] == pytest.approx([1.0] * 6 + [0.7] * 3 + [0.49])
+    assert [decoder for _, decoder in rates] == pytest.approx(
+        [1.0] * 6 + [0.7] * 3 + [0.49]
+    )
     assert {extractor for extractor, _ in rates} == {1.0}
 
 
@@ -106,13 +129,17 @@ def test_gradient_values_of_extractor_and_decoder_are_clamped_and_others_not(
 ) -> None:
     captioner = build(tiny_model, 20)
     vocabulary = Vocabulary.build([["a"]], minimum_count=1)
-    task = CaptioningTask(captioner, vocabulary, OptimisationSettings(), validation_pairs=[])
+    task = CaptioningTask(
+        captioner, vocabulary, OptimisationSettings(), validation_pairs=[]
+    )
     for parameter in captioner.parameters():
         parameter.grad = torch.full_like(parameter, -9.0)
     task.configure_gradient_clipping()
     values = {
         part: {
-            float(p.grad.min()) for p in getattr(captioner, part).parameters() if p.grad is not None
+            float(p.grad.min())
+            for p in getattr(captioner, part).parameters()
+            if p.grad is not None
         }
         for part in ("extractor", "difference", "decoder")
     }
@@ -137,7 +164,9 @@ def test_training_writes_a_checkpoint_that_loads_and_a_record_of_the_run(
 def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrupted_one(
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
-    optimisation = dataclasses.replace(tiny_training.optimisation, epochs=4, average=0.9)
+    optimisation = dataclasses.replace(
+        tiny_training.optimisation, epochs=4, average=0.9
+    )
     whole = dataclasses.replace(
         tiny_training, out=str(tmp_path / "whole"), optimisation=optimisation
     )
@@ -146,7 +175,9 @@ def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrup
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(as_dict(killed)))
     command = [sys.executable, "-m", "sencap", "train", "--config", str(config)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     resume = tmp_path / "killed" / "resume.ckpt"
     deadline = time.monotonic() + 120
     while not resume.is_file():
@@ -155,23 +186,32 @@ def test_a_run_killed_in_its_second_epoch_ends_with_the_weights_of_an_uninterrup
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not (tmp_path / "killed" / "last").exists(), "it was killed too late to prove anything"
+    assert not (tmp_path / "killed" / "last").exists(), (
+        "it was killed too late to prove anything"
+    )
     fit(killed)
     for name in ("last", "best"):
         expected = load_file(tmp_path / "whole" / name / "model.safetensors")
         found = load_file(tmp_path / "killed" / name / "model.safetensors")
         assert all(torch.equal(expected[key], found[key]) for key in expected), name
     epochs = [
-        json.loads((tmp_path / n / "run.json").read_text())["epochs"] for n in ("whole", "killed")
+        json.loads((tmp_path / n / "run.json").read_text())["epochs"]
+        for n in ("whole", "killed")
     ]
     assert all(epoch.pop("seconds") > 0 for run in epochs for epoch in run)
     assert epochs[0] == epochs[1]
 
 
-def test_a_run_is_not_mixed_with_one_of_other_settings(tiny_training: TrainingSettings) -> None:
-    short = dataclasses.replace(tiny_training, optimisation=OptimisationSettings(epochs=1))
+def test_a_run_is_not_mixed_with_one_of_other_settings(
+    tiny_training: TrainingSettings,
+) -> None:
+    short = dataclasses.replace(
+        tiny_training, optimisation=OptimisationSettings(epochs=1)
+    )
     fit(short)
-    with pytest.raises(SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"):
+    with pytest.raises(
+        SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"
+    ):
         fit(dataclasses.replace(short, seed=1))
     with pytest.raises(SettingsError, match="resume=false"):
         fit(dataclasses.replace(short, resume=False))
@@ -180,7 +220,9 @@ def test_a_run_is_not_mixed_with_one_of_other_settings(tiny_training: TrainingSe
 def test_training_starts_from_a_checkpoint_with_its_vocabulary(
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
-    first = fit(dataclasses.replace(tiny_training, optimisation=OptimisationSettings(epochs=1)))
+    first = fit(
+        dataclasses.replace(tiny_training, optimisation=OptimisationSettings(epochs=1))
+    )
     second = dataclasses.replace(
         tiny_training,
         out=str(tmp_path / "second"),
@@ -198,7 +240,9 @@ def test_training_starts_from_a_checkpoint_with_its_vocabulary(
         rtol=0,
     )
     wider = dataclasses.replace(second, dimension=64, out=str(tmp_path / "third"))
-    with pytest.raises(SettingsError, match="holds another model than the settings describe"):
+    with pytest.raises(
+        SettingsError, match="holds another model than the settings describe"
+    ):
         fit(wider)
 
 
@@ -235,7 +279,8 @@ def test_the_extractor_starts_from_the_weights_that_init_names_and_the_log_says_
         trained = load_checkpoint(fit(settings)).captioner.extractor
     kept = trained.get_submodule("backbone").state_dict()
     assert all(
-        torch.equal(kept[name], tensor) for name, tensor in given.backbone.state_dict().items()
+        torch.equal(kept[name], tensor)
+        for name, tensor in given.backbone.state_dict().items()
     )
     assert "recognised as" in caplog.text
 
@@ -245,7 +290,8 @@ def test_the_running_average_of_the_weights_is_what_is_kept(
 ) -> None:
     one_epoch = OptimisationSettings(epochs=1, learning_rate=1e-3)
     plain = load_file(
-        fit(dataclasses.replace(tiny_training, optimisation=one_epoch)) / "model.safetensors"
+        fit(dataclasses.replace(tiny_training, optimisation=one_epoch))
+        / "model.safetensors"
     )
     averaging = dataclasses.replace(one_epoch, average=0.75)
     other = dataclasses.replace(
@@ -254,30 +300,41 @@ def test_the_running_average_of_the_weights_is_what_is_kept(
     kept = load_file(fit(other) / "model.safetensors")
     weight = "decoder.output.weight"
     assert not torch.equal(plain[weight], kept[weight])
-    resume = torch.load(tmp_path / "averaged" / "resume.ckpt", weights_only=False)["state_dict"]
+    resume = torch.load(tmp_path / "averaged" / "resume.ckpt", weights_only=False)[
+        "state_dict"
+    ]
     torch.testing.assert_close(
         resume[f"captioner.{weight}"], plain[weight]
     )  # training itself is the same
     torch.testing.assert_close(resume[f"average.module.{weight}"], kept[weight])
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two devices of a CPU need two cores")
+@pytest.mark.skipif(
+    (os.cpu_count() or 1) < 2, reason="two devices of a CPU need two cores"
+)
 def test_two_processes_train_one_model_and_validate_every_pair(
     tiny_training: TrainingSettings, tmp_path: Path
 ) -> None:
     hardware = dataclasses.replace(tiny_training.hardware, devices=2)
     optimisation = OptimisationSettings(epochs=1)
-    both = dataclasses.replace(tiny_training, hardware=hardware, optimisation=optimisation)
+    both = dataclasses.replace(
+        tiny_training, hardware=hardware, optimisation=optimisation
+    )
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(as_dict(both)))
     command = [sys.executable, "-m", "sencap", "train", "--config", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=180, check=False
+    )
     assert done.returncode == 0, done.stderr
     out = Path(both.out)
     run = json.loads((out / "run.json").read_text())
     assert len(run["epochs"]) == 1
     state = torch.load(out / "resume.ckpt", weights_only=False)
-    assert state["global_step"] == 2, "eight pairs, two processes of two pairs each: two steps"
+    assert state["global_step"] == 2, (
+        "eight pairs, two processes of two pairs each: two steps"
+    )
     assert all(
-        t.isfinite().all() for t in load_checkpoint(out / "best").captioner.state_dict().values()
+        t.isfinite().all()
+        for t in load_checkpoint(out / "best").captioner.state_dict().values()
     )

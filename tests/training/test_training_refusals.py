@@ -1,5 +1,5 @@
-"""What a training run refuses before data are read, what damage it survives, and what it says at
-its start."""
+"""What a training run refuses before data are read, what damage it survives, and what
+it says at its start."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ ONE_EPOCH = OptimisationSettings(epochs=1, learning_rate=1e-3)
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Path:
-    """The folder of a run of one epoch, to be copied; its settings are those of `again`."""
+    """The folder of a run of one epoch, to be copied; its settings are those of
+    `again`."""
     out = tmp_path_factory.mktemp("finished") / "run"
     fit(_settings(tiny_data, out))
     return out
@@ -58,7 +59,8 @@ def _settings(data: Path, out: Path) -> TrainingSettings:
 
 @pytest.fixture
 def again(finished: Path, tiny_data: Path, tmp_path: Path) -> TrainingSettings:
-    """The same run in a folder of its own; only what is gone on from is needed of it."""
+    """The same run in a folder of its own; only what is gone on from is needed of
+    it."""
     out = tmp_path / "run"
     shutil.copytree(finished, out, ignore=shutil.ignore_patterns("logs", "last"))
     return _settings(tiny_data, out)
@@ -72,7 +74,8 @@ def again(finished: Path, tiny_data: Path, tmp_path: Path) -> TrainingSettings:
     [
         (
             {"accelerator": "gpu"},
-            "hardware.accelerator is gpu, which is not here; here is a CPU with .* no GPU",
+            "hardware.accelerator is gpu, which is not here; here is a CPU with .* "
+            "no GPU",
         ),
         ({"accelerator": "cuda"}, "accelerator is cuda, which is not here"),
         ({"accelerator": "mps"}, "accelerator is mps, which is not here"),
@@ -83,7 +86,10 @@ def again(finished: Path, tiny_data: Path, tmp_path: Path) -> TrainingSettings:
         ({"accelerator": "meta"}, "accelerator is 'meta'; it must be"),
         ({"accelerator": "nonsense"}, "accelerator is 'nonsense'; it must be"),
         ({"accelerator": ""}, "accelerator is ''; it must be"),
-        ({"accelerator": "cpu", "devices": 999}, "hardware.devices is 999 .*; the most is"),
+        (
+            {"accelerator": "cpu", "devices": 999},
+            "hardware.devices is 999 .*; the most is",
+        ),
         ({"devices": 999}, "hardware.devices is 999 .*; the most is"),
         (
             {"accelerator": "cpu", "nodes": 2},
@@ -92,7 +98,10 @@ def again(finished: Path, tiny_data: Path, tmp_path: Path) -> TrainingSettings:
     ],
 )
 def test_hardware_that_is_not_here_is_refused_before_data_are_read(
-    hardware: dict[str, Any], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hardware: dict[str, Any],
+    match: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from sencap.environment import MEETING_POINTS
 
@@ -112,17 +121,21 @@ def test_an_out_that_cannot_be_a_folder_is_refused_before_data_are_read(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(
-        (SettingsError, OutputError), match=r"is a file; name a folder|cannot be written"
+        (SettingsError, OutputError),
+        match=r"is a file; name a folder|cannot be written",
     ):
         fit(_settings(tmp_path / "nowhere", tmp_path / out))
     assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["best", "last", "logs"])
-def test_a_file_where_the_run_writes_a_folder_is_named(name: str, tmp_path: Path) -> None:
+def test_a_file_where_the_run_writes_a_folder_is_named(
+    name: str, tmp_path: Path
+) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(
-        SettingsError, match=f"{name} is a file, and a run writes a folder there; rename it"
+        SettingsError,
+        match=f"{name} is a file, and a run writes a folder there; rename it",
     ):
         fit(_settings(tmp_path / "nowhere", tmp_path))
 
@@ -190,7 +203,9 @@ def test_a_damaged_resume_file_is_named_with_what_to_delete(
 ) -> None:
     resume = Path(again.out) / "resume.ckpt"
     damage(resume)
-    with pytest.raises(CheckpointError, match=r"resume\.ckpt is .* delete it") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"resume\.ckpt is .* delete it"
+    ) as caught:
         fit(dataclasses.replace(again, data="nowhere"))
     assert "Error" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -234,21 +249,28 @@ def test_a_damaged_record_without_a_resume_file_is_named(
 ) -> None:
     (Path(again.out) / "resume.ckpt").unlink()
     (Path(again.out) / "run.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"run\.json is .*; delete it, or choose another out"):
+    with pytest.raises(
+        CheckpointError, match=r"run\.json is .*; delete it, or choose another out"
+    ):
         fit(dataclasses.replace(again, data="nowhere"))
 
 
 @pytest.mark.parametrize("name", ["run.json", "resume.ckpt"])
-def test_a_folder_where_the_run_writes_a_file_is_named(name: str, tmp_path: Path) -> None:
+def test_a_folder_where_the_run_writes_a_file_is_named(
+    name: str, tmp_path: Path
+) -> None:
     (tmp_path / "run" / name).mkdir(parents=True)
-    with pytest.raises(SettingsError, match=f"{name} is a folder, and a run writes a file there"):
+    with pytest.raises(
+        SettingsError, match=f"{name} is a folder, and a run writes a file there"
+    ):
         fit(_settings(tmp_path / "nowhere", tmp_path / "run"))
 
 
 def test_a_best_checkpoint_that_is_gone_is_told(again: TrainingSettings) -> None:
     shutil.rmtree(Path(again.out) / "best")
     with pytest.raises(
-        CheckpointError, match=r"best is no longer there, .* the result of the epochs that are done"
+        CheckpointError,
+        match=r"best is no longer there, .* the result of the epochs that are done",
     ):
         fit(again)
 
@@ -265,8 +287,12 @@ def test_drafts_that_a_killed_run_left_are_deleted(again: TrainingSettings) -> N
 # --- settings of another run
 
 
-def test_changed_settings_are_named_in_full_and_at_most_five(again: TrainingSettings) -> None:
-    with pytest.raises(SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"):
+def test_changed_settings_are_named_in_full_and_at_most_five(
+    again: TrainingSettings,
+) -> None:
+    with pytest.raises(
+        SettingsError, match=r"other settings \(seed: 42 there, 1 now\)"
+    ):
         fit(dataclasses.replace(again, seed=1))
     fewer = dataclasses.replace(again.optimisation, learning_rate=0.5, patience=9)
     match = r"optimisation\.learning_rate: 0\.001 there, 0\.5 now; optimisation\.patience: 3 there, 9 now\);"  # noqa: E501
@@ -280,7 +306,9 @@ def test_changed_settings_are_named_in_full_and_at_most_five(again: TrainingSett
     ):
         fit(
             dataclasses.replace(
-                other, decoder=DecoderSettings(heads=4), optimisation=OptimisationSettings(epochs=1)
+                other,
+                decoder=DecoderSettings(heads=4),
+                optimisation=OptimisationSettings(epochs=1),
             )
         )
 
@@ -298,7 +326,9 @@ def test_a_run_of_before_whose_record_holds_former_defaults_goes_on(
         check_folder(dataclasses.replace(again, difference=other))
 
 
-def test_a_run_of_before_a_setting_was_there_had_its_default(again: TrainingSettings) -> None:
+def test_a_run_of_before_a_setting_was_there_had_its_default(
+    again: TrainingSettings,
+) -> None:
     run = Path(again.out) / "run.json"
     record = json.loads(run.read_text(encoding="utf-8"))
     del record["settings"]["change"]
@@ -318,7 +348,9 @@ def test_a_finished_run_that_is_asked_for_more_epochs_goes_on(
     again: TrainingSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     two = dataclasses.replace(again.optimisation, epochs=2)
-    at_once = fit(dataclasses.replace(again, optimisation=two, out=str(tmp_path / "at-once")))
+    at_once = fit(
+        dataclasses.replace(again, optimisation=two, out=str(tmp_path / "at-once"))
+    )
     with caplog.at_level("INFO", logger="sencap"):
         fit(again)
         later = fit(dataclasses.replace(again, optimisation=two))
@@ -332,12 +364,17 @@ def test_a_finished_run_that_is_asked_for_more_epochs_goes_on(
         fit(again)
 
 
-def test_a_schedule_that_ends_is_not_made_longer(tiny_training: TrainingSettings) -> None:
-    cosine = dataclasses.replace(tiny_training.optimisation, schedule="cosine", epochs=2)
+def test_a_schedule_that_ends_is_not_made_longer(
+    tiny_training: TrainingSettings,
+) -> None:
+    cosine = dataclasses.replace(
+        tiny_training.optimisation, schedule="cosine", epochs=2
+    )
     fit(dataclasses.replace(tiny_training, optimisation=cosine))
     more = dataclasses.replace(cosine, epochs=3)
     with pytest.raises(
-        SettingsError, match=r"epochs: 2 there, 3 now.*cannot be made longer; give another folder"
+        SettingsError,
+        match=r"epochs: 2 there, 3 now.*cannot be made longer; give another folder",
     ):
         fit(dataclasses.replace(tiny_training, optimisation=more))
 
@@ -366,8 +403,12 @@ def test_the_words_that_are_known_are_told_and_too_few_are_warned_of(
     with caplog.at_level("INFO", logger="sencap"):
         fit(few)
     assert "6 of 37 different words known, 60.4 % of all words unknown" in caplog.text
-    assert "captions have more than decoder.max_words=6 words, and are cut" in caplog.text
-    warning = next(record.message for record in caplog.records if record.levelname == "WARNING")
+    assert (
+        "captions have more than decoder.max_words=6 words, and are cut" in caplog.text
+    )
+    warning = next(
+        record.message for record in caplog.records if record.levelname == "WARNING"
+    )
     assert "the vocabulary has 6 words only" in warning
     assert "vocabulary.minimum_count=30 times; give fewer" in warning
 

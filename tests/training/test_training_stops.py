@@ -1,5 +1,5 @@
-"""A training run that is stopped: by Ctrl-C and SIGTERM, by a full disk, by a loss that is no
-number."""
+"""A training run that is stopped: by Ctrl-C and SIGTERM, by a full disk, by a loss that
+is no number."""
 
 from __future__ import annotations
 
@@ -34,11 +34,13 @@ from sencap.training.task import CaptioningTask
 TOLD = {
     signal.SIGINT: (
         130,
-        "sencap: interrupted; what was finished is kept, the same command goes on from there\n",
+        "sencap: interrupted; what was finished is kept, the same command goes on "
+        "from there\n",
     ),
     signal.SIGTERM: (
         143,
-        "sencap: terminated; what was finished is kept, the same command goes on from there\n",
+        "sencap: terminated; what was finished is kept, the same command goes on "
+        "from there\n",
     ),
 }
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -65,13 +67,15 @@ def _command(settings: TrainingSettings) -> list[str]:
 
 def _last_words(told: str) -> list[str]:
     """What is said beside the count of captions at the start."""
-    return [line for line in told.splitlines(keepends=True) if " captions; " not in line]
+    return [
+        line for line in told.splitlines(keepends=True) if " captions; " not in line
+    ]
 
 
 @pytest.fixture(autouse=True)
 def log_to_this_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command line adds a handler of the log for the standard error it finds, which here is
-    each test's own."""
+    """The command line adds a handler of the log for the standard error it finds, which
+    here is each test's own."""
     monkeypatch.setattr(logging.getLogger("sencap"), "handlers", [])
 
 
@@ -91,7 +95,11 @@ def test_a_run_that_is_stopped_in_a_shell_says_so_and_ends_as_an_uninterrupted_o
     settings = dataclasses.replace(tiny_training, loading=loading, optimisation=four)
     command = [sys.executable, "-m", "sencap", *_command(settings)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not (Path(settings.out) / "resume.ckpt").is_file():
@@ -104,7 +112,9 @@ def test_a_run_that_is_stopped_in_a_shell_says_so_and_ends_as_an_uninterrupted_o
     else:
         os.kill(process.pid, number)
     out, told = process.communicate(timeout=60)
-    assert not (Path(settings.out) / "last").exists(), "it was stopped too late to prove anything"
+    assert not (Path(settings.out) / "last").exists(), (
+        "it was stopped too late to prove anything"
+    )
     code, line = TOLD[number]
     assert (process.returncode, out, _last_words(told)) == (code, "", [line])
     assert _drafts(settings.out) == []
@@ -118,7 +128,12 @@ def test_a_run_that_is_stopped_in_a_shell_says_so_and_ends_as_an_uninterrupted_o
 
 @contextmanager
 def _signal_at(
-    owner: Any, name: str, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, *, call: int = 1
+    owner: Any,
+    name: str,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    call: int = 1,
 ) -> Iterator[None]:
     """Let a call of a function, the first or a later one, come upon a signal."""
     real: Callable[..., Any] = getattr(owner, name)
@@ -200,7 +215,8 @@ def test_python_is_told_of_sigterm_too(
 
 @contextmanager
 def _files_of_at_most(size: int) -> Iterator[None]:
-    """A disk on which no file gets larger: what Linux says of a full one, with another number."""
+    """A disk on which no file gets larger: what Linux says of a full one, with another
+    number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -220,7 +236,9 @@ def test_a_disk_that_takes_no_more_is_told_and_the_run_goes_on_when_there_is_roo
     settings = dataclasses.replace(tiny_training, optimisation=two)
     with (
         _files_of_at_most(size),
-        pytest.raises(OutputError, match=rf"{name} cannot be written \(File too large\)"),
+        pytest.raises(
+            OutputError, match=rf"{name} cannot be written \(File too large\)"
+        ),
     ):
         fit(settings)
     assert _drafts(settings.out) == []
@@ -239,7 +257,8 @@ def test_logs_that_cannot_be_written_are_told(
     with monkeypatch.context() as patch:
         patch.setattr(CSVLogger, "save", full)
         with pytest.raises(
-            OutputError, match=r"run cannot be written \(No space left on device\); make room"
+            OutputError,
+            match=r"run cannot be written \(No space left on device\); make room",
         ):
             fit(tiny_training)
     assert fit(tiny_training).is_dir()
@@ -257,7 +276,10 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_hint_and_no_checkpoint(
     assert main(_command(wild)) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "the loss is no finite number in epoch 1, batch 2, so the run was stopped" in printed.err
+    assert (
+        "the loss is no finite number in epoch 1, batch 2, so the run was stopped"
+        in printed.err
+    )
     assert "lower optimisation.learning_rate than 1e+30" in printed.err
     assert not (Path(wild.out) / "best").exists()
 
@@ -274,7 +296,8 @@ def test_the_epoch_before_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(CaptioningTask, "training_step", step)
         with pytest.raises(
-            SettingsError, match=r"in epoch 2, batch 2, .*; .*resume\.ckpt holds the epoch before"
+            SettingsError,
+            match=r"in epoch 2, batch 2, .*; .*resume\.ckpt holds the epoch before",
         ):
             fit(tiny_training)
     out = Path(tiny_training.out)
@@ -295,7 +318,8 @@ def test_weights_that_are_no_numbers_are_never_kept(
 
     monkeypatch.setattr(CaptioningTask, "configure_gradient_clipping", broken)
     with pytest.raises(
-        SettingsError, match="weights are no finite numbers after epoch 1, so the run was stopped"
+        SettingsError,
+        match="weights are no finite numbers after epoch 1, so the run was stopped",
     ):
         fit(tiny_training)
     assert not (Path(tiny_training.out) / "best").exists()

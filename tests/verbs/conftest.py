@@ -1,5 +1,5 @@
-"""What the tests of the verbs share: tiny weights, and own copies of pairs, which a wrong output
-would destroy."""
+"""What the tests of the verbs share: tiny weights, and own copies of pairs, which a
+wrong output would destroy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def weights(tmp_path: Path, tiny_data: Path, tiny_model: ModelSettings) -> Path:
     vocabulary = Vocabulary.build(captions, minimum_count=1)
     torch.manual_seed(0)
     captioner = build(tiny_model, len(vocabulary)).eval()
-    return save_checkpoint(tmp_path / "weights", Checkpoint(captioner, vocabulary, tiny_model, {}))
+    return save_checkpoint(
+        tmp_path / "weights", Checkpoint(captioner, vocabulary, tiny_model, {})
+    )
 
 
 @pytest.fixture
@@ -79,5 +81,11 @@ def report(tmp_path: Path) -> Callable[[str], Path]:
 
 def everything_below(folder: Path) -> dict[str, bytes]:
     """The content of all files below a folder, by their place in it."""
-    files = [Path(where) / name for where, _, names in os.walk(folder) for name in names]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.is_file()}
+    files = [
+        Path(where) / name for where, _, names in os.walk(folder) for name in names
+    ]
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in files
+        if file.is_file()
+    }

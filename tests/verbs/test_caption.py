@@ -1,5 +1,5 @@
-"""`sencap caption`: each pair its own picture, equal images told, and no number that does
-nothing."""
+"""`sencap caption`: each pair its own picture, equal images told, and no number that
+does nothing."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ HOSTILE = [
     "\udc80",
 ]
 names = (
-    st.sampled_from(HOSTILE) | st.text(max_size=12) | st.sampled_from(["a", "A", "a-2", "a/", "a."])
+    st.sampled_from(HOSTILE)
+    | st.text(max_size=12)
+    | st.sampled_from(["a", "A", "a-2", "a/", "a."])
 )
 
 
 @given(st.lists(names, max_size=12))
-def test_every_pair_has_a_picture_of_its_own_inside_the_folder(given_names: list[str]) -> None:
+def test_every_pair_has_a_picture_of_its_own_inside_the_folder(
+    given_names: list[str],
+) -> None:
     folder = Path("pictures")
     paths = picture_paths(folder, given_names)
     assert len(paths) == len(given_names)
@@ -66,7 +70,10 @@ def _table(folder: Path, rows: list[tuple[str, str, str]]) -> Path:
 
 
 def test_three_pairs_give_three_pictures_whatever_their_names(
-    weights: Path, pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     inputs = tmp_path / "inputs"
     for place in ("t1", "t2"):
@@ -92,7 +99,10 @@ def test_three_pairs_give_three_pictures_whatever_their_names(
 
 
 def test_pictures_beside_their_inputs_overwrite_none(
-    weights: Path, pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     table = _table(tmp_path, [(*pair, "test_000002")])
     images = Path(pair[0]).parent
@@ -115,7 +125,10 @@ def test_a_folder_with_a_point_in_its_name_takes_pictures(
 
 
 def test_a_name_stays_on_its_line_and_in_its_column(
-    weights: Path, pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for path, date in zip(pair, ("before", "after"), strict=True):
         (tmp_path / f"a\tb_{date}.png").write_bytes(Path(path).read_bytes())
@@ -226,7 +239,10 @@ def test_a_pair_much_larger_than_the_weights_know_is_told_and_looked_at_in_windo
     assert main(["caption", *files, *flags]) == 0
     told = capsys.readouterr()
     assert len(told.out.splitlines()) == 1
-    assert "the pair is 520×600 pixels, reduced to 64×64: small changes are lost" in told.err
+    assert (
+        "the pair is 520×600 pixels, reduced to 64×64: small changes are lost"
+        in told.err
+    )
     assert "sencap scan BEFORE AFTER -o" in told.err
     assert main(["caption", *files, *flags, "--windows", "256", "--json"]) == 0
     windows = json.loads(capsys.readouterr().out)["windows"]
@@ -251,8 +267,19 @@ def test_a_scene_above_all_limits_is_captioned_in_little_memory(
     rasterio = pytest.importorskip("rasterio", reason="needs the extra geo (rasterio)")
     size = 9000  # 81 megapixels; sparse: no tile is written
     grid = rasterio.Affine(0.5, 0, 620_000, 0, -0.5, 3_350_000)
-    profile = {"driver": "GTiff", "width": size, "height": size, "count": 3, "dtype": "uint8"}
-    profile |= {"crs": "EPSG:32614", "transform": grid, "tiled": True, "sparse_ok": True}
+    profile = {
+        "driver": "GTiff",
+        "width": size,
+        "height": size,
+        "count": 3,
+        "dtype": "uint8",
+    }
+    profile |= {
+        "crs": "EPSG:32614",
+        "transform": grid,
+        "tiled": True,
+        "sparse_ok": True,
+    }
     before, after = tmp_path / "a.tif", tmp_path / "b.tif"
     for path in (before, after):
         with rasterio.open(path, "w", **profile) as file:
@@ -269,6 +296,7 @@ def test_a_batch_size_that_captions_nothing_is_refused(
 ) -> None:
     pairs = find_pairs(own / "images" / "test")
     with pytest.raises(
-        SettingsError, match=f"batch_size is {batch_size}; it must be a whole number from 1"
+        SettingsError,
+        match=f"batch_size is {batch_size}; it must be a whole number from 1",
     ):
         caption_files(load(weights), pairs, [], batch_size=batch_size)

@@ -14,7 +14,8 @@ from sencap.verbs import evaluate as evaluate_verb
 from sencap.verbs import pack as pack_verb
 from sencap.verbs import synth as synth_verb
 
-# Where the command line differs on purpose: packing from a script stays in the script's process.
+# Where the command line differs on purpose: packing from a script stays in the script's
+# process.
 APART = {"pack": {"workers"}, "synth": set(), "evaluate": set()}
 
 

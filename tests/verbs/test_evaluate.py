@@ -1,5 +1,5 @@
-"""`sencap evaluate` and its like from Python: numbers within bounds, and warnings that a reader
-needs."""
+"""`sencap evaluate` and its like from Python: numbers within bounds, and warnings that
+a reader needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ FORBIDDING = "Never evaluate them on LEVIR-CC's official test split.\n"
         (lambda own: evaluate(own, batch_size=-1), "batch_size is -1"),
         (lambda own: evaluate(own, beam=0), "beam is 0"),
         (lambda own: evaluate(own, weights=""), "weights='' is empty"),
-        (lambda own: evaluate(own, page=own / "page.pdf"), "page.pdf must end in .html"),
+        (
+            lambda own: evaluate(own, page=own / "page.pdf"),
+            "page.pdf must end in .html",
+        ),
         (lambda own: evaluate(own, page=own), "must end in .html"),
         (lambda own: demo(own / "demo", beam=0), "beam is 0"),
         (lambda own: demo(own / "demo", weights=" "), "weights=' ' is empty"),
@@ -85,7 +88,9 @@ def test_weights_evaluated_on_the_official_split_they_saw_draw_a_warning(
     _call_it(own, "LEVIR_CC")
     report = evaluate(own, weights=weights, limit=2)
     note = report["notes"][0]
-    assert note.startswith("2 of the 2 pairs have names of LEVIR-CC's official val or test split")
+    assert note.startswith(
+        "2 of the 2 pairs have names of LEVIR-CC's official val or test split"
+    )
     assert "test_000001.png" in note
     assert warnings == [f"warning: {note}"]
     assert f"- {note}" in as_markdown(report)
@@ -96,8 +101,18 @@ def test_weights_evaluated_on_the_official_split_they_saw_draw_a_warning(
     [
         (FORBIDDING, "LEVIR_CC", ["test_000123.png", "a.png"], True),
         (FORBIDDING, None, ["val_000001.jpg"], True),
-        (SHIPPED / "README.md", "LEVIR-CC (recovered subset)", ["test_000001.jpg"], True),
-        (FORBIDDING, "LEVIR_CC", ["train_000001.png", "mytest_000001.png", "test_1.png"], False),
+        (
+            SHIPPED / "README.md",
+            "LEVIR-CC (recovered subset)",
+            ["test_000001.jpg"],
+            True,
+        ),
+        (
+            FORBIDDING,
+            "LEVIR_CC",
+            ["train_000001.png", "mytest_000001.png", "test_1.png"],
+            False,
+        ),
         (FORBIDDING, "sencap-synthetic", ["val_000001.png"], False),
         (FORBIDDING, "our town", ["test_000001.png"], False),
         ("Trained on our town.\n", "LEVIR_CC", ["test_000001.png"], False),
@@ -122,7 +137,9 @@ def test_the_warning_depends_on_card_data_set_and_names(
     assert bool(notes) == warned
 
 
-def test_synthetic_pairs_bear_the_same_names_and_draw_no_warning(tmp_path: Path) -> None:
+def test_synthetic_pairs_bear_the_same_names_and_draw_no_warning(
+    tmp_path: Path,
+) -> None:
     from sencap.synthetic import write_dataset
 
     data = write_dataset(tmp_path / "synthetic", pairs=10, workers=1, progress=False)
@@ -135,7 +152,8 @@ def test_held_out_pairs_of_the_data_at_hand_draw_the_warning(shared: Path) -> No
 
 
 def _as_german(data: Path, flags: bool) -> None:
-    """Let the data set say "no change" in German alone, with change flags or without."""
+    """Let the data set say "no change" in German alone, with change flags or
+    without."""
     file = data / "LevirCCcaptions.json"
     content = json.loads(file.read_text())
     for image in content["images"]:
@@ -155,11 +173,14 @@ def _as_german(data: Path, flags: bool) -> None:
 def test_no_figure_of_change_rests_on_the_five_sentences_alone(
     flags: bool, named: list[str] | None, judged: bool, own: Path, tmp_path: Path
 ) -> None:
-    """Captions that say "no change" as this data set does are told right, or none is judged."""
+    """Captions that say "no change" as this data set does are told right, or none is
+    judged."""
     _as_german(own, flags)
     said = tmp_path / "said.json"
     entries = read_captions(own, splits=["test"])
-    said.write_text(json.dumps({one.name: " ".join(one.captions[0]) for one in entries}))
+    said.write_text(
+        json.dumps({one.name: " ".join(one.captions[0]) for one in entries})
+    )
     report = score(said, own, no_change=named)
     assert report["change_accuracy"] == (1 if judged else None)
     assert (report["words"]["unchanged"]["BLEU-1"] is not None) == judged
@@ -179,27 +200,40 @@ def test_flags_told_from_known_sentences_alone_are_said(
     assert any(start in said for said in warnings)
 
 
-def test_no_unchanged_pair_is_a_warning(weights: Path, own: Path, warnings: list[str]) -> None:
+def test_no_unchanged_pair_is_a_warning(
+    weights: Path, own: Path, warnings: list[str]
+) -> None:
     file = own / "LevirCCcaptions.json"
     content = json.loads(file.read_text())
     content["images"] = [image for image in content["images"] if image["changeflag"]]
     file.write_text(json.dumps(content))
     evaluate(own, weights=weights)
-    assert any(said.startswith("warning: There is no unchanged pair") for said in warnings)
+    assert any(
+        said.startswith("warning: There is no unchanged pair") for said in warnings
+    )
 
 
-def test_pairs_of_equal_images_are_counted_in_the_notes(weights: Path, own: Path) -> None:
+def test_pairs_of_equal_images_are_counted_in_the_notes(
+    weights: Path, own: Path
+) -> None:
     report = evaluate(own, weights=weights)  # two of the four have equal images
     assert any(
-        note.startswith("2 of the 4 pairs are of two equal images") for note in report["notes"]
+        note.startswith("2 of the 4 pairs are of two equal images")
+        for note in report["notes"]
     )
     said = {pair["filename"]: pair["hypothesis"] for pair in report["pairs"]}
-    assert said["test_000001.png"] == said["test_000003.png"] == "the scene is the same as before"
+    assert (
+        said["test_000001.png"]
+        == said["test_000003.png"]
+        == "the scene is the same as before"
+    )
 
 
 def test_notes_on_single_captions_are_told_once_each_with_their_number() -> None:
     equal = "the two images are equal, pixel by pixel, at the model's 64 × 64 pixels"
-    ignored = [f"data/{number}.tif: a no-data value of {number} is ignored" for number in "12"]
+    ignored = [
+        f"data/{number}.tif: a no-data value of {number} is ignored" for number in "12"
+    ]
     said = [equal, "", *ignored, *"abcdef"]
     captions = [Caption("x", 0.0, changed=True, note=note) for note in said]
     notes = _notes_of(captions, [f"pair {number}" for number in range(10)])
@@ -224,7 +258,9 @@ def test_a_page_that_fails_does_not_lose_the_report(
 def test_the_report_says_how_it_was_decided_and_not_what_was_asked_for(
     weights: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sencap.data.vocabulary.NO_CHANGE_SENTENCES", ("nichts geschah",) * 5)
+    monkeypatch.setattr(
+        "sencap.data.vocabulary.NO_CHANGE_SENTENCES", ("nichts geschah",) * 5
+    )
     report = evaluate(own, weights=weights, limit=2)
     assert "decision:search" in report["signatures"]["ids"]
 
@@ -235,7 +271,9 @@ def test_the_page_says_what_its_figures_cannot_show(
     """CIDEr of one pair is 0 by construction: said wherever it is printed."""
     page = tmp_path / "page.html"
     report = evaluate(own, weights=weights, limit=1, page=page)
-    (note,) = (note for note in report["notes"] if note.startswith("CIDEr of all pairs"))
+    (note,) = (
+        note for note in report["notes"] if note.startswith("CIDEr of all pairs")
+    )
     assert note in html.unescape(page.read_text(encoding="utf-8"))
 
 

@@ -1,5 +1,5 @@
-"""What a verb of the workshop is to read and is not there: told at once, before PyTorch is
-loaded."""
+"""What a verb of the workshop is to read and is not there: told at once, before PyTorch
+is loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ CPU = "--hardware.accelerator cpu"
     [
         (
             f"train --out o {CPU}",
-            ["data", "selection-data", "start", "vocabulary.captions", "extractor.init"],
+            [
+                "data",
+                "selection-data",
+                "start",
+                "vocabulary.captions",
+                "extractor.init",
+            ],
         ),
         (f"pretrain --out o {CPU}", ["data", "init"]),
         (
@@ -39,12 +45,18 @@ def test_inputs_that_are_not_there_are_refused_without_pytorch(
     verb: str, flags: list[str], tmp_path: Path
 ) -> None:
     commands = [
-        f"{verb} --{flag} nowhere" + (" --data ." if flag != "data" else "") for flag in flags
+        f"{verb} --{flag} nowhere" + (" --data ." if flag != "data" else "")
+        for flag in flags
     ]
     command = [sys.executable, "-c", CODE, "|".join(commands)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    told = [f"{flag.replace('-', '_')}=nowhere: it does not exist; name a file" for flag in flags]
+    told = [
+        f"{flag.replace('-', '_')}=nowhere: it does not exist; name a file"
+        for flag in flags
+    ]
     for line, expected in zip(done.stderr.splitlines(), told, strict=True):
         assert expected in line
     assert list(tmp_path.iterdir()) == []
@@ -57,14 +69,19 @@ READS = [
     "scan ADDRESS/a.tif ADDRESS/b.tif -o x.csv", "scan ADDRESS -o x.csv",
     "explain ADDRESS/a.png ADDRESS/b.png -o x.png", "demo --weights ADDRESS",
     "score ADDRESS --data .", "score . --data ADDRESS",
-    "evaluate --data ADDRESS", "check ADDRESS", "import ADDRESS out", "pack ADDRESS out",
-    f"train --data ADDRESS --out o {CPU}", f"train --data . --out o {CPU} --extractor.init ADDRESS",
-    f"train --config ADDRESS --data . --out o {CPU}", f"pretrain --data ADDRESS --out o {CPU}",
-    f"reproduce table2 --data ADDRESS --out o {CPU}", "convert ADDRESS o --vocabulary ADDRESS",
+    "evaluate --data ADDRESS", "check ADDRESS", "import ADDRESS out", "pack ADDRESS "
+        "out",
+    f"train --data ADDRESS --out o {CPU}", f"train --data . --out o {CPU} "
+        "--extractor.init ADDRESS",
+    f"train --config ADDRESS --data . --out o {CPU}", "pretrain --data ADDRESS --out "
+        f"o {CPU}",
+    f"reproduce table2 --data ADDRESS --out o {CPU}", "convert ADDRESS o "
+        "--vocabulary ADDRESS",
     "compare ADDRESS ADDRESS", "bench --weights ADDRESS",
 ]  # fmt: skip
 WRITES = [
-    "scan a.tif b.tif -o ADDRESS/x.csv", "demo --out ADDRESS/page.html", "import . ADDRESS",
+    "scan a.tif b.tif -o ADDRESS/x.csv", "demo --out ADDRESS/page.html", "import . "
+        "ADDRESS",
     "pack synthetic:3 ADDRESS",
     "synth ADDRESS --pairs 10", f"train --data . --out ADDRESS {CPU}",
     f"pretrain --data synthetic:3 --out ADDRESS {CPU}",
@@ -72,12 +89,20 @@ WRITES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("where", ["https://example.org/x", "s3://bucket/x", "/vsicurl/http://x"])
+@pytest.mark.parametrize(
+    "where", ["https://example.org/x", "s3://bucket/x", "/vsicurl/http://x"]
+)
 def test_an_address_is_refused_as_one_by_every_verb(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for commands, told in ((READS, "it is an address"), (WRITES, "is an address, and sencap")):
+    for commands, told in (
+        (READS, "it is an address"),
+        (WRITES, "is an address, and sencap"),
+    ):
         for words in commands:
             assert main(words.replace("ADDRESS", where).split()) == 2, words
             assert told in capsys.readouterr().err, words

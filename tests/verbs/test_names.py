@@ -1,5 +1,5 @@
-"""Whatever pairs, files and places are called, no verb stops at it, writes outside of where it was
-told to, or loses one of two equal names."""
+"""Whatever pairs, files and places are called, no verb stops at it, writes outside of
+where it was told to, or loses one of two equal names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ STEMS = [  # what a file may be called
     "a;b,c", "<b>&amp;", '"', "'", "%s", "{x}", "\\", "$HOME", "*", "?", "#", "\udcff",
     "\x1b[31m",
 ]  # fmt: skip
-cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(CELLS)
+cells = st.text(
+    st.characters(exclude_categories=["Cs"]), max_size=12
+) | st.sampled_from(CELLS)
 
 
 def _is_stem(stem: str) -> bool:
@@ -45,7 +47,9 @@ def _is_stem(stem: str) -> bool:
 
 stems = st.text(min_size=1, max_size=12).filter(_is_stem) | st.sampled_from(STEMS)
 few = settings(
-    deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=4,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -84,10 +88,14 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def check_captioned(
-    here: Path, source: str, weights: Path, count: int, capsys: pytest.CaptureFixture[str]
+    here: Path,
+    source: str,
+    weights: Path,
+    count: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each pair has a line and a picture of its own, and all that is new lies in the folder of
-    pictures."""
+    """Each pair has a line and a picture of its own, and all that is new lies in the
+    folder of pictures."""
     before = files_below(here.parents[1])
     asked = ["caption", source, "--weights", str(weights), "--picture", "pictures"]
     told = run(capsys, *asked)
@@ -184,9 +192,13 @@ def test_evaluate_and_the_names_of_a_data_set(
     outputs = {"--json": "r.json", "--markdown": "r.md", "--page": "r.html"}
     flags = [word for pair in outputs.items() for word in pair]
     run(capsys, "evaluate", "--data", "data", "--weights", str(weights), *flags)
-    assert files_below(here.parents[1]) - before == {here / name for name in outputs.values()}
+    assert files_below(here.parents[1]) - before == {
+        here / name for name in outputs.values()
+    }
     report = json.loads((here / "r.json").read_text(encoding="utf-8"))
-    assert [pair["filename"] for pair in report["pairs"]] == [f"{name}.png" for name in names]
+    assert [pair["filename"] for pair in report["pairs"]] == [
+        f"{name}.png" for name in names
+    ]
 
 
 @few
@@ -208,7 +220,9 @@ def test_pack_and_the_names_of_places(
     assert sorted(packed.name(number) for number in range(len(packed))) == sorted(told)
 
 
-def test_import_and_the_names_of_a_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_and_the_names_of_a_table(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With more names in tests/data/test_importing.py."""
     write_image(here / "a.png")
     write_image(here / "b.png", 90)

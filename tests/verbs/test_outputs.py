@@ -1,5 +1,5 @@
-"""What verbs write: never over an input, refused before any work, and nothing is lost where a disk
-is full."""
+"""What verbs write: never over an input, refused before any work, and nothing is lost
+where a disk is full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from sencap.cli import main
 from verbs.conftest import everything_below
 
-# Each writes over an input. {a}, {b}: two images. {own}: a data set. {weights}: a checkpoint.
+# Each writes over an input. {a}, {b}: two images. {own}: a data set. {weights}: a
+# checkpoint.
 # {link}: a link to {b}.
 OVER_INPUTS = [
     "caption {b} {a} --picture {b}",
@@ -52,7 +53,10 @@ NO_PLACE = [
     ("scan {a} {b} -o {own}", "its ending says the format, and none is unknown"),
     ("scan {a} {b} -o {own}/none/x.csv", "does not exist"),
     ("scan {a} {b} -o {new}.csv --page {own}/x.pdf", "must end in .html"),
-    ("scan {a} {b} -o {new}.csv --probability {own}/x.png", "give a name that ends in .tif"),
+    (
+        "scan {a} {b} -o {new}.csv --probability {own}/x.png",
+        "give a name that ends in .tif",
+    ),
     ("evaluate --data {own} --json {own}", "is a folder"),
     ("evaluate --data {own} --markdown {own}", "is a folder"),
     ("evaluate --data {own} --page {own}/x.pdf", "must end in .html"),
@@ -66,7 +70,10 @@ NO_PLACE = [
     ("convert {one} {new} --vocabulary {own}/none.json", "none.json is not a file"),
     ("caption {a} {own}/none.png", "none.png"),
     ("caption {a} {b} --weights {own}/none", "none is not a checkpoint folder"),
-    ("explain {a} {b} -o {new}.html --weights {one}", "one.json is not a checkpoint folder"),
+    (
+        "explain {a} {b} -o {new}.html --weights {one}",
+        "one.json is not a checkpoint folder",
+    ),
     ("evaluate --data {own} --weights {own}/none", "none is not a checkpoint folder"),
     ("demo --out {new} --weights {own}/none", "none is not a checkpoint folder"),
 ]
@@ -74,7 +81,11 @@ NO_PLACE = [
 
 @pytest.fixture
 def places(
-    tmp_path: Path, own: Path, pair: tuple[str, str], weights: Path, report: Callable[[str], Path]
+    tmp_path: Path,
+    own: Path,
+    pair: tuple[str, str],
+    weights: Path,
+    report: Callable[[str], Path],
 ) -> dict[str, str]:
     """What the commands above name."""
     a, b = pair
@@ -92,7 +103,11 @@ def places(
         "hard": hard,
         "page": page,
     }
-    places |= {"one": report("one.json"), "two": report("two.json"), "new": tmp_path / "new"}
+    places |= {
+        "one": report("one.json"),
+        "two": report("two.json"),
+        "new": tmp_path / "new",
+    }
     return {name: str(path) for name, path in places.items()}
 
 
@@ -109,7 +124,10 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("command", OVER_INPUTS)
 def test_an_output_that_is_an_input_is_refused_before_any_work(
-    command: str, places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    places: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = everything_below(tmp_path)
     assert main([word.format(**places) for word in command.split()]) == 2
@@ -140,7 +158,9 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(
 
 def test_refusals_import_no_torch(places: dict[str, str]) -> None:
     commands = [command for command, _ in NO_PLACE] + OVER_INPUTS
-    given = [[word.format(**places) for word in command.split()] for command in commands]
+    given = [
+        [word.format(**places) for word in command.split()] for command in commands
+    ]
     code = (
         "import json, sys\n"
         "from sencap.cli import main\n"
@@ -149,7 +169,10 @@ def test_refusals_import_no_torch(places: dict[str, str]) -> None:
         "        sys.exit(' '.join(command))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(given)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -158,19 +181,29 @@ def test_refusals_import_no_torch(places: dict[str, str]) -> None:
 
 
 def _small(places: dict[str, str], command: str) -> list[str]:
-    return [word.format(**places) for word in command.split()] + ["--weights", places["weights"]]
+    return [word.format(**places) for word in command.split()] + [
+        "--weights",
+        places["weights"],
+    ]
 
 
 def test_a_picture_on_a_full_disk_does_not_lose_the_sentence(
-    places: dict[str, str], no_room: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    places: dict[str, str],
+    no_room: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     picture = no_room("full.png")
-    assert main([*_small(places, "caption {a} {b} --json"), "--picture", str(picture)]) == 2
+    assert (
+        main([*_small(places, "caption {a} {b} --json"), "--picture", str(picture)])
+        == 2
+    )
     shown = capsys.readouterr()
     details = json.loads(shown.out)
     assert details["caption"]
     assert details["picture"] is None
-    assert f"{picture} cannot be written (No space left on device); make room" in shown.err
+    assert (
+        f"{picture} cannot be written (No space left on device); make room" in shown.err
+    )
 
 
 def test_one_picture_that_fails_does_not_stop_the_others(
@@ -181,7 +214,10 @@ def test_one_picture_that_fails_does_not_stop_the_others(
 ) -> None:
     failing = no_room("pictures/test_000002.png")
     folder = tmp_path / "pictures"
-    assert main([*_small(places, "caption {own}/images/test"), "--picture", str(folder)]) == 2
+    assert (
+        main([*_small(places, "caption {own}/images/test"), "--picture", str(folder)])
+        == 2
+    )
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 4
     assert f"{failing} cannot be written" in shown.err
@@ -231,12 +267,16 @@ def test_evaluate_writes_and_prints_all_that_it_can(
     files["page"] = tmp_path / "report.html"
     files[failing] = no_room(f"full-{failing}.html")
     flags = [word for kind, path in files.items() for word in (f"--{kind}", str(path))]
-    assert main([*_small(places, "evaluate --data {own} --limit 2 --quiet"), *flags]) == 2
+    assert (
+        main([*_small(places, "evaluate --data {own} --limit 2 --quiet"), *flags]) == 2
+    )
     shown = capsys.readouterr()
     assert shown.out.startswith("# Evaluation")
     assert f"{files[failing]} cannot be written (No space left on device)" in shown.err
     written = [
-        kind for kind, path in files.items() if not path.is_symlink() and path.stat().st_size
+        kind
+        for kind, path in files.items()
+        if not path.is_symlink() and path.stat().st_size
     ]
     assert {*written, failing} == {"json", "markdown", "page"}
 
@@ -247,9 +287,15 @@ def test_evaluate_writes_and_prints_all_that_it_can(
 @pytest.mark.parametrize(
     ("command", "written"),
     [
-        ("caption {a} {b} --picture {own}/x.png", "sencap.figures.pair.Image.Image.save"),
+        (
+            "caption {a} {b} --picture {own}/x.png",
+            "sencap.figures.pair.Image.Image.save",
+        ),
         ("explain {a} {b} -o {own}/x.html", "pathlib.Path.write_bytes"),
-        ("evaluate --data {own} --limit 2 --quiet --json {own}/x.json", "pathlib.Path.write_bytes"),
+        (
+            "evaluate --data {own} --limit 2 --quiet --json {own}/x.json",
+            "pathlib.Path.write_bytes",
+        ),
         ("demo --out {own}/demo", "pathlib.Path.write_bytes"),
     ],
 )
@@ -271,5 +317,8 @@ def test_an_interrupt_while_writing_leaves_no_draft_and_promises_nothing(
 
     monkeypatch.setattr(written, stop_in_the_middle)
     assert main(_small(places, command)) == 130
-    assert "interrupted; the same command starts from the beginning" in capsys.readouterr().err
+    assert (
+        "interrupted; the same command starts from the beginning"
+        in capsys.readouterr().err
+    )
     assert everything_below(tmp_path) == before

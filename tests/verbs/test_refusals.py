@@ -1,4 +1,5 @@
-"""What is wrong is told in words of ours: no name of an exception, no words of another library."""
+"""What is wrong is told in words of ours: no name of an exception, no words of another
+library."""
 
 from __future__ import annotations
 
@@ -79,7 +80,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_data: Path) -> Path:
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_refusal_is_in_words_of_ours(
-    words: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())

@@ -1,4 +1,5 @@
-"""`sencap score`: captions made elsewhere are scored as `sencap evaluate` scores its own."""
+"""`sencap score`: captions made elsewhere are scored as `sencap evaluate` scores its
+own."""
 
 from __future__ import annotations
 
@@ -35,10 +36,19 @@ def test_a_report_scored_again_has_the_figures_of_evaluate(
     file = tmp_path / "report.json"
     file.write_text(as_json(report))
     again = score(file, own, vocabulary=weights)
-    for key in ("ids", "words", "reference_rows", "change_accuracy", "confusion", "intervals"):
+    for key in (
+        "ids",
+        "words",
+        "reference_rows",
+        "change_accuracy",
+        "confusion",
+        "intervals",
+    ):
         assert again[key] == report[key], key
     mine, theirs = again["signatures"]["ids"], report["signatures"]["ids"]
-    assert mine == theirs.replace("beam:3|decision:probability", "beam:unknown|decision:unknown")
+    assert mine == theirs.replace(
+        "beam:3|decision:probability", "beam:unknown|decision:unknown"
+    )
 
 
 def test_the_words_of_the_data_set_give_the_ids_where_no_vocabulary_is_named(
@@ -57,7 +67,9 @@ def test_it_prints_the_report_and_writes_what_is_asked_for(
     outputs = {name: tmp_path / name for name in ("a.json", "a.md", "a.html")}
     flags = [
         f"--{flag}={path}"
-        for flag, path in zip(("json", "markdown", "page"), outputs.values(), strict=True)
+        for flag, path in zip(
+            ("json", "markdown", "page"), outputs.values(), strict=True
+        )
     ]
     assert main(["score", str(captions), "--data", str(own), *flags]) == 0
     printed = capsys.readouterr().out
@@ -69,7 +81,9 @@ def test_it_prints_the_report_and_writes_what_is_asked_for(
 
 
 def test_no_image_is_needed(captions: Path, own: Path) -> None:
-    caption_file = (own / "LevirCCcaptions.json").rename(captions.with_name("alone.json"))
+    caption_file = (own / "LevirCCcaptions.json").rename(
+        captions.with_name("alone.json")
+    )
     assert score(captions, caption_file)["change_accuracy"] == 1
 
 
@@ -84,10 +98,9 @@ def test_no_output_replaces_an_input(flag: str, captions: Path, own: Path) -> No
 
 def test_neither_a_model_nor_an_engine_is_loaded(captions: Path, own: Path) -> None:
     program = (
-        "import shutil, sys; shutil.which = lambda *_, **__: None\n"
-        "from sencap import score\n"
-        "score(sys.argv[1], sys.argv[2])\n"
-        "print([name for name in ('torch', 'onnxruntime', 'onnx') if name in sys.modules])"
+        "import shutil, sys; shutil.which = lambda *_, **__: None\nfrom sencap "
+        "import score\nscore(sys.argv[1], sys.argv[2])\nprint([name for name in "
+        "('torch', 'onnxruntime', 'onnx') if name in sys.modules])"
     )
     command = [sys.executable, "-c", program, str(captions), str(own)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -103,7 +116,9 @@ def test_evaluate_tells_where_captions_made_elsewhere_are_scored(
     )
 
 
-def test_captions_beyond_any_data_sets_are_refused_by_their_size(tmp_path: Path) -> None:
+def test_captions_beyond_any_data_sets_are_refused_by_their_size(
+    tmp_path: Path,
+) -> None:
     captions = tmp_path / "captions.json"
     captions.write_text('{"a.png": "' + "a house " * 1_100_000 + '"}', encoding="utf-8")
     began = time.monotonic()

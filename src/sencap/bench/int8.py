@@ -1,4 +1,5 @@
-"""Whether int8 is worth having for a checkpoint: compared with fp32 on captioned pairs."""
+"""Whether int8 is worth having for a checkpoint: compared with fp32 on captioned
+pairs."""
 
 from __future__ import annotations
 
@@ -38,10 +39,11 @@ logger = logging.getLogger(__name__)
 class Comparison:
     """int8 beside fp32, on one processor.
 
-    ``score_fp32`` and ``score_int8`` are S*m under the protocol ids; ``equal_flags`` the share of
-    pairs of which both say the same, changed or not. By batch: ``encoder`` and ``whole``, how many
-    times as fast as fp32, medians of rounds in which both took turns; ``whole`` goes from pixels to
-    captions. ``best`` is the batch at which int8 is fastest.
+    ``score_fp32`` and ``score_int8`` are S*m under the protocol ids; ``equal_flags``
+    the share of pairs of which both say the same, changed or not. By batch: ``encoder``
+    and ``whole``, how many times as fast as fp32, medians of rounds in which both took
+    turns; ``whole`` goes from pixels to captions. ``best`` is the batch at which int8
+    is fastest.
     """
 
     data: str
@@ -67,8 +69,8 @@ class Comparison:
             )
         if self.whole[self.best] < LEAST_SPEED:
             found.append(
-                f"captions come {self.whole[self.best]:.2f} times as fast at batch {self.best}; "
-                f"{LEAST_SPEED} is the least"
+                f"captions come {self.whole[self.best]:.2f} times as fast at batch "
+                f"{self.best}; {LEAST_SPEED} is the least"
             )
         return found
 
@@ -84,14 +86,17 @@ class Comparison:
         ]
         for batch in self.whole:
             lines += [
-                f"| speed of the encoder, batch {batch} | 1 | {self.encoder[batch]:.2f} |",
-                f"| speed from pixels to words, batch {batch} | 1 | {self.whole[batch]:.2f} |",
+                f"| speed of the encoder, batch {batch} | 1 | "
+                f"{self.encoder[batch]:.2f} |",
+                f"| speed from pixels to words, batch {batch} | 1 | "
+                f"{self.whole[batch]:.2f} |",
             ]
         return "\n".join(lines)
 
 
 def check_int8(folder: Path, data: str | Path, splits: Sequence[str]) -> Comparison:
-    """Compare, and write what came out into the int8 graph; a graph that does not do is deleted.
+    """Compare, and write what came out into the int8 graph; a graph that does not do is
+    deleted.
 
     Raises:
         DataError, CheckpointError: what cannot be used, and why.
@@ -116,7 +121,9 @@ def _compare(folder: Path, data: Path, pairs: list[CaptionedPair]) -> Comparison
     fast = Predictor(*open_checkpoint(folder, precision="int8"))
     reports = []
     for predictor in (exact, fast):
-        report = report_on(data, pairs, predictor, batch_size=max(BATCHES), progress=False)
+        report = report_on(
+            data, pairs, predictor, batch_size=max(BATCHES), progress=False
+        )
         if report["ids"]["all"]["S*m"] is None:
             raise SencapError(f"S*m cannot be had: {' '.join(report['notes'])}")
         reports.append(report)
@@ -140,7 +147,8 @@ def _compare(folder: Path, data: Path, pairs: list[CaptionedPair]) -> Comparison
 def _speeds(
     exact: Predictor, fast: Predictor, pairs: Sequence[CaptionedPair]
 ) -> tuple[dict[int, float], dict[int, float], int]:
-    """By batch the ratios of speeds, of the encoder and of the whole; and int8's fastest batch."""
+    """By batch the ratios of speeds, of the encoder and of the whole; and int8's
+    fastest batch."""
     some = pairs[: max(BATCHES)]
     images = [read_pair(pair.before, pair.after, size=exact.size) for pair in some]
     encoder, whole, rates = {}, {}, {}
@@ -157,8 +165,8 @@ def _speeds(
 def _ratio(
     slow: Callable[[Any], Any], fast: Callable[[Any], Any], given: Any
 ) -> tuple[float, float]:
-    """How many times as fast, in turns: the median of the rounds; and the median seconds of the
-    fast one."""
+    """How many times as fast, in turns: the median of the rounds; and the median
+    seconds of the fast one."""
     ratios, seconds = [], []
     for number in range(ROUNDS + 1):
         taken = [_seconds(way, given) for way in (slow, fast)]

@@ -80,18 +80,20 @@ def bench(
     memory: bool = True,
     precision: Precision = "fp32",
 ) -> Report:
-    """Measure systems with random weights and checkpoint folders, each under a name of its own.
+    """Measure systems with random weights and checkpoint folders, each under a name of
+    its own.
 
-    Each is run by both engines at every batch (1 is always among them) and in the field's way:
-    PyTorch, one pair at a time, for each word the whole padded caption through the decoder. A turn
-    captions as many pairs as the largest batch has, from PNG files of drawn pairs to 12 words.
-    ``threads``: 0 is one for each core. ``memory``: also the peak of each engine at batch 1 and at
-    its fastest batch, each in a fresh process. ``precision`` int8: ONNX Runtime also with the
-    encoder in int8, which is written, calibrated on drawn pairs, where a checkpoint has none.
+    Each is run by both engines at every batch (1 is always among them) and in the
+    field's way: PyTorch, one pair at a time, for each word the whole padded caption
+    through the decoder. A turn captions as many pairs as the largest batch has, from
+    PNG files of drawn pairs to 12 words. ``threads``: 0 is one for each core.
+    ``memory``: also the peak of each engine at batch 1 and at its fastest batch, each
+    in a fresh process. ``precision`` int8: ONNX Runtime also with the encoder in int8,
+    which is written, calibrated on drawn pairs, where a checkpoint has none.
 
     Raises:
-        SettingsError: an unknown system, a number out of its bounds, a model of shorter captions, a
-            precision that this processor does not have.
+        SettingsError: an unknown system, a number out of its bounds, a model of shorter
+            captions, a precision that this processor does not have.
         CheckpointError: a folder that is not a whole checkpoint with graphs.
     """
     check_precision(precision)
@@ -103,15 +105,21 @@ def bench(
     sizes = sorted({1, *batches})
     threads = threads or os.cpu_count() or 1
     before = torch.get_num_threads()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows tells none
+    load = (
+        os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    )  # Windows tells none
     for folder in (weights or {}).values():
-        _open(folder, "onnx", threads)  # what is wrong with it is told before graphs are written
+        _open(
+            folder, "onnx", threads
+        )  # what is wrong with it is told before graphs are written
     with tempfile.TemporaryDirectory(prefix="sencap-bench-") as name:
         folders = _checkpoints(Path(name), systems) | dict(weights or {})
         engines = ["onnx", "torch", FIELD]
         if precision == "int8":
             engines.insert(1, INT8)
-            folders = {system: _with_int8(one, Path(name)) for system, one in folders.items()}
+            folders = {
+                system: _with_int8(one, Path(name)) for system, one in folders.items()
+            }
         files = _draw_pairs(Path(name), max(sizes))
         torch.set_num_threads(threads)
         try:
@@ -137,7 +145,8 @@ def _take_turns(
     rounds: int,
     threads: int,
 ) -> tuple[list[Measured], list[float]]:
-    """What was measured of each way, and the rates of the matrix product, one a round."""
+    """What was measured of each way, and the rates of the matrix product, one a
+    round."""
     turns: list[tuple[Way, Measured]] = []
     for system, folder in folders.items():
         flops = _encoder_flops(folder)
@@ -152,7 +161,9 @@ def _take_turns(
         logger.info("round %d of %d", number, rounds)
         rates = []
         for way, measured in turns:
-            rates.append(_product_rate())  # as often as all ways, so that other work meets it alike
+            rates.append(
+                _product_rate()
+            )  # as often as all ways, so that other work meets it alike
             time.sleep(REST)
             seconds, measured.captions = _caption(way, files, measured.batch)
             for part, spent in seconds.items():
@@ -161,8 +172,11 @@ def _take_turns(
     return [measured for _, measured in turns], products
 
 
-def _caption(way: Way, files: Sequence[_Files], batch: int) -> tuple[dict[str, float], Captions]:
-    """Caption pairs of files in batches; the seconds of each part, and what was said."""
+def _caption(
+    way: Way, files: Sequence[_Files], batch: int
+) -> tuple[dict[str, float], Captions]:
+    """Caption pairs of files in batches; the seconds of each part, and what was
+    said."""
     seconds = dict.fromkeys(PARTS, 0.0)
     captions: Captions = []
     for first in range(0, len(files), batch):
@@ -178,14 +192,17 @@ def _caption(way: Way, files: Sequence[_Files], batch: int) -> tuple[dict[str, f
 
 
 def _open(folder: Path, engine: str, threads: int) -> Way:
-    """A way to caption with a checkpoint; engines are imported when they are asked for."""
+    """A way to caption with a checkpoint; engines are imported when they are asked
+    for."""
     network: Any
     model: Any
     if engine in ("onnx", INT8):
         from sencap.engines import onnx  # noqa: PLC0415
 
         precision: Precision = "int8" if engine == INT8 else "fp32"
-        network, model = onnx.open_checkpoint(folder, threads=threads, precision=precision)
+        network, model = onnx.open_checkpoint(
+            folder, threads=threads, precision=precision
+        )
     else:
         from sencap.engines import torch  # noqa: PLC0415
 
@@ -200,20 +217,25 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
     def say_like_the_field(memory: PairMemory) -> Captions:
         return [_padded_search(network.captioner, memory)]
 
-    return Way(network.encode, say_like_the_field if engine == FIELD else say, model.settings.size)
+    return Way(
+        network.encode,
+        say_like_the_field if engine == FIELD else say,
+        model.settings.size,
+    )
 
 
 def _check_length(name: str, settings: ModelSettings) -> None:
     """Refuse a model that may not say as many words as all captions here have."""
     if settings.decoder.max_words < WORDS:
         raise SettingsError(
-            f"{name} has decoder.max_words={settings.decoder.max_words}; captions here have "
-            f"{WORDS} words, so measure one that may say as many"
+            f"{name} has decoder.max_words={settings.decoder.max_words}; captions "
+            f"here have {WORDS} words, so measure one that may say as many"
         )
 
 
 def _padded_search(captioner: Captioner, memory: PairMemory) -> tuple[int, ...]:
-    """Greedy search for one pair: for every word all PADDED tokens go through the decoder."""
+    """Greedy search for one pair: for every word all PADDED tokens go through the
+    decoder."""
     import torch  # noqa: PLC0415
 
     from sencap.structures import Memory  # noqa: PLC0415
@@ -223,7 +245,9 @@ def _padded_search(captioner: Captioner, memory: PairMemory) -> tuple[int, ...]:
         looked_at = Memory(torch.from_numpy(memory.tokens), memory.grid)
         tokens = torch.full((1, 1, PADDED), Vocabulary.pad)
         tokens[..., 0] = Vocabulary.start
-        for length in range(WORDS + 1):  # the last pass is the one in which <end> would come
+        for length in range(
+            WORDS + 1
+        ):  # the last pass is the one in which <end> would come
             log_p = captioner.decoder(looked_at, tokens)[0, 0, length].log_softmax(-1)
             log_p[list(NEVER_SAID)] = -torch.inf
             word = int(log_p.argmax())
@@ -253,14 +277,19 @@ def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str
             torch.manual_seed(0)
             captioner = build(settings, VOCABULARY_SIZE).eval()
         folder = parent / f"system{number}"
-        save_checkpoint(folder, Checkpoint(captioner, vocabulary, captioner.settings, {}))
-        export_graphs(captioner, folder, size=settings.size, max_words=settings.decoder.max_words)
+        save_checkpoint(
+            folder, Checkpoint(captioner, vocabulary, captioner.settings, {})
+        )
+        export_graphs(
+            captioner, folder, size=settings.size, max_words=settings.decoder.max_words
+        )
         folders[name] = folder
     return folders
 
 
 def _with_int8(folder: Path, parent: Path) -> Path:
-    """The folder, or, where it has no encoder in int8, a copy of it below ``parent`` that has."""
+    """The folder, or, where it has no encoder in int8, a copy of it below ``parent``
+    that has."""
     if (folder / graphs.ENCODER_INT8).is_file():
         return folder
     from sencap.engines.quantise import PAIRS, drawn_pairs, write_int8  # noqa: PLC0415
@@ -291,7 +320,8 @@ def _draw_pairs(folder: Path, count: int) -> list[_Files]:
 
 
 def _encoder_flops(folder: Path) -> dict[str, int]:
-    """Operations of extractor and difference encoder for one pair, counted on shapes alone."""
+    """Operations of extractor and difference encoder for one pair, counted on shapes
+    alone."""
     import torch  # noqa: PLC0415
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
 
@@ -301,7 +331,9 @@ def _encoder_flops(folder: Path) -> dict[str, int]:
     side = checkpoint.settings.size
     with torch.device("meta"), torch.no_grad():
         captioner = build(checkpoint.settings, len(checkpoint.vocabulary)).eval()
-        images = captioner.normalise(torch.zeros(1, 2, 3, side, side, dtype=torch.uint8))
+        images = captioner.normalise(
+            torch.zeros(1, 2, 3, side, side, dtype=torch.uint8)
+        )
         with FlopCounterMode(display=False) as extractor:
             features = captioner.extractor(images)
         with FlopCounterMode(display=False) as difference:
@@ -322,12 +354,23 @@ def _product_rate() -> float:
     return 2 * SIDE**3 / (time.perf_counter() - begin)
 
 
-def _peak_megabytes(folder: Path, engine: str, batch: int, threads: int) -> float | None:
-    """The peak of a fresh process that captions one batch; None where no system tells it."""
+def _peak_megabytes(
+    folder: Path, engine: str, batch: int, threads: int
+) -> float | None:
+    """The peak of a fresh process that captions one batch; None where no system tells
+    it."""
     if not STATUS.exists():
         return None
     code = "import sys; from sencap.bench.measure import print_peak; print_peak(*sys.argv[1:])"
-    command = [sys.executable, "-c", code, str(folder), engine, str(batch), str(threads)]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        str(folder),
+        engine,
+        str(batch),
+        str(threads),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         logger.warning("no memory of %s at batch %d: %s", engine, batch, done.stderr)

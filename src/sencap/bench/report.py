@@ -25,10 +25,11 @@ _NAMES = {
 
 @dataclass
 class Measured:
-    """One way: a system, an engine, a batch; ``seconds`` a pair of each part, one for each round.
+    """One way: a system, an engine, a batch; ``seconds`` a pair of each part, one for
+    each round.
 
-    ``flops``: floating-point operations of a pair, by part of the encoder. ``peak_megabytes``: of a
-    fresh process that captions one batch.
+    ``flops``: floating-point operations of a pair, by part of the encoder.
+    ``peak_megabytes``: of a fresh process that captions one batch.
     """
 
     system: str
@@ -36,7 +37,9 @@ class Measured:
     batch: int
     flops: Mapping[str, int]
     peak_megabytes: float | None = None
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
+    seconds: dict[str, list[float]] = field(
+        default_factory=lambda: {part: [] for part in PARTS}
+    )
     captions: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
@@ -64,13 +67,15 @@ class Measured:
 
     def encoder_rates(self) -> list[float]:
         """Floating-point operations a second of the encoder, one for each round."""
-        return [sum(self.flops.values()) / seconds for seconds in self.seconds["encoder"]]
+        return [
+            sum(self.flops.values()) / seconds for seconds in self.seconds["encoder"]
+        ]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that was measured; ``products`` are the matrix product's operations a second, by
-    round."""
+    """All that was measured; ``products`` are the matrix product's operations a second,
+    by round."""
 
     ways: list[Measured]
     products: list[float]
@@ -82,11 +87,15 @@ class Report:
     def find(self, system: str, engine: str, batch: int) -> Measured:
         """One of the ways."""
         wanted = system, engine, batch
-        return next(way for way in self.ways if (way.system, way.engine, way.batch) == wanted)
+        return next(
+            way for way in self.ways if (way.system, way.engine, way.batch) == wanted
+        )
 
     def best(self, system: str, engine: str) -> Measured:
         """The way with the fastest batch."""
-        ways = [way for way in self.ways if (way.system, way.engine) == (system, engine)]
+        ways = [
+            way for way in self.ways if (way.system, way.engine) == (system, engine)
+        ]
         return max(ways, key=lambda way: way.speed)
 
     def systems(self) -> list[str]:
@@ -99,7 +108,8 @@ class Report:
         return [name for name in names if name != FIELD]
 
     def notable(self) -> list[Measured]:
-        """Of each system the field's way, and each engine at batch 1 and at its fastest batch."""
+        """Of each system the field's way, and each engine at batch 1 and at its fastest
+        batch."""
         found = []
         for system in self.systems():
             found.append(self.find(system, FIELD, 1))
@@ -109,36 +119,46 @@ class Report:
         return found
 
     def limit_share(self, way: Measured) -> float:
-        """The encoder's rate over that of the matrix product in the same round: the median."""
+        """The encoder's rate over that of the matrix product in the same round: the
+        median."""
         pairs = zip(way.encoder_rates(), self.products, strict=True)
         return statistics.median(rate / product for rate, product in pairs)
 
     def ratios(self) -> dict[str, list[float]]:
-        """How many times as fast one way is as another, by name, one value for each round.
+        """How many times as fast one way is as another, by name, one value for each
+        round.
 
-        Engines over the field's way, ONNX Runtime over PyTorch, int8 over fp32, and SEN over the
-        compared systems.
+        Engines over the field's way, ONNX Runtime over PyTorch, int8 over fp32, and SEN
+        over the compared systems.
         """
         found = {}
         systems = self.systems()
         for system in systems:
             field_way = self.find(system, FIELD, 1)
-            pairs = [(self.best(system, engine), field_way) for engine in self.engines()]
+            pairs = [
+                (self.best(system, engine), field_way) for engine in self.engines()
+            ]
             pairs.append((self.find(system, "onnx", 1), self.find(system, "torch", 1)))
             if INT8 in self.engines():
                 pairs.append((self.find(system, INT8, 1), self.find(system, "onnx", 1)))
                 pairs.append((self.best(system, INT8), self.best(system, "onnx")))
             for fast, slow in pairs:
                 found[f"{system}: {fast.name} over {slow.name}"] = _ratio(fast, slow)
-        for other in [name for name in PAPER_RATIOS if name in systems and "sen" in systems]:
+        for other in [
+            name for name in PAPER_RATIOS if name in systems and "sen" in systems
+        ]:
             for batch in sorted({1, self.best("sen", "onnx").batch}):
-                fast, slow = self.find("sen", "onnx", batch), self.find(other, "onnx", batch)
+                fast, slow = (
+                    self.find("sen", "onnx", batch),
+                    self.find(other, "onnx", batch),
+                )
                 name = f"sen over {other}: {fast.name} (the paper's ratio: {PAPER_RATIOS[other]})"
                 found[name] = _ratio(fast, slow)
         return found
 
     def unlike(self) -> list[str]:
-        """The ways that said other captions than the first way of their system, and how many."""
+        """The ways that said other captions than the first way of their system, and how
+        many."""
         told = []
         for way in self.ways:
             first = next(other for other in self.ways if other.system == way.system)
@@ -154,19 +174,21 @@ class Report:
         rounds = len(self.products)
         load = "not known" if self.load is None else f"{self.load:.1f}"
         lines = [
-            f"{self.pairs} pairs a turn, {rounds} rounds of turns, {self.threads} threads, "
-            f"captions of {WORDS} words; load of the machine before: {load}. Times are "
-            "milliseconds a pair.",
+            f"{self.pairs} pairs a turn, {rounds} rounds of turns, {self.threads} "
+            f"threads, captions of {WORDS} words; load of the machine before: "
+            f"{load}. Times are milliseconds a pair.",
             "",
-            "| system | way | pairs/s | reading | resizing | encoder | search | search's share "
-            "| encoder, GFLOP/s | of a matrix product | peak memory, MB |",
+            "| system | way | pairs/s | reading | resizing | encoder | search | "
+            "search's share | encoder, GFLOP/s | of a matrix product | peak memory, "
+            "MB |",
             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         lines += [self._row(way) for way in self.ways]
         lines += [
             "",
-            f"A plain matrix product in float32 reached {product:.0f} GFLOP/s in the same "
-            "rounds. Peak memory is that of a fresh process that captions one batch.",
+            f"A plain matrix product in float32 reached {product:.0f} GFLOP/s in the "
+            "same rounds. Peak memory is that of a fresh process that captions one "
+            "batch.",
             *self._counted(),
             "",
             "| ratio of speeds | median | lowest – highest |",
@@ -176,7 +198,9 @@ class Report:
             spread = f"{min(values):.2f} – {max(values):.2f}"
             lines.append(f"| {name} | {statistics.median(values):.2f} | {spread} |")
         unlike = self.unlike()
-        differing = f"Pairs with another caption: {'; '.join(unlike)}." if unlike else ""
+        differing = (
+            f"Pairs with another caption: {'; '.join(unlike)}." if unlike else ""
+        )
         lines += [
             "",
             differing or "All ways of a system said the same captions.",
@@ -191,13 +215,18 @@ class Report:
         for system in self.systems():
             flops = self.find(system, FIELD, 1).flops
             total = sum(flops.values())
-            told.append(f"{system} {total / 1e9:.1f} (extractor {flops['extractor'] / total:.0%})")
+            told.append(
+                f"{system} {total / 1e9:.1f} (extractor "
+                f"{flops['extractor'] / total:.0%})"
+            )
         return [f"GFLOP of the encoder for a pair: {', '.join(told)}."]
 
     def hardware(self) -> str:
         """Where it ran, in a line."""
         e = self.environment
-        versions = f"onnxruntime {e['onnxruntime']}, torch {e['torch']}, sencap {e['sencap']}"
+        versions = (
+            f"onnxruntime {e['onnxruntime']}, torch {e['torch']}, sencap {e['sencap']}"
+        )
         return f"{e['processor']}, {e['cores']} cores; {versions}"
 
     def _row(self, way: Measured) -> str:

@@ -1,7 +1,7 @@
 """Random changes of a pair that keep its captions true.
 
-Colour changes are drawn per date. Flips and quarter turns move both dates alike, and the position
-words of the captions (left, top, upper, …) move with them.
+Colour changes are drawn per date. Flips and quarter turns move both dates alike, and
+the position words of the captions (left, top, upper, …) move with them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ _VERTICAL = {
     "topmost": "bottommost",
     "north": "south",
 }
-_VERTICAL |= {"northern": "southern", "northeast": "southeast", "northwest": "southwest"}
+_VERTICAL |= {
+    "northern": "southern",
+    "northeast": "southeast",
+    "northwest": "southwest",
+}
 _HORIZONTAL = {
     "east": "west",
     "eastern": "western",
@@ -63,7 +67,8 @@ FLIP_TOP_BOTTOM = _both_ways(_VERTICAL)
 
 
 def flip_words(words: Sequence[str], table: Mapping[str, str]) -> list[str]:
-    """The caption of the flipped pair; ``table`` is `FLIP_LEFT_RIGHT` or `FLIP_TOP_BOTTOM`.
+    """The caption of the flipped pair; ``table`` is `FLIP_LEFT_RIGHT` or
+    `FLIP_TOP_BOTTOM`.
 
     >>> flip_words("a house at the lower-left corner".split(), FLIP_LEFT_RIGHT)[-2]
     'lower-right'
@@ -79,12 +84,14 @@ def _flip_word(word: str, table: Mapping[str, str]) -> str:
 
 
 def can_turn(words: Sequence[str]) -> bool:
-    """Whether every position word of a caption has a word for the direction a quarter turn away."""
+    """Whether every position word of a caption has a word for the direction a quarter
+    turn away."""
     return not any(word in _FIXED_ON_TURN or (word.endswith("-hand")) for word in words)
 
 
 def turn_words(words: Sequence[str]) -> list[str]:
-    """The caption of the pair after one counter-clockwise quarter turn (``numpy.rot90``).
+    """The caption of the pair after one counter-clockwise quarter turn
+    (``numpy.rot90``).
 
     Two words that name a corner keep their usual order (upper left, not left upper).
 
@@ -108,12 +115,16 @@ def turn_words(words: Sequence[str]) -> list[str]:
 
 
 def _is_corner(pair: Sequence[str]) -> bool:
-    return len(pair) == 2 and len(_SIDES & set(pair)) == 1 and len(_HEIGHTS & set(pair)) == 1
+    return (
+        len(pair) == 2
+        and len(_SIDES & set(pair)) == 1
+        and len(_HEIGHTS & set(pair)) == 1
+    )
 
 
 def _turn_corner(pair: Sequence[str]) -> list[str]:
-    """(height, side) in either order → the corner a quarter turn on, in the same style and
-    order."""
+    """(height, side) in either order → the corner a quarter turn on, in the same style
+    and order."""
     height, side = pair if pair[0] in _HEIGHTS else (pair[1], pair[0])
     new_side, new_height = _QUARTER[height], _QUARTER[side]
     if height in ("upper", "lower"):
@@ -123,7 +134,8 @@ def _turn_corner(pair: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Placement:
-    """One of the eight ways to lay a square on its place: mirrored, upside down, a quarter turn."""
+    """One of the eight ways to lay a square on its place: mirrored, upside down, a
+    quarter turn."""
 
     mirror: bool = False
     upside_down: bool = False
@@ -157,18 +169,22 @@ class Placement:
 
 
 PLACEMENTS = tuple(
-    Placement(bool(number & 1), bool(number & 2), bool(number & 4)) for number in range(8)
+    Placement(bool(number & 1), bool(number & 2), bool(number & 4))
+    for number in range(8)
 )
 """All eight, by their number."""
 
 
 def draw_placement(
-    captions: Sequence[Sequence[str]], generator: np.random.Generator, *, square: bool = True
+    captions: Sequence[Sequence[str]],
+    generator: np.random.Generator,
+    *,
+    square: bool = True,
 ) -> Placement:
     """One of the eight placements for a pair with these captions.
 
-    A quarter turn is left out if one of the captions has a position word that cannot turn
-    (`can_turn`) or the images are not ``square``.
+    A quarter turn is left out if one of the captions has a position word that cannot
+    turn (`can_turn`) or the images are not ``square``.
     """
     mirror, upside_down, turn = (bool(drawn) for drawn in generator.random(3) < 0.5)
     flipped = Placement(mirror, upside_down)
@@ -179,18 +195,24 @@ def draw_placement(
 def random_colour(
     images: NDArray[np.uint8], generator: np.random.Generator, *, strength: float
 ) -> NDArray[np.uint8]:
-    """Brightness, contrast, saturation, colour cast and gamma, drawn for each date apart.
+    """Brightness, contrast, saturation, colour cast and gamma, drawn for each date
+    apart.
 
-    ``images`` (…, 3, H, W), any number of dates in front; ``strength`` 0 (nothing) to 1 (±40 %).
+    ``images`` (…, 3, H, W), any number of dates in front; ``strength`` 0 (nothing) to 1
+    (±40 %).
     """
     out = np.empty_like(images)
     for index in np.ndindex(images.shape[:-3]):
         amount = 0.4 * strength
-        brightness, contrast, saturation, gamma = 1 + generator.uniform(-amount, amount, 4)
+        brightness, contrast, saturation, gamma = 1 + generator.uniform(
+            -amount, amount, 4
+        )
         cast = 1 + generator.uniform(-amount / 4, amount / 4, (3, 1, 1))
         x = images[index].astype(np.float32) / 255.0
         mean = x.mean()
-        x = np.clip((x * brightness - mean) * contrast + mean, 0, 1) ** np.float32(gamma)
+        x = np.clip((x * brightness - mean) * contrast + mean, 0, 1) ** np.float32(
+            gamma
+        )
         grey = x.mean(0, keepdims=True)
         x = np.clip((grey + (x - grey) * saturation) * cast, 0, 1)
         out[index] = np.round(x * 255.0).astype(np.uint8)

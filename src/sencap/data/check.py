@@ -1,5 +1,5 @@
-"""Checks a data set as a whole: all that is wrong with it is found at once, before anything trains
-on it."""
+"""Checks a data set as a whole: all that is wrong with it is found at once, before
+anything trains on it."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _KINDS = {True: "changed", False: "unchanged", None: "unknown"}
 class CheckReport:
     """What `check_dataset` found.
 
-    ``counts`` are of the entries that name their images: pairs per split (``train``, ``val``,
-    ``test``), and in all ``pairs``, ``captions``, ``changed``, ``unchanged``, ``unknown`` (not
-    known whether changed). ``coverage`` is what vocabularies of these captions would know, by
-    ``minimum_count``; ``masks`` are the pairs that have a change mask, None where images were left
-    alone. ``str(report)`` is the text for people: a line for each problem, and at last
-    what the data set can be used for.
+    ``counts`` are of the entries that name their images: pairs per split (``train``,
+    ``val``, ``test``), and in all ``pairs``, ``captions``, ``changed``, ``unchanged``,
+    ``unknown`` (not known whether changed). ``coverage`` is what vocabularies of these
+    captions would know, by ``minimum_count``; ``masks`` are the pairs that have a
+    change mask, None where images were left alone. ``str(report)`` is the text for
+    people: a line for each problem, and at last what the data set can be used for.
     """
 
     root: Path
@@ -59,12 +59,16 @@ class CheckReport:
     @property
     def errors(self) -> tuple[Problem, ...]:
         """The problems that keep the data set from being used."""
-        return tuple(problem for problem in self.problems if problem.severity == "error")
+        return tuple(
+            problem for problem in self.problems if problem.severity == "error"
+        )
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """The problems worth a look that keep nobody from using it."""
-        return tuple(problem for problem in self.problems if problem.severity == "warning")
+        return tuple(
+            problem for problem in self.problems if problem.severity == "warning"
+        )
 
     @property
     def ok(self) -> bool:
@@ -73,8 +77,8 @@ class CheckReport:
 
     @property
     def uses(self) -> str:
-        """What the data set can be used for, in one line: evaluation, by its splits, and training,
-        or why not."""
+        """What the data set can be used for, in one line: evaluation, by its splits,
+        and training, or why not."""
         if not self.ok:
             return "can be used for: nothing yet; mend the errors first"
         held = [split for split in SPLITS if self.counts[split]]
@@ -92,16 +96,23 @@ class CheckReport:
         counts = self.counts
         splits = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
         unknown = f", {counts['unknown']} not known" if counts["unknown"] else ""
-        lines = [f"{problem.severity}: {problem}" for problem in (*self.errors, *self.warnings)]
+        lines = [
+            f"{problem.severity}: {problem}"
+            for problem in (*self.errors, *self.warnings)
+        ]
         lines.append(
-            f"{self.root}: {counts['pairs']} pairs ({splits}), {counts['captions']} captions, "
-            f"{counts['changed']} changed, {counts['unchanged']} unchanged{unknown}"
+            f"{self.root}: {counts['pairs']} pairs ({splits}), {counts['captions']} "
+            f"captions, {counts['changed']} changed, {counts['unchanged']} "
+            f"unchanged{unknown}"
         )
         if self.masks:
             lines.append(f"{self.masks} pairs have a change mask")
         for minimum_count, known in self.coverage.items():
             lines.append(f"vocabulary.minimum_count {minimum_count}: {known}")
-        lines += [f"{len(self.errors)} errors, {len(self.warnings)} warnings", self.uses]
+        lines += [
+            f"{len(self.errors)} errors, {len(self.warnings)} warnings",
+            self.uses,
+        ]
         return "\n".join(lines)
 
 
@@ -112,20 +123,23 @@ def check_dataset(
     no_change: Collection[str] | None = None,
     progress: bool = True,
 ) -> CheckReport:
-    """Everything that is wrong with the data set at ``root`` (its folder, or its caption file).
+    """Everything that is wrong with the data set at ``root`` (its folder, or its
+    caption file).
 
-    Errors: broken JSON (with line and column), missing keys, an unknown split, an entry without
-    sentences, a sentence without words, an id or image named twice, a missing or unreadable image,
-    two dates that are no pair (of other ground, other sizes, without
-    common scale or data), a change mask that is none or of another size. Warnings:
-    a change flag that its captions contradict, images that no entry names, no changed or no
-    unchanged pair, change flags that are not known or only told from sentences that nobody named,
-    captions longer than training takes, a vocabulary that would leave out much, and what has to be
-    known of how images are read (put on another grid, no data, …), each kind once.
+    Errors: broken JSON (with line and column), missing keys, an unknown split, an entry
+    without sentences, a sentence without words, an id or image named twice, a missing
+    or unreadable image, two dates that are no pair (of other ground, other sizes,
+    without common scale or data), a change mask that is none or of another size.
+    Warnings: a change flag that its captions contradict, images that no entry names, no
+    changed or no unchanged pair, change flags that are not known or only told from
+    sentences that nobody named, captions longer than training takes, a vocabulary that
+    would leave out much, and what has to be known of how images are read (put on
+    another grid, no data, …), each kind once.
 
-    ``no_change`` names the sentences with which this data set says that nothing changed.
-    ``images=False`` leaves the images alone and checks captions only; otherwise each is decoded,
-    with a progress bar on stderr unless ``progress`` is False.
+    ``no_change`` names the sentences with which this data set says that nothing
+    changed. ``images=False`` leaves the images alone and checks captions only;
+    otherwise each is decoded, with a progress bar on stderr unless ``progress`` is
+    False.
 
     Raises:
         DataError: there is no caption file, or it is not clear which one is meant.
@@ -141,17 +155,22 @@ def check_dataset(
         for entry in bar:
             problems += _check_images(folders, entry, notes)
         told = notes.told(of=len(entries))
-        problems += [Problem(root.name or str(root), "", note, "warning") for note in told]
+        problems += [
+            Problem(root.name or str(root), "", note, "warning") for note in told
+        ]
         if entries:  # else it is the caption file that is wrong
             problems += _unnamed_images(folders, entries)
             masks = sum(folders.find(entry, MASKS) is not None for entry in entries)
     known = _coverage(entries)
     problems += _warnings(root.name or str(root), entries, known)
-    return CheckReport(root, tuple(problems), _count(entries), MappingProxyType(known), masks)
+    return CheckReport(
+        root, tuple(problems), _count(entries), MappingProxyType(known), masks
+    )
 
 
 def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
-    """What the vocabulary of all captions would know of them, by minimum_count: the default, and
+    """What the vocabulary of all captions would know of them, by minimum_count: the
+    default, and
     1."""
     captions = all_captions(entries)
     counts = Counter(chain.from_iterable(captions))
@@ -172,10 +191,10 @@ def _warnings(
     said = []
     if counts["unknown"]:
         said.append(
-            f"it is not known which pairs changed ({counts['unknown']} of {counts['pairs']}): "
-            "they have no changeflag, and no sentence is one of LEVIR-CC's or Dubai-CC's of no "
-            "change. Training does without; evaluation then has no change accuracy. "
-            f"{ADVICE_ON_FLAGS}"
+            f"it is not known which pairs changed ({counts['unknown']} of "
+            f"{counts['pairs']}): they have no changeflag, and no sentence is one of "
+            "LEVIR-CC's or Dubai-CC's of no change. Training does without; "
+            f"evaluation then has no change accuracy. {ADVICE_ON_FLAGS}"
         )
     elif entries:
         absent = [kind for kind in ("changed", "unchanged") if not counts[kind]]
@@ -187,21 +206,23 @@ def _warnings(
     longer = sum(len(words) > most for words in all_captions(entries))
     if longer:
         said.append(
-            f"{longer:,} captions are longer than decoder.max_words ({most}, the default), and "
-            "training cuts them"
+            f"{longer:,} captions are longer than decoder.max_words ({most}, the "
+            "default), and training cuts them"
         )
     for minimum_count, share in known.items():
         if share.is_poor:
             said.append(
-                f"with vocabulary.minimum_count {minimum_count}, the default, a captioner would "
-                f"know {share}; train with a smaller one"
+                f"with vocabulary.minimum_count {minimum_count}, the default, a "
+                f"captioner would know {share}; train with a smaller one"
             )
     return [Problem(name, "", what, "warning") for what in said]
 
 
-def _check_images(folders: ImageFolders, entry: CaptionEntry, notes: Notes) -> Iterator[Problem]:
-    """What is wrong with the two images of an entry, as a pair; what has to be known of how they
-    are read goes to ``notes``."""
+def _check_images(
+    folders: ImageFolders, entry: CaptionEntry, notes: Notes
+) -> Iterator[Problem]:
+    """What is wrong with the two images of an entry, as a pair; what has to be known of
+    how they are read goes to ``notes``."""
     yield from folders.missing(entry)
     files = [file for date in DATES if (file := folders.find(entry, date)) is not None]
     pair: ImagePair | None = None
@@ -231,7 +252,9 @@ def _check_files(files: Iterable[Path], entry: CaptionEntry) -> Iterator[Problem
             yield Problem(str(file), entry.source, str(error).removeprefix(f"{file}: "))
 
 
-def _check_mask(path: Path, entry: CaptionEntry, shape: tuple[int, ...]) -> Iterator[Problem]:
+def _check_mask(
+    path: Path, entry: CaptionEntry, shape: tuple[int, ...]
+) -> Iterator[Problem]:
     """What is wrong with the change mask of images of this shape (H, W)."""
     try:
         mask = read_mask(path)
@@ -244,10 +267,13 @@ def _check_mask(path: Path, entry: CaptionEntry, shape: tuple[int, ...]) -> Iter
         yield Problem(str(path), entry.source, what)
 
 
-def _unnamed_images(folders: ImageFolders, entries: Iterable[CaptionEntry]) -> list[Problem]:
+def _unnamed_images(
+    folders: ImageFolders, entries: Iterable[CaptionEntry]
+) -> list[Problem]:
     """A warning for each image in the folders of the data set that no entry names."""
     used = {folders.find(entry, date) for entry, date in product(entries, DATES)}
-    # images/A itself, the splits, and any other folder that an entry names by its filepath
+    # images/A itself, the splits, and any other folder that an entry names by its
+    # filepath
     named = {entry.folder for entry in entries}
     places = ["", *SPLITS, *sorted(named - {"", *SPLITS})]
     unnamed: dict[Path, None] = {}  # a set that keeps its order

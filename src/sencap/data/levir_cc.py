@@ -1,23 +1,24 @@
 """Captioned image pairs on disk: LEVIR-CC, Dubai-CC, and any folder in the same schema.
 
     DATA/LevirCCcaptions.json             {"images": [{"filename", "split",
-                                                       "sentences": [{"tokens"}, …]}, …]}
+                                                       "sentences": [{"tokens"}, …]},
+                                                       …]}
     DATA/images/{train,val,test}/{A,B}/   A before, B after; the folder is "filepath", or the split
     DATA/images/{A,B}/                    or one folder for all splits
     DATA/images/…/label/                  beside A and B, if there are any: change masks
 
-The captions may also come as ``{Train,Validation,Test}_Dubai_CC.json``, or as the only JSON file of
-the folder that has a list "images". "filepath", "imgid" and "sentid" (or "image_id", "sentence_id")
-may be absent. An image named ``x.png`` may lie there as ``x.jpg``, or the other way round, or as
-TIFF or WebP.
+The captions may also come as ``{Train,Validation,Test}_Dubai_CC.json``, or as the only
+JSON file of the folder that has a list "images". "filepath", "imgid" and "sentid" (or
+"image_id", "sentence_id") may be absent. An image named ``x.png`` may lie there as
+``x.jpg``, or the other way round, or as TIFF or WebP.
 
 Words are put in lower case and lose the punctuation around them
-(`sencap.data.vocabulary.normalise`), which leaves LEVIR-CC's own as they are. Where "changeflag" is
-absent, a pair counts as unchanged if more than half of its sentences say so: LEVIR-CC's and
-Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`), and the data set's own. These are
-learnt from the pairs that have a flag, or named: by the caller, or by the file itself, beside
-"images" (``"no_change": ["nothing is new", …]``). If the data set uses none of these at all, it is
-not known which pairs changed.
+(`sencap.data.vocabulary.normalise`), which leaves LEVIR-CC's own as they are. Where
+"changeflag" is absent, a pair counts as unchanged if more than half of its sentences
+say so: LEVIR-CC's and Dubai-CC's known ones (`sencap.data.vocabulary.says_no_change`),
+and the data set's own. These are learnt from the pairs that have a flag, or named: by
+the caller, or by the file itself, beside "images" (``"no_change": ["nothing is new",
+…]``). If the data set uses none of these at all, it is not known which pairs changed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ from typing import Any, Literal, TypeGuard, cast
 
 from sencap.bounds import BOUNDS
 from sencap.config import Split
-from sencap.data.vocabulary import CONTROL, is_word, learn_no_change, normalise, says_no_change
+from sencap.data.vocabulary import (
+    CONTROL,
+    is_word,
+    learn_no_change,
+    normalise,
+    says_no_change,
+)
 from sencap.errors import DataError, SettingsError, nearest
 from sencap.files import not_a_file
 from sencap.images import IMAGE_SUFFIXES
@@ -43,24 +50,24 @@ MASKS = "label"
 CAPTION_FILE = "LevirCCcaptions.json"
 MOST_WORDS = BOUNDS["max_words"].most
 LONGEST_NAME = 255
-"""Bytes of a file's name, or of a folder's path below ``images``; file systems take no longer
-name."""
+"""Bytes of a file's name, or of a folder's path below ``images``; file systems take no
+longer name."""
 _SHOWN = 20
 ADVICE_ON_FLAGS = (
-    "Add changeflag (0 or 1) to each entry, or name the data set's own sentences of no change: "
-    "--no-change, or a list no_change beside images in the caption file"
+    "Add changeflag (0 or 1) to each entry, or name the data set's own sentences of "
+    "no change: --no-change, or a list no_change beside images in the caption file"
 )
 _IMPORT = (
-    "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one by `sencap "
-    "import SOURCE OUT`"
+    "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one "
+    "by `sencap import SOURCE OUT`"
 )
 _NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a data set: in which file, at which entry ("" for the whole file), and
-    what.
+    """One thing wrong with a data set: in which file, at which entry ("" for the whole
+    file), and what.
 
     An "error" keeps the data set from being used; a "warning" does not.
     """
@@ -78,11 +85,11 @@ class Problem:
 class CaptionEntry:
     """The captions of one pair as a caption file lists them, its images unseen.
 
-    ``name`` is the file name of both images, ``folder`` their "filepath" below ``images`` ("" if
-    not given), ``changed`` its change flag, None where that is not known, ``source`` the caption
-    file and the entry's place in it. ``imgid`` is its number there ("" if it has none), ``flagged``
-    whether the file itself says if it changed, ``no_change`` the data set's own sentences of no
-    change.
+    ``name`` is the file name of both images, ``folder`` their "filepath" below
+    ``images`` ("" if not given), ``changed`` its change flag, None where that is not
+    known, ``source`` the caption file and the entry's place in it. ``imgid`` is its
+    number there ("" if it has none), ``flagged`` whether the file itself says if it
+    changed, ``no_change`` the data set's own sentences of no change.
     """
 
     name: str
@@ -98,10 +105,11 @@ class CaptionEntry:
 
 @dataclass(frozen=True)
 class CaptionedPair:
-    """Two images of one place on disk, and the sentences (tuples of words) that say what changed.
+    """Two images of one place on disk, and the sentences (tuples of words) that say
+    what changed.
 
-    ``before`` and ``after`` are files that exist, ``mask`` is the file of the change mask
-    (`sencap.data.masks`), None without one; all else as in `CaptionEntry`.
+    ``before`` and ``after`` are files that exist, ``mask`` is the file of the change
+    mask (`sencap.data.masks`), None without one; all else as in `CaptionEntry`.
     """
 
     name: str
@@ -117,7 +125,9 @@ class CaptionedPair:
     no_change: tuple[str, ...] = field(default=(), repr=False)
 
 
-def all_captions(entries: Iterable[CaptionEntry | CaptionedPair]) -> list[tuple[str, ...]]:
+def all_captions(
+    entries: Iterable[CaptionEntry | CaptionedPair],
+) -> list[tuple[str, ...]]:
     """The captions of all entries, one after the other."""
     captions: list[tuple[str, ...]] = []
     for entry in entries:
@@ -126,16 +136,18 @@ def all_captions(entries: Iterable[CaptionEntry | CaptionedPair]) -> list[tuple[
 
 
 def told_by_sentences(entries: Sequence[CaptionEntry | CaptionedPair]) -> str:
-    """What a reader of change figures has to know where flags were told from LEVIR-CC's and
-    Dubai-CC's English sentences alone; "" where none was."""
-    told = [entry for entry in entries if not entry.flagged and entry.changed is not None]
+    """What a reader of change figures has to know where flags were told from LEVIR-CC's
+    and Dubai-CC's English sentences alone; "" where none was."""
+    told = [
+        entry for entry in entries if not entry.flagged and entry.changed is not None
+    ]
     if not told or any(entry.no_change for entry in entries):
         return ""
     return (
         f"whether a pair changed is told from its sentences for {len(told):,} of "
-        f"{len(entries):,} pairs, which have no changeflag: most of those of an unchanged one are "
-        "LEVIR-CC's or Dubai-CC's of no change, and any other wording counts as a change. "
-        f"{ADVICE_ON_FLAGS}"
+        f"{len(entries):,} pairs, which have no changeflag: most of those of an "
+        "unchanged one are LEVIR-CC's or Dubai-CC's of no change, and any other "
+        f"wording counts as a change. {ADVICE_ON_FLAGS}"
     )
 
 
@@ -145,15 +157,16 @@ def read_captions(
     splits: Collection[str] | None = None,
     no_change: Collection[str] | None = None,
 ) -> list[CaptionEntry]:
-    """The entries of a caption file, or of those of a folder, in their order; no image need be
-    there.
+    """The entries of a caption file, or of those of a folder, in their order; no image
+    need be there.
 
-    ``splits`` keeps those splits only (all by default). ``no_change``: sentences with which the
-    data set says that nothing changed, beside the known ones and those that it names itself.
+    ``splits`` keeps those splits only (all by default). ``no_change``: sentences with
+    which the data set says that nothing changed, beside the known ones and those that
+    it names itself.
 
     Raises:
-        DataError: no caption file, several, problems in them (all at once), or no entry in these
-            splits.
+        DataError: no caption file, several, problems in them (all at once), or no entry
+            in these splits.
         SettingsError: an unknown split, a sentence without words.
     """
     path = Path(path)
@@ -177,12 +190,13 @@ def read_dataset(
 ) -> list[CaptionedPair]:
     """The captioned pairs of a data set, in the order of its caption file.
 
-    ``root`` is the folder (or the caption file in it), ``splits`` the splits to read (all by
-    default), ``no_change`` as for `read_captions`. Images are looked for, not opened: ``sencap
-    check`` does that.
+    ``root`` is the folder (or the caption file in it), ``splits`` the splits to read
+    (all by default), ``no_change`` as for `read_captions`. Images are looked for, not
+    opened: ``sencap check`` does that.
 
     Raises:
-        DataError: as `read_captions`, and images that are missing in these splits, all at once.
+        DataError: as `read_captions`, and images that are missing in these splits, all
+            at once.
         SettingsError: as `read_captions`.
     """
     root = Path(root)
@@ -212,15 +226,16 @@ def read_dataset(
 
 
 class ImageFolders:
-    """Finds the images of entries below ``root``; each folder is listed once, so that it is
-    quick."""
+    """Finds the images of entries below ``root``; each folder is listed once, so that
+    it is quick."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listed: dict[Path, dict[str, Path]] = {}
 
     def find(self, entry: CaptionEntry, date: str) -> Path | None:
-        """The image of ``entry`` at ``date`` ("A" before, "B" after), or its mask ("label")."""
+        """The image of ``entry`` at ``date`` ("A" before, "B" after), or its mask
+        ("label")."""
         stem = PurePosixPath(entry.name).stem
         names = [entry.name, *(stem + suffix for suffix in IMAGE_SUFFIXES)]
         for folder in self.folders(entry, date):
@@ -236,8 +251,8 @@ class ImageFolders:
         return [self.root / "images" / folder / date for folder in below]
 
     def list_images(self, folder: Path) -> dict[str, Path]:
-        """The images of a folder by name, and by name with the suffix in lower case; {} without a
-        folder."""
+        """The images of a folder by name, and by name with the suffix in lower case; {}
+        without a folder."""
         if folder not in self._listed:
             files = sorted(folder.iterdir()) if folder.is_dir() else []
             images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -251,14 +266,18 @@ class ImageFolders:
         problems = []
         for date in DATES:
             if self.find(entry, date) is None:
-                tried = " and ".join(str(folder) for folder in self.folders(entry, date))
-                problems.append(Problem(file, place, f"image {date} is missing: looked in {tried}"))
+                tried = " and ".join(
+                    str(folder) for folder in self.folders(entry, date)
+                )
+                problems.append(
+                    Problem(file, place, f"image {date} is missing: looked in {tried}")
+                )
         return problems
 
 
 def find_caption_files(path: Path) -> list[Path]:
-    """The caption files that ``path`` means: itself, or those of the folder (see the head of this
-    module).
+    """The caption files that ``path`` means: itself, or those of the folder (see the
+    head of this module).
 
     Raises:
         DataError: there is none, or several that do not belong together.
@@ -267,7 +286,9 @@ def find_caption_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         reason = not_a_file(path)
-        raise DataError(f"{path}: {reason}; give the data set's folder or its caption file")
+        raise DataError(
+            f"{path}: {reason}; give the data set's folder or its caption file"
+        )
     if (path / CAPTION_FILE).is_file():
         return [path / CAPTION_FILE]
     files = sorted(path.glob("*.json"))
@@ -276,11 +297,13 @@ def find_caption_files(path: Path) -> list[Path]:
     if not files:
         wanted = f'{CAPTION_FILE}, or a JSON file with a list "images"'
         raise DataError(
-            f"{path} has no caption file ({wanted}). Give the folder that holds it. {_IMPORT}"
+            f"{path} has no caption file ({wanted}). Give the folder that holds it. "
+            f"{_IMPORT}"
         )
     if len(files) > 1 and not all(file.stem.endswith("_Dubai_CC") for file in files):
         raise DataError(
-            f"{path} has several caption files: give one of {[file.name for file in files]}"
+            f"{path} has several caption files: give one of "
+            f"{[file.name for file in files]}"
         )
     return files
 
@@ -288,12 +311,12 @@ def find_caption_files(path: Path) -> list[Path]:
 def list_captions(
     files: Sequence[Path], no_change: Collection[str] | None = None
 ) -> tuple[list[CaptionEntry], list[Problem]]:
-    """The entries of caption files that name their images, whatever else is wrong, and all that is
-    wrong.
+    """The entries of caption files that name their images, whatever else is wrong, and
+    all that is wrong.
 
-    Ids must be unique in a file, images in a folder over all files. Change flags that are missing
-    are told from the sentences, where the data set has known ones of no change. ``no_change`` as
-    for `read_captions`.
+    Ids must be unique in a file, images in a folder over all files. Change flags that
+    are missing are told from the sentences, where the data set has known ones of no
+    change. ``no_change`` as for `read_captions`.
 
     Raises:
         SettingsError: a sentence of ``no_change`` without words.
@@ -316,7 +339,10 @@ def list_captions(
             if entry is not None:
                 key = (entry.folder or entry.split, PurePosixPath(entry.name).stem)
                 if key in places:
-                    reader.note(f"there is an image {key[1]} in {key[0]} already, at {places[key]}")
+                    reader.note(
+                        f"there is an image {key[1]} in {key[0]} already, at "
+                        f"{places[key]}"
+                    )
                 places.setdefault(key, entry.source)
                 entries.append(entry)
             problems += reader.problems
@@ -336,7 +362,9 @@ def _checked_sentences(sentences: Collection[str] | None) -> list[str]:
     for sentence in sentences or ():
         words = normalise(sentence.split()) if isinstance(sentence, str) else ()
         if not words:
-            raise SettingsError(f"no_change: {shown(sentence)} is no sentence; give words")
+            raise SettingsError(
+                f"no_change: {shown(sentence)} is no sentence; give words"
+            )
         found.append(" ".join(words))
     return found
 
@@ -355,10 +383,11 @@ def _named_sentences(content: dict[str, Any]) -> list[str]:
 def _with_flags(
     entries: list[CaptionEntry], named: Sequence[str]
 ) -> tuple[list[CaptionEntry], list[Problem]]:
-    """The entries with missing change flags told from their sentences, and a warning for each flag
-    against these; ``named``: sentences of no change that were named.
+    """The entries with missing change flags told from their sentences, and a warning
+    for each flag against these; ``named``: sentences of no change that were named.
 
-    A flag stays missing (None) if no sentence of the data set is known to be one of no change.
+    A flag stays missing (None) if no sentence of the data set is known to be one of no
+    change.
     """
     captions = [entry.captions for entry in entries]
     learnt = learn_no_change(captions, [entry.changed for entry in entries])
@@ -380,14 +409,15 @@ def _with_flags(
 def _flags_against_sentences(
     entries: Sequence[CaptionEntry], counts: Sequence[int]
 ) -> list[Problem]:
-    """A warning for each flag that most sentences contradict; counts: each entry's sentences of no
-    change.
+    """A warning for each flag that most sentences contradict; counts: each entry's
+    sentences of no change.
 
-    Where the unchanged pairs have ways of their own to say so, a sentence tells of a change only if
-    it is said of changed pairs too.
+    Where the unchanged pairs have ways of their own to say so, a sentence tells of a
+    change only if it is said of changed pairs too.
     """
     unchanged = all_captions(entry for entry in entries if entry.changed is False)
-    # whether the unchanged pairs are told in LEVIR-CC's sentences, so that any other tells a change
+    # whether the unchanged pairs are told in LEVIR-CC's sentences, so that any other
+    # tells a change
     usual = any(says_no_change(words) for words in unchanged)
     of_changed = set(all_captions(entry for entry in entries if entry.changed))
     problems = []
@@ -418,12 +448,15 @@ class _EntryReader:
     def note(self, what: str, severity: Literal["error", "warning"] = "error") -> None:
         self.problems.append(Problem(self.file, self.place, what, severity))
 
-    def read(self, image: object, ids: dict[tuple[str, int | str], str]) -> CaptionEntry | None:
-        """The entry, None if its images have no place (an error is noted); adds its ids to
-        ``ids``."""
+    def read(
+        self, image: object, ids: dict[tuple[str, int | str], str]
+    ) -> CaptionEntry | None:
+        """The entry, None if its images have no place (an error is noted); adds its ids
+        to ``ids``."""
         if not isinstance(image, dict):
             self.note(
-                f"an entry is an object with filename, split and sentences, not {shown(image)}"
+                "an entry is an object with filename, split and sentences, not "
+                f"{shown(image)}"
             )
             return None
         name, folder = self._name(image), image.get("filepath", "")
@@ -442,7 +475,9 @@ class _EntryReader:
         if not placed:
             return None
         imgid = image.get("imgid", image.get("image_id", ""))
-        return CaptionEntry(name, str(split), folder, captions, changed, source, _as_text(imgid))
+        return CaptionEntry(
+            name, str(split), folder, captions, changed, source, _as_text(imgid)
+        )
 
     def _name(self, image: dict[str, Any]) -> str:
         name = image.get("filename")
@@ -458,27 +493,38 @@ class _EntryReader:
         sentences = image.get("sentences")
         if not isinstance(sentences, list) or not sentences:
             self.note(
-                "it has no sentences" if "sentences" in image else "key 'sentences' is missing"
+                "it has no sentences"
+                if "sentences" in image
+                else "key 'sentences' is missing"
             )
             return ()
-        return tuple(self._words(number, sentence) for number, sentence in enumerate(sentences))
+        return tuple(
+            self._words(number, sentence) for number, sentence in enumerate(sentences)
+        )
 
     def _words(self, number: int, sentence: object) -> tuple[str, ...]:
         where = f"sentence {number}"
         tokens = sentence.get("tokens") if isinstance(sentence, dict) else None
-        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-            self.note(f"{where} has no 'tokens' that are a list of strings: {shown(tokens)}")
+        if not isinstance(tokens, list) or not all(
+            isinstance(token, str) for token in tokens
+        ):
+            self.note(
+                f"{where} has no 'tokens' that are a list of strings: {shown(tokens)}"
+            )
             return ()
         words = normalise(tokens)
         if not words:
             self.note(f"{where} has no words")
         if len(words) > MOST_WORDS:
-            self.note(f"{where} has {len(words):,} words; a caption has at most {MOST_WORDS:,}")
+            self.note(
+                f"{where} has {len(words):,} words; a caption has at most "
+                f"{MOST_WORDS:,}"
+            )
         odd = next((word for word in words if not is_word(word)), None)
         if odd is not None:
             self.note(
-                f"{where}: a token is one word without white space, control characters and "
-                f"halves of surrogate pairs; {shown(odd)} is not"
+                f"{where}: a token is one word without white space, control "
+                f"characters and halves of surrogate pairs; {shown(odd)} is not"
             )
         return words
 
@@ -494,26 +540,34 @@ class _EntryReader:
     def _find_double_ids(
         self, image: dict[str, Any], seen: dict[tuple[str, int | str], str]
     ) -> None:
-        """Note ids of the entry and its sentences that ``seen`` (id → place) has already; add the
-        others."""
+        """Note ids of the entry and its sentences that ``seen`` (id → place) has
+        already; add the others."""
         found = [("imgid", image[key]) for key in ("imgid", "image_id") if key in image]
-        sentences = image["sentences"] if isinstance(image.get("sentences"), list) else ()
-        for sentence in (sentence for sentence in sentences if isinstance(sentence, dict)):
+        sentences = (
+            image["sentences"] if isinstance(image.get("sentences"), list) else ()
+        )
+        for sentence in (
+            sentence for sentence in sentences if isinstance(sentence, dict)
+        ):
             found += [
-                ("sentid", sentence[key]) for key in ("sentid", "sentence_id") if key in sentence
+                ("sentid", sentence[key])
+                for key in ("sentid", "sentence_id")
+                if key in sentence
             ]
         for kind, number in found:
             if not isinstance(number, int | str):
                 self.note(f"{kind} {shown(number)} is neither a number nor a string")
             elif (kind, number) in seen:
-                self.note(f"{kind} {shown(number)} is taken already, by {seen[kind, number]}")
+                self.note(
+                    f"{kind} {shown(number)} is taken already, by {seen[kind, number]}"
+                )
             else:
                 seen[kind, number] = self.place
 
 
 def _load_content(file: Path) -> dict[str, Any]:
-    """The content of a caption file, which has a list "images", or DataError without the file's
-    name."""
+    """The content of a caption file, which has a list "images", or DataError without
+    the file's name."""
     reason = not_a_file(file)
     if reason:
         raise DataError(reason)
@@ -574,14 +628,19 @@ def splits_named(text: str) -> list[Split]:
 
 def _checked_splits(splits: Collection[str] | None) -> set[str]:
     """The splits asked for as a set, or SettingsError for one that does not exist."""
-    wanted = {splits} if isinstance(splits, str) else set(SPLITS if splits is None else splits)
+    wanted = (
+        {splits}
+        if isinstance(splits, str)
+        else set(SPLITS if splits is None else splits)
+    )
     for split in sorted(wanted - set(SPLITS)):
         raise SettingsError(f"unknown split {split!r}: {nearest(split, SPLITS)}")
     return wanted
 
 
 def _refuse(path: Path, problems: list[Problem]) -> None:
-    """DataError with the first problems and their number, if one of them is an error."""
+    """DataError with the first problems and their number, if one of them is an
+    error."""
     if not (errors := [problem for problem in problems if problem.severity == "error"]):
         return
     lines = [f"{path} has {len(errors)} problem{'s' * (len(errors) > 1)}:"]

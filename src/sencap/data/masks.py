@@ -1,8 +1,8 @@
 """Change masks: per pixel, what kind of thing came or went between the two dates.
 
-A mask is a picture of the pair's size, in the folder ``label`` beside A and B, as LEVIR-CD and
-LEVIR-MCI have it: 0 where nothing changed, 255 where a building did, 128 where a road did. One of
-two values alone (0 and 1, or 0 and 255) tells of buildings.
+A mask is a picture of the pair's size, in the folder ``label`` beside A and B, as
+LEVIR-CD and LEVIR-MCI have it: 0 where nothing changed, 255 where a building did, 128
+where a road did. One of two values alone (0 and 1, or 0 and 255) tells of buildings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def read_mask(path: str | Path) -> Mask:
     """A change mask (H, W) of `NOTHING`, `ROAD` and `BUILDING`.
 
     Raises:
-        DataError: it is no picture, or holds other values than the head of this module names.
+        DataError: it is no picture, or holds other values than the head of this module
+            names.
     """
     try:
         picture = read_image(path)
@@ -41,27 +42,30 @@ def read_mask(path: str | Path) -> Mask:
     ):
         shown = ", ".join(str(value) for value in values[:6]) if is_grey else "colours"
         raise DataError(
-            f"the change mask {path} holds {shown}; a mask holds {NOTHING} (no change), {ROAD} "
-            f"(road) and {BUILDING} (building), or 0 and 1"
+            f"the change mask {path} holds {shown}; a mask holds {NOTHING} (no "
+            f"change), {ROAD} (road) and {BUILDING} (building), or 0 and 1"
         )
     return np.where(mask == 1, BUILDING, mask).astype(np.uint8)
 
 
 def has_masks_only(folder: Path) -> bool:
-    """Whether a folder is a change-detection data set: A, B and label, and no caption file."""
+    """Whether a folder is a change-detection data set: A, B and label, and no caption
+    file."""
     return all((folder / name).is_dir() for name in (*DATES, MASKS)) and not any(
         folder.glob("*.json")
     )
 
 
 def read_masked_pairs(folder: Path) -> list[CaptionedPair]:
-    """The pairs of a change-detection data set: no captions, of the split ``train``, each masked.
+    """The pairs of a change-detection data set: no captions, of the split ``train``,
+    each masked.
 
-    A pair counts as changed if its mask is not empty. The three files of a pair have one name, the
-    suffix aside.
+    A pair counts as changed if its mask is not empty. The three files of a pair have
+    one name, the suffix aside.
 
     Raises:
-        DataError: no pair, a file that is missing, or a mask that is none; the first one is told.
+        DataError: no pair, a file that is missing, or a mask that is none; the first
+            one is told.
     """
     listed = {name: _by_stem(folder / name) for name in (*DATES, MASKS)}
     before, after, masks = listed.values()
@@ -71,7 +75,9 @@ def read_masked_pairs(folder: Path) -> list[CaptionedPair]:
     for stem, path in before.items():
         for name, files in listed.items():
             if stem not in files:
-                raise DataError(f"{folder / name} has no {stem}, of which A has an image")
+                raise DataError(
+                    f"{folder / name} has no {stem}, of which A has an image"
+                )
         changed = bool(read_mask(masks[stem]).any())
         source = f"{folder.name}: {path.name}"
         pair = CaptionedPair(
@@ -87,6 +93,9 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def resize_mask(mask: Mask, size: int) -> Mask:
-    """The mask (size, size): each pixel takes the value at its centre, so that no new one comes."""
-    rows, columns = (((np.arange(size) + 0.5) * side / size).astype(int) for side in mask.shape)
+    """The mask (size, size): each pixel takes the value at its centre, so that no new
+    one comes."""
+    rows, columns = (
+        ((np.arange(size) + 0.5) * side / size).astype(int) for side in mask.shape
+    )
     return mask[np.ix_(rows, columns)]

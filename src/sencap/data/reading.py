@@ -14,8 +14,8 @@ _told = Notes()  # by this process: pairs are read again in each epoch
 
 
 def read_images(pair: CaptionedPair, size: int) -> ImagePair:
-    """Both images at the model's size. What has to be known of how they were read stands in the
-    log, each kind of note once.
+    """Both images at the model's size. What has to be known of how they were read
+    stands in the log, each kind of note once.
 
     Raises:
         ImageError: as `sencap.images.read_pair`.

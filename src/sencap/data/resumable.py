@@ -1,5 +1,5 @@
-"""A folder that a stopped run goes on with: a note in it has the settings that the run was begun
-with."""
+"""A folder that a stopped run goes on with: a note in it has the settings that the run
+was begun with."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from sencap.json_files import read_json
 _DRAFTS = ".*.new*"  # what a killed run of `sencap.files` leaves behind
 
 
-def claim(out: Path, note: str, settings: Mapping[str, Any], folders: Iterable[str] = ()) -> None:
-    """Make a folder ours: new or empty, or begun with the same settings, which are kept in its file
-    ``note``.
+def claim(
+    out: Path, note: str, settings: Mapping[str, Any], folders: Iterable[str] = ()
+) -> None:
+    """Make a folder ours: new or empty, or begun with the same settings, which are kept
+    in its file ``note``.
 
-    ``folders`` are made in it. Drafts that a killed run left in it and in them are deleted.
+    ``folders`` are made in it. Drafts that a killed run left in it and in them are
+    deleted.
 
     Raises:
-        DataError: the folder holds something else, or was begun with other settings, or its note is
-            damaged.
-        SettingsError: it, or a folder above it, is a file. OutputError: one may not write there.
+        DataError: the folder holds something else, or was begun with other settings, or
+            its note is damaged.
+        SettingsError: it, or a folder above it, is a file. OutputError: one may not
+            write there.
     """
     check_output_folder("out", out)
     file = out / note
@@ -47,13 +51,20 @@ def _compare(file: Path, wanted: Mapping[str, Any]) -> None:
     try:
         found = read_json(file, error=DataError)
     except DataError as error:
-        raise DataError(f"{error}; delete the folder {folder}, or give another one") from error
+        raise DataError(
+            f"{error}; delete the folder {folder}, or give another one"
+        ) from error
     if not isinstance(found, dict):
-        raise DataError(f"{file} is damaged: delete the folder {folder}, or give another one")
+        raise DataError(
+            f"{file} is damaged: delete the folder {folder}, or give another one"
+        )
     names = {**found, **wanted}
     differ = [name for name in names if found.get(name) != wanted.get(name)]
     if differ:
         told = "; ".join(
-            f"{name} {found.get(name)!s:.60} ≠ {wanted.get(name)!s:.60}" for name in differ
+            f"{name} {found.get(name)!s:.60} ≠ {wanted.get(name)!s:.60}"
+            for name in differ
         )
-        raise DataError(f"{folder} was begun with other settings ({told}); give another folder")
+        raise DataError(
+            f"{folder} was begun with other settings ({told}); give another folder"
+        )

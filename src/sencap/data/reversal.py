@@ -1,14 +1,15 @@
 """The caption of a pair whose dates are swapped: what was built is removed.
 
-A rule by words, for training: it gives a true sentence or none. A sentence that speaks of change in
-a way that the rule does not know has no reverse.
+A rule by words, for training: it gives a true sentence or none. A sentence that speaks
+of change in a way that the rule does not know has no reverse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# what comes, and what goes: the first word of a pair is turned into the second, and back
+# what comes, and what goes: the first word of a pair is turned into the second, and
+# back
 _VERBS = (
     ("appear", "disappear"),
     ("appears", "disappears"),
@@ -30,9 +31,38 @@ REVERSED = _TO_GONE | _TO_COME
 
 # change told in other ways: as an exchange, as a state, as an amount
 _UNKNOWN = frozenset(
-    {"replace", "replaces", "replaced", "replacing", "become", "becomes", "became", "turn", "turns"}
-    | {"turned", "turning", "more", "fewer", "less", "increase", "increased", "increases", "change"}
-    | {"changed", "changes", "developed", "expanded", "extended", "widened", "cleared", "paved"}
+    {
+        "replace",
+        "replaces",
+        "replaced",
+        "replacing",
+        "become",
+        "becomes",
+        "became",
+        "turn",
+        "turns",
+    }
+    | {
+        "turned",
+        "turning",
+        "more",
+        "fewer",
+        "less",
+        "increase",
+        "increased",
+        "increases",
+        "change",
+    }
+    | {
+        "changed",
+        "changes",
+        "developed",
+        "expanded",
+        "extended",
+        "widened",
+        "cleared",
+        "paved",
+    }
     | {"planted", "completed", "rebuilt", "converted", "transformed", "instead", "into"}
 )
 

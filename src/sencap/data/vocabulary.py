@@ -1,9 +1,9 @@
-"""The words of captions: how they are written, which ones a captioner knows, and the number of
-each.
+"""The words of captions: how they are written, which ones a captioner knows, and the
+number of each.
 
-Ids 0–3 are ``<pad>``, ``<unk>``, ``<start>`` and ``<end>``; the words follow by falling count,
-equal counts in alphabetical order, so that the same captions always give the same ids. On disk a
-vocabulary is one JSON object, word → id.
+Ids 0–3 are ``<pad>``, ``<unk>``, ``<start>`` and ``<end>``; the words follow by falling
+count, equal counts in alphabetical order, so that the same captions always give the
+same ids. On disk a vocabulary is one JSON object, word → id.
 """
 
 from __future__ import annotations
@@ -42,28 +42,27 @@ _NO_CHANGE = re.compile(
     r"(all )?the same\b"
 )
 CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
-"""Control characters and halves of surrogate pairs, for a class of a pattern: no file and no
-terminal takes them."""
+"""Control characters and halves of surrogate pairs, for a class of a pattern: no file
+and no terminal takes them."""
 _NOT_OF_WORDS = re.compile(rf"[\s{CONTROL}]")
-_MUCH_UNKNOWN = (
-    0.2  # share of all words said; of LEVIR-CC's the paper's vocabulary leaves out 0.003
-)
+# A share of all words said. Of LEVIR-CC's the paper's vocabulary leaves out 0.003.
+_MUCH_UNKNOWN = 0.2
 _PUNCTUATION = '.,;:!?"()'
 
 
 def is_word(text: str) -> bool:
-    """Whether a text is one word: not empty, without white space, control characters, halves of
-    surrogate pairs."""
+    """Whether a text is one word: not empty, without white space, control characters,
+    halves of surrogate pairs."""
     return bool(text) and not _NOT_OF_WORDS.search(text)
 
 
 def says_no_change(words: Sequence[str], sentences: Collection[str] = ()) -> bool:
     """Whether a sentence says that nothing changed.
 
-    True for LEVIR-CC's five fixed sentences, for Dubai-CC's phrases ("(there is) no change /
-    changes / difference …", "nothing (has) changed …", "everything / all / the area remains / is /
-    appears the same …"), and for ``sentences``: others, in lower case, such as those that
-    `learn_no_change` finds in a data set.
+    True for LEVIR-CC's five fixed sentences, for Dubai-CC's phrases ("(there is) no
+    change / changes / difference …", "nothing (has) changed …", "everything / all / the
+    area remains / is / appears the same …"), and for ``sentences``: others, in lower
+    case, such as those that `learn_no_change` finds in a data set.
 
     >>> says_no_change("no change was made in this area".split())
     True
@@ -80,9 +79,10 @@ def learn_no_change(
 ) -> tuple[str, ...]:
     """A data set's own sentences of no change, in lower case, the most frequent first.
 
-    captions: the sentences of each pair. changed: the pairs' change flags, None where it is not
-    known. A sentence is one of no change if no changed pair has it, and two unchanged pairs have it
-    or an unchanged pair has no other. Without a flag 0 there is none.
+    captions: the sentences of each pair. changed: the pairs' change flags, None where
+    it is not known. A sentence is one of no change if no changed pair has it, and two
+    unchanged pairs have it or an unchanged pair has no other. Without a flag 0 there is
+    none.
     """
     said_of_changed: set[str] = set()
     unchanged_pairs: Counter[str] = Counter()
@@ -103,9 +103,9 @@ def learn_no_change(
 def fixed_sentences(own: Sequence[str], vocabulary: Container[str]) -> tuple[str, ...]:
     """The few sentences with which a captioner says that nothing changed.
 
-    own: the sentences of no change of the data that it learnt from, the most frequent first. If
-    there are none, or LEVIR-CC's are among them, these five; else the first five of its own, those
-    that its vocabulary has all words of before all others.
+    own: the sentences of no change of the data that it learnt from, the most frequent
+    first. If there are none, or LEVIR-CC's are among them, these five; else the first
+    five of its own, those that its vocabulary has all words of before all others.
     """
     if not own or not set(own).isdisjoint(NO_CHANGE_SENTENCES):
         return NO_CHANGE_SENTENCES
@@ -114,7 +114,8 @@ def fixed_sentences(own: Sequence[str], vocabulary: Container[str]) -> tuple[str
 
 
 def normalise(tokens: Sequence[str]) -> tuple[str, ...]:
-    """Lower-case words without punctuation around them; tokens of punctuation alone vanish.
+    """Lower-case words without punctuation around them; tokens of punctuation alone
+    vanish.
 
     >>> normalise(["The", "lower-left", "corner", "."])
     ('the', 'lower-left', 'corner')
@@ -127,11 +128,12 @@ def normalise(tokens: Sequence[str]) -> tuple[str, ...]:
 class Vocabulary:
     """A two-way table of words and ids that never changes.
 
-    ``words[i]`` is the word of id i, the four special ones included; ``len(vocabulary)`` is V.
+    ``words[i]`` is the word of id i, the four special ones included;
+    ``len(vocabulary)`` is V.
 
     Raises:
-        CheckpointError: the special words do not come first, a word comes twice, is empty, or holds
-            a space or a control character; more than a million words.
+        CheckpointError: the special words do not come first, a word comes twice, is
+            empty, or holds a space or a control character; more than a million words.
 
     >>> vocabulary = Vocabulary.build([["a", "road", "appears"], ["a", "house"]], minimum_count=1)
     >>> vocabulary.encode(["a", "lake", "appears"])
@@ -151,19 +153,20 @@ class Vocabulary:
         if tuple(self.words[: len(SPECIAL_WORDS)]) != SPECIAL_WORDS:
             first = " ".join(map(str, self.words[: len(SPECIAL_WORDS)]))
             raise CheckpointError(
-                f"a vocabulary begins with {' '.join(SPECIAL_WORDS)}; this one begins with "
-                f"{shortened(first, 60) or 'nothing'}"
+                f"a vocabulary begins with {' '.join(SPECIAL_WORDS)}; this one "
+                f"begins with {shortened(first, 60) or 'nothing'}"
             )
         most = BOUNDS["vocabulary_size"].most
         if len(self.words) > most:
             raise CheckpointError(
-                f"a vocabulary of {len(self.words):,} words is too large; at most {most:,}"
+                f"a vocabulary of {len(self.words):,} words is too large; at most "
+                f"{most:,}"
             )
         for word in self.words:
             if not isinstance(word, str) or not is_word(word):
                 raise CheckpointError(
-                    "a vocabulary holds words without white space and control characters; "
-                    f"{shown(word)} is none"
+                    "a vocabulary holds words without white space and control "
+                    f"characters; {shown(word)} is none"
                 )
         twice = [word for word, count in Counter(self.words).items() if count > 1]
         if twice:
@@ -174,10 +177,11 @@ class Vocabulary:
 
     @classmethod
     def build(cls, captions: Iterable[Sequence[str]], minimum_count: int) -> Vocabulary:
-        """The vocabulary of the words that occur at least ``minimum_count`` (≥ 1) times in
-        ``captions``.
+        """The vocabulary of the words that occur at least ``minimum_count`` (≥ 1) times
+        in ``captions``.
 
-        A caption is a sequence of words. Special words inside a caption are not counted.
+        A caption is a sequence of words. Special words inside a caption are not
+        counted.
 
         Raises:
             SettingsError: ``minimum_count`` below 1, or so high that no word is left.
@@ -185,18 +189,23 @@ class Vocabulary:
             DataError: no captions, or a word with white space in it.
         """
         if minimum_count < 1:
-            raise SettingsError(f"minimum_count is {minimum_count}, but must be at least 1")
+            raise SettingsError(
+                f"minimum_count is {minimum_count}, but must be at least 1"
+            )
         counts: Counter[str] = Counter()
         for caption in captions:
             if isinstance(caption, str):
                 raise ShapeError(
-                    f"a caption is a sequence of words, not one string: split {caption!r} first"
+                    "a caption is a sequence of words, not one string: split "
+                    f"{caption!r} first"
                 )
             counts.update(caption)
         for special in SPECIAL_WORDS:
             counts.pop(special, None)
         if not counts:
-            raise DataError("no vocabulary can be built: there is no word in the captions given")
+            raise DataError(
+                "no vocabulary can be built: there is no word in the captions given"
+            )
         spaced = [word for word in counts if word.split() != [word]]
         if spaced:
             raise DataError(
@@ -206,40 +215,46 @@ class Vocabulary:
         if not kept:
             word, most = counts.most_common(1)[0]
             raise SettingsError(
-                f"minimum_count {minimum_count} leaves no word: the most frequent, {word!r}, "
-                f"occurs {most}×"
+                f"minimum_count {minimum_count} leaves no word: the most frequent, "
+                f"{word!r}, occurs {most}×"
             )
-        return cls(SPECIAL_WORDS + tuple(sorted(kept, key=lambda word: (-counts[word], word))))
+        return cls(
+            SPECIAL_WORDS + tuple(sorted(kept, key=lambda word: (-counts[word], word)))
+        )
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """The id of each word, ``unk`` for one that is not known; no ``start`` or ``end`` is added.
+        """The id of each word, ``unk`` for one that is not known; no ``start`` or
+        ``end`` is added.
 
-        A special word in a caption's text is a word not known: it cannot end the caption.
+        A special word in a caption's text is a word not known: it cannot end the
+        caption.
 
         Raises:
             ShapeError: one string instead of a sequence of words.
         """
         if isinstance(words, str):
             raise ShapeError(
-                f"encode takes a sequence of words, not one string: split {words!r} first"
+                f"encode takes a sequence of words, not one string: split {words!r} "
+                "first"
             )
         return [self._ids.get(word, self.unk) for word in words]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The words of ``ids`` (ints, or anything ``int`` takes), less ``<pad>``, ``<start>`` and
-        ``<end>``.
+        """The words of ``ids`` (ints, or anything ``int`` takes), less ``<pad>``,
+        ``<start>`` and ``<end>``.
 
         ``<unk>`` stays.
 
         Raises:
-            CheckpointError: an id outside 0 … V - 1, as from a model with another vocabulary.
+            CheckpointError: an id outside 0 … V - 1, as from a model with another
+                vocabulary.
         """
         words = []
         for number in map(int, ids):
             if not 0 <= number < len(self.words):
                 raise CheckpointError(
-                    f"id {number} is outside this vocabulary of {len(self.words)} words: "
-                    "the model was trained with another one"
+                    f"id {number} is outside this vocabulary of {len(self.words)} "
+                    "words: the model was trained with another one"
                 )
             if number not in (self.pad, self.start, self.end):
                 words.append(self.words[number])
@@ -255,18 +270,23 @@ class Vocabulary:
     @cached_property
     def _ids(self) -> dict[str, int]:
         special = len(SPECIAL_WORDS)
-        return {word: number for number, word in enumerate(self.words[special:], special)}
+        return {
+            word: number for number, word in enumerate(self.words[special:], special)
+        }
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of ``to_json()``, 64 hexadecimal digits: equal for equal vocabularies only."""
+        """SHA-256 of ``to_json()``, 64 hexadecimal digits: equal for equal vocabularies
+        only."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
         """A JSON object, word → id in the order of the ids; the same bytes for the same
         vocabulary."""
         return json.dumps(
-            {word: number for number, word in enumerate(self.words)}, ensure_ascii=False, indent=0
+            {word: number for number, word in enumerate(self.words)},
+            ensure_ascii=False,
+            indent=0,
         )
 
     @classmethod
@@ -274,8 +294,8 @@ class Vocabulary:
         """The vocabulary that ``to_json`` wrote.
 
         Raises:
-            CheckpointError: not a JSON object word → id, an id twice or left out, special words
-                amiss.
+            CheckpointError: not a JSON object word → id, an id twice or left out,
+                special words amiss.
         """
         try:
             table = parse_json(text, pairs_hook=_without_double_keys)
@@ -298,18 +318,20 @@ class Vocabulary:
         for word, number in table.items():
             if type(number) is not int:
                 raise CheckpointError(
-                    f"the id of {shown(word)} is {shown(number)}, but must be a whole number"
+                    f"the id of {shown(word)} is {shown(number)}, but must be a "
+                    "whole number"
                 )
             if number in words:
                 raise CheckpointError(
-                    f"id {shown(number)} stands for both {shown(words[number])} and {shown(word)}"
+                    f"id {shown(number)} stands for both {shown(words[number])} and "
+                    f"{shown(word)}"
                 )
             words[number] = word
         gaps = [number for number in range(len(words)) if number not in words]
         if gaps:
             raise CheckpointError(
-                f"the ids of {len(words)} words are 0 to {len(words) - 1}, without gaps; "
-                f"missing: {gaps[:5]}"
+                f"the ids of {len(words)} words are 0 to {len(words) - 1}, without "
+                f"gaps; missing: {gaps[:5]}"
             )
         return cls(tuple(words[number] for number in range(len(words))))
 
@@ -326,10 +348,12 @@ class Vocabulary:
         """The vocabulary that ``save`` wrote.
 
         Raises:
-            CheckpointError: no such file, not readable, or broken as in `from_json`; names the
-                file.
+            CheckpointError: no such file, not readable, or broken as in `from_json`;
+                names the file.
         """
-        table = read_json(path, most_megabytes=MOST_MEGABYTES, pairs_hook=_without_double_keys)
+        table = read_json(
+            path, most_megabytes=MOST_MEGABYTES, pairs_hook=_without_double_keys
+        )
         try:
             return cls._from_table(table)
         except CheckpointError as error:
@@ -340,9 +364,9 @@ class Vocabulary:
 class Coverage:
     """How much of some captions a vocabulary knows.
 
-    ``words`` are the different words of the captions, ``known`` those of them that the vocabulary
-    holds; ``unknown_share`` (0..1) is the share of all that is said, repetitions counted, that
-    becomes ``<unk>``.
+    ``words`` are the different words of the captions, ``known`` those of them that the
+    vocabulary holds; ``unknown_share`` (0..1) is the share of all that is said,
+    repetitions counted, that becomes ``<unk>``.
     """
 
     words: int
@@ -363,7 +387,8 @@ class Coverage:
 
 
 def coverage(captions: Iterable[Sequence[str]], vocabulary: Container[str]) -> Coverage:
-    """How much of captions (sequences of words) a vocabulary, or any set of words, knows.
+    """How much of captions (sequences of words) a vocabulary, or any set of words,
+    knows.
 
     >>> print(coverage([["a", "road"], ["a", "lake"]], {"a", "road"}))
     2 of 3 different words known, 25.0 % of all words unknown
@@ -372,7 +397,9 @@ def coverage(captions: Iterable[Sequence[str]], vocabulary: Container[str]) -> C
     unknown = [word for word in counts if word not in vocabulary]
     said = counts.total()
     missed = sum(counts[word] for word in unknown)
-    return Coverage(len(counts), len(counts) - len(unknown), missed / said if said else 0.0)
+    return Coverage(
+        len(counts), len(counts) - len(unknown), missed / said if said else 0.0
+    )
 
 
 def _without_double_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

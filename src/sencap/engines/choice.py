@@ -1,5 +1,5 @@
-"""Which engine runs a checkpoint: the one module of the core that knows of PyTorch's, which it
-imports when asked."""
+"""Which engine runs a checkpoint: the one module of the core that knows of PyTorch's,
+which it imports when asked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from sencap.config import ModelSettings
 from sencap.data.vocabulary import Vocabulary
 from sencap.engines.contract import Engine
 from sencap.engines.precisions import Precision, check_precision
-from sencap.errors import CheckpointError, MissingDependencyError, SettingsError, nearest
+from sencap.errors import (
+    CheckpointError,
+    MissingDependencyError,
+    SettingsError,
+    nearest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +26,8 @@ EngineName = Literal["auto", "onnx", "torch"]
 
 
 class Model(Protocol):
-    """What a predictor knows of its network beside the engine: a checkpoint, opened by either
-    engine's side."""
+    """What a predictor knows of its network beside the engine: a checkpoint, opened by
+    either engine's side."""
 
     @property
     def settings(self) -> ModelSettings:
@@ -57,15 +62,16 @@ def open_checkpoint(
         network, checkpoint = onnx.open_checkpoint(folder, precision=precision)
         if precision == "int8" and not onnx.was_measured(folder):
             log.warning(
-                "warning: how well int8 does with these weights was never measured; do so with: "
-                "sencap export %s --precision int8 --check DATA",
+                "warning: how well int8 does with these weights was never measured; "
+                "do so with: sencap export %s --precision int8 --check DATA",
                 folder,
             )
         return network, checkpoint
     if precision != "fp32":
         raise SettingsError(
-            f"precision={precision} is the ONNX engine's, on the CPU; device={device}, "
-            f"engine={engine} mean PyTorch here: say precision=fp32, or device=cpu and engine=onnx"
+            f"precision={precision} is the ONNX engine's, on the CPU; "
+            f"device={device}, engine={engine} mean PyTorch here: say "
+            "precision=fp32, or device=cpu and engine=onnx"
         )
     from sencap.engines import torch  # noqa: PLC0415  (imports PyTorch)
 
@@ -83,7 +89,8 @@ def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
     on_cpu = device in ("auto", "cpu")
     if engine == "onnx" and not on_cpu:
         raise SettingsError(
-            f"engine=onnx runs on the CPU, not on device={device}; say engine=torch for it"
+            f"engine=onnx runs on the CPU, not on device={device}; say engine=torch "
+            "for it"
         )
     if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs):
         return "onnx"
@@ -91,9 +98,9 @@ def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
         return "torch"
     if on_cpu and engine == "auto" and folder.is_dir():
         raise CheckpointError(
-            f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; write them "
-            f"where it is, with sencap export {folder}, or install it: pip install "
-            "'sencap[train]'"
+            f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; "
+            f"write them where it is, with sencap export {folder}, or install it: "
+            "pip install 'sencap[train]'"
         )
     raise MissingDependencyError(
         f"device={device}, engine={engine} need PyTorch: pip install 'sencap[train]'"

@@ -20,12 +20,13 @@ Ids = NDArray[np.int64]
 class PairMemory:
     """What a decoder looks at, for a batch of pairs, as arrays.
 
-    ``tokens`` (B, N, D), N = h·w in row-major order of ``grid`` = (h, w). For those who explain, by
-    name: ``parts`` (B, N, D'), intermediate results; ``received``, how much attention each cell got
-    inside the encoder, (B, N), or (B, 2·N) where both dates' cells were asked, before first. They
-    are empty unless they were asked for. ``flag`` (B,) and ``mask`` (B, N) are the logits of the
-    change heads, ``distance`` (B,) how far the images are from those trained on, as
-    `sencap.structures.Memory` has them; None of a captioner without.
+    ``tokens`` (B, N, D), N = h·w in row-major order of ``grid`` = (h, w). For those who
+    explain, by name: ``parts`` (B, N, D'), intermediate results; ``received``, how much
+    attention each cell got inside the encoder, (B, N), or (B, 2·N) where both dates'
+    cells were asked, before first. They are empty unless they were asked for. ``flag``
+    (B,) and ``mask`` (B, N) are the logits of the change heads, ``distance`` (B,) how
+    far the images are from those trained on, as `sencap.structures.Memory` has them;
+    None of a captioner without.
 
     Raises:
         ShapeError: tokens that do not fill the grid.
@@ -42,7 +43,9 @@ class PairMemory:
     def __post_init__(self) -> None:
         h, w = self.grid
         if self.tokens.ndim != 3 or self.tokens.shape[1] != h * w:
-            raise ShapeError(f"a memory has tokens (B, {h}·{w}, D); got {self.tokens.shape}")
+            raise ShapeError(
+                f"a memory has tokens (B, {h}·{w}, D); got {self.tokens.shape}"
+            )
 
     def keep(self, pairs: Sequence[int]) -> PairMemory:
         """The memory of some of the pairs, by index; without what is for explaining."""
@@ -61,17 +64,18 @@ class State(Protocol):
         ...
 
     def keep(self, pairs: Ids) -> Self:
-        """Go on with the pairs whose indices are given; finished ones are left behind."""
+        """Go on with the pairs whose indices are given; finished ones are left
+        behind."""
         ...
 
 
 class Step(NamedTuple):
     """One more word: logits (B, K, V) of the next, and the new state.
 
-    ``cells`` (B, K, N): how much the decoder attended to each cell as it chose the next word, mean
-    over heads and layers, each row summing to 1; None of a decoder that does not attend to the
-    grid. ``dates`` (B, K, 3): the weights of before, difference and after, of a speaker that has
-    them (DUDA's).
+    ``cells`` (B, K, N): how much the decoder attended to each cell as it chose the next
+    word, mean over heads and layers, each row summing to 1; None of a decoder that does
+    not attend to the grid. ``dates`` (B, K, 3): the weights of before, difference and
+    after, of a speaker that has them (DUDA's).
     """
 
     logits: Floats
@@ -84,8 +88,8 @@ class Decoding(Protocol):
     """The decoder's side of an engine: all that a search needs."""
 
     def start(self, memory: PairMemory, *, explain: bool = False) -> Any:
-        """The `State` before the first word, with K = 1; with ``explain`` its steps tell where they
-        looked."""
+        """The `State` before the first word, with K = 1; with ``explain`` its steps
+        tell where they looked."""
         ...
 
     def step(self, state: Any, words: Ids) -> Step:
@@ -104,5 +108,6 @@ class Engine(Decoding, Protocol):
         ...
 
     def parameters(self) -> dict[str, int]:
-        """Parameter counts by part: ``extractor``, ``difference``, ``decoder``, ``total``."""
+        """Parameter counts by part: ``extractor``, ``difference``, ``decoder``,
+        ``total``."""
         ...

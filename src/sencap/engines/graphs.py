@@ -1,5 +1,5 @@
-"""The graphs of a captioner on disk: their files, the names of what goes in and out, and what a
-graph may not do.
+"""The graphs of a captioner on disk: their files, the names of what goes in and out,
+and what a graph may not do.
 
     encoder.onnx   images (B, 2, 3, S, S) uint8 ▶ tokens (B, N, D) · flag (B,) · mask (B, N) ·
                    distance (B,) · part/NAME · attention/NAME
@@ -8,9 +8,9 @@ graph may not do.
                    hypothesis.* · cells (B, K, N) or dates (B, K, 3)
     encoder.int8.onnx   as encoder.onnx, in int8, with weights of its own inside; may be absent
 
-The weights lie once, in ``model.safetensors``: the graphs name that file, an offset and a length,
-as ONNX's external data. Any ONNX runtime can open them so. sencap itself hands the weights over,
-and lets a graph open no file at all.
+The weights lie once, in ``model.safetensors``: the graphs name that file, an offset and
+a length, as ONNX's external data. Any ONNX runtime can open them so. sencap itself
+hands the weights over, and lets a graph open no file at all.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ IMAGES, TOKENS, FLAG, MASK, DISTANCE = "images", "tokens", "flag", "mask", "dist
 WORDS, LOGITS, CELLS, DATES = "words", "logits", "cells", "dates"
 PART, ATTENTION = "part/", "attention/"
 PAIR, HYPOTHESIS = "pair.", "hypothesis."
-# After the names of a step's new state: a graph's inputs and outputs may not share names
+# After the names of a step's new state: a graph's inputs and outputs may not share
+# names
 NEW = ".new"
 # Keys of a graph's metadata, and their format
 GRID, FORMAT_KEY, FORMAT = "grid", "sencap", "sencap-graph-1"
 
-_MOST_BYTES = 512_000_000  # of a graph: the paper's encoder in int8, weights inside, has 36 MB
+_MOST_BYTES = (
+    512_000_000  # of a graph: the paper's encoder in int8, weights inside, has 36 MB
+)
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
@@ -63,7 +66,8 @@ def read_graph(path: Path) -> onnx.ModelProto:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if metadata.get(FORMAT_KEY) != FORMAT:
         raise CheckpointError(
-            f"{path} is no graph that this version of sencap wrote; write it again: sencap export"
+            f"{path} is no graph that this version of sencap wrote; write it again: "
+            "sencap export"
         )
     _check_operators(path, model)
     for tensor in all_tensors(model):
@@ -79,8 +83,8 @@ def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
 def int8_record(path: Path) -> dict[str, Any]:
     """What the graph of an encoder in int8 says of itself.
 
-    ``source``: the digest of what it was made of; ``calibrated_on``; and ``measured``, once it was
-    compared with fp32.
+    ``source``: the digest of what it was made of; ``calibrated_on``; and ``measured``,
+    once it was compared with fp32.
 
     Raises:
         CheckpointError: it is no graph of sencap, or says nothing of the kind.
@@ -90,7 +94,9 @@ def int8_record(path: Path) -> dict[str, Any]:
     except NotJsonError:
         record = None
     if not isinstance(record, dict):
-        raise CheckpointError(f"{path} does not say what it was made of; write it again")
+        raise CheckpointError(
+            f"{path} does not say what it was made of; write it again"
+        )
     return record
 
 
@@ -105,7 +111,8 @@ def external_range(tensor: onnx.TensorProto) -> tuple[str, int, int]:
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that a graph holds or points to, in subgraphs, attributes and functions too."""
+    """Every tensor that a graph holds or points to, in subgraphs, attributes and
+    functions too."""
     for graph in _all_graphs(model):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:
@@ -150,8 +157,8 @@ def _check_operators(path: Path, model: onnx.ModelProto) -> None:
     for node in all_nodes(model):
         if node.domain not in _STANDARD_DOMAINS:
             raise CheckpointError(
-                f"{path} needs the operator {node.domain}.{node.op_type}, which is not one of "
-                "ONNX's own; sencap loads no operators from elsewhere"
+                f"{path} needs the operator {node.domain}.{node.op_type}, which is "
+                "not one of ONNX's own; sencap loads no operators from elsewhere"
             )
 
 
@@ -166,8 +173,10 @@ def _check_location(path: Path, tensor: onnx.TensorProto) -> None:
         ) from error
     if location != WEIGHTS:
         raise CheckpointError(
-            f"{path} asks for the file {location!r}; a graph of sencap reads {WEIGHTS} beside "
-            "it, and nothing else"
+            f"{path} asks for the file {location!r}; a graph of sencap reads "
+            f"{WEIGHTS} beside it, and nothing else"
         )
     if offset < 0 or length < 0:
-        raise CheckpointError(f"{path} is damaged: the tensor {tensor.name!r} lies nowhere")
+        raise CheckpointError(
+            f"{path} is damaged: the tensor {tensor.name!r} lies nowhere"
+        )

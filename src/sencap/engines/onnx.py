@@ -35,7 +35,8 @@ _NUMPY: dict[int, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class ArrayState:
-    """A decoder's state as arrays by name: ``of_pairs`` (B, …) and ``of_hypotheses`` (B, K, …).
+    """A decoder's state as arrays by name: ``of_pairs`` (B, …) and ``of_hypotheses``
+    (B, K, …).
 
     ``explain``: its steps tell where they looked.
     """
@@ -45,9 +46,12 @@ class ArrayState:
     explain: bool = False
 
     def select(self, parents: Ids) -> ArrayState:
-        """See `State.select`; what belongs to a pair serves all its hypotheses, so it stays."""
+        """See `State.select`; what belongs to a pair serves all its hypotheses, so it
+        stays."""
         pair = np.arange(len(parents))[:, None]
-        chosen = {name: array[pair, parents] for name, array in self.of_hypotheses.items()}
+        chosen = {
+            name: array[pair, parents] for name, array in self.of_hypotheses.items()
+        }
         return replace(self, of_hypotheses=chosen)
 
     def keep(self, pairs: Ids) -> ArrayState:
@@ -55,19 +59,21 @@ class ArrayState:
         return replace(
             self,
             of_pairs={name: array[pairs] for name, array in self.of_pairs.items()},
-            of_hypotheses={name: array[pairs] for name, array in self.of_hypotheses.items()},
+            of_hypotheses={
+                name: array[pairs] for name, array in self.of_hypotheses.items()
+            },
         )
 
 
 class OnnxEngine:
     """A checkpoint's graphs, run by ONNX Runtime.
 
-    ``threads`` are those of one operation (0: as many as there are cores). ``precision`` is the
-    encoder's; the decoder computes in fp32 always.
+    ``threads`` are those of one operation (0: as many as there are cores).
+    ``precision`` is the encoder's; the decoder computes in fp32 always.
 
     Raises:
-        CheckpointError: a graph is missing, damaged, not ours, or wants what it must not have; the
-            int8 graph is one of other weights.
+        CheckpointError: a graph is missing, damaged, not ours, or wants what it must
+            not have; the int8 graph is one of other weights.
         SettingsError: this processor does not have the precision.
     """
 
@@ -79,8 +85,8 @@ class OnnxEngine:
         missing = [name for name in graphs.GRAPHS if not (self.folder / name).is_file()]
         if missing:
             raise CheckpointError(
-                f"{self.folder} has no {', '.join(missing)}; write the graphs with: sencap "
-                f"export {self.folder}"
+                f"{self.folder} has no {', '.join(missing)}; write the graphs with: "
+                f"sencap export {self.folder}"
             )
         self._weights = np.memmap(self.folder / graphs.WEIGHTS, np.uint8, "r")
         encoder = graphs.ENCODER
@@ -98,7 +104,9 @@ class OnnxEngine:
             if entry.name.startswith(graphs.HYPOTHESIS)
         }
         self._state_inputs = [
-            entry.name for entry in self._step.get_inputs() if entry.name != graphs.WORDS
+            entry.name
+            for entry in self._step.get_inputs()
+            if entry.name != graphs.WORDS
         ]
 
     def encode(self, images: NDArray[np.uint8], *, explain: bool = False) -> PairMemory:
@@ -106,25 +114,34 @@ class OnnxEngine:
         names = [output.name for output in self._encoder.get_outputs()]
         needed = (graphs.TOKENS, graphs.FLAG, graphs.MASK, graphs.DISTANCE)
         wanted = [name for name in names if explain or name in needed]
-        values = self._encoder.run(wanted, {graphs.IMAGES: np.ascontiguousarray(images)})
+        values = self._encoder.run(
+            wanted, {graphs.IMAGES: np.ascontiguousarray(images)}
+        )
         found = dict(zip(wanted, values, strict=True))
         parts = {
-            n.removeprefix(graphs.PART): v for n, v in found.items() if n.startswith(graphs.PART)
+            n.removeprefix(graphs.PART): v
+            for n, v in found.items()
+            if n.startswith(graphs.PART)
         }
         received = {
             n.removeprefix(graphs.ATTENTION): v
             for n, v in found.items()
             if n.startswith(graphs.ATTENTION)
         }
-        heads = [found.get(name) for name in (graphs.FLAG, graphs.MASK, graphs.DISTANCE)]
+        heads = [
+            found.get(name) for name in (graphs.FLAG, graphs.MASK, graphs.DISTANCE)
+        ]
         return PairMemory(found[graphs.TOKENS], self.grid, parts, received, *heads)
 
     def start(self, memory: PairMemory, *, explain: bool = False) -> ArrayState:
         """See `Decoding.start`."""
         names = [output.name for output in self._start.get_outputs()]
-        values = self._start.run(names, {graphs.TOKENS: np.ascontiguousarray(memory.tokens)})
+        values = self._start.run(
+            names, {graphs.TOKENS: np.ascontiguousarray(memory.tokens)}
+        )
         first = {
-            name: _zeros(entry, len(memory.tokens)) for name, entry in self._first_state.items()
+            name: _zeros(entry, len(memory.tokens))
+            for name, entry in self._first_state.items()
         }
         return ArrayState(dict(zip(names, values, strict=True)), first, explain)
 
@@ -146,8 +163,8 @@ class OnnxEngine:
         )
 
     def parameters(self) -> dict[str, int]:
-        """See `Engine.parameters`: what the file of weights holds, without the statistics of
-        BatchNorms."""
+        """See `Engine.parameters`: what the file of weights holds, without the
+        statistics of BatchNorms."""
         return count_parameters(read_header(self.folder / graphs.WEIGHTS))
 
     def encoder_graph(self) -> onnx.ModelProto:
@@ -162,32 +179,37 @@ class OnnxEngine:
         return model
 
     def _check_int8(self) -> None:
-        """Refuse an int8 encoder that is not there, or was made of other weights than those
-        here."""
+        """Refuse an int8 encoder that is not there, or was made of other weights than
+        those here."""
         path = self.folder / graphs.ENCODER_INT8
         command = f"sencap export {self.folder} --precision int8"
         if not path.is_file():
             raise CheckpointError(
-                f"{self.folder} offers no int8 (there is no {path.name}); use fp32, or write it: "
-                f"{command}"
+                f"{self.folder} offers no int8 (there is no {path.name}); use fp32, "
+                f"or write it: {command}"
             )
         if graphs.int8_record(path).get("source") != source_digest(self.folder):
             raise CheckpointError(
-                f"{path} was made of other weights than those beside it; use fp32, or write it "
-                f"again: {command}"
+                f"{path} was made of other weights than those beside it; use fp32, "
+                f"or write it again: {command}"
             )
 
-    def _open(self, name: str, threads: int) -> tuple[ort.InferenceSession, dict[str, str]]:
-        """A session on a graph, which gets its weights from us and opens no file of its own."""
+    def _open(
+        self, name: str, threads: int
+    ) -> tuple[ort.InferenceSession, dict[str, str]]:
+        """A session on a graph, which gets its weights from us and opens no file of its
+        own."""
         path = self.folder / name
         model = graphs.read_graph(path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         # a pattern is kept for each size of a batch, and takes memory for each
         options.enable_mem_pattern = False
-        options.log_severity_level = 3  # errors alone: its warnings are about its own inside
-        # The three graphs take turns, each with threads of its own: those of one that is done
-        # would spin for a while, on the cores that the next one needs
+        options.log_severity_level = (
+            3  # errors alone: its warnings are about its own inside
+        )
+        # The three graphs take turns, each with threads of its own: those of one that
+        # is done would spin for a while, on the cores that the next one needs
         options.add_session_config_entry("session.force_spinning_stop", "1")
         weights = self._hand_over(path, model)
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
@@ -198,17 +220,17 @@ class OnnxEngine:
             )
         except Exception as error:  # ONNX Runtime raises errors of many kinds
             raise CheckpointError(
-                f"{path} cannot be run ({str(error).splitlines()[0]}); write it again: sencap "
-                f"export {self.folder}"
+                f"{path} cannot be run ({str(error).splitlines()[0]}); write it "
+                f"again: sencap export {self.folder}"
             ) from error
         return session, graphs.metadata_of(model)
 
     def _hand_over(self, path: Path, model: onnx.ModelProto) -> dict[str, Array]:
         """The weights that the graph has outside, by name, all in float32.
 
-        Where they lie in half precision the graph widens them itself; here that is done once,
-        before the session begins, since ONNX Runtime would do it again in every run, and would not
-        fuse what follows.
+        Where they lie in half precision the graph widens them itself; here that is done
+        once, before the session begins, since ONNX Runtime would do it again in every
+        run, and would not fuse what follows.
         """
         outside = {
             t.name: t
@@ -217,7 +239,9 @@ class OnnxEngine:
         }
         arrays = {name: self._array(path, tensor) for name, tensor in outside.items()}
         casts = [
-            node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in outside
+            node
+            for node in model.graph.node
+            if node.op_type == "Cast" and node.input[0] in outside
         ]
         for cast in casts:
             narrow, wide = outside[cast.input[0]], cast.output[0]
@@ -232,12 +256,19 @@ class OnnxEngine:
         dtype = _NUMPY.get(tensor.data_type)
         shape = tuple(tensor.dims)
         size = math.prod(shape)
-        if dtype is None or offset + length > len(self._weights) or length != size * dtype.itemsize:
+        if (
+            dtype is None
+            or offset + length > len(self._weights)
+            or length != size * dtype.itemsize
+        ):
             raise CheckpointError(
-                f"{path} and {graphs.WEIGHTS} do not belong together (tensor {tensor.name!r}); "
-                f"write the graphs again: sencap export {self.folder}"
+                f"{path} and {graphs.WEIGHTS} do not belong together (tensor "
+                f"{tensor.name!r}); write the graphs again: sencap export "
+                f"{self.folder}"
             )
-        values: Array = self._weights[offset : offset + length].view(dtype).reshape(shape)
+        values: Array = (
+            self._weights[offset : offset + length].view(dtype).reshape(shape)
+        )
         return values
 
 
@@ -247,7 +278,8 @@ def open_checkpoint(
     """The engine of a checkpoint folder, and what else the folder holds.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint, or its graphs cannot be used.
+        CheckpointError: the folder is not a whole checkpoint, or its graphs cannot be
+            used.
         SettingsError: this processor does not have the precision.
     """
     checkpoint = read_checkpoint_folder(folder)
@@ -255,12 +287,14 @@ def open_checkpoint(
 
 
 def was_measured(folder: Path) -> bool:
-    """Whether the int8 encoder of a folder was compared with fp32 on captioned pairs."""
+    """Whether the int8 encoder of a folder was compared with fp32 on captioned
+    pairs."""
     return "measured" in graphs.int8_record(folder / graphs.ENCODER_INT8)
 
 
 def source_digest(folder: Path) -> str:
-    """SHA-256 of what an int8 encoder is made of: the encoder in fp32, and its weights."""
+    """SHA-256 of what an int8 encoder is made of: the encoder in fp32, and its
+    weights."""
     digest = hashlib.sha256()
     for name in (graphs.ENCODER, graphs.WEIGHTS):
         digest.update((folder / name).read_bytes())
@@ -268,7 +302,7 @@ def source_digest(folder: Path) -> str:
 
 
 def _zeros(entry: Any, pairs: int) -> Array:
-    """A decoder's state before the first word: zeros, (B, 1, …); an axis that grows with the words
-    has length 0."""
+    """A decoder's state before the first word: zeros, (B, 1, …); an axis that grows
+    with the words has length 0."""
     fixed = [size if isinstance(size, int) else 0 for size in entry.shape[2:]]
     return np.zeros((pairs, 1, *fixed), np.float32)

@@ -1,4 +1,5 @@
-"""The precisions in which an engine may compute, and which of them this processor has."""
+"""The precisions in which an engine may compute, and which of them this processor
+has."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from sencap.errors import SettingsError, nearest
 Precision = Literal["fp32", "int8", "bf16"]
 
 CPUINFO = Path("/proc/cpuinfo")  # where Linux tells what a processor can do
-# Any of these multiplies bytes and adds the products up in one instruction; without one int8 is
-# slower than fp32, and on x86 sums of 16 bits overflow.
+# Any of these multiplies bytes and adds the products up in one instruction; without one
+# int8 is slower than fp32, and on x86 sums of 16 bits overflow.
 INT8_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -24,7 +25,8 @@ def check_precision(precision: str) -> None:
     """
     if precision not in get_args(Precision):
         raise SettingsError(
-            f"precision={precision!r} is unknown; {nearest(precision, get_args(Precision))}"
+            f"precision={precision!r} is unknown; "
+            f"{nearest(precision, get_args(Precision))}"
         )
     flags = processor_flags()
     if precision == "int8" and not flags.intersection(INT8_FLAGS):
@@ -35,8 +37,8 @@ def check_precision(precision: str) -> None:
     if precision == "bf16":
         has = "has" if flags.intersection(BF16_FLAGS) else "does not have"
         raise SettingsError(
-            f"precision=bf16 is not offered: this processor {has} bfloat16, and ONNX Runtime "
-            "has no convolution in it for any processor; use int8 or fp32"
+            f"precision=bf16 is not offered: this processor {has} bfloat16, and ONNX "
+            "Runtime has no convolution in it for any processor; use int8 or fp32"
         )
 
 

@@ -1,8 +1,9 @@
 """The encoder in int8, written beside a checkpoint's graphs; no PyTorch is needed.
 
-Weights have a scale for each channel, activations one for each tensor, of 8 bits without a sign and
-with a zero point, so that a ReLU or ReLU6 costs nothing: it is the range's end. The ranges are
-those met on calibration pairs. What else was tried is in docs/performance.md.
+Weights have a scale for each channel, activations one for each tensor, of 8 bits
+without a sign and with a zero point, so that a ReLU or ReLU6 costs nothing: it is the
+range's end. The ranges are those met on calibration pairs. What else was tried is in
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ from sencap.images import find_pairs, read_pair, resize
 from sencap.synthetic import render_pair
 
 PAIRS = 32  # for calibration: twice as many move no range by more than a percent
-# What is computed in int8; the rest (softmax, layer norms) is little, and would lose most by it
+# What is computed in int8; the rest (softmax, layer norms) is little, and would lose
+# most by it
 OPERATIONS = ["Conv", "MatMul", "Add", "Clip", "Relu", "Concat", "MaxPool"]
 
 _Pixels = NDArray[np.uint8]
 
 
 def drawn_pairs(size: int) -> Iterator[_Pixels]:
-    """Pairs that the renderer draws, (1, 2, 3, size, size); whatever is made of them may be
-    shipped."""
+    """Pairs that the renderer draws, (1, 2, 3, size, size); whatever is made of them
+    may be shipped."""
     for number in range(PAIRS):
         drawn = render_pair(0, number)
         dates = np.stack((drawn.before, drawn.after)).transpose(0, 3, 1, 2)
@@ -52,12 +54,15 @@ def pairs_of(source: str | Path, size: int) -> Iterator[_Pixels]:
         yield resize(read_pair(before, after, size=size).images, size)[None]
 
 
-def write_int8(folder: str | Path, pairs: Iterable[_Pixels], calibrated_on: str) -> Path:
-    """Write the encoder in int8, calibrated on pairs; ``calibrated_on`` says what they are.
+def write_int8(
+    folder: str | Path, pairs: Iterable[_Pixels], calibrated_on: str
+) -> Path:
+    """Write the encoder in int8, calibrated on pairs; ``calibrated_on`` says what they
+    are.
 
     Raises:
-        CheckpointError: the folder has no graphs that can be used. OutputError: it cannot be
-            written to.
+        CheckpointError: the folder has no graphs that can be used. OutputError: it
+            cannot be written to.
     """
     from onnxruntime.quantization import QuantType, quantize_static  # noqa: PLC0415  (0.1 s)
 
@@ -82,15 +87,17 @@ def write_int8(folder: str | Path, pairs: Iterable[_Pixels], calibrated_on: str)
 
 
 def _simplify(model: onnx.ModelProto, path: Path) -> None:
-    """Write the graph with BatchNorms inside the convolutions and constants folded, by ONNX Runtime
-    itself."""
+    """Write the graph with BatchNorms inside the convolutions and constants folded, by
+    ONNX Runtime itself."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     simple = onnx.load_model(path)
-    own = [one for one in simple.opset_import if one.domain == ""]  # it names all that it knows
+    own = [
+        one for one in simple.opset_import if one.domain == ""
+    ]  # it names all that it knows
     del simple.opset_import[:]
     simple.opset_import.extend(own)
     # so the quantiser knows that this has been done, and does not advise it

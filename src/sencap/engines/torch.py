@@ -1,5 +1,5 @@
-"""The PyTorch engine: any captioner, on any device; for validation in training, and for what has no
-graph yet."""
+"""The PyTorch engine: any captioner, on any device; for validation in training, and for
+what has no graph yet."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from sencap.structures import Memory
 
 @dataclass(frozen=True)
 class TorchState:
-    """A decoder's own state, which stays on its device; ``explain``: its steps tell where they
-    looked."""
+    """A decoder's own state, which stays on its device; ``explain``: its steps tell
+    where they looked."""
 
     inner: Any
     device: torch.device
@@ -38,7 +38,9 @@ class TorchState:
 
     def keep(self, pairs: Ids) -> TorchState:
         """See `State.keep`."""
-        return replace(self, inner=self.inner.keep(torch.from_numpy(pairs).to(self.device)))
+        return replace(
+            self, inner=self.inner.keep(torch.from_numpy(pairs).to(self.device))
+        )
 
 
 class TorchDecoding:
@@ -49,18 +51,23 @@ class TorchDecoding:
 
     @property
     def device(self) -> torch.device:
-        """Where the decoder is; a decoder without parameters, as tests have it, is on the CPU."""
+        """Where the decoder is; a decoder without parameters, as tests have it, is on
+        the CPU."""
         parameter = (
-            next(iter(self.decoder.parameters()), None) if _is_module(self.decoder) else None
+            next(iter(self.decoder.parameters()), None)
+            if _is_module(self.decoder)
+            else None
         )
         return torch.device("cpu") if parameter is None else parameter.device
 
     @torch.inference_mode()
     def start(self, memory: PairMemory, *, explain: bool = False) -> TorchState:
-        """See `Decoding.start`; with ``explain`` attention is computed a second time, beside the
-        fused one."""
+        """See `Decoding.start`; with ``explain`` attention is computed a second time,
+        beside the fused one."""
         tokens = torch.from_numpy(np.ascontiguousarray(memory.tokens)).to(self.device)
-        return TorchState(self.decoder.start(Memory(tokens, memory.grid)), self.device, explain)
+        return TorchState(
+            self.decoder.start(Memory(tokens, memory.grid)), self.device, explain
+        )
 
     @torch.inference_mode()
     def step(self, state: TorchState, words: Ids) -> Step:
@@ -88,7 +95,9 @@ class TorchEngine(TorchDecoding):
         self.captioner = captioner
 
     @torch.inference_mode()
-    def encode(self, images: NDArray[np.uint8] | Tensor, *, explain: bool = False) -> PairMemory:
+    def encode(
+        self, images: NDArray[np.uint8] | Tensor, *, explain: bool = False
+    ) -> PairMemory:
         """See `Engine.encode`; a tensor that is on the device already is taken too."""
         pixels = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
         pixels = pixels.to(self.captioner.mean.device)
@@ -99,7 +108,8 @@ class TorchEngine(TorchDecoding):
         parts = {name: _array(part) for name, part in memory.parts.items()}
         cells = memory.tokens.shape[1]
         received = {
-            name: _array(values) for name, values in attention_received(seen, cells).items()
+            name: _array(values)
+            for name, values in attention_received(seen, cells).items()
         }
         return as_arrays(memory, parts, received)
 
@@ -108,29 +118,37 @@ class TorchEngine(TorchDecoding):
         return count_parameters(self.captioner)
 
 
-def open_checkpoint(folder: Path, *, device: str = "auto") -> tuple[TorchEngine, Checkpoint]:
+def open_checkpoint(
+    folder: Path, *, device: str = "auto"
+) -> tuple[TorchEngine, Checkpoint]:
     """The engine of a checkpoint folder, and the checkpoint.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint. SettingsError: no such device.
+        CheckpointError: the folder is not a whole checkpoint. SettingsError: no such
+            device.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device).sum().item()  # a number, which the device "meta" cannot give
+        torch.zeros(
+            1, device=device
+        ).sum().item()  # a number, which the device "meta" cannot give
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise SettingsError(f"device={device!r} cannot be used here ({reason})") from error
+        raise SettingsError(
+            f"device={device!r} cannot be used here ({reason})"
+        ) from error
     checkpoint = load_checkpoint(folder, device=device)
     return TorchEngine(checkpoint.captioner.eval()), checkpoint
 
 
 def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
-    """How much attention each cell got in a recorded pass, mean over heads and over those who ask.
+    """How much attention each cell got in a recorded pass, mean over heads and over
+    those who ask.
 
-    By the name of the `Attention`, with the number of the call where there are several: (B, N)
-    where the N ``cells`` were asked, (B, 2·N) where both dates' were. Attention to something else
-    is left out.
+    By the name of the `Attention`, with the number of the call where there are several:
+    (B, N) where the N ``cells`` were asked, (B, 2·N) where both dates' were. Attention
+    to something else is left out.
     """
     received = {}
     for name, calls in seen.items():
@@ -143,8 +161,8 @@ def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
 
 
 def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
-    """What a recorded decoder's step looked at: cells (B, K, N) and weights of the dates (B, K, 3),
-    or None.
+    """What a recorded decoder's step looked at: cells (B, K, N) and weights of the
+    dates (B, K, 3), or None.
 
     Cross attention is told by its name, as every decoder here names it.
     """
@@ -155,7 +173,9 @@ def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
     cells = (
         torch.stack(cross).mean((0, 2)) if cross else None
     )  # (layers, B, heads, K, N) → (B, K, N)
-    others = [calls[0] for name, calls in seen.items() if not name.endswith("attention")]
+    others = [
+        calls[0] for name, calls in seen.items() if not name.endswith("attention")
+    ]
     return cells, others[0] if others else None
 
 
@@ -168,7 +188,9 @@ def as_arrays(
     flag = None if memory.flag is None else _array(memory.flag)
     mask = None if memory.mask is None else _array(memory.mask)
     distance = None if memory.distance is None else _array(memory.distance)
-    return PairMemory(_array(memory.tokens), memory.grid, parts, received, flag, mask, distance)
+    return PairMemory(
+        _array(memory.tokens), memory.grid, parts, received, flag, mask, distance
+    )
 
 
 def _is_module(decoder: Any) -> bool:

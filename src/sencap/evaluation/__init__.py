@@ -1,1 +1,2 @@
-"""Metrics, protocols and reports: words and ids in, scores out; no model is known here."""
+"""Metrics, protocols and reports: words and ids in, scores out; no model is known
+here."""

@@ -1,12 +1,14 @@
-"""Bootstrap over pairs, and over seeds: how far a score, or a difference of two, would move on
-other data.
+"""Bootstrap over pairs, and over seeds: how far a score, or a difference of two, would
+move on other data.
 
-A resample draws as many pairs as there are, with replacement (Efron 1979). Two systems are compared
-on the same draws (Koehn 2004), so that what makes a pair hard for both cancels out. An interval is
-the percentile interval: the middle 95 % of the resampled values.
+A resample draws as many pairs as there are, with replacement (Efron 1979). Two systems
+are compared on the same draws (Koehn 2004), so that what makes a pair hard for both
+cancels out. An interval is the percentile interval: the middle 95 % of the resampled
+values.
 
-Why by hand: scipy's bootstrap resamples values, while a corpus score is no mean of values: here a
-resample is a weight for each pair, and scores of all metrics follow from one product of matrices.
+Why by hand: scipy's bootstrap resamples values, while a corpus score is no mean of
+values: here a resample is a weight for each pair, and scores of all metrics follow from
+one product of matrices.
 
 Shapes: P pairs, R resamples, S seeds.
 """
@@ -28,20 +30,20 @@ LEVEL = 0.95
 """Share of the resampled values that an interval covers."""
 RESAMPLES = 10_000
 FEWEST_PAIRS = 10
-"""Of fewer pairs no interval is given: one hard pair more or less would move it out of all
-bounds."""
+"""Of fewer pairs no interval is given: one hard pair more or less would move it out of
+all bounds."""
 DECIMALS = 2
-"""Of a score × 100, as it is shown: what is equal there is equal. (BLEU-4 of captions without a
-single match is not 0 but some thousandths, by the guards of its formula, and differs with their
-length.)"""
+"""Of a score × 100, as it is shown: what is equal there is equal. (BLEU-4 of captions
+without a single match is not 0 but some thousandths, by the guards of its formula, and
+differs with their length.)"""
 _BLOCK = 2_000_000  # numbers of a block of weights: 16 MB
 _SEEDS_STREAM = len(SUBSETS)  # the subsets draw from streams 0, 1, 2 of the seed
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How resampled values lie: the percentile interval and their standard deviation, the standard
-    error."""
+    """How resampled values lie: the percentile interval and their standard deviation,
+    the standard error."""
 
     low: float
     high: float
@@ -57,8 +59,8 @@ class Spread:
 
 
 def why_no_interval(pairs: int, values: Floats) -> str | None:
-    """Why resampled scores × 100, or differences (R,), of so many pairs say nothing of other pairs;
-    None if they do."""
+    """Why resampled scores × 100, or differences (R,), of so many pairs say nothing of
+    other pairs; None if they do."""
     if not np.isfinite(values).all():
         return "not to be had"
     if pairs < FEWEST_PAIRS:
@@ -69,13 +71,17 @@ def why_no_interval(pairs: int, values: Floats) -> str | None:
     return None
 
 
-def draws(pairs: int, resamples: int, generator: np.random.Generator) -> Iterator[Floats]:
-    """How often each pair is drawn, in blocks of resamples: (R', P), each row adding up to P."""
+def draws(
+    pairs: int, resamples: int, generator: np.random.Generator
+) -> Iterator[Floats]:
+    """How often each pair is drawn, in blocks of resamples: (R', P), each row adding up
+    to P."""
     size = max(1, _BLOCK // pairs)
     for begin in range(0, resamples, size):
         rows = min(size, resamples - begin)
         drawn = generator.integers(0, pairs, (rows, pairs))
-        # each resample counts in cells of its own, so that one count does for the whole block
+        # each resample counts in cells of its own, so that one count does for the whole
+        # block
         cells = drawn + pairs * np.arange(rows)[:, None]
         counts = np.bincount(cells.ravel(), minlength=rows * pairs)
         yield counts.reshape(rows, pairs).astype(np.float64)
@@ -91,23 +97,26 @@ def resample(
 ) -> Floats:
     """The scores of resamples of the pairs: (R, …).
 
-    score: takes how often each pair is drawn (R', P), gives (R', …). pairs: P, at least 1. stream:
-    another one gives independent draws with the same seed.
+    score: takes how often each pair is drawn (R', P), gives (R', …). pairs: P, at least
+    1. stream: another one gives independent draws with the same seed.
     Raises SettingsError for numbers out of bounds.
     """
     check_numbers(resamples=resamples, seed=seed)
     generator = np.random.default_rng([seed, stream])
-    return np.concatenate([score(weights) for weights in draws(pairs, resamples, generator)])
+    return np.concatenate(
+        [score(weights) for weights in draws(pairs, resamples, generator)]
+    )
 
 
 def resample_subset(
     system: System, subset: str, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Floats:
-    """All scores × 100 of resamples of a subset: (R, columns), NaN for what cannot be had.
+    """All scores × 100 of resamples of a subset: (R, columns), NaN for what cannot be
+    had.
 
-    The same seed draws the same pairs for every system with these change flags: this makes
-    differences paired. Changed and unchanged pairs are resampled by themselves, with their number
-    kept.
+    The same seed draws the same pairs for every system with these change flags: this
+    makes differences paired. Changed and unchanged pairs are resampled by themselves,
+    with their number kept.
     """
     pairs = members(system.changed, subset).size
     if not pairs:
@@ -122,11 +131,13 @@ def resample_subset(
 
 
 def seed_weights(seeds: int, resamples: int, seed: int = 0, side: int = 0) -> Floats:
-    """Weights of the seeds of one system in each resample: (R, S), each row adding up to 1.
+    """Weights of the seeds of one system in each resample: (R, S), each row adding up
+    to 1.
 
-    Seeds are drawn with replacement, and the deviation from equal weights is stretched by √(S / (S
-    − 1)): drawing from S seeds would otherwise give a variance too small by (S − 1) / S, a third
-    for three seeds. One seed has the weight 1. side: systems of another side draw independently.
+    Seeds are drawn with replacement, and the deviation from equal weights is stretched
+    by √(S / (S − 1)): drawing from S seeds would otherwise give a variance too small by
+    (S − 1) / S, a third for three seeds. One seed has the weight 1. side: systems of
+    another side draw independently.
     """
     if seeds == 1:
         return np.ones((resamples, 1))
@@ -137,22 +148,25 @@ def seed_weights(seeds: int, resamples: int, seed: int = 0, side: int = 0) -> Fl
 
 
 def p_value(differences: Floats) -> float:
-    """Two-sided p-value of "no difference" from resampled differences (R,), in 1 / (R + 1)..1.
+    """Two-sided p-value of "no difference" from resampled differences (R,), in 1 / (R +
+    1)..1.
 
-    Twice the share of resamples on the rarer side of 0; a difference of exactly 0 counts on both
-    sides, and one is added to the count and to R, so that it is never 0.
+    Twice the share of resamples on the rarer side of 0; a difference of exactly 0
+    counts on both sides, and one is added to the count and to R, so that it is never 0.
     """
     rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
 
 
-def intervals(system: System, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """The intervals of a report: protocol → subset → metric → [low, high], None for what cannot be
-    had.
+def intervals(
+    system: System, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """The intervals of a report: protocol → subset → metric → [low, high], None for
+    what cannot be had.
 
-    There is none of fewer than FEWEST_PAIRS pairs, nor of a score that is the same in every
-    resample. Scores are × 100. ``change_accuracy`` → subset → [low, high] is in 0..1, as in the
-    report. ``method`` says how they were made.
+    There is none of fewer than FEWEST_PAIRS pairs, nor of a score that is the same in
+    every resample. Scores are × 100. ``change_accuracy`` → subset → [low, high] is in
+    0..1, as in the report. ``method`` says how they were made.
     """
     found: dict[str, Any] = {}
     for protocol in system.protocols:
@@ -179,7 +193,8 @@ def intervals(system: System, *, resamples: int = RESAMPLES, seed: int = 0) -> d
 
 
 def _interval(pairs: int, values: Floats) -> list[float] | None:
-    """Low and high of resampled scores (R,) of so many pairs, None where they say nothing."""
+    """Low and high of resampled scores (R,) of so many pairs, None where they say
+    nothing."""
     if why_no_interval(pairs, values) is not None:
         return None
     spread = Spread.of(values)

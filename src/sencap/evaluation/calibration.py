@@ -1,8 +1,9 @@
 """Whether probabilities of change are right as often as they say.
 
-The pairs are put into bins by their probability. In a bin of calibrated probabilities the share of
-pairs that did change is the mean probability; the expected calibration error (ECE; Naeini et al.
-2015, Guo et al. 2017) is how far the two lie apart, each bin weighed by its pairs.
+The pairs are put into bins by their probability. In a bin of calibrated probabilities
+the share of pairs that did change is the mean probability; the expected calibration
+error (ECE; Naeini et al. 2015, Guo et al. 2017) is how far the two lie apart, each bin
+weighed by its pairs.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ BINS = 10
 def calibration(
     probabilities: Sequence[float | None], changed: Sequence[bool | None]
 ) -> dict[str, Any] | None:
-    """ECE and its bins, over the pairs whose probability and change are both known; None of none.
+    """ECE and its bins, over the pairs whose probability and change are both known;
+    None of none.
 
-    Returns ``ece`` (0 to 1), ``pairs``, and ``bins``: of each that has pairs its bounds ``from``
-    and ``to``, its number of ``pairs``, their mean ``probability``, and the share that ``changed``.
+    Returns ``ece`` (0 to 1), ``pairs``, and ``bins``: of each that has pairs its bounds
+    ``from`` and ``to``, its number of ``pairs``, their mean ``probability``, and the
+    share that ``changed``.
 
     >>> calibration([0.95, 0.85, 0.05], [True, False, None])["ece"]
     0.45
@@ -35,7 +38,9 @@ def calibration(
         return None
     values = np.array([p for p, _ in both])
     flags = np.array([flag for _, flag in both], bool)
-    numbers = (values * BINS).astype(int).clip(max=BINS - 1)  # 1.0 belongs to the last bin
+    numbers = (
+        (values * BINS).astype(int).clip(max=BINS - 1)
+    )  # 1.0 belongs to the last bin
     bins = []
     error = 0.0
     for number in np.unique(numbers):

@@ -1,4 +1,5 @@
-"""Reading reports back, and whether their scores may be compared, told from their signatures."""
+"""Reading reports back, and whether their scores may be compared, told from their
+signatures."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ _LARGEST = 100
 class Report:
     """A report of ``sencap evaluate`` as comparing needs it.
 
-    signatures: protocol → field → value, as in ``report.signatures``. filenames: of the pairs, in
-    their order.
+    signatures: protocol → field → value, as in ``report.signatures``. filenames: of the
+    pairs, in their order.
     """
 
     path: str
@@ -50,8 +51,8 @@ class Report:
 def read_report(path: str | Path) -> Report:
     """Read a report that ``sencap evaluate --json`` wrote.
 
-    Raises DataError when the file cannot be read, is no report, or was written before reports kept
-    statistics.
+    Raises DataError when the file cannot be read, is no report, or was written before
+    reports kept statistics.
     """
     try:
         content = read_json(path, most_megabytes=_LARGEST, error=DataError)
@@ -60,12 +61,14 @@ def read_report(path: str | Path) -> Report:
     whole = isinstance(content, dict) and "signatures" in content
     pairs = whole and content.get("pairs")
     if not isinstance(pairs, list) or not pairs:
-        raise DataError(f"{path}: is not a report; give files that sencap evaluate --json wrote")
+        raise DataError(
+            f"{path}: is not a report; give files that sencap evaluate --json wrote"
+        )
     if isinstance(pairs[0], dict) and "statistics" not in pairs[0]:
         raise DataError(
-            f"{path}: was written by a version of sencap whose reports hold no statistics of the "
-            f"pairs ({_version(content)}); run sencap evaluate --json again, with the same "
-            "weights and options"
+            f"{path}: was written by a version of sencap whose reports hold no "
+            f"statistics of the pairs ({_version(content)}); run sencap evaluate "
+            "--json again, with the same weights and options"
         )
     try:
         return _report(str(path), content)
@@ -83,7 +86,8 @@ def _version(content: Mapping[str, Any]) -> str:
 
 
 def _report(path: str, content: Mapping[str, Any]) -> Report:
-    """The report; raises DataError with the place of what is missing or of another kind."""
+    """The report; raises DataError with the place of what is missing or of another
+    kind."""
     changed, told, filenames = [], [], []
     statistics: dict[str, list[Any]] = {protocol: [] for protocol in PROTOCOLS}
     for index, pair in enumerate(content["pairs"]):
@@ -93,7 +97,9 @@ def _report(path: str, content: Mapping[str, Any]) -> Report:
         told.append(_entry(pair, "told_changed", place, bool, NoneType))
         by_protocol = _entry(pair, "statistics", place, dict)
         for protocol in PROTOCOLS:
-            statistics[protocol].append(_entry(by_protocol, protocol, f"{place}.statistics", dict))
+            statistics[protocol].append(
+                _entry(by_protocol, protocol, f"{place}.statistics", dict)
+            )
     signatures = {
         protocol: _fields(_entry(content["signatures"], protocol, "signatures", str))
         for protocol in PROTOCOLS
@@ -104,7 +110,10 @@ def _report(path: str, content: Mapping[str, Any]) -> Report:
         signatures=signatures,
         filenames=tuple(filenames),
         system=System(
-            {protocol: PairStatistics.from_rows(rows) for protocol, rows in statistics.items()},
+            {
+                protocol: PairStatistics.from_rows(rows)
+                for protocol, rows in statistics.items()
+            },
             changed=flags,
             right=agree(flags, as_flags(told)),
         ),
@@ -112,8 +121,8 @@ def _report(path: str, content: Mapping[str, Any]) -> Report:
 
 
 def _entry(container: Any, key: str, place: str, *kinds: type) -> Any:
-    """The value under a key; DataError, with the place, if there is none or it is of another
-    kind."""
+    """The value under a key; DataError, with the place, if there is none or it is of
+    another kind."""
     if not isinstance(container, dict):
         raise DataError(f"{place} is {shown(container)}, and no object")
     if key not in container:
@@ -126,45 +135,54 @@ def _entry(container: Any, key: str, place: str, *kinds: type) -> Any:
 
 
 def _fields(signature: str) -> dict[str, str]:
-    """The fields of a signature; the metric's version and whether there was METEOR come apart."""
+    """The fields of a signature; the metric's version and whether there was METEOR come
+    apart."""
     fields = {}
     for part in signature.split("|")[1:]:
         name, _, value = part.partition(":")
         fields[name] = value
     missing = [name for name in (*_EQUAL, *_MAY_DIFFER) if name not in fields]
     if missing:
-        raise DataError(f"the signature {shown(signature)} does not name {', '.join(missing)}")
+        raise DataError(
+            f"the signature {shown(signature)} does not name {', '.join(missing)}"
+        )
     fields["metric"], _, fields["meteor"] = fields["metric"].partition("/")
     return fields
 
 
 def check_comparable(reports: Sequence[Report], protocols: Sequence[str]) -> list[str]:
-    """What a reader has to know of reports that may be compared under some protocols: in what they
-    differ.
+    """What a reader has to know of reports that may be compared under some protocols:
+    in what they differ.
 
-    Raises DataError, with the reason, when they may not: other pairs or references, another
-    vocabulary under ``ids``, metrics of other versions. A beam, a decision or a version of sencap
-    that differs is only noted, and so is a METEOR that is missing.
+    Raises DataError, with the reason, when they may not: other pairs or references,
+    another vocabulary under ``ids``, metrics of other versions. A beam, a decision or a
+    version of sencap that differs is only noted, and so is a METEOR that is missing.
     """
     for protocol in protocols:
         for field, reason in _EQUAL.items():
             _refuse_unequal(reports, protocol, field, reason)
-        with_meteor = [one for one in reports if one.signatures[protocol]["meteor"] != _NO_METEOR]
+        with_meteor = [
+            one for one in reports if one.signatures[protocol]["meteor"] != _NO_METEOR
+        ]
         if len({one.signatures[protocol]["meteor"] for one in with_meteor}) > 1:
             _refuse_unequal(with_meteor, protocol, "meteor", _EQUAL["metric"])
     first = reports[0]
     for other in reports[1:]:
-        same_flags = np.array_equal(other.system.changed, first.system.changed, equal_nan=True)
+        same_flags = np.array_equal(
+            other.system.changed, first.system.changed, equal_nan=True
+        )
         if other.filenames != first.filenames or not same_flags:
             raise DataError(
-                f"{first.path} and {other.path}: their pairs are not the same in the same order, "
-                "although their signatures say so; was a file edited? run sencap evaluate --json "
-                "again"
+                f"{first.path} and {other.path}: their pairs are not the same in the "
+                "same order, although their signatures say so; was a file edited? "
+                "run sencap evaluate --json again"
             )
     return _notes(reports, protocols[0])
 
 
-def _refuse_unequal(reports: Sequence[Report], protocol: str, field: str, reason: str) -> None:
+def _refuse_unequal(
+    reports: Sequence[Report], protocol: str, field: str, reason: str
+) -> None:
     first = reports[0]
     mine = first.signatures[protocol][field]
     for other in reports[1:]:
@@ -182,16 +200,23 @@ def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
     for field in _MAY_DIFFER:
         by_value: dict[str, list[str]] = {}
         for report in reports:
-            by_value.setdefault(report.signatures[protocol][field], []).append(report.path)
-        if len(by_value) > 1:
-            said = "; ".join(f"{value} in {', '.join(paths)}" for value, paths in by_value.items())
-            notes.append(
-                f"{field} differs: {said}. If it is not what is compared, make it the same."
+            by_value.setdefault(report.signatures[protocol][field], []).append(
+                report.path
             )
-    without = [one.path for one in reports if one.signatures[protocol]["meteor"] == _NO_METEOR]
+        if len(by_value) > 1:
+            said = "; ".join(
+                f"{value} in {', '.join(paths)}" for value, paths in by_value.items()
+            )
+            notes.append(
+                f"{field} differs: {said}. If it is not what is compared, make it "
+                "the same."
+            )
+    without = [
+        one.path for one in reports if one.signatures[protocol]["meteor"] == _NO_METEOR
+    ]
     if without:
         notes.append(
-            f"No METEOR, and so no S*m, in {', '.join(without)}: evaluated where Java was missing. "
-            "The other metrics are compared."
+            f"No METEOR, and so no S*m, in {', '.join(without)}: evaluated where "
+            "Java was missing. The other metrics are compared."
         )
     return notes

@@ -1,4 +1,5 @@
-"""Two systems compared on the same pairs, each from one report or from one report per seed."""
+"""Two systems compared on the same pairs, each from one report or from one report per
+seed."""
 
 from __future__ import annotations
 
@@ -35,14 +36,16 @@ _NUMBERS = (
 
 
 def metric_named(name: str) -> str:
-    """A metric by its name, written with or without its punctuation, in any case: "rouge_l" is
-    "ROUGE-L".
+    """A metric by its name, written with or without its punctuation, in any case:
+    "rouge_l" is "ROUGE-L".
 
     Raises SettingsError for an unknown one, with the nearest known name.
     """
     known = {_letters(metric): metric for metric in (*METRICS, ACCURACY)}
     if _letters(name) not in known:
-        raise SettingsError(f"metric={name!r} is unknown; {nearest(name, known.values())}")
+        raise SettingsError(
+            f"metric={name!r} is unknown; {nearest(name, known.values())}"
+        )
     return known[_letters(name)]
 
 
@@ -59,28 +62,30 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compare system B with system A on the pairs that their reports share; positive differences
-    favour B.
+    """Compare system B with system A on the pairs that their reports share; positive
+    differences favour B.
 
-    a, b: a report of ``sencap evaluate --json``, or one per seed of a system: scores are then means
-    over them. metrics: names such as "S*m" (default: all). See docs/statistics.md.
+    a, b: a report of ``sencap evaluate --json``, or one per seed of a system: scores
+    are then means over them. metrics: names such as "S*m" (default: all). See
+    docs/statistics.md.
 
-    Pairs are drawn with replacement, the same ones for all reports; with several seeds these are
-    drawn too (see ``bootstrap.seed_weights``), for A and B independently, so that the interval
-    covers both.
+    Pairs are drawn with replacement, the same ones for all reports; with several seeds
+    these are drawn too (see ``bootstrap.seed_weights``), for A and B independently, so
+    that the interval covers both.
 
-    Returns plain dictionaries: protocol → subset → metric → a, b, difference, low, high, error (the
-    standard error of the difference), share (of resamples with a difference of 0 or less), p
-    (two-sided), a_seed_sd, b_seed_sd (standard deviation between seeds), all × 100 but share and p,
-    None for what cannot be had; and a note, which says why there is no interval and no p where
-    there are scores (None elsewhere): too few pairs, or no difference. The change accuracy likewise
-    under ``change_accuracy``, without a protocol; and how it was done.
+    Returns plain dictionaries: protocol → subset → metric → a, b, difference, low,
+    high, error (the standard error of the difference), share (of resamples with a
+    difference of 0 or less), p (two-sided), a_seed_sd, b_seed_sd (standard deviation
+    between seeds), all × 100 but share and p, None for what cannot be had; and a note,
+    which says why there is no interval and no p where there are scores (None
+    elsewhere): too few pairs, or no difference. The change accuracy likewise under
+    ``change_accuracy``, without a protocol; and how it was done.
 
     Raises:
-        DataError: a file is no report, holds no statistics, or the reports may not be compared; and
-            why.
-        SettingsError: an unknown metric or none at all, numbers out of bounds, a report given twice
-            for one system.
+        DataError: a file is no report, holds no statistics, or the reports may not be
+            compared; and why.
+        SettingsError: an unknown metric or none at all, numbers out of bounds, a report
+            given twice for one system.
     """
     check_numbers(resamples=resamples, seed=seed)
     metrics = _known_metrics(metrics)
@@ -91,7 +96,10 @@ def compare(
     counts = [len(side) for side in sides]
     if min(counts) == 1:
         notes.append(_one_seed(*counts))
-    weights = [seed_weights(count, resamples, seed, which) for which, count in enumerate(counts)]
+    weights = [
+        seed_weights(count, resamples, seed, which)
+        for which, count in enumerate(counts)
+    ]
     changed = reports[0].system.changed
     pairs = {subset: int(members(changed, subset).size) for subset in SUBSETS}
     wanted = (*protocols, "")  # the change accuracy has no protocol
@@ -129,12 +137,14 @@ def compare(
 def _scores(
     reports: Sequence[Report], subset: str, *, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """The scores of all reports on a subset, (reports, columns), and those of its resamples, (R,
-    reports, columns)."""
+    """The scores of all reports on a subset, (reports, columns), and those of its
+    resamples, (R, reports, columns)."""
     exact, resampled = [], []
     for report in reports:
         exact.append(report.system.scores(subset)[0])
-        resampled.append(resample_subset(report.system, subset, resamples=resamples, seed=seed))
+        resampled.append(
+            resample_subset(report.system, subset, resamples=resamples, seed=seed)
+        )
     return np.stack(exact), np.stack(resampled, axis=1)
 
 
@@ -143,7 +153,9 @@ def _known_metrics(names: Sequence[str] | None) -> list[str]:
     if names is None:
         return [*METRICS, ACCURACY]
     if not names:
-        raise SettingsError("metrics is empty; name at least one, or leave it out for all")
+        raise SettingsError(
+            "metrics is empty; name at least one, or leave it out for all"
+        )
     return [metric_named(name) for name in names]
 
 
@@ -172,13 +184,19 @@ def _one_seed(a: int, b: int) -> str:
     )
 
 
-def _notes(result: dict[str, Any], pairs: dict[str, int], *, flags_known: bool) -> list[str]:
+def _notes(
+    result: dict[str, Any], pairs: dict[str, int], *, flags_known: bool
+) -> list[str]:
     """What a reader has to know of the scores themselves."""
     notes = []
     if not flags_known:
-        notes.append(f"{FLAGS_UNKNOWN}, so there are all pairs only, and no change accuracy.")
+        notes.append(
+            f"{FLAGS_UNKNOWN}, so there are all pairs only, and no change accuracy."
+        )
     for subset in SUBSETS:
-        compared = [result[protocol][subset] for protocol in PROTOCOLS if protocol in result]
+        compared = [
+            result[protocol][subset] for protocol in PROTOCOLS if protocol in result
+        ]
         rows = [found["CIDEr"] for found in compared if "CIDEr" in found]
         if pairs[subset] and any(row["a"] == row["b"] == 0 for row in rows):
             notes.append(
@@ -200,9 +218,15 @@ def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -
     resampled_a = (weights[0] * values[:, :split]).sum(axis=1)
     resampled_b = (weights[1] * values[:, split:]).sum(axis=1)
     differences = resampled_b - resampled_a
-    shown = np.round(differences, DECIMALS)  # what is equal as it is shown counts as equal
+    shown = np.round(
+        differences, DECIMALS
+    )  # what is equal as it is shown counts as equal
     row: Row = dict.fromkeys(_NUMBERS)
-    row["a"], row["b"], row["difference"] = _known(a.mean()), _known(b.mean()), _known(difference)
+    row["a"], row["b"], row["difference"] = (
+        _known(a.mean()),
+        _known(b.mean()),
+        _known(difference),
+    )
     row["a_seed_sd"], row["b_seed_sd"] = _deviation(a), _deviation(b)
     row["note"] = None
     if np.isnan(difference):
@@ -234,8 +258,8 @@ def _deviation(seeds: Floats) -> float | None:
 
 
 def as_markdown(comparison: dict[str, Any]) -> str:
-    """The comparison for reading: who is compared, a table per protocol, the change accuracy,
-    notes."""
+    """The comparison for reading: who is compared, a table per protocol, the change
+    accuracy, notes."""
     method = comparison["method"]
     seeds = ""
     if len(comparison["a"] + comparison["b"]) > 2:
@@ -269,7 +293,9 @@ def as_markdown(comparison: dict[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    return table(["pairs", "metric", "A", "B", "B − A", "interval", "≤ 0", "p"], rows, texts=2)
+    return table(
+        ["pairs", "metric", "A", "B", "B − A", "interval", "≤ 0", "p"], rows, texts=2
+    )
 
 
 def _cells(subset: str, pairs: int, metric: str, row: dict[str, Any]) -> list[str]:

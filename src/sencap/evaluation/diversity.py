@@ -1,8 +1,9 @@
 """How different a system's captions are, and whether they stumble.
 
-Scores cannot tell a system that says one good sentence of everything from one that describes. Here
-the captions of the changed pairs are counted, beside what people do with the same pairs, and
-sentences that say a phrase twice ("a residential area with a residential area") are found.
+Scores cannot tell a system that says one good sentence of everything from one that
+describes. Here the captions of the changed pairs are counted, beside what people do
+with the same pairs, and sentences that say a phrase twice ("a residential area with a
+residential area") are found.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ class Said(Protocol):
 
 
 def repeated_phrase(words: Sequence[str]) -> str:
-    """The first phrase that a sentence says twice, at once or after one or two linking words.
+    """The first phrase that a sentence says twice, at once or after one or two linking
+    words.
 
-    A phrase has at least two words; a single word counts where it follows itself. "" if there is
-    none.
+    A phrase has at least two words; a single word counts where it follows itself. "" if
+    there is none.
 
     >>> repeated_phrase("there is a residential area with a residential area".split())
     'a residential area'
@@ -52,11 +54,12 @@ def repeated_phrase(words: Sequence[str]) -> str:
 
 
 def diversity(pairs: Sequence[Said]) -> dict[str, Any] | None:
-    """Of the changed pairs: how many there are, how many captions differ from each other, and how
-    many do of one sentence of a person each; None without changed pairs.
+    """Of the changed pairs: how many there are, how many captions differ from each
+    other, and how many do of one sentence of a person each; None without changed pairs.
 
-    The people's number is the mean over the first, second, … sentences of the pairs that have so
-    many. ``repeats`` are the sentences, of all pairs, that say a phrase twice.
+    The people's number is the mean over the first, second, … sentences of the pairs
+    that have so many. ``repeats`` are the sentences, of all pairs, that say a phrase
+    twice.
     """
     changed = [pair for pair in pairs if pair.changed]
     if not changed:
@@ -65,7 +68,9 @@ def diversity(pairs: Sequence[Said]) -> dict[str, Any] | None:
     people = []
     for number in range(min(len(pair.references) for pair in changed)):
         people.append(len({tuple(pair.references[number]) for pair in changed}))
-    stumbling = {" ".join(pair.hypothesis) for pair in pairs if repeated_phrase(pair.hypothesis)}
+    stumbling = {
+        " ".join(pair.hypothesis) for pair in pairs if repeated_phrase(pair.hypothesis)
+    }
     return {
         "changed_pairs": len(changed),
         "different": len(said),

@@ -1,14 +1,16 @@
 """METEOR 1.5 (Denkowski and Lavie 2014): the jar aligns, the arithmetic is done here.
 
-Why by hand: pycocoevalcap's own wrapper starts Java for every score, which takes seconds, and gives
-no numbers that could be added up. Here the jar that ships inside ``pycocoevalcap`` is asked once,
-for the matches of every pair (its ``SCORE`` lines); from these 23 numbers a pair, scores of pairs,
-of subsets and of bootstrap samples follow in numpy. A decimal comma cannot hurt: only the jar's
-other command, ``EVAL``, reads numbers the way the locale writes them. The results equal those of
-the wrapper (a test).
+Why by hand: pycocoevalcap's own wrapper starts Java for every score, which takes
+seconds, and gives no numbers that could be added up. Here the jar that ships inside
+``pycocoevalcap`` is asked once, for the matches of every pair (its ``SCORE`` lines);
+from these 23 numbers a pair, scores of pairs, of subsets and of bootstrap samples
+follow in numpy. A decimal comma cannot hurt: only the jar's other command, ``EVAL``,
+reads numbers the way the locale writes them. The results equal those of the wrapper (a
+test).
 
-The jar is handed all it is to read at once, both its outputs are drained, and it has a time limit,
-so it cannot hang a run. Options are those of the captioning literature: ``-l en -norm``.
+The jar is handed all it is to read at once, both its outputs are drained, and it has a
+time limit, so it cannot hang a run. Options are those of the captioning literature:
+``-l en -norm``.
 """
 
 from __future__ import annotations
@@ -28,36 +30,40 @@ from sencap.errors import MissingDependencyError, SencapError
 from sencap.evaluation.metrics import Floats, References, Tokens, check_scorable
 
 COLUMNS = 23
-"""Numbers per pair: hypothesis and reference length, function words in each; then for exact, stem,
-synonym and paraphrase matches the words matched (content words in hypothesis and in reference,
-function words in each); then the number of chunks, and of matched words in hypothesis and
-reference."""
+"""Numbers per pair: hypothesis and reference length, function words in each; then for
+exact, stem, synonym and paraphrase matches the words matched (content words in
+hypothesis and in reference, function words in each); then the number of chunks, and of
+matched words in hypothesis and reference."""
 
 # The jar's parameters for English (-l en): Denkowski and Lavie 2014, table 2.
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _MATCHERS = np.array([1.0, 0.6, 0.8, 0.6])
 
 _INSTALL = (
-    "install Java 8 or later (Debian, Ubuntu: apt-get install default-jre-headless; conda: openjdk)"
+    "install Java 8 or later "
+    "(Debian, Ubuntu: apt-get install default-jre-headless; conda: openjdk)"
 )
 
 
 def meteor_statistics(
     sets: Sequence[tuple[Sequence[Tokens], References]], *, time_limit: float = 600.0
 ) -> list[Floats]:
-    """Match the hypotheses of several lists with their references in one run of the jar.
+    """Match the hypotheses of several lists with their references in one run of the
+    jar.
 
-    sets: lists of hypotheses, each with the references of its pairs; pairs that occur twice are
-    aligned once. time_limit: seconds the jar may take in all; it starts in about 7 s, then aligns
-    1,000 pairs and more a second.
+    sets: lists of hypotheses, each with the references of its pairs; pairs that occur
+    twice are aligned once. time_limit: seconds the jar may take in all; it starts in
+    about 7 s, then aligns 1,000 pairs and more a second.
     Returns per list an array (pairs, COLUMNS); see ``meteor_from_statistics``.
-    Raises MissingDependencyError when Java or the jar is missing or does not start, SencapError
-    when the jar runs out of time or answers something else than expected, ShapeError and DataError
-    as ``metrics.check_scorable`` does.
+    Raises MissingDependencyError when Java or the jar is missing or does not start,
+    SencapError when the jar runs out of time or answers something else than expected,
+    ShapeError and DataError as ``metrics.check_scorable`` does.
     """
     for hypotheses, references in sets:
         check_scorable(hypotheses, references)
-    groups = [list(map(_line, hypotheses, references)) for hypotheses, references in sets]
+    groups = [
+        list(map(_line, hypotheses, references)) for hypotheses, references in sets
+    ]
     unique = list(dict.fromkeys(itertools.chain.from_iterable(groups)))
     if not unique:
         return []
@@ -70,17 +76,21 @@ def meteor_statistics(
 
 
 def meteor_from_statistics(statistics: Floats) -> Floats:
-    """METEOR in 0..1 of rows of statistics: (..., COLUMNS) → (...). For a corpus ``add_statistics``
-    first."""
+    """METEOR in 0..1 of rows of statistics: (..., COLUMNS) → (...). For a corpus
+    ``add_statistics`` first."""
     lengths, function = statistics[..., 0:2], statistics[..., 2:4]
     # (…, matcher, content or function words, hypothesis or reference)
     matches = statistics[..., 4:20].reshape(*statistics.shape[:-1], 4, 2, 2)
-    weighted = np.einsum("...mks,m,k->...s", matches, _MATCHERS, np.array([_DELTA, 1 - _DELTA]))
+    weighted = np.einsum(
+        "...mks,m,k->...s", matches, _MATCHERS, np.array([_DELTA, 1 - _DELTA])
+    )
     size = _DELTA * (lengths - function) + (1 - _DELTA) * function
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(size > 0, weighted / size, 0.0)
         precision, recall = shares[..., 0], shares[..., 1]
-        mean = 1.0 / ((1 - _ALPHA) / precision + _ALPHA / recall)  # 0 where either is 0: 1/∞
+        mean = 1.0 / (
+            (1 - _ALPHA) / precision + _ALPHA / recall
+        )  # 0 where either is 0: 1/∞
         chunks = np.where(_whole(statistics), 0.0, statistics[..., 20])
         fragmentation = chunks / (statistics[..., 21:23].sum(axis=-1) / 2)
         score = mean * (1 - _GAMMA * fragmentation**_BETA)
@@ -89,17 +99,19 @@ def meteor_from_statistics(statistics: Floats) -> Floats:
 
 
 def add_statistics(rows: Floats) -> Floats:
-    """The statistics of a corpus from those of its pairs: (pairs, COLUMNS) → (COLUMNS,).
+    """The statistics of a corpus from those of its pairs: (pairs, COLUMNS) →
+    (COLUMNS,).
 
-    A pair that matches from end to end counts as unbroken (no chunk), as it does in the jar.
+    A pair that matches from end to end counts as unbroken (no chunk), as it does in the
+    jar.
     """
     total: Floats = summable(rows).sum(axis=0)
     return total
 
 
 def summable(rows: Floats) -> Floats:
-    """The rows of pairs as they enter a sum, weighted or not: (pairs, COLUMNS) → the same shape, a
-    copy."""
+    """The rows of pairs as they enter a sum, weighted or not: (pairs, COLUMNS) → the
+    same shape, a copy."""
     rows = rows.copy()
     rows[_whole(rows), 20] = 0.0
     return rows
@@ -113,8 +125,8 @@ def _whole(statistics: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _line(hypothesis: Tokens, captions: Sequence[Tokens]) -> str:
-    """One request. The separator and line ends cannot occur inside a caption: they become
-    spaces."""
+    """One request. The separator and line ends cannot occur inside a caption: they
+    become spaces."""
     fields = ["SCORE"]
     for caption in (*captions, hypothesis):
         words = " ".join(caption).replace("|||", " ").split()
@@ -135,8 +147,9 @@ def _align(lines: Sequence[str], time_limit: float) -> Floats:
         )
     except subprocess.TimeoutExpired:
         raise SencapError(
-            f"METEOR did not finish {len(lines)} pairs within {time_limit:g} s and was stopped; "
-            "give it more time, or look for a Java that hangs (does 'java -version' answer?)"
+            f"METEOR did not finish {len(lines)} pairs within {time_limit:g} s and "
+            "was stopped; give it more time, or look for a Java that hangs (does "
+            "'java -version' answer?)"
         ) from None
     except OSError as error:
         raise MissingDependencyError(
@@ -156,7 +169,8 @@ def _align(lines: Sequence[str], time_limit: float) -> Floats:
     if rows.shape != (len(lines), COLUMNS):
         raise SencapError(
             f"METEOR answered {rows.shape} numbers to {len(lines)} pairs, not "
-            f"{(len(lines), COLUMNS)}; its last words: {complaint or done.stdout[-200:]!r}"
+            f"{(len(lines), COLUMNS)}; its last words: "
+            f"{complaint or done.stdout[-200:]!r}"
         )
     return rows
 
@@ -175,7 +189,8 @@ def java_version(time_limit: float = 10.0) -> str:
     """What Java says of its version, in one line.
 
     Raises:
-        MissingDependencyError: there is none. SencapError: it does not start, or does not answer.
+        MissingDependencyError: there is none. SencapError: it does not start, or does
+            not answer.
     """
     java = _java()
     try:
@@ -183,8 +198,12 @@ def java_version(time_limit: float = 10.0) -> str:
             [java, "-version"], capture_output=True, timeout=time_limit, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SencapError(f"{java} does not start or does not answer; {_INSTALL}") from error
-    said = (done.stderr or done.stdout).decode(errors="replace").splitlines() or ["no word"]
+        raise SencapError(
+            f"{java} does not start or does not answer; {_INSTALL}"
+        ) from error
+    said = (done.stderr or done.stdout).decode(errors="replace").splitlines() or [
+        "no word"
+    ]
     if done.returncode:
         raise SencapError(f"{java} does not start ({said[0][:200]}); {_INSTALL}")
     return said[0]
@@ -197,8 +216,8 @@ def _java() -> str:
         java = shutil.which("java", path=str(Path(home) / "bin"))
     if java is None:
         raise MissingDependencyError(
-            f"METEOR needs Java, and there is no 'java' on PATH nor under JAVA_HOME; {_INSTALL}. "
-            "The other metrics do without"
+            "METEOR needs Java, and there is no 'java' on PATH nor under JAVA_HOME; "
+            f"{_INSTALL}. The other metrics do without"
         )
     return java
 
@@ -211,6 +230,6 @@ def _jar() -> Path:
         if jar.is_file():
             return jar
     raise MissingDependencyError(
-        "METEOR's jar comes with the package pycocoevalcap, and that is not here; pip install "
-        "pycocoevalcap"
+        "METEOR's jar comes with the package pycocoevalcap, and that is not here; "
+        "pip install pycocoevalcap"
     )

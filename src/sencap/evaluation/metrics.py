@@ -1,19 +1,20 @@
 """BLEU-1..4, ROUGE-L and CIDEr-D of captions, fast and without Java.
 
-Why by hand: ``pycocoevalcap``, the authority, counts every list of pairs anew. Subsets, thousands
-of resamples and the search for the best constant sentence need what each pair adds to a score,
-counted once; then each of them costs a sum.
+Why by hand: ``pycocoevalcap``, the authority, counts every list of pairs anew. Subsets,
+thousands of resamples and the search for the best constant sentence need what each pair
+adds to a score, counted once; then each of them costs a sum.
 
-Written from the definitions (Papineni et al. 2002; Lin 2004; Vedantam et al. 2015) with the choices
-that the authority makes where a definition leaves room; the tests compare the two to 1e-6. All
-scores here are raw: BLEU and ROUGE-L in 0..1, CIDEr-D in 0..10; ``scoring`` multiplies by 100.
+Written from the definitions (Papineni et al. 2002; Lin 2004; Vedantam et al. 2015) with
+the choices that the authority makes where a definition leaves room; the tests compare
+the two to 1e-6. All scores here are raw: BLEU and ROUGE-L in 0..1, CIDEr-D in 0..10;
+``scoring`` multiplies by 100.
 
-A caption is a sequence of tokens without white space, words or ids written as strings. A pair has
-one hypothesis and one or more references. An empty hypothesis is one like any other, and scores 0
-against words.
+A caption is a sequence of tokens without white space, words or ids written as strings.
+A pair has one hypothesis and one or more references. An empty hypothesis is one like
+any other, and scores 0 against words.
 
-CIDEr-D weighs n-grams by how many of the *scored* pairs use them, so it has to be computed anew for
-every subset.
+CIDEr-D weighs n-grams by how many of the *scored* pairs use them, so it has to be
+computed anew for every subset.
 """
 
 from __future__ import annotations
@@ -44,28 +45,32 @@ ROUGE_BETA = 1.2
 CIDER_SIGMA = 6.0
 """Width, in tokens, of CIDEr-D's penalty for a length unlike the reference's."""
 
-# Guards against 0/0, of the sizes the authority uses: a BLEU of nothing is then 0, not undefined
+# Guards against 0/0, of the sizes the authority uses: a BLEU of nothing is then 0, not
+# undefined
 _NO_MATCH, _NO_GUESS = 1e-15, 1e-9
 
 
 def check_scorable(hypotheses: Sequence[Tokens], references: References) -> None:
     """Refuse what cannot be scored.
 
-    Raises ShapeError when the two lengths differ, DataError when there is no pair or a pair has no
-    reference.
+    Raises ShapeError when the two lengths differ, DataError when there is no pair or a
+    pair has no reference.
     """
     _check_lengths(len(hypotheses), len(references))
     if not references:
         raise DataError("there are no pairs to score; is the split empty?")
     for index, captions in enumerate(references):
         if not captions:
-            raise DataError(f"pair {index} has no reference caption; every pair needs at least one")
+            raise DataError(
+                f"pair {index} has no reference caption; every pair needs at least one"
+            )
 
 
 def _check_lengths(hypotheses: int, pairs: int) -> None:
     if hypotheses != pairs:
         raise ShapeError(
-            f"{hypotheses} hypotheses for {pairs} pairs with references; give one per pair"
+            f"{hypotheses} hypotheses for {pairs} pairs with references; give one "
+            "per pair"
         )
 
 
@@ -80,7 +85,8 @@ def ngrams(caption: Tokens) -> _Counts:
 
 
 def s_star_m(bleu_4: Number, meteor: Number, rouge: Number, cider: Number) -> Number:
-    """S*m: the mean of the four, each raw. Of single numbers, or of arrays of one shape."""
+    """S*m: the mean of the four, each raw. Of single numbers, or of arrays of one
+    shape."""
     return (bleu_4 + meteor + rouge + cider) / 4
 
 
@@ -88,7 +94,8 @@ def s_star_m(bleu_4: Number, meteor: Number, rouge: Number, cider: Number) -> Nu
 
 
 class BleuReferences:
-    """The references of some pairs, counted once, to score any number of hypothesis lists against.
+    """The references of some pairs, counted once, to score any number of hypothesis
+    lists against.
 
     Raises DataError when there is no pair, or a pair without a reference.
     """
@@ -110,10 +117,11 @@ class BleuReferences:
     ) -> Floats:
         """Per pair what BLEU adds up: (pairs, 2 + 2·ORDERS).
 
-        Columns: hypothesis length, length of the reference closest to it (the shorter one of two
-        equally close), then for n = 1..ORDERS the matched n-grams, then for n = 1..ORDERS the
-        n-grams there are. chosen: the pairs that the hypotheses belong to, by index, where they are
-        not all of them in order. Raises ShapeError when there is not one hypothesis per pair.
+        Columns: hypothesis length, length of the reference closest to it (the shorter
+        one of two equally close), then for n = 1..ORDERS the matched n-grams, then for
+        n = 1..ORDERS the n-grams there are. chosen: the pairs that the hypotheses
+        belong to, by index, where they are not all of them in order. Raises ShapeError
+        when there is not one hypothesis per pair.
         """
         pairs = range(len(self._lengths)) if chosen is None else chosen
         _check_lengths(len(hypotheses), len(pairs))
@@ -136,7 +144,8 @@ def _closest(lengths: Sequence[int], length: int) -> int:
 
 
 def _matched(counts: _Counts, limits: dict[_Words, int]) -> list[int]:
-    """How many n-grams of each order are in a reference, each at most as often as it is there."""
+    """How many n-grams of each order are in a reference, each at most as often as it is
+    there."""
     matched = [0] * ORDERS
     for ngram, count in counts.items():
         matched[len(ngram) - 1] += min(count, limits.get(ngram, 0))
@@ -159,7 +168,8 @@ def _most_counts(captions: Iterable[_Words]) -> dict[_Words, int]:
 
 
 def bleu_from_statistics(statistics: Floats) -> Floats:
-    """BLEU-1..ORDERS, each in 0..1, of rows of statistics: (..., 2 + 2·ORDERS) → (..., ORDERS).
+    """BLEU-1..ORDERS, each in 0..1, of rows of statistics: (..., 2 + 2·ORDERS) → (...,
+    ORDERS).
 
     Sum the rows of a corpus first: corpus BLEU is not the mean of its sentences' BLEU.
     """
@@ -168,17 +178,21 @@ def bleu_from_statistics(statistics: Floats) -> Floats:
     ratio = (statistics[..., 0:1] + _NO_MATCH) / (statistics[..., 1:2] + _NO_GUESS)
     brevity = np.exp(np.minimum(0.0, 1.0 - 1.0 / ratio))
     result: Floats = (
-        np.cumprod(matched / guessed, axis=-1) ** (1.0 / np.arange(1, ORDERS + 1)) * brevity
+        np.cumprod(matched / guessed, axis=-1) ** (1.0 / np.arange(1, ORDERS + 1))
+        * brevity
     )
     return result
 
 
 def corpus_bleu4(hypotheses: Sequence[Tokens], references: References) -> float:
-    """Corpus BLEU-4 in 0..1, for validation while training: milliseconds per hundred pairs.
+    """Corpus BLEU-4 in 0..1, for validation while training: milliseconds per hundred
+    pairs.
 
     Raises as ``check_scorable`` does.
     """
-    return float(bleu_from_statistics(bleu_statistics(hypotheses, references).sum(axis=0))[-1])
+    return float(
+        bleu_from_statistics(bleu_statistics(hypotheses, references).sum(axis=0))[-1]
+    )
 
 
 # ROUGE-L
@@ -193,10 +207,11 @@ def _positions(caption: Tokens) -> dict[str, int]:
 
 
 def _common_subsequence(positions: dict[str, int], length: int, other: Tokens) -> int:
-    """Length of the longest common subsequence of a caption, given by its positions, and another.
+    """Length of the longest common subsequence of a caption, given by its positions,
+    and another.
 
-    Bit-parallel (Hyyrö 2004): one integer holds a whole row of the usual table, with a 0 where it
-    steps up.
+    Bit-parallel (Hyyrö 2004): one integer holds a whole row of the usual table, with a
+    0 where it steps up.
     """
     every = (1 << length) - 1
     row = every
@@ -209,22 +224,29 @@ def _common_subsequence(positions: dict[str, int], length: int, other: Tokens) -
 def rouge_l(hypotheses: Sequence[Tokens], references: References) -> Floats:
     """ROUGE-L of every pair, each in 0..1: (pairs,). The corpus score is their mean.
 
-    Precision and recall are each the best over the references, as the authority has it; an empty
-    caption counts as one empty token, so that an empty hypothesis matches an empty reference and
-    nothing else.
+    Precision and recall are each the best over the references, as the authority has it;
+    an empty caption counts as one empty token, so that an empty hypothesis matches an
+    empty reference and nothing else.
     """
     check_scorable(hypotheses, references)
     scores = np.zeros(len(hypotheses))
-    for index, (hypothesis, captions) in enumerate(zip(hypotheses, references, strict=True)):
+    for index, (hypothesis, captions) in enumerate(
+        zip(hypotheses, references, strict=True)
+    ):
         words = hypothesis or ("",)
         positions = _positions(words)
         others = [caption or ("",) for caption in captions]
         common = [_common_subsequence(positions, len(words), other) for other in others]
         precision = max(common) / len(words)
-        recall = max(count / len(other) for count, other in zip(common, others, strict=True))
+        recall = max(
+            count / len(other) for count, other in zip(common, others, strict=True)
+        )
         if precision and recall:
             scores[index] = (
-                (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
+                (1 + ROUGE_BETA**2)
+                * precision
+                * recall
+                / (recall + ROUGE_BETA**2 * precision)
             )
     return scores
 
@@ -235,17 +257,19 @@ def rouge_l(hypotheses: Sequence[Tokens], references: References) -> Floats:
 def length_penalty(length: int, other: int) -> float:
     """CIDEr-D's factor for two captions of these lengths, in 0..1.
 
-    The authority's length is the number of bigrams, so that captions of 0 and of 1 token are alike.
+    The authority's length is the number of bigrams, so that captions of 0 and of 1
+    token are alike.
     """
     difference = max(length - 1, 0) - max(other - 1, 0)
     return math.exp(-(difference**2) / (2 * CIDER_SIGMA**2))
 
 
 class CiderReferences:
-    """The references of some pairs, weighed once, to score any number of hypothesis lists against.
+    """The references of some pairs, weighed once, to score any number of hypothesis
+    lists against.
 
-    The weights depend on which pairs are in: make one object for each subset that is scored.
-    Raises DataError when there is no pair, or a pair without a reference.
+    The weights depend on which pairs are in: make one object for each subset that is
+    scored. Raises DataError when there is no pair, or a pair without a reference.
     """
 
     def __init__(self, references: References) -> None:
@@ -263,10 +287,13 @@ class CiderReferences:
         self._weights = {
             ngram: self._log_pairs - math.log(number) for ngram, number in used.items()
         }
-        self._vectors = {caption: self._vector(count) for caption, count in counts.items()}
+        self._vectors = {
+            caption: self._vector(count) for caption, count in counts.items()
+        }
 
     def vector(self, caption: Tokens) -> Weighed:
-        """The weighted n-gram counts of a caption, and their Euclidean norm for each n."""
+        """The weighted n-gram counts of a caption, and their Euclidean norm for each
+        n."""
         words = tuple(caption)
         return self._vectors.get(words) or self._vector(ngrams(words))
 
@@ -280,11 +307,14 @@ class CiderReferences:
             squares[len(ngram) - 1] += value * value
         return vector, [math.sqrt(square) for square in squares]
 
-    def score(self, hypotheses: Sequence[Tokens], chosen: Sequence[int] | None = None) -> Floats:
-        """CIDEr-D of every pair, each in 0..10: (pairs,). The corpus score is their mean.
+    def score(
+        self, hypotheses: Sequence[Tokens], chosen: Sequence[int] | None = None
+    ) -> Floats:
+        """CIDEr-D of every pair, each in 0..10: (pairs,). The corpus score is their
+        mean.
 
-        chosen: the pairs that the hypotheses belong to, by index, where they are not all of them in
-        order; the weights remain those of all.
+        chosen: the pairs that the hypotheses belong to, by index, where they are not
+        all of them in order; the weights remain those of all.
         Raises ShapeError when there is not one hypothesis per pair.
         """
         references = self._references
@@ -293,16 +323,21 @@ class CiderReferences:
         _check_lengths(len(hypotheses), len(references))
         known: dict[_Words, Weighed] = {}
         scores = np.zeros(len(hypotheses))
-        for index, (hypothesis, captions) in enumerate(zip(hypotheses, references, strict=True)):
+        for index, (hypothesis, captions) in enumerate(
+            zip(hypotheses, references, strict=True)
+        ):
             words = tuple(hypothesis)
             if words not in known:
                 known[words] = self.vector(words)
-            likeness = sum(self._likeness(words, known[words], caption) for caption in captions)
+            likeness = sum(
+                self._likeness(words, known[words], caption) for caption in captions
+            )
             scores[index] = 10.0 * likeness / len(captions)
         return scores
 
     def _likeness(self, words: _Words, weighed: Weighed, caption: _Words) -> float:
-        """Mean over n of the clipped cosine of two vectors, times the penalty of the lengths."""
+        """Mean over n of the clipped cosine of two vectors, times the penalty of the
+        lengths."""
         (vector, norms), (other, other_norms) = weighed, self._vectors[caption]
         products = [0.0] * ORDERS
         # in the caption's order: a set's order would change the last bits
@@ -317,14 +352,15 @@ class CiderReferences:
 
 
 def cider_d(hypotheses: Sequence[Tokens], references: References) -> Floats:
-    """CIDEr-D of every pair, each in 0..10: (pairs,). Raises as ``check_scorable`` does."""
+    """CIDEr-D of every pair, each in 0..10: (pairs,). Raises as ``check_scorable``
+    does."""
     check_scorable(hypotheses, references)
     return CiderReferences(references).score(hypotheses)
 
 
 def cider_is_zero(references: References) -> bool:
-    """Whether CIDEr-D of these pairs is 0 whatever is said of them: it weighs an n-gram by how few
-    pairs have it, and here every n-gram is one of all pairs.
+    """Whether CIDEr-D of these pairs is 0 whatever is said of them: it weighs an n-gram
+    by how few pairs have it, and here every n-gram is one of all pairs.
 
     So it is for one pair, and where all pairs have the same references.
 

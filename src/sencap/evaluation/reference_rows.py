@@ -1,21 +1,22 @@
 """Rows that put a score in its place, computed on the very data that is evaluated.
 
-- ``constant``: one sentence of no change for every pair: the first of the five fixed ones, or the
-  most frequent of the data set's own where its unchanged pairs use none of the five.
-- ``perfect_flag``: told which pairs changed, and saying one sentence for the changed and one for
-  the others: the best two. The one for unchanged pairs is a sentence of no change, the one for
-  changed pairs a reference caption of some changed pair. Best by S*m, or without METEOR by the mean
-  of the three others, under each protocol by itself.
-- ``perfect_flag_fixed``: told which pairs changed, and saying ``TYPICAL_CHANGE`` for those: two
-  sentences that no data chose, so that the row is the same one on every data set (74.4 under
-  ``ids`` on LEVIR-CC's test). Only where the five are in use: elsewhere the two are of another
-  language or wording.
-- ``human``: one of a pair's captions, drawn at random (seeded), against its others. For an
-  unchanged pair, whose captions are all fixed sentences, against all of them: every one of them is
-  right.
+- ``constant``: one sentence of no change for every pair: the first of the five fixed
+  ones, or the most frequent of the data set's own where its unchanged pairs use none of
+  the five.
+- ``perfect_flag``: told which pairs changed, and saying one sentence for the changed
+  and one for the others: the best two. The one for unchanged pairs is a sentence of no
+  change, the one for changed pairs a reference caption of some changed pair. Best by
+  S*m, or without METEOR by the mean of the three others, under each protocol by itself.
+- ``perfect_flag_fixed``: told which pairs changed, and saying ``TYPICAL_CHANGE`` for
+  those: two sentences that no data chose, so that the row is the same one on every data
+  set (74.4 under ``ids`` on LEVIR-CC's test). Only where the five are in use: elsewhere
+  the two are of another language or wording.
+- ``human``: one of a pair's captions, drawn at random (seeded), against its others. For
+  an unchanged pair, whose captions are all fixed sentences, against all of them: every
+  one of them is right.
 
-A row that cannot be had has no scores (each is None) and no sentences: without change flags there
-is only ``human``.
+A row that cannot be had has no scores (each is None) and no sentences: without change
+flags there is only ``human``.
 """
 
 from __future__ import annotations
@@ -50,20 +51,23 @@ HUMAN_SEED = 0
 """Seed of the draw of one caption per pair."""
 TYPICAL_CHANGE = "many houses are built along the road"
 SHORTLIST, FINALISTS = 64, 10
-"""How many candidate sentences are scored without METEOR, and how many of these with it."""
+"""How many candidate sentences are scored without METEOR, and how many of these with
+it."""
 ROWS = ("constant", "perfect_flag", "perfect_flag_fixed", "human")
 
 Sentences: TypeAlias = dict[str, str | None]
 """What a row says: of "changed" and of "unchanged" pairs."""
 Row: TypeAlias = tuple[Scores, Sentences]
 _Words: TypeAlias = tuple[str, ...]
-_Set: TypeAlias = tuple[list[Tokens], References]  # hypotheses, and what they are scored against
+_Set: TypeAlias = tuple[
+    list[Tokens], References
+]  # hypotheses, and what they are scored against
 
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """A reference row: protocol → scores, and protocol → what is said of "changed" and "unchanged"
-    pairs."""
+    """A reference row: protocol → scores, and protocol → what is said of "changed" and
+    "unchanged" pairs."""
 
     scores: dict[str, Scores]
     sentences: dict[str, Sentences]
@@ -71,7 +75,8 @@ class ReferenceRow:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one sentence collects on the pairs it is said of; parts of two sentences add up."""
+    """What one sentence collects on the pairs it is said of; parts of two sentences add
+    up."""
 
     bleu: Floats
     rouge: float
@@ -98,16 +103,18 @@ def _value(result: Scores) -> float:
     return math.fsum(known) / len(known)
 
 
-_NOTHING = _Part(np.zeros(2 + 2 * ORDERS), 0.0, 0.0, np.zeros(COLUMNS))  # said of no pair
+_NOTHING = _Part(
+    np.zeros(2 + 2 * ORDERS), 0.0, 0.0, np.zeros(COLUMNS)
+)  # said of no pair
 
 
 class ProtocolRows:
-    """The reference rows of one protocol: what has to be scored, ``sets``, and what follows,
-    ``finish``.
+    """The reference rows of one protocol: what has to be scored, ``sets``, and what
+    follows, ``finish``.
 
-    captions: the words of each pair's references. references: their tokens under the protocol.
-    changed: (P,), the pairs' change flags. encode: makes the tokens of a caption. own: the data
-    set's own sentences of no change, the most frequent first.
+    captions: the words of each pair's references. references: their tokens under the
+    protocol. changed: (P,), the pairs' change flags. encode: makes the tokens of a
+    caption. own: the data set's own sentences of no change, the most frequent first.
     """
 
     def __init__(
@@ -123,7 +130,10 @@ class ProtocolRows:
             True: members(changed, "changed").tolist(),
             False: members(changed, "unchanged").tolist(),
         }
-        self._bleu, self._cider = BleuReferences(references), CiderReferences(references)
+        self._bleu, self._cider = (
+            BleuReferences(references),
+            CiderReferences(references),
+        )
         self._constant: str | None = None
         self._named: dict[str, _Set] = {}  # rows that need one scoring
         # the sentences among which the perfect flag's two are sought: sentence → tokens
@@ -152,15 +162,19 @@ class ProtocolRows:
         for flag, options in self._options.items():
             subset = [self._references[index] for index in self._where[flag]]
             if subset:
-                sets += [([tokens] * len(subset), subset) for tokens in options.values()]
+                sets += [
+                    ([tokens] * len(subset), subset) for tokens in options.values()
+                ]
         return sets
 
     def _finalists(self, captions: References, constant: _Words) -> dict[str, _Words]:
-        """The candidates for the changed pairs that are best without METEOR, beside a constant
-        sentence for the others: sentence → tokens."""
+        """The candidates for the changed pairs that are best without METEOR, beside a
+        constant sentence for the others: sentence → tokens."""
         candidates: dict[_Words, str] = {}
         for index in self._where[True]:
-            for words, tokens in zip(captions[index], self._references[index], strict=True):
+            for words, tokens in zip(
+                captions[index], self._references[index], strict=True
+            ):
                 candidates.setdefault(tuple(tokens), " ".join(words))
         central = self._most_central(list(candidates))[:SHORTLIST]
         unchanged = self._counted(constant, False)
@@ -173,11 +187,11 @@ class ProtocolRows:
         return {candidates[tokens]: tokens for tokens in ranked[:FINALISTS]}
 
     def _most_central(self, candidates: list[_Words]) -> list[_Words]:
-        """Candidates by their mean likeness to all references of changed pairs, the likeliest
-        first.
+        """Candidates by their mean likeness to all references of changed pairs, the
+        likeliest first.
 
-        The likeness is CIDEr-D's without clipping, so that the references of one length can be
-        added up beforehand.
+        The likeness is CIDEr-D's without clipping, so that the references of one length
+        can be added up beforehand.
         """
         sums: dict[int, dict[_Words, float]] = {}  # length → n-gram → sum of its shares
         for index in self._where[True]:
@@ -200,7 +214,11 @@ class ProtocolRows:
         """A caption's weighted n-grams, those of each order divided by their norm."""
         vector, norms = self._cider.vector(caption)
         # an n-gram of every pair weighs 0, and its norm may be 0 too
-        return {ngram: value / norms[len(ngram) - 1] for ngram, value in vector.items() if value}
+        return {
+            ngram: value / norms[len(ngram) - 1]
+            for ngram, value in vector.items()
+            if value
+        }
 
     def _counted(self, tokens: _Words, flag: bool) -> _Part:
         """What saying this of the pairs with this flag collects, METEOR left out."""
@@ -221,20 +239,27 @@ class ProtocolRows:
         meteor = None
         if scoring.meteor is not None:
             meteor = add_statistics(scoring.meteor)
-        return _Part(scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), float(cider), meteor)
+        return _Part(
+            scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), float(cider), meteor
+        )
 
     def finish(self, scorings: Sequence[Scoring]) -> dict[str, Row]:
-        """The rows by name, from the scorings of ``sets`` in their order; what cannot be had is all
-        None."""
+        """The rows by name, from the scorings of ``sets`` in their order; what cannot
+        be had is all None."""
         rows: dict[str, Row] = {}
         for name in ROWS:
             rows[name] = (dict.fromkeys(METRICS), {"changed": None, "unchanged": None})
         sentences: dict[str, Sentences] = {
             "constant": {"changed": self._constant, "unchanged": self._constant},
-            "perfect_flag_fixed": {"changed": TYPICAL_CHANGE, "unchanged": self._constant},
+            "perfect_flag_fixed": {
+                "changed": TYPICAL_CHANGE,
+                "unchanged": self._constant,
+            },
             "human": {"changed": None, "unchanged": None},
         }
-        for name, scoring in zip(self._named, scorings, strict=False):  # the others come after
+        for name, scoring in zip(
+            self._named, scorings, strict=False
+        ):  # the others come after
             rows[name] = (scoring.total(), sentences[name])
         if self._options:
             rows["perfect_flag"] = self._perfect_flag(scorings[len(self._named) :])
@@ -252,7 +277,9 @@ class ProtocolRows:
             for sentence, tokens in options.items():
                 parts[flag].append((sentence, self._scored(tokens, flag, next(rest))))
         found: list[Row] = []
-        for (change, part), (no_change, other) in itertools.product(parts[True], parts[False]):
+        for (change, part), (no_change, other) in itertools.product(
+            parts[True], parts[False]
+        ):
             result = part.with_(other, len(self._references))
             found.append((result, {"changed": change, "unchanged": no_change}))
         return max(found, key=lambda row: _value(row[0]))
@@ -263,20 +290,22 @@ def _product(one: dict[_Words, float], other: dict[_Words, float]) -> float:
 
 
 def _five_in_use(unchanged: References) -> Sequence[str]:
-    """The five fixed sentences, or none of them where the references of the unchanged pairs hold
-    none."""
-    said = {" ".join(words).lower() for words in itertools.chain.from_iterable(unchanged)}
+    """The five fixed sentences, or none of them where the references of the unchanged
+    pairs hold none."""
+    said = {
+        " ".join(words).lower() for words in itertools.chain.from_iterable(unchanged)
+    }
     if unchanged and said.isdisjoint(NO_CHANGE_SENTENCES):
         return ()
     return NO_CHANGE_SENTENCES
 
 
 def human_set(references: References, changed: Flags) -> _Set | None:
-    """The human row's hypotheses and what each is scored against; None if a changed pair has one
-    caption only.
+    """The human row's hypotheses and what each is scored against; None if a changed
+    pair has one caption only.
 
-    Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a protocol. A pair
-    that is not known to be unchanged counts as changed.
+    Draws with HUMAN_SEED, in the order of the pairs. references: tokens under a
+    protocol. A pair that is not known to be unchanged counts as changed.
     """
     draw = random.Random(HUMAN_SEED)
     said: list[Tokens] = []

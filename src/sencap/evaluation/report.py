@@ -1,8 +1,8 @@
 """An evaluation as a dictionary for JSON, as Markdown, and as one-line signatures.
 
-A signature, after SacreBLEU's (Post 2018), names all that a score depends on besides the captions:
-two scores may be compared if their signatures differ in nothing, or only in what is being compared
-(the beam, say).
+A signature, after SacreBLEU's (Post 2018), names all that a score depends on besides
+the captions: two scores may be compared if their signatures differ in nothing, or only
+in what is being compared (the beam, say).
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ UNKNOWN = "unknown"
 """The beam and the decision in the signature of captions that were found elsewhere."""
 
 
-def signatures(evaluation: Evaluation, beam: int | str, decision: str = "search") -> dict[str, str]:
+def signatures(
+    evaluation: Evaluation, beam: int | str, decision: str = "search"
+) -> dict[str, str]:
     """The one-line signature of each protocol.
 
-    beam: hypotheses kept in the search, 1 for greedy, or UNKNOWN. decision: what made a pair
-    changed, not what was asked for: the search's best caption (``search``) or the model's
-    probability of change (``probability``), or UNKNOWN. Under ``words`` the vocabulary takes no
-    part in the scoring, and is ``none``.
+    beam: hypotheses kept in the search, 1 for greedy, or UNKNOWN. decision: what made a
+    pair changed, not what was asked for: the search's best caption (``search``) or the
+    model's probability of change (``probability``), or UNKNOWN. Under ``words`` the
+    vocabulary takes no part in the scoring, and is ``none``.
     """
     counts = sorted({len(pair.references) for pair in evaluation.pairs})
     fewest, most = counts[0], counts[-1]
@@ -62,7 +64,9 @@ def signatures(evaluation: Evaluation, beam: int | str, decision: str = "search"
             "metric": f"pycocoevalcap-{_version('pycocoevalcap')}/{meteor}",
             "sencap": __version__,
         }
-        found[protocol] = "|".join([names, *(f"{name}:{value}" for name, value in fields.items())])
+        found[protocol] = "|".join(
+            [names, *(f"{name}:{value}" for name, value in fields.items())]
+        )
     return found
 
 
@@ -84,19 +88,23 @@ def as_dict(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The report as plain lists and dictionaries that JSON can hold; what there is not is None.
+    """The report as plain lists and dictionaries that JSON can hold; what there is not
+    is None.
 
-    environment: versions and hardware, as the caller found them. parameters: the model's, in all or
-    by part. pairs_per_second: captioning speed. Scores are times 100, change_accuracy is 0..1,
-    log_prob is a natural logarithm. ``json.dumps(…, allow_nan=False)`` takes the result: a number
-    that is not finite becomes None. resamples, seed: of the bootstrap that gives the intervals. The
-    ``statistics`` of each pair are what comparing two reports needs; see
-    ``statistics.PairStatistics``. Raises SettingsError for a number of resamples or a seed out of
-    its bounds.
+    environment: versions and hardware, as the caller found them. parameters: the
+    model's, in all or by part. pairs_per_second: captioning speed. Scores are times
+    100, change_accuracy is 0..1, log_prob is a natural logarithm. ``json.dumps(…,
+    allow_nan=False)`` takes the result: a number that is not finite becomes None.
+    resamples, seed: of the bootstrap that gives the intervals. The ``statistics`` of
+    each pair are what comparing two reports needs; see ``statistics.PairStatistics``.
+    Raises SettingsError for a number of resamples or a seed out of its bounds.
     """
-    report: dict[str, Any] = {protocol: evaluation.scores[protocol] for protocol in PROTOCOLS}
+    report: dict[str, Any] = {
+        protocol: evaluation.scores[protocol] for protocol in PROTOCOLS
+    }
     rows = {
-        name: {**row.scores, "sentences": row.sentences} for name, row in evaluation.rows.items()
+        name: {**row.scores, "sentences": row.sentences}
+        for name, row in evaluation.rows.items()
     }
     if rows:
         constant = evaluation.rows["constant"]
@@ -105,7 +113,9 @@ def as_dict(
     report["change_accuracy"] = evaluation.change_accuracy
     report["confusion"] = evaluation.confusion
     probabilities = [pair.change_probability for pair in evaluation.pairs]
-    report["calibration"] = calibration(probabilities, [pair.changed for pair in evaluation.pairs])
+    report["calibration"] = calibration(
+        probabilities, [pair.changed for pair in evaluation.pairs]
+    )
     report["diversity"] = diversity(evaluation.pairs)
     report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
     report["pairs"] = _pairs(evaluation)
@@ -132,15 +142,17 @@ def _pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "told_changed": evaluation.told[index],
                 "change_probability": pair.change_probability,
                 "scores": evaluation.pair_scores[index],
-                "statistics": {protocol: rows[index] for protocol, rows in kept.items()},
+                "statistics": {
+                    protocol: rows[index] for protocol, rows in kept.items()
+                },
             }
         )
     return found
 
 
 def _plain(value: Any) -> Any:
-    """The same in dict, list, str, bool, int, finite float and None only; numpy's numbers become
-    Python's."""
+    """The same in dict, list, str, bool, int, finite float and None only; numpy's
+    numbers become Python's."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -155,28 +167,31 @@ def _plain(value: Any) -> Any:
 
 
 def as_json(report: Mapping[str, Any]) -> str:
-    """The report of ``as_dict`` as JSON: one key to a line, and a list of numbers on a line of its
-    own.
+    """The report of ``as_dict`` as JSON: one key to a line, and a list of numbers on a
+    line of its own.
 
-    A bracket before an end of line cannot be inside a string, where JSON writes an end of line as
-    ``\\n``.
+    A bracket before an end of line cannot be inside a string, where JSON writes an end
+    of line as ``\\n``.
     """
     text = json.dumps(report, indent=1, allow_nan=False)
     list_of_numbers = r"\[\n([^][{}\"]*)\]"
-    return re.sub(list_of_numbers, lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+    return (
+        re.sub(list_of_numbers, lambda found: f"[{' '.join(found[1].split())}]", text)
+        + "\n"
+    )
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """The report of ``as_dict`` for reading: scores under both protocols, reference rows, change,
-    run."""
+    """The report of ``as_dict`` for reading: scores under both protocols, reference
+    rows, change, run."""
     method = report["intervals"]["method"]
     lines = [
         "# Evaluation",
         "",
-        f"Scores × 100, with {100 * method['level']:.0f} % intervals ({method['name']}, "
-        f"{method['resamples']:,} resamples); a dash: too few pairs, or a score that no resample "
-        "changes. Two systems are compared by `sencap compare`, not by whether their intervals "
-        "overlap.",
+        f"Scores × 100, with {100 * method['level']:.0f} % intervals "
+        f"({method['name']}, {method['resamples']:,} resamples); a dash: too few "
+        "pairs, or a score that no resample changes. Two systems are compared by "
+        "`sencap compare`, not by whether their intervals overlap.",
         "",
     ]
     for protocol in PROTOCOLS:
@@ -188,7 +203,12 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     if report["calibration"] is not None:
         lines += ["## How sure it was", "", *_calibration(report["calibration"]), ""]
     if report.get("diversity") is not None:  # reports of before have none
-        lines += ["## How different the captions are", "", *_diversity(report["diversity"]), ""]
+        lines += [
+            "## How different the captions are",
+            "",
+            *_diversity(report["diversity"]),
+            "",
+        ]
     lines += _facts(report)
     lines += notes_section(report["notes"])
     return "\n".join(lines)
@@ -215,9 +235,14 @@ def _sentences(report: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, row in report["reference_rows"].items():
         for protocol, said in row["sentences"].items():
-            parts = [f"“{text}” for {subset} pairs" for subset, text in said.items() if text]
+            parts = [
+                f"“{text}” for {subset} pairs" for subset, text in said.items() if text
+            ]
             if parts:
-                lines.append(f"- {_ROW_TITLES.get(name, name)} (`{protocol}`): {', '.join(parts)}")
+                lines.append(
+                    f"- {_ROW_TITLES.get(name, name)} (`{protocol}`): "
+                    f"{', '.join(parts)}"
+                )
     return _under("The reference rows say:", lines)
 
 
@@ -229,14 +254,16 @@ def _under(head: str, lines: Sequence[str]) -> list[str]:
 def _confusion(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for truth, counts in report["confusion"].items():
-        rows.append([f"{truth} pairs", str(counts["changed"]), str(counts["unchanged"])])
+        rows.append(
+            [f"{truth} pairs", str(counts["changed"]), str(counts["unchanged"])]
+        )
     bounds = report["intervals"]["change_accuracy"]["all"]
     interval = "no interval"
     if bounds:
         interval = f"interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
     return [
-        f"Told right: **{100 * report['change_accuracy']:.1f} %** of {len(report['pairs'])} "
-        f"pairs ({interval}).",
+        f"Told right: **{100 * report['change_accuracy']:.1f} %** of "
+        f"{len(report['pairs'])} pairs ({interval}).",
         "",
         *table(["", "caption says: changed", "caption says: no change"], rows),
     ]
@@ -249,10 +276,12 @@ def _calibration(found: Mapping[str, Any]) -> list[str]:
         mean, share = f"{one['probability']:.2f}", f"{one['changed']:.2f}"
         rows.append([bounds, str(one["pairs"]), mean, share])
     return [
-        f"Expected calibration error of the probability of change: **{found['ece']:.3f}** "
-        f"({found['pairs']} pairs).",
+        "Expected calibration error of the probability of change: "
+        f"**{found['ece']:.3f}** ({found['pairs']} pairs).",
         "",
-        *table(["probability of change", "pairs", "its mean", "share that changed"], rows),
+        *table(
+            ["probability of change", "pairs", "its mean", "share that changed"], rows
+        ),
     ]
 
 
@@ -260,8 +289,9 @@ def _diversity(found: Mapping[str, Any]) -> list[str]:
     people = found["different_of_people"]
     beside = "" if people is None else f" (of one person's sentence each: {people:.1f})"
     return [
-        f"Of {found['changed_pairs']} changed pairs' captions **{found['different']}** differ from "
-        f"each other{beside}; {len(found['repeats'])} sentences say a phrase twice.",
+        f"Of {found['changed_pairs']} changed pairs' captions "
+        f"**{found['different']}** differ from each other{beside}; "
+        f"{len(found['repeats'])} sentences say a phrase twice.",
         *_under("", [f"- {sentence}" for sentence in found["repeats"]]),
     ]
 
@@ -295,7 +325,10 @@ def _bounds(bounds: Sequence[float] | None) -> str:
     return "–" if bounds is None else f"{bounds[0]:.1f} to {bounds[1]:.1f}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> list[str]:
-    """The lines of a Markdown table whose first columns are texts, and whose others are numbers."""
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1
+) -> list[str]:
+    """The lines of a Markdown table whose first columns are texts, and whose others are
+    numbers."""
     rule = ["---"] * texts + ["---:"] * (len(head) - texts)
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]

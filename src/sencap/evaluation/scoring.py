@@ -1,5 +1,5 @@
-"""All metrics of a list of hypotheses at once, for all pairs, for subsets and for single pairs,
-times 100."""
+"""All metrics of a list of hypotheses at once, for all pairs, for subsets and for
+single pairs, times 100."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sencap.errors import SencapError
-from sencap.evaluation.meteor import add_statistics, meteor_from_statistics, meteor_statistics
+from sencap.evaluation.meteor import (
+    add_statistics,
+    meteor_from_statistics,
+    meteor_statistics,
+)
 from sencap.evaluation.metrics import (
     CiderReferences,
     Floats,
@@ -25,8 +29,8 @@ Scores: TypeAlias = dict[str, float | None]
 
 
 def scores(bleu: Floats, meteor: float | None, rouge: float, cider: float) -> Scores:
-    """Name raw figures (bleu: BLEU-1..4 in 0..1) and multiply by 100; without METEOR there is no
-    ``S*m``."""
+    """Name raw figures (bleu: BLEU-1..4 in 0..1) and multiply by 100; without METEOR
+    there is no ``S*m``."""
     *shorter, bleu_4 = bleu.tolist()
     mean = None
     if meteor is not None:
@@ -41,11 +45,11 @@ def scores(bleu: Floats, meteor: float | None, rouge: float, cider: float) -> Sc
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a list of hypotheses scored, pair by pair, kept so that any subset of it costs next to
-    nothing.
+    """What a list of hypotheses scored, pair by pair, kept so that any subset of it
+    costs next to nothing.
 
-    bleu: (pairs, 10), meteor: (pairs, 23) or None where METEOR could not be had, rouge: (pairs,).
-    See ``metrics`` and ``meteor`` for the columns.
+    bleu: (pairs, 10), meteor: (pairs, 23) or None where METEOR could not be had, rouge:
+    (pairs,). See ``metrics`` and ``meteor`` for the columns.
     """
 
     hypotheses: Sequence[Tokens]
@@ -55,11 +59,11 @@ class Scoring:
     meteor: Floats | None
 
     def total(self, chosen: Sequence[int] | None = None) -> Scores:
-        """The scores of all pairs, or of the chosen ones by index, as if these were the whole data
-        set.
+        """The scores of all pairs, or of the chosen ones by index, as if these were the
+        whole data set.
 
-        CIDEr weighs by the chosen pairs alone, as the authority does when it is handed a subset. An
-        empty choice has no scores: each is None.
+        CIDEr weighs by the chosen pairs alone, as the authority does when it is handed
+        a subset. An empty choice has no scores: each is None.
         """
         rows = range(len(self.hypotheses)) if chosen is None else chosen
         rows = list(rows)
@@ -74,8 +78,8 @@ class Scoring:
         return scores(bleu, meteor, float(self.rouge[rows].mean()), float(cider.mean()))
 
     def each(self) -> list[Scores]:
-        """The scores of every pair by itself; CIDEr weighs by all pairs. Sentence BLEU-4 is not
-        smoothed."""
+        """The scores of every pair by itself; CIDEr weighs by all pairs. Sentence
+        BLEU-4 is not smoothed."""
         cider = CiderReferences(self.references).score(self.hypotheses)
         bleu = bleu_from_statistics(self.bleu)
         meteor: Sequence[float | None] = [None] * len(self.hypotheses)
@@ -90,10 +94,10 @@ def score_all(
 ) -> tuple[list[Scoring], str | None]:
     """Score several lists of hypotheses with one start of Java.
 
-    sets: lists of hypotheses, each with the references of its pairs. time_limit: seconds for
-    METEOR, all in all.
-    Returns a Scoring per list, and None, or why there is no METEOR (Java missing, out of time).
-    Raises ShapeError and DataError as ``metrics.check_scorable`` does.
+    sets: lists of hypotheses, each with the references of its pairs. time_limit:
+    seconds for METEOR, all in all.
+    Returns a Scoring per list, and None, or why there is no METEOR (Java missing, out
+    of time). Raises ShapeError and DataError as ``metrics.check_scorable`` does.
     """
     bleu = [bleu_statistics(*one) for one in sets]
     rouge = [rouge_l(*one) for one in sets]

@@ -1,8 +1,8 @@
-"""A page of captioned pairs: images with what was said of them, in one HTML file that needs nothing
-else.
+"""A page of captioned pairs: images with what was said of them, in one HTML file that
+needs nothing else.
 
-For an evaluation, ``choose`` picks the best, the worst and some random pairs; for a demo, hand
-``write_album`` any captioned pairs, with or without references and scores.
+For an evaluation, ``choose`` picks the best, the worst and some random pairs; for a
+demo, hand ``write_album`` any captioned pairs, with or without references and scores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sencap.files import told_as_output, write_whole
 
 @dataclass(frozen=True)
 class Badge:
-    """What a pair is, or what its caption says; kind: right, wrong, or "" where it is not known."""
+    """What a pair is, or what its caption says; kind: right, wrong, or "" where it is
+    not known."""
 
     text: str
     kind: str = ""
@@ -30,10 +31,10 @@ class Badge:
 class ShownPair:
     """One captioned pair on the page.
 
-    before, after: the bytes of a PNG, JPEG, GIF or WebP file. caption: what the captioner says.
-    references: what people say. scores: names and figures shown under the caption, as they are to
-    be read. changed: whether the pair is truly changed, if known. told: whether the caption says
-    so. details: lines of small print.
+    before, after: the bytes of a PNG, JPEG, GIF or WebP file. caption: what the
+    captioner says. references: what people say. scores: names and figures shown under
+    the caption, as they are to be read. changed: whether the pair is truly changed, if
+    known. told: whether the caption says so. details: lines of small print.
     """
 
     title: str
@@ -48,7 +49,8 @@ class ShownPair:
 
     @property
     def photos(self) -> list[tuple[str, str]]:
-        """Date and address of both images. Raises DataError for an image of another kind."""
+        """Date and address of both images. Raises DataError for an image of another
+        kind."""
         return [
             ("before", file_uri(self.before, self.title)),
             ("after", file_uri(self.after, self.title)),
@@ -77,15 +79,20 @@ class Section:
     text: str = ""
 
 
-def choose(scores: Sequence[float | None], number: int, seed: int = 0) -> dict[str, list[int]]:
-    """Indices of the best, the worst and some random pairs, number (≥ 1) of each at most, none of
-    them twice.
+def choose(
+    scores: Sequence[float | None], number: int, seed: int = 0
+) -> dict[str, list[int]]:
+    """Indices of the best, the worst and some random pairs, number (≥ 1) of each at
+    most, none of them twice.
 
-    scores: one per pair; None counts as the lowest. Ties are broken by the order of the pairs. With
-    few pairs the best come first, then the worst. Raises SettingsError for a number below 1.
+    scores: one per pair; None counts as the lowest. Ties are broken by the order of the
+    pairs. With few pairs the best come first, then the worst. Raises SettingsError for
+    a number below 1.
     """
     if number < 1:
-        raise SettingsError(f"number is {number}, but at least 1 pair of each kind has to be shown")
+        raise SettingsError(
+            f"number is {number}, but at least 1 pair of each kind has to be shown"
+        )
     known = [float("-inf") if score is None else score for score in scores]
     order = sorted(range(len(known)), key=known.__getitem__, reverse=True)
     best = order[:number]
@@ -106,12 +113,15 @@ def write_album(
 ) -> Path:
     """Write the page and return its path; a page that was there is replaced whole.
 
-    path: an .html file; missing folders are made. title, text: head of the page. footer:
-    attribution of the images, signatures. calibration: of `sencap.evaluation.calibration`, drawn as
-    a reliability diagram. All texts are plain, and escaped. Raises DataError for an
-    image of another kind, OutputError for a page that cannot be written.
+    path: an .html file; missing folders are made. title, text: head of the page.
+    footer: attribution of the images, signatures. calibration: of
+    `sencap.evaluation.calibration`, drawn as a reliability diagram. All texts are
+    plain, and escaped. Raises DataError for an image of another kind, OutputError for a
+    page that cannot be written.
     """
-    content = render_album(sections, title=title, text=text, footer=footer, calibration=calibration)
+    content = render_album(
+        sections, title=title, text=text, footer=footer, calibration=calibration
+    )
     path = Path(path)
     with told_as_output(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""Captions of several systems side by side with the references; words that no reference has are
-marked (Fig. 3)."""
+"""Captions of several systems side by side with the references; words that no reference
+has are marked (Fig. 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from pathlib import Path
 from sencap.errors import SettingsError
 from sencap.figures.files import PAGE, check_path
 from sencap.figures.pages import photo_uri, render
-from sencap.figures.sheet import INK, LINE, PALE, TWO_COLUMNS, VERMILION, Sheet, ratio, text_width
+from sencap.figures.sheet import (
+    INK,
+    LINE,
+    PALE,
+    TWO_COLUMNS,
+    VERMILION,
+    Sheet,
+    ratio,
+    text_width,
+)
 from sencap.files import write_whole
 from sencap.structures import ImagePair
 
@@ -29,8 +38,8 @@ _BETWEEN = 0.16  # from pair to pair
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """One pair, what people say of it, and what each system says: system → caption, in the order
-    shown."""
+    """One pair, what people say of it, and what each system says: system → caption, in
+    the order shown."""
 
     pair: ImagePair
     references: Sequence[str]
@@ -39,8 +48,8 @@ class ComparedPair:
 
 
 def marked_words(caption: str, references: Sequence[str]) -> list[tuple[str, bool]]:
-    """The words of a caption, each with whether no reference has it. Case and punctuation do not
-    count.
+    """The words of a caption, each with whether no reference has it. Case and
+    punctuation do not count.
 
     >>> marked_words("a house appears", ["A house.", "the scene"])
     [('a', False), ('house', False), ('appears', True)]
@@ -52,11 +61,11 @@ def marked_words(caption: str, references: Sequence[str]) -> list[tuple[str, boo
 def side_by_side(
     pairs: Sequence[ComparedPair], path: str | Path, *, title: str = "Captions compared"
 ) -> Path:
-    """Draw the pairs below each other: images, references, each system's caption with its marked
-    words.
+    """Draw the pairs below each other: images, references, each system's caption with
+    its marked words.
 
-    path: a .html page that needs nothing else, or a .png, .pdf or .svg file; ``title`` heads the
-    page. Returns the path.
+    path: a .html page that needs nothing else, or a .png, .pdf or .svg file; ``title``
+    heads the page. Returns the path.
 
     Raises:
         SettingsError: no pairs, or a path that cannot be.
@@ -68,7 +77,9 @@ def side_by_side(
     if path.suffix.lower() != PAGE:
         return _draw(pairs).save(path)
     shown = [_for_page(pair) for pair in pairs]
-    return write_whole(path, render("compared.html", title=title, note=_NOTE, pairs=shown))
+    return write_whole(
+        path, render("compared.html", title=title, note=_NOTE, pairs=shown)
+    )
 
 
 def _bare(word: str) -> str:
@@ -94,7 +105,8 @@ _Line = list[_Word]
 
 @dataclass(frozen=True)
 class _Block:
-    """What stands at the right of a pair under one name: the references, or a system's caption."""
+    """What stands at the right of a pair under one name: the references, or a system's
+    caption."""
 
     name: str
     lines: list[_Line]
@@ -162,7 +174,9 @@ def _blocks(pair: ComparedPair, width: float) -> list[_Block]:
     references = _Block(_REFERENCES, [])
     for text in pair.references:
         plain = [(word, False) for word in text.split()]
-        references.lines.extend(_wrapped(plain, width))  # each begins on a line of its own
+        references.lines.extend(
+            _wrapped(plain, width)
+        )  # each begins on a line of its own
     blocks = [references]
     for system, caption in pair.captions.items():
         words = marked_words(caption, pair.references) or [(_EMPTY, False)]

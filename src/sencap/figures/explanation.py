@@ -1,4 +1,5 @@
-"""The page of one explained caption: point at a word, and its map lies over both images."""
+"""The page of one explained caption: point at a word, and its map lies over both
+images."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ Limits = tuple[float, float]
 class _Overlay:
     """A map over one of the images, as the template draws it.
 
-    address: its picture. said: what it shows in words, for those who do not see it. span: its least
-    and greatest value; own_address: its picture on this scale.
+    address: its picture. said: what it shows in words, for those who do not see it.
+    span: its least and greatest value; own_address: its picture on this scale.
     """
 
     name: str
@@ -45,8 +46,8 @@ def explanation_page(
 ) -> str:
     """The page as HTML. Arguments as `sencap.figures.words.draw_words`.
 
-    attention: how much attention each cell received in each of the encoder's attentions, (h, w)
-    summing to 1. Every map also stands on the page as a picture.
+    attention: how much attention each cell received in each of the encoder's
+    attentions, (h, w) summing to 1. Every map also stands on the page as a picture.
     """
     shown_words, word_limits = _words(words, word_maps)
     return render(
@@ -68,7 +69,9 @@ def explanation_page(
     )
 
 
-def _words(words: Sequence[str], maps: Sequence[Map] | None) -> tuple[list[_Overlay], Limits]:
+def _words(
+    words: Sequence[str], maps: Sequence[Map] | None
+) -> tuple[list[_Overlay], Limits]:
     """Each word with its map, and the scale that all of them share."""
     if not words or maps is None:
         return [], (0.0, 1.0)
@@ -101,8 +104,9 @@ def _said(name: str, shares: Map) -> str:
     most = float(shares.max())
     rows, columns = shares.shape
     return (
-        f"“{name}”: most attention in row {row + 1} of {rows}, column {column + 1} of {columns}, "
-        f"{100 * most / shares.size:.0f} % ({most:.1f} times an even share)"
+        f"“{name}”: most attention in row {row + 1} of {rows}, column {column + 1} "
+        f"of {columns}, {100 * most / shares.size:.0f} % ({most:.1f} times an even "
+        "share)"
     )
 
 
@@ -117,14 +121,20 @@ def _dates(words: Sequence[str], dates: Map | None) -> list[tuple[str, list[str]
 
 
 def _parts(parts: Mapping[str, Map]) -> dict[str, object] | None:
-    """The maps of the parts, each on its own scale, and divided by its mean on a common one."""
+    """The maps of the parts, each on its own scale, and divided by its mean on a common
+    one."""
     if not parts:
         return None
     shares = {name: relative(values) for name, values in parts.items()}
     limits = limits_of(list(shares.values()))
     return {
-        "own": [_part(name, values, values, limits_of([values])) for name, values in parts.items()],
-        "common": [_part(name, shares[name], values, limits) for name, values in parts.items()],
+        "own": [
+            _part(name, values, values, limits_of([values]))
+            for name, values in parts.items()
+        ],
+        "common": [
+            _part(name, shares[name], values, limits) for name, values in parts.items()
+        ],
         "span": ends(*limits),
     }
 
@@ -148,7 +158,13 @@ def _attention(attention: Mapping[str, Map]) -> dict[str, object] | None:
     shares = {name: relative(values) for name, values in attention.items()}
     limits = _from_zero(list(shares.values()))
     maps = [
-        _Overlay(name, _date(name), map_uri(values, limits), _said(name, values), ends(*limits))
+        _Overlay(
+            name,
+            _date(name),
+            map_uri(values, limits),
+            _said(name, values),
+            ends(*limits),
+        )
         for name, values in shares.items()
     ]
     return {"maps": maps, "span": ends(*limits)}

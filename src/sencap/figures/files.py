@@ -1,4 +1,5 @@
-"""Where a picture goes: its ending, its place and what draws it are checked before any work."""
+"""Where a picture goes: its ending, its place and what draws it are checked before any
+work."""
 
 from __future__ import annotations
 
@@ -20,24 +21,26 @@ def check_path(
     inputs: Iterable[str | Path] = (),
     flag: str = "out",
 ) -> Path:
-    """The path of a picture that can be written, and that is none of ``inputs``; ``flag`` gave it,
-    for messages.
+    """The path of a picture that can be written, and that is none of ``inputs``;
+    ``flag`` gave it, for messages.
 
     Raises:
-        SettingsError: another ending than ``endings``, a folder that is not there, a path that is a
-            folder or an input.
+        SettingsError: another ending than ``endings``, a folder that is not there, a
+            path that is a folder or an input.
         OutputError: a folder in which one may not write.
         MissingDependencyError: a drawn picture without matplotlib.
     """
     path = Path(path)
     if path.suffix.lower() not in endings:
         raise SettingsError(
-            f"{flag}={path} must end in one of {', '.join(endings)}: the ending names the kind"
+            f"{flag}={path} must end in one of {', '.join(endings)}: the ending "
+            "names the kind"
         )
     check_outputs({flag: path}, inputs)
     if path.suffix.lower() in DRAWN and importlib.util.find_spec("matplotlib") is None:
         hint = f", or let the file end in {PAGE}" if PAGE in endings else ""
         raise MissingDependencyError(
-            f"{path.suffix} pictures need matplotlib: pip install 'sencap[figures]'{hint}"
+            f"{path.suffix} pictures need matplotlib: pip install "
+            f"'sencap[figures]'{hint}"
         )
     return path

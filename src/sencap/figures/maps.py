@@ -1,11 +1,14 @@
-"""Maps on the pixels: by initialisation (Fig. 4), by stage (Fig. 5), each on its own scale and on a
-common one.
+"""Maps on the pixels: by initialisation (Fig. 4), by stage (Fig. 5), each on its own
+scale and on a common one.
 
-**own**: each map's colours run from its least to its greatest value, which stand below it. Shows
-where within a map, and nothing about how much: a flat map, stretched, looks like a sharp one.
-**common**: each map is divided by its mean, and all maps of the figure share one scale from the
-least to the greatest quotient. 1 is a cell like the others. Networks and stages whose values differ
-in size can be compared.
+**own**: each map's colours run from its least to its greatest value, which stand below
+  it. Shows
+where within a map, and nothing about how much: a flat map, stretched, looks like a
+sharp one.
+**common**: each map is divided by its mean, and all maps of the figure share one scale
+  from the
+least to the greatest quotient. 1 is a cell like the others. Networks and stages whose
+values differ in size can be compared.
 **values**: the values as they are, all on one scale. For maps of one kind only.
 """
 
@@ -29,7 +32,10 @@ _LEFT, _RIGHT = 0.22, 0.62  # for the rows' labels, and for the colour bars
 _GAP = 0.06  # between cells
 _CELL = 1.25  # the widest cell
 _ABOVE = 0.04  # between a title and its cell
-_BELOW_OWN, _BELOW = LINE + 0.06, 0.1  # below a row of maps: with their values, and without
+_BELOW_OWN, _BELOW = (
+    LINE + 0.06,
+    0.1,
+)  # below a row of maps: with their values, and without
 _BETWEEN = 0.12  # below a pair
 _STAGES = {"sfe": "SFE", "cagd": "CAGD"}
 _DATES = {"bef": "before", "aft": "after"}
@@ -39,8 +45,8 @@ _DATES = {"bef": "before", "aft": "after"}
 class MapRow:
     """One pair and its maps (h, w) by name, not negative, in the order they are drawn.
 
-    A map with ``bef`` or ``before`` in its name is laid over the image before, others over the
-    image after.
+    A map with ``bef`` or ``before`` in its name is laid over the image before, others
+    over the image after.
 
     Raises:
         ShapeError: a map that is not (h, w), or has negative or not finite values.
@@ -55,7 +61,8 @@ class MapRow:
             in_bounds = (values >= 0) & (values < float("inf"))
             if values.ndim != 2 or not in_bounds.all():
                 raise ShapeError(
-                    f"map {name!r} must be (h, w), finite and not negative; got {values.shape}"
+                    f"map {name!r} must be (h, w), finite and not negative; got "
+                    f"{values.shape}"
                 )
 
 
@@ -66,14 +73,15 @@ def attention_by_initialisation(
     scales: Sequence[Scale] = ("own", "common"),
     quantity: str = QUANTITY,
 ) -> Path:
-    """Fig. 4: for each pair the map of each initialisation, on its own scale and on the common one.
+    """Fig. 4: for each pair the map of each initialisation, on its own scale and on the
+    common one.
 
-    rows: the pairs; the names of their maps are the initialisations', the same in each row. path: a
-    .png, .pdf or .svg file. Returns the path.
+    rows: the pairs; the names of their maps are the initialisations', the same in each
+    row. path: a .png, .pdf or .svg file. Returns the path.
 
     Raises:
-        SettingsError: no rows or no maps, rows with different maps, an unknown scale, a path that
-            cannot be.
+        SettingsError: no rows or no maps, rows with different maps, an unknown scale, a
+            path that cannot be.
         MissingDependencyError: matplotlib is not installed.
     """
     return _table(rows, path, scales, quantity, {name: name for name in _columns(rows)})
@@ -86,12 +94,19 @@ def attention_by_stage(
     scales: Sequence[Scale] = ("own", "common"),
     quantity: str = QUANTITY,
 ) -> Path:
-    """Fig. 5: for each pair the maps after SFE and after CAGD, or of whatever parts a system has.
+    """Fig. 5: for each pair the maps after SFE and after CAGD, or of whatever parts a
+    system has.
 
-    rows: the pairs with their maps by part, as `sencap.explain.Explanation.parts` names them:
-    ``sfe_bef`` becomes "SFE, before". Else as `attention_by_initialisation`.
+    rows: the pairs with their maps by part, as `sencap.explain.Explanation.parts` names
+    them: ``sfe_bef`` becomes "SFE, before". Else as `attention_by_initialisation`.
     """
-    return _table(rows, path, scales, quantity, {name: part_title(name) for name in _columns(rows)})
+    return _table(
+        rows,
+        path,
+        scales,
+        quantity,
+        {name: part_title(name) for name in _columns(rows)},
+    )
 
 
 def part_title(name: str) -> str:
@@ -111,7 +126,8 @@ def relative(values: Map) -> Map:
 
 
 def limits_of(maps: Sequence[Map]) -> tuple[float, float]:
-    """The least and the greatest value of several maps, a little apart where they are equal."""
+    """The least and the greatest value of several maps, a little apart where they are
+    equal."""
     low = min(float(values.min()) for values in maps)
     high = max(float(values.max()) for values in maps)
     if high == low:
@@ -120,7 +136,8 @@ def limits_of(maps: Sequence[Map]) -> tuple[float, float]:
 
 
 def is_before(name: str) -> bool:
-    """Whether a map belongs over the image before: a word of its name is ``bef`` or ``before``."""
+    """Whether a map belongs over the image before: a word of its name is ``bef`` or
+    ``before``."""
     return not {"bef", "before"}.isdisjoint(re.split(r"[^a-z]+", name.lower()))
 
 
@@ -133,8 +150,8 @@ def _columns(rows: Sequence[MapRow]) -> list[str]:
     for row in rows:
         if list(row.maps) != names:
             raise SettingsError(
-                f"the pairs have different maps, {names} and {list(row.maps)}; give all the "
-                "same, in one order"
+                f"the pairs have different maps, {names} and {list(row.maps)}; give "
+                "all the same, in one order"
             )
     return names
 
@@ -149,7 +166,9 @@ def _table(
     path = check_path(path, endings=DRAWN)
     for scale in scales:
         if scale not in get_args(Scale):
-            raise SettingsError(f"scale={scale!r} is unknown; {nearest(scale, get_args(Scale))}")
+            raise SettingsError(
+                f"scale={scale!r} is unknown; {nearest(scale, get_args(Scale))}"
+            )
     everything: list[Map] = []
     for row in rows:
         everything.extend(row.maps.values())
@@ -166,8 +185,8 @@ def _table(
 class Block:
     """How the maps of a pair are drawn: a row for each scale, the images at their left.
 
-    titles: name of a map → what stands above its column. everything: the maps that the common scale
-    spans. quantity: what the maps measure.
+    titles: name of a map → what stands above its column. everything: the maps that the
+    common scale spans. quantity: what the maps measure.
     """
 
     titles: Mapping[str, str]
@@ -199,8 +218,8 @@ class Block:
         self._draw_titles(sheet, y)
         y += self._head
         side = self.cell * ratio(row.pair.images[0])
-        # the image before stands beside the first row and the image after beside the second; a
-        # single row has the image after
+        # the image before stands beside the first row and the image after beside the
+        # second; a single row has the image after
         beside = [1] if len(self.scales) == 1 else [0, 1]
         for number, scale in enumerate(self.scales):
             if number == 1:
@@ -218,13 +237,27 @@ class Block:
             lines = wrap(title, self.cell)
             top = y + self._head - _ABOVE - len(lines) * LINE
             for number, line in enumerate(lines):
-                sheet.text(self._x(column) + self.cell / 2, top + number * LINE, line, ha="center")
+                sheet.text(
+                    self._x(column) + self.cell / 2,
+                    top + number * LINE,
+                    line,
+                    ha="center",
+                )
 
     def _draw_row(self, sheet: Sheet, y: float, row: MapRow, scale: Scale) -> None:
-        """The maps of a pair on one scale, its name at the left and its colour bar at the right."""
+        """The maps of a pair on one scale, its name at the left and its colour bar at
+        the right."""
         side = self.cell * ratio(row.pair.images[0])
         label, middle = _LABELS[scale], y + side / 2
-        sheet.text(_LEFT - 0.06, middle, label, rotation=90, ha="right", va="center", color=PALE)
+        sheet.text(
+            _LEFT - 0.06,
+            middle,
+            label,
+            rotation=90,
+            ha="right",
+            va="center",
+            color=PALE,
+        )
         for column, (name, values) in enumerate(row.maps.items(), 1):
             x = self._x(column)
             image = row.pair.images[0 if is_before(name) else 1]
@@ -233,13 +266,24 @@ class Block:
             sheet.map(x, y, self.cell, image, values=shown, limits=limits)
             if scale == "own":
                 said = span(float(values.min()), float(values.max()))
-                sheet.text(x + self.cell / 2, y + side + 0.02, said, ha="center", color=PALE)
+                sheet.text(
+                    x + self.cell / 2, y + side + 0.02, said, ha="center", color=PALE
+                )
         right = self._x(len(self.titles) + 1)
         if scale == "own":
             ends_of_bar = ("min", "max")
-            sheet.bar(right, y, side, limits=(0.0, 1.0), label=self.quantity, names=ends_of_bar)
+            sheet.bar(
+                right,
+                y,
+                side,
+                limits=(0.0, 1.0),
+                label=self.quantity,
+                names=ends_of_bar,
+            )
         elif scale == "common":
-            sheet.bar(right, y, side, limits=self._limits(scale), label="÷ the map's mean")
+            sheet.bar(
+                right, y, side, limits=self._limits(scale), label="÷ the map's mean"
+            )
         else:
             sheet.bar(right, y, side, limits=self._limits(scale), label=self.quantity)
 

@@ -1,7 +1,8 @@
-"""What all HTML pages share: their templates, one style sheet, and images inside the page.
+"""What all HTML pages share: their templates, one style sheet, and images inside the
+page.
 
-A page needs nothing else: no network, no library. Jinja escapes every text; the templates lie in
-the folder ``templates`` beside this module.
+A page needs nothing else: no network, no library. Jinja escapes every text; the
+templates lie in the folder ``templates`` beside this module.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _SHOWN = 512  # pixels: the longer side of an image on a page
-# matplotlib's viridis at every eighth, since pages do without matplotlib; between them the colours
-# are mixed
+# matplotlib's viridis at every eighth, since pages do without matplotlib; between them
+# the colours are mixed
 VIRIDIS = (
     (68, 1, 84),
     (71, 45, 123),
@@ -44,7 +45,8 @@ _KINDS = {
 
 
 def render(template: str, **values: Any) -> str:
-    """The page that a file of the folder ``templates`` makes of the values; texts are escaped."""
+    """The page that a file of the folder ``templates`` makes of the values; texts are
+    escaped."""
     return _templates().get_template(template).render(**values)
 
 
@@ -65,7 +67,9 @@ def _templates() -> Environment:
 
 def photo_uri(image: NDArray[np.uint8]) -> str:
     """An image (3, H, W) as a PNG inside its address, at most `_SHOWN` pixels long."""
-    few = shrink(image, LONGEST)  # Pillow's copies of a large image would take much memory
+    few = shrink(
+        image, LONGEST
+    )  # Pillow's copies of a large image would take much memory
     picture = Image.fromarray(np.ascontiguousarray(few.transpose(1, 2, 0)))
     picture.thumbnail((_SHOWN, _SHOWN))
     return _png_uri(picture)
@@ -77,14 +81,19 @@ def map_uri(values: Map, limits: tuple[float, float]) -> str:
     level = np.clip((np.asarray(values, dtype=float) - low) / (high - low), 0, 1)
     positions = np.linspace(0, 1, len(VIRIDIS))
     channels = np.array(VIRIDIS, dtype=float).T
-    colours = np.stack([np.interp(level, positions, channel) for channel in channels], -1)
+    colours = np.stack(
+        [np.interp(level, positions, channel) for channel in channels], -1
+    )
     return _png_uri(Image.fromarray(colours.round().astype(np.uint8)))
 
 
 def gradient() -> str:
-    """Viridis as the stops of a CSS gradient, as transparent as maps are over their image."""
+    """Viridis as the stops of a CSS gradient, as transparent as maps are over their
+    image."""
     veil = round(255 * VEIL)
-    return ", ".join(f"#{red:02x}{green:02x}{blue:02x}{veil:02x}" for red, green, blue in VIRIDIS)
+    return ", ".join(
+        f"#{red:02x}{green:02x}{blue:02x}{veil:02x}" for red, green, blue in VIRIDIS
+    )
 
 
 def file_uri(content: bytes, title: str) -> str:
@@ -96,8 +105,9 @@ def file_uri(content: bytes, title: str) -> str:
     kind = _kind(content)
     if kind is None:
         raise DataError(
-            f"the picture of {title!r} is no PNG, JPEG, GIF or WebP file (it begins with "
-            f"{content[:8]!r}); hand over the bytes of an encoded file, not pixels"
+            f"the picture of {title!r} is no PNG, JPEG, GIF or WebP file (it begins "
+            f"with {content[:8]!r}); hand over the bytes of an encoded file, not "
+            "pixels"
         )
     return _uri(kind, content)
 

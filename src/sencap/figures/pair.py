@@ -26,17 +26,24 @@ def draw_pair(
 ) -> Image.Image:
     """The two images side by side, with labels above and the wrapped text below.
 
-    Small images are enlarged and large ones reduced: the picture shows what is meant, and fits a
-    screen.
+    Small images are enlarged and large ones reduced: the picture shows what is meant,
+    and fits a screen.
     """
-    images = [Image.fromarray(np.ascontiguousarray(x.transpose(1, 2, 0))) for x in pair.images]
+    images = [
+        Image.fromarray(np.ascontiguousarray(x.transpose(1, 2, 0))) for x in pair.images
+    ]
     enlarged = max(1.0, SHORTEST / min(images[0].size))
     factor = min(enlarged, LONGEST / max(images[0].size))
-    size = (max(1, round(images[0].width * factor)), max(1, round(images[0].height * factor)))
+    size = (
+        max(1, round(images[0].width * factor)),
+        max(1, round(images[0].height * factor)),
+    )
     images = [image.resize(size, Image.Resampling.BICUBIC) for image in images]
     label, body = ImageFont.load_default(LABEL), ImageFont.load_default(TEXT)
     width = 2 * size[0] + GAP + 2 * MARGIN
-    lines = textwrap.wrap(text, max(10, int((width - 2 * MARGIN) / (TEXT * 0.53)))) or [""]
+    lines = textwrap.wrap(text, max(10, int((width - 2 * MARGIN) / (TEXT * 0.53)))) or [
+        ""
+    ]
     top = MARGIN + LABEL + 6
     below = top + size[1] + GAP
     canvas = Image.new("RGB", (width, below + len(lines) * (TEXT + 6) + MARGIN), PAPER)
@@ -61,7 +68,8 @@ def check_ending(path: str | Path) -> None:
 
 
 def save_picture(picture: Image.Image, path: str | Path) -> Path:
-    """Write a picture, whole or not at all; the ending (.png, .jpg, .webp) names the format.
+    """Write a picture, whole or not at all; the ending (.png, .jpg, .webp) names the
+    format.
 
     Raises:
         SettingsError: another ending.

@@ -1,4 +1,5 @@
-"""The page of a scanned scene: both dates to swipe between, its windows over them, captions."""
+"""The page of a scanned scene: both dates to swipe between, its windows over them,
+captions."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ _MOST_LISTED = 1_000
 
 @dataclass(frozen=True)
 class ShownWindow:
-    """A window on the page: its place in shares of the scene (0–1), and what is said of it."""
+    """A window on the page: its place in shares of the scene (0–1), and what is said of
+    it."""
 
     left: float
     top: float
@@ -40,11 +42,11 @@ def scene_page(
     names: Sequence[str],
     summary: Sequence[str],
 ) -> str:
-    """The page (HTML) of two images (3, H, W) of a scene, before and after, of at most `LONGEST`
-    pixels a side.
+    """The page (HTML) of two images (3, H, W) of a scene, before and after, of at most
+    `LONGEST` pixels a side.
 
-    ``names`` are the two dates as they are called, ``summary`` lines of text. It holds all that it
-    needs, and has at most 10 MB, however many windows there are.
+    ``names`` are the two dates as they are called, ``summary`` lines of text. It holds
+    all that it needs, and has at most 10 MB, however many windows there are.
     """
     ranked = sorted(windows, key=lambda window: -(window.probability or 0.0))
     shown = ranked[:_MOST_WINDOWS]
@@ -83,7 +85,8 @@ def _placed(window: ShownWindow, width: int, height: int) -> dict[str, object]:
 
 
 def _jpeg_uri(image: NDArray[np.uint8]) -> str:
-    """An image as a JPEG inside its address, at the best quality that is not too large."""
+    """An image as a JPEG inside its address, at the best quality that is not too
+    large."""
     picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
     for quality in (85, 70, 50, 30, 10):
         content = io.BytesIO()

@@ -1,4 +1,5 @@
-"""A sheet of paper that pictures are laid out on, in inches from its upper left corner."""
+"""A sheet of paper that pictures are laid out on, in inches from its upper left
+corner."""
 
 from __future__ import annotations
 
@@ -23,11 +24,19 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches: the columns of IEEE's journals
 TEXT = 8.0  # points: the smallest text
 LINE = TEXT * 1.3 / 72  # inches from line to line
 INK, PALE = "#14181c", "#5f666e"
-BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"  # of Okabe and Ito's colour-blind safe set
+BLUE, VERMILION, GREEN = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+)  # of Okabe and Ito's colour-blind safe set
 MAP, VEIL = "viridis", 0.62  # perceptually uniform; opacity of a map over its image
 DPI = 200
-LONGEST = 1024  # pixels of an image's longer side: twice what is seen of one at the widest
-SLIMMEST = 8  # times as long as wide; images beyond are squeezed, or no sheet would hold them
+LONGEST = (
+    1024  # pixels of an image's longer side: twice what is seen of one at the widest
+)
+SLIMMEST = (
+    8  # times as long as wide; images beyond are squeezed, or no sheet would hold them
+)
 
 _GREY: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}
 
@@ -50,23 +59,37 @@ class Sheet:
             (x / self.width, bottom, width / self.width, height / self.height)
         )
 
-    def text(self, x: float, y: float, text: str, *, size: float = TEXT, **style: Any) -> None:
+    def text(
+        self, x: float, y: float, text: str, *, size: float = TEXT, **style: Any
+    ) -> None:
         """Text whose upper left corner (or what ``ha`` and ``va`` say) is at (x, y). No
         formulas."""
         options = {"color": INK, "va": "top", "parse_math": False, **style}
-        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=size, **options)
+        self.figure.text(
+            x / self.width, 1 - y / self.height, text, fontsize=size, **options
+        )
 
     def rule(
-        self, x: float, y: float, length: float, *, colour: str = INK, width: float = 0.8
+        self,
+        x: float,
+        y: float,
+        length: float,
+        *,
+        colour: str = INK,
+        width: float = 0.8,
     ) -> None:
         """A horizontal line, ``width`` points thick."""
         from matplotlib.lines import Line2D  # noqa: PLC0415  (an extra)
 
         xs, ys = [x / self.width, (x + length) / self.width], [1 - y / self.height] * 2
-        line = Line2D(xs, ys, color=colour, linewidth=width, transform=self.figure.transFigure)
+        line = Line2D(
+            xs, ys, color=colour, linewidth=width, transform=self.figure.transFigure
+        )
         self.figure.add_artist(line)
 
-    def image(self, x: float, y: float, width: float, image: NDArray[np.uint8]) -> float:
+    def image(
+        self, x: float, y: float, width: float, image: NDArray[np.uint8]
+    ) -> float:
         """An image (3, H, W), ``width`` wide; returns its height."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
@@ -85,8 +108,8 @@ class Sheet:
         values: Map,
         limits: tuple[float, float],
     ) -> float:
-        """A map (h, w) over an image in pale grey; returns its height. Cells are drawn as the
-        squares they are."""
+        """A map (h, w) over an image in pale grey; returns its height. Cells are drawn
+        as the squares they are."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
         whole: dict[str, Any] = {
@@ -110,8 +133,8 @@ class Sheet:
         label: str,
         names: Sequence[str] | None = None,
     ) -> None:
-        """A colour bar, 0.09 inches wide, as the colours look over mid grey; ``names`` replace the
-        ends' values."""
+        """A colour bar, 0.09 inches wide, as the colours look over mid grey; ``names``
+        replace the ends' values."""
         axes = self.axes(x, y, 0.09, height)
         whole: dict[str, Any] = {"extent": (0.0, 1.0, *limits), "aspect": "auto"}
         axes.imshow(np.full((1, 1), 0.65), **_GREY, **whole)
@@ -133,7 +156,8 @@ class Sheet:
         """Write the sheet; the ending names the format.
 
         Raises:
-            SettingsError: another ending than .png, .pdf, .svg, or a folder that is not there.
+            SettingsError: another ending than .png, .pdf, .svg, or a folder that is not
+                there.
         """
         return save_figure(self.figure, path)
 
@@ -153,8 +177,13 @@ def ratio(image: NDArray[np.uint8]) -> float:
 
 
 def pale(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """An image (3, H, W) as grey (H, W), 0.3–1, so that a map over it keeps its colours apart."""
-    brightness = (0.299, 0.587, 0.114)  # of red, green and blue, as television has it (BT.601)
+    """An image (3, H, W) as grey (H, W), 0.3–1, so that a map over it keeps its colours
+    apart."""
+    brightness = (
+        0.299,
+        0.587,
+        0.114,
+    )  # of red, green and blue, as television has it (BT.601)
     grey: NDArray[np.float64] = np.tensordot(brightness, image / 255.0, 1)
     return 0.3 + 0.7 * grey
 
@@ -169,7 +198,9 @@ def text_width(text: str, *, size: float = TEXT, bold: bool = False) -> float:
     return float(width) / 72
 
 
-def wrap(text: str, width: float, *, size: float = TEXT, bold: bool = False) -> list[str]:
+def wrap(
+    text: str, width: float, *, size: float = TEXT, bold: bool = False
+) -> list[str]:
     """A text in lines of at most ``width`` inches, broken between words."""
     lines: list[str] = []
     for word in re.split(r"\s+", text.strip()):

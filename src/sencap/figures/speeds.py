@@ -11,7 +11,16 @@ import numpy as np
 
 from sencap.errors import SettingsError
 from sencap.figures.files import DRAWN, check_path
-from sencap.figures.sheet import BLUE, INK, PALE, TEXT, TWO_COLUMNS, VERMILION, save_figure, wrap
+from sencap.figures.sheet import (
+    BLUE,
+    INK,
+    PALE,
+    TEXT,
+    TWO_COLUMNS,
+    VERMILION,
+    save_figure,
+    wrap,
+)
 
 COLOURS = {
     "onnx": BLUE,
@@ -23,8 +32,8 @@ BAR, GAP = 0.19, 0.3  # inches: from bar to bar, and the heading of a group
 
 @dataclass(frozen=True)
 class SpeedBar:
-    """A bar: group, name, the engine for its colour, each round's seconds a pair, a note at its
-    end."""
+    """A bar: group, name, the engine for its colour, each round's seconds a pair, a
+    note at its end."""
 
     group: str
     name: str
@@ -34,10 +43,11 @@ class SpeedBar:
 
 
 def speeds_plot(bars: Sequence[SpeedBar], path: str | Path, *, note: str = "") -> Path:
-    """Bars of pairs per second: the median of the rounds, and a line from the lowest to the
-    highest.
+    """Bars of pairs per second: the median of the rounds, and a line from the lowest to
+    the highest.
 
-    ``note`` stands below, for hardware and data. path: a .png, .pdf or .svg file. Returns the path.
+    ``note`` stands below, for hardware and data. path: a .png, .pdf or .svg file.
+    Returns the path.
 
     Raises:
         SettingsError: no bars, or a path that cannot be.
@@ -51,7 +61,9 @@ def speeds_plot(bars: Sequence[SpeedBar], path: str | Path, *, note: str = "") -
     lines = wrap(note, TWO_COLUMNS - 0.3)
     groups = list(dict.fromkeys(bar.group for bar in bars))
     height = BAR * (len(bars) + len(lines)) + GAP * len(groups) + 0.6
-    figure = Figure(figsize=(TWO_COLUMNS, height), layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(TWO_COLUMNS, height), layout="constrained", facecolor="white"
+    )
     axes = figure.add_subplot()
     y = 0.0
     for number, bar in enumerate(bars):
@@ -79,7 +91,9 @@ def speeds_plot(bars: Sequence[SpeedBar], path: str | Path, *, note: str = "") -
         y += BAR
     axes.set_ylim(y, 0)
     axes.set_yticks([])
-    axes.set_xlim(0, 1.25 * max(1 / min(bar.seconds) for bar in bars))  # with room for the notes
+    axes.set_xlim(
+        0, 1.25 * max(1 / min(bar.seconds) for bar in bars)
+    )  # with room for the notes
     axes.tick_params(labelsize=TEXT)
     label = "pairs per second, from PNG files to words (×: times the field's way)"
     axes.set_xlabel(label, fontsize=TEXT)

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 BY_DIMENSION = "embedding width D (channels)"
 BY_BEAM = "beam size (hypotheses)"
 BY_DEPTH = "ResNet depth (layers)"
-SCORE, PARAMETERS, SPEED = "$S^*_m$ (× 100)", "parameters\n(millions)", "speed\n(pairs/s)"
+SCORE, PARAMETERS, SPEED = (
+    "$S^*_m$ (× 100)",
+    "parameters\n(millions)",
+    "speed\n(pairs/s)",
+)
 _LINE: dict[str, Any] = {"markersize": 4, "linewidth": 1.2, "capsize": 2.5}
 
 
@@ -37,8 +41,8 @@ _LINE: dict[str, Any] = {"markersize": 4, "linewidth": 1.2, "capsize": 2.5}
 class SweepPoint:
     """What was measured at one value of the setting.
 
-    scores: S*_m × 100, one per seed. parameters: their number, not in millions. speeds: pairs per
-    second, one per run.
+    scores: S*_m × 100, one per seed. parameters: their number, not in millions. speeds:
+    pairs per second, one per run.
     """
 
     setting: float | str
@@ -49,8 +53,8 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One setting: its name with its unit, as `BY_DIMENSION`, `BY_BEAM` or `BY_DEPTH`, and its
-    points in order.
+    """One setting: its name with its unit, as `BY_DIMENSION`, `BY_BEAM` or `BY_DEPTH`,
+    and its points in order.
 
     Raises:
         SettingsError: no points, or one without a score.
@@ -64,16 +68,19 @@ class Sweep:
             raise SettingsError(f"the sweep of {self.label!r} has no points")
         for point in self.points:
             if not len(point.scores):
-                raise SettingsError(f"the sweep of {self.label!r} has no score at {point.setting}")
+                raise SettingsError(
+                    f"the sweep of {self.label!r} has no score at {point.setting}"
+                )
 
 
 def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") -> Path:
-    """Sweeps side by side: mean and standard deviation of S*_m above; parameters and speed, where
-    known, below.
+    """Sweeps side by side: mean and standard deviation of S*_m above; parameters and
+    speed, where known, below.
 
-    Settings stand at equal distances. Every seed is a small dot; the bar is the sample's standard
-    deviation, drawn from two seeds on. Columns have one score axis. ``note`` stands below, for
-    hardware and data. path: a .png, .pdf or .svg file. Returns the path.
+    Settings stand at equal distances. Every seed is a small dot; the bar is the
+    sample's standard deviation, drawn from two seeds on. Columns have one score axis.
+    ``note`` stands below, for hardware and data. path: a .png, .pdf or .svg file.
+    Returns the path.
 
     Raises:
         SettingsError: no sweeps, or a path that cannot be.
@@ -86,7 +93,9 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
 
     heights = [1.9, *[0.85] * max(len(_costs(sweep)) for sweep in sweeps)]
     width = ONE_COLUMN if len(sweeps) == 1 else TWO_COLUMNS
-    figure = Figure(figsize=(width, sum(heights) + 0.75), layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(width, sum(heights) + 0.75), layout="constrained", facecolor="white"
+    )
     grid = figure.add_gridspec(len(heights), len(sweeps), height_ratios=heights)
     first: Axes | None = None
     for column, sweep in enumerate(sweeps):
@@ -104,7 +113,9 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
         last.set_xlabel(sweep.label, fontsize=TEXT)
         if len(sweeps) > 1:
             letter = string.ascii_lowercase[column]
-            top.set_title(f"({letter})", fontsize=TEXT + 1, loc="left", fontweight="bold")
+            top.set_title(
+                f"({letter})", fontsize=TEXT + 1, loc="left", fontweight="bold"
+            )
         if column:  # the first column's axis is that of all
             top.set_ylabel("")
             top.tick_params(labelleft=False)
@@ -151,7 +162,14 @@ def _scores(axes: Axes, sweep: Sweep) -> None:
     for x, point in enumerate(sweep.points):
         count = len(point.scores)
         if count > 1:  # beside the mean, not over it
-            axes.plot([x + 0.12] * count, point.scores, ".", color=INK, markersize=3, alpha=0.6)
+            axes.plot(
+                [x + 0.12] * count,
+                point.scores,
+                ".",
+                color=INK,
+                markersize=3,
+                alpha=0.6,
+            )
     axes.set_ylabel(SCORE, fontsize=TEXT)
 
 
@@ -170,7 +188,9 @@ def _speed(axes: Axes, sweep: Sweep) -> None:
     known = {x: point.speeds for x, point in enumerate(sweep.points) if point.speeds}
     means = [float(np.mean(speeds)) for speeds in known.values()]
     spreads = [_spread(speeds) for speeds in known.values()]
-    axes.errorbar(list(known), means, spreads, color=GREEN, marker="s", linestyle="--", **_LINE)
+    axes.errorbar(
+        list(known), means, spreads, color=GREEN, marker="s", linestyle="--", **_LINE
+    )
     axes.margins(y=0.2)
     axes.set_ylim(bottom=0)
     axes.locator_params(axis="y", nbins=4)

@@ -17,12 +17,14 @@ Epoch = Mapping[str, float]
 SERIES = (("", "backbone's features", "C0"), ("_embedding", "embeddings", "C1"))
 
 
-def plot_watch(path: Path, epochs: Sequence[Epoch], random: Epoch, *, chance: float) -> Path:
-    """Draw loss, recall@1 and spread over the epochs as a PNG; dashed: the network of random
-    weights.
+def plot_watch(
+    path: Path, epochs: Sequence[Epoch], random: Epoch, *, chance: float
+) -> Path:
+    """Draw loss, recall@1 and spread over the epochs as a PNG; dashed: the network of
+    random weights.
 
-    ``epochs`` are run.json's, ``random`` its figures of random weights, ``chance`` 1 / held-out
-    places.
+    ``epochs`` are run.json's, ``random`` its figures of random weights, ``chance`` 1 /
+    held-out places.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -31,7 +33,8 @@ def plot_watch(path: Path, epochs: Sequence[Epoch], random: Epoch, *, chance: fl
         from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
     except ImportError as error:
         raise MissingDependencyError(
-            "the picture of the watching figures needs matplotlib: pip install 'sencap[figures]'"
+            "the picture of the watching figures needs matplotlib: pip install "
+            "'sencap[figures]'"
         ) from error
     figure = Figure(figsize=(12, 3.9), layout="constrained")
     losses, recalls, spreads = figure.subplots(1, 3)
@@ -51,7 +54,9 @@ def plot_watch(path: Path, epochs: Sequence[Epoch], random: Epoch, *, chance: fl
         axes.set_xlabel("epochs")
         axes.grid(alpha=0.3)
     lines, labels = recalls.get_legend_handles_labels()  # the spread's are the same
-    figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
+    figure.legend(
+        lines, labels, loc="outside lower center", ncols=len(labels), fontsize=8
+    )
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     return write_whole(path, picture.getvalue())
@@ -62,6 +67,11 @@ def _lines(axes: Axes, epochs: Sequence[Epoch], random: Epoch, name: str) -> Non
     for suffix, label, colour in SERIES:
         key = name + suffix
         axes.plot(
-            [e["epoch"] for e in measured], [e[key] for e in measured], f"{colour}.-", label=label
+            [e["epoch"] for e in measured],
+            [e[key] for e in measured],
+            f"{colour}.-",
+            label=label,
         )
-        axes.axhline(random[key], color=colour, linestyle="--", label=f"random weights, {label}")
+        axes.axhline(
+            random[key], color=colour, linestyle="--", label=f"random weights, {label}"
+        )

@@ -1,5 +1,5 @@
-"""One explained caption as a picture: where the decoder looked at each word, then the maps of the
-parts."""
+"""One explained caption as a picture: where the decoder looked at each word, then the
+maps of the parts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,28 @@ from pathlib import Path
 
 from sencap.figures.files import DRAWN, check_path
 from sencap.figures.maps import Block, MapRow, limits_of, part_title, relative
-from sencap.figures.sheet import INK, LINE, MAP, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
+from sencap.figures.sheet import (
+    INK,
+    LINE,
+    MAP,
+    PALE,
+    TWO_COLUMNS,
+    Map,
+    Sheet,
+    ratio,
+    wrap,
+)
 from sencap.structures import ImagePair
 
 NO_WORD_MAPS = (
-    "This system's decoder does not attend to the grid word by word; there are no maps of words."
+    "This system's decoder does not attend to the grid word by word; "
+    "there are no maps of words."
 )
 WORDS = "Where the decoder looked as it chose each word (image after)"
 _PARTS = "How strongly each part of the memory responds"
 DATES_TITLE = (
-    "How much the speaker drew on each date's features, and on their difference, as it chose each "
-    "word"
+    "How much the speaker drew on each date's features, and on their difference, as "
+    "it chose each word"
 )
 DATE_NAMES = ("before", "difference", "after")
 _CAPTION = 12.0  # points
@@ -29,7 +40,10 @@ _EDGE, _GAP = 0.22, 0.06  # at the paper's edge, between cells
 _RIGHT = 0.62  # for the colour bar
 _SIDE = 1.9  # the width of an image beside the caption
 _HEADING = LINE * 1.6  # a section's first line, with the space below it
-_LABEL, _TABLE_ROW = 0.75, LINE * 1.5  # of the table of dates: names at the left, height of a row
+_LABEL, _TABLE_ROW = (
+    0.75,
+    LINE * 1.5,
+)  # of the table of dates: names at the left, height of a row
 _COLUMNS, _TABLE_WORDS = 6, 9  # words of a row of maps, and of a row of the table
 
 
@@ -44,13 +58,13 @@ def draw_words(
     dates: Map | None = None,
     note: str = "",
 ) -> Path:
-    """Draw before and after, the caption, a map per word on one common scale, and the parts on both
-    scales.
+    """Draw before and after, the caption, a map per word on one common scale, and the
+    parts on both scales.
 
-    word_maps: one (h, w) per word, each summing to 1, or None for a decoder without; parts: name →
-    (h, w). The common scale of the words is in multiples of an even share, 1 / (h·w). dates:
-    (words, 3), shares of before, difference and after at each word. ``note`` is small print below
-    the caption.
+    word_maps: one (h, w) per word, each summing to 1, or None for a decoder without;
+    parts: name → (h, w). The common scale of the words is in multiples of an even
+    share, 1 / (h·w). dates: (words, 3), shares of before, difference and after at each
+    word. ``note`` is small print below the caption.
 
     Raises:
         SettingsError: a path that cannot be, or none of .png, .pdf, .svg.
@@ -74,10 +88,20 @@ def draw_words(
     y = 0.1
     top.draw(sheet, y, pair)
     y += LINE + top.height + 0.2
-    sheet.text(_EDGE, y, WORDS if word_maps is not None else NO_WORD_MAPS, weight="bold")
+    sheet.text(
+        _EDGE, y, WORDS if word_maps is not None else NO_WORD_MAPS, weight="bold"
+    )
     y += _HEADING
     if word_maps is not None and words:
-        _draw_maps(sheet, y, pair, words, [relative(m) for m in word_maps], cell=cell, step=step)
+        _draw_maps(
+            sheet,
+            y,
+            pair,
+            words,
+            [relative(m) for m in word_maps],
+            cell=cell,
+            step=step,
+        )
         y += rows * step
     if dates is not None and words:
         _draw_dates(sheet, y, words, dates)
@@ -137,7 +161,9 @@ def _draw_maps(
         sheet.text(x + cell / 2, top, word, ha="center", weight="bold")
         sheet.map(x, top + LINE, cell, pair.images[1], values=values, limits=limits)
     right = _EDGE + min(len(words), _COLUMNS) * (cell + _GAP)
-    sheet.bar(right, y + LINE, step - LINE - 0.1, limits=limits, label="× an even share")
+    sheet.bar(
+        right, y + LINE, step - LINE - 0.1, limits=limits, label="× an even share"
+    )
 
 
 def _dates_height(words: int) -> float:
@@ -146,18 +172,26 @@ def _dates_height(words: int) -> float:
 
 
 def _draw_dates(sheet: Sheet, y: float, words: Sequence[str], dates: Map) -> None:
-    """A table in blocks of words: three rows of shares, each number on the colour of its value from
-    0 to 1."""
+    """A table in blocks of words: three rows of shares, each number on the colour of
+    its value from 0 to 1."""
     sheet.text(_EDGE, y, DATES_TITLE, weight="bold")
     y += _HEADING
     cell = (TWO_COLUMNS - 2 * _EDGE - _LABEL) / _TABLE_WORDS
     for first in range(0, len(words), _TABLE_WORDS):
         block = dates[first : first + _TABLE_WORDS]
         for column, word in enumerate(words[first : first + _TABLE_WORDS]):
-            sheet.text(_EDGE + _LABEL + (column + 0.5) * cell, y, word, ha="center", weight="bold")
+            sheet.text(
+                _EDGE + _LABEL + (column + 0.5) * cell,
+                y,
+                word,
+                ha="center",
+                weight="bold",
+            )
         y += LINE * 1.3
         axes = sheet.axes(_EDGE + _LABEL, y, cell * len(block), 3 * _TABLE_ROW)
-        axes.imshow(block.T, cmap=MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.imshow(
+            block.T, cmap=MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+        )
         axes.set_axis_off()
         for row, name in enumerate(DATE_NAMES):
             middle = y + (row + 0.5) * _TABLE_ROW
@@ -165,5 +199,7 @@ def _draw_dates(sheet: Sheet, y: float, words: Sequence[str], dates: Map) -> Non
             for column, share in enumerate(block[:, row]):
                 colour = "white" if share < 0.6 else INK  # readable on viridis
                 x = _EDGE + _LABEL + (column + 0.5) * cell
-                sheet.text(x, middle, f"{share:.2f}", ha="center", va="center", color=colour)
+                sheet.text(
+                    x, middle, f"{share:.2f}", ha="center", va="center", color=colour
+                )
         y += 3 * _TABLE_ROW + 0.12

@@ -1,4 +1,5 @@
-"""Weights that an extractor's backbone starts from: anybody's, recognised by what they hold."""
+"""Weights that an extractor's backbone starts from: anybody's, recognised by what they
+hold."""
 
 from __future__ import annotations
 
@@ -29,22 +30,23 @@ CHANNELS = re.compile(r"\?rgb=(\d+),(\d+),(\d+)$")
 def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
     """Load anybody's weights of the extractor's backbone, recognised by their content.
 
-    ``path`` is a safetensors file, a PyTorch file of tensors (state dict, MoCo or SeCo checkpoint,
-    …), a folder that sencap wrote, or ``timm:NAME`` for timm's own from its hub. ``?rgb=2,1,0`` at
-    its end names the input channels that are red, green and blue (counted from 0) where their
-    number alone does not tell.
+    ``path`` is a safetensors file, a PyTorch file of tensors (state dict, MoCo or SeCo
+    checkpoint, …), a folder that sencap wrote, or ``timm:NAME`` for timm's own from its
+    hub. ``?rgb=2,1,0`` at its end names the input channels that are red, green and blue
+    (counted from 0) where their number alone does not tell.
 
-    A first convolution of 3 channels enters a 6-channel backbone repeated over the two dates and
-    halved, so that a pair of equal images gives the features the 3-channel network gives. Of 13 and
-    12 channels (Sentinel-2) those of RGB are taken. 6 channels are the RGB of two dates, the older
-    first. What belongs to no backbone (head, queue, optimiser) is left.
+    A first convolution of 3 channels enters a 6-channel backbone repeated over the two
+    dates and halved, so that a pair of equal images gives the features the 3-channel
+    network gives. Of 13 and 12 channels (Sentinel-2) those of RGB are taken. 6 channels
+    are the RGB of two dates, the older first. What belongs to no backbone (head, queue,
+    optimiser) is left.
 
     Returns:
         One line that says what was recognised, adapted and left.
 
     Raises:
-        CheckpointError: no such weights, a file that would run code, or one that does not fit the
-            backbone.
+        CheckpointError: no such weights, a file that would run code, or one that does
+            not fit the backbone.
     """
     init, rgb = _without_channels(str(path))
     source = read(init)
@@ -53,7 +55,9 @@ def initialise_backbone(extractor: Extractor, path: Path | str) -> str:
     first = first_convolution(target)
     channels = found.tensors[first].shape[1]
     _check_numbers(source, found.tensors)
-    loaded = {name: tensor.to(target[name].dtype) for name, tensor in found.tensors.items()}
+    loaded = {
+        name: tensor.to(target[name].dtype) for name, tensor in found.tensors.items()
+    }
     loaded[first], adapted = _adapt(source, loaded[first], target[first].shape[1], rgb)
     differences = misfit({name: target[name] for name in loaded}, loaded)
     if differences:
@@ -83,20 +87,22 @@ def _without_channels(init: str) -> tuple[str, tuple[int, ...] | None]:
 
 
 def _check_numbers(source: Source, tensors: Mapping[str, Tensor]) -> None:
-    """Weights are finite floating-point numbers; only BatchNorm's counter is an integer."""
+    """Weights are finite floating-point numbers; only BatchNorm's counter is an
+    integer."""
     for name, tensor in tensors.items():
         if name.endswith(COUNTER) and tensor.dtype == torch.int64:
             continue
         if not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise CheckpointError(
-                f"extractor.init={source.name}: {name} holds numbers of type {kind}; weights are "
-                "floating-point numbers. If they were quantised, take those from before"
+                f"extractor.init={source.name}: {name} holds numbers of type {kind}; "
+                "weights are floating-point numbers. If they were quantised, take "
+                "those from before"
             )
         if not tensor.isfinite().all():
             raise CheckpointError(
-                f"extractor.init={source.name}: {name} holds numbers that are NaN or infinite; "
-                "take weights of an earlier epoch, or of another training"
+                f"extractor.init={source.name}: {name} holds numbers that are NaN or "
+                "infinite; take weights of an earlier epoch, or of another training"
             )
 
 
@@ -110,15 +116,15 @@ def _meaning(channels: int, *, given: tuple[int, ...] | None) -> str:
 def _adapt(
     source: Source, weight: Tensor, wanted: int, rgb: tuple[int, ...] | None
 ) -> tuple[Tensor, list[str]]:
-    """The first convolution (C, channels, k, k) with ``wanted`` input channels, and what was done
-    to it."""
+    """The first convolution (C, channels, k, k) with ``wanted`` input channels, and
+    what was done to it."""
     done = []
     channels = weight.shape[1]
     if rgb is not None:
         if max(rgb) >= channels:
             raise CheckpointError(
-                f"extractor.init={source.name}?rgb={','.join(map(str, rgb))}: the file has "
-                f"{channels} input channels, 0 to {channels - 1}"
+                f"extractor.init={source.name}?rgb={','.join(map(str, rgb))}: the "
+                f"file has {channels} input channels, 0 to {channels - 1}"
             )
         weight = weight[:, list(rgb)]
         done.append(f"channels {', '.join(map(str, rgb))} taken as RGB")
@@ -130,13 +136,14 @@ def _adapt(
         done.append("the first convolution repeated over the two dates and halved")
     if weight.shape[1] == 6 and wanted == 3:
         raise CheckpointError(
-            f"extractor.init={source.name} is of a network that sees two dates at once (6 input "
-            "channels); extractor.structure=single-cat takes it, the others see 3 channels"
+            f"extractor.init={source.name} is of a network that sees two dates at "
+            "once (6 input channels); extractor.structure=single-cat takes it, the "
+            "others see 3 channels"
         )
     if weight.shape[1] != wanted:
         raise CheckpointError(
-            f"extractor.init={source.name} has {channels} input channels, and their number does "
-            "not tell which are red, green and blue; name them, counted from 0: "
-            f"extractor.init={source.name}?rgb=2,1,0"
+            f"extractor.init={source.name} has {channels} input channels, and their "
+            "number does not tell which are red, green and blue; name them, counted "
+            f"from 0: extractor.init={source.name}?rgb=2,1,0"
         )
     return weight, done

@@ -1,4 +1,5 @@
-"""Which files of a downloaded folder hold the weights: one file, or several that are parts of one.
+"""Which files of a downloaded folder hold the weights: one file, or several that are
+parts of one.
 
 The folders of Hugging Face's hub are of this kind, cloned, or as its cache has them:
 
@@ -16,10 +17,15 @@ from pathlib import Path
 from sencap.errors import CheckpointError
 from sencap.json_files import read_json, shown
 
-USUAL = ("model.safetensors", "pytorch_model.bin")  # the first of them where there are both
+USUAL = (
+    "model.safetensors",
+    "pytorch_model.bin",
+)  # the first of them where there are both
 _INDEX = ".index.json"
 _SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
-_NO_WEIGHTS = re.compile(r"training_args|optimizer|scheduler|rng_state|random_states|scaler")
+_NO_WEIGHTS = re.compile(
+    r"training_args|optimizer|scheduler|rng_state|random_states|scaler"
+)
 _PART = re.compile(r"(.+)-(\d{5})-of-(?!00000)(\d{5})(\.\w+)")
 _MOST_MEGABYTES = 64  # of an index: a line for each tensor
 
@@ -28,13 +34,15 @@ def weight_files(folder: Path) -> list[Path]:
     """The files that together hold a folder's weights; several are parts of one.
 
     Raises:
-        CheckpointError: none, or several that are no parts of one; a part that is missing. The
-            message begins with the folder.
+        CheckpointError: none, or several that are no parts of one; a part that is
+            missing. The message begins with the folder.
     """
     revisions = sorted(folder.glob("snapshots/*/"))
     if revisions:
         if len(revisions) > 1:
-            raise CheckpointError(f"{folder} holds {_named(revisions)}; name one of them")
+            raise CheckpointError(
+                f"{folder} holds {_named(revisions)}; name one of them"
+            )
         return weight_files(revisions[0])
     for name in USUAL:
         if (folder / name).is_file():
@@ -50,11 +58,13 @@ def weight_files(folder: Path) -> list[Path]:
         return files
     if files:
         raise CheckpointError(
-            f"{folder} holds several files that may be weights ({_named(files)}); name one of them"
+            f"{folder} holds several files that may be weights ({_named(files)}); "
+            "name one of them"
         )
     raise CheckpointError(
-        f"{folder} holds no weights: looked for {', '.join(USUAL)}, and one file that ends in "
-        f"{', '.join(_SUFFIXES)}, and saw {_named(sorted(folder.iterdir()))}"
+        f"{folder} holds no weights: looked for {', '.join(USUAL)}, and one file "
+        f"that ends in {', '.join(_SUFFIXES)}, and saw "
+        f"{_named(sorted(folder.iterdir()))}"
     )
 
 
@@ -80,7 +90,9 @@ def _parts_of_index(index: Path) -> list[Path]:
     for name in sorted(set(map(str, places.values()))):
         # a part lies beside its index: nothing elsewhere is read
         if Path(name).name != name:
-            raise CheckpointError(f"{index} names the part {shown(name)}, which is no plain name")
+            raise CheckpointError(
+                f"{index} names the part {shown(name)}, which is no plain name"
+            )
         files.append(index.parent / name)
     _refuse_missing(index.parent, files)
     return files
@@ -99,7 +111,8 @@ def _refuse_missing(folder: Path, files: list[Path]) -> None:
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise CheckpointError(
-            f"{folder} lacks {len(missing)} of {len(files)} parts of its weights: {_named(missing)}"
+            f"{folder} lacks {len(missing)} of {len(files)} parts of its weights: "
+            f"{_named(missing)}"
         )
 
 

@@ -1,5 +1,5 @@
-"""A whole pickled torch.nn.Module, as `sencap.foreign.inert` reads it: its tensors and its plain
-attributes by name."""
+"""A whole pickled torch.nn.Module, as `sencap.foreign.inert` reads it: its tensors and
+its plain attributes by name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _DEEPEST = 24  # modules within modules; a hostile file may hold one that holds 
 
 @dataclass(frozen=True)
 class PickledModule:
-    """``tensors`` by their names in the module's state dict (buffers outside of it too), without
-    wrappers.
+    """``tensors`` by their names in the module's state dict (buffers outside of it
+    too), without wrappers.
 
-    ``attributes`` holds each submodule's plain attributes ("" is the module itself); nothing for a
-    state dict.
+    ``attributes`` holds each submodule's plain attributes ("" is the module itself);
+    nothing for a state dict.
     """
 
     name: str
@@ -44,12 +44,14 @@ class PickledModule:
         tensor = self.tensors[name]
         if tensor.ndim != ndim or not tensor.numel():
             raise CheckpointError(
-                f"{self.name}.{name} is {tuple(tensor.shape)}; it should have {ndim} axes"
+                f"{self.name}.{name} is {tuple(tensor.shape)}; it should have {ndim} "
+                "axes"
             )
         return tensor
 
     def attribute(self, module: str, name: str, otherwise: Any) -> Any:
-        """An attribute of a submodule, or ``otherwise`` where the file does not tell."""
+        """An attribute of a submodule, or ``otherwise`` where the file does not
+        tell."""
         return self.attributes.get(module, {}).get(name, otherwise)
 
     def number(self, module: str, name: str, otherwise: float) -> Any:
@@ -66,14 +68,17 @@ class PickledModule:
         return value
 
     def count(self, pattern: str) -> int:
-        """How many layers there are whose number the first group of ``pattern`` catches."""
+        """How many layers there are whose number the first group of ``pattern``
+        catches."""
         found = (re.match(pattern, name) for name in self.tensors)
         return 1 + max((int(match[1]) for match in found if match), default=-1)
 
     def renamed(self, name: Callable[[str], str]) -> PickledModule:
         """The same with other names of tensors and submodules."""
         tensors = {name(theirs): tensor for theirs, tensor in self.tensors.items()}
-        return PickledModule(self.name, tensors, {name(k): v for k, v in self.attributes.items()})
+        return PickledModule(
+            self.name, tensors, {name(k): v for k, v in self.attributes.items()}
+        )
 
 
 def read_module(name: str, content: Any) -> PickledModule:
@@ -93,16 +98,21 @@ def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
     """Add a module's tensors and attributes, and those of the modules within it, under
     ``prefix``."""
     if depth > _DEEPEST:
-        raise CheckpointError(f"its {into.name} has modules within modules, {depth} deep")
+        raise CheckpointError(
+            f"its {into.name} has modules within modules, {depth} deep"
+        )
     if isinstance(content, dict):  # a state dict
         for name, value in content.items():
             kept = [part for part in str(name).split(".") if part not in WRAPPERS]
             _take(into, prefix + ".".join(kept), value)
     elif isinstance(content, Placeholder) and isinstance(content.state, dict):
         state = content.state
-        attributes = {k: v for k, v in state.items() if isinstance(k, str) and k[:1] != "_"}
+        attributes = {
+            k: v for k, v in state.items() if isinstance(k, str) and k[:1] != "_"
+        }
         into.attributes[prefix.removesuffix(".")] = attributes
-        # the position tables of the authors' modules are no buffers but plain attributes
+        # the position tables of the authors' modules are no buffers but plain
+        # attributes
         for held in (state, _table(state, "_parameters"), _table(state, "_buffers")):
             for name, value in held.items():
                 _take(into, f"{prefix}{name}", value)

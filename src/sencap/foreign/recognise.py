@@ -1,5 +1,5 @@
-"""Which of a source's tensors are the backbone's, told by their names, or by their order and
-shapes."""
+"""Which of a source's tensors are the backbone's, told by their names, or by their
+order and shapes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,18 @@ from sencap.foreign.read import Source
 from sencap.json_files import shortened
 from sencap.models.misfit import misfit
 
-# torchvision's children in their order, as they are numbered in a Sequential made of them
-NUMBERED = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-# Of several networks in one file the one that is meant to be used: MoCo's query encoder, DINO's
-# teacher, averages
+# torchvision's children in their order, as they are numbered in a Sequential made of
+# them
+NUMBERED = {
+    "conv1": "0",
+    "bn1": "1",
+    "layer1": "4",
+    "layer2": "5",
+    "layer3": "6",
+    "layer4": "7",
+}
+# Of several networks in one file the one that is meant to be used: MoCo's query
+# encoder, DINO's teacher, averages
 PREFERRED = ("encoder_q", "teacher", "state_dict_ema")
 
 
@@ -28,7 +36,8 @@ PREFERRED = ("encoder_q", "teacher", "state_dict_ema")
 class Recognised:
     """The backbone's tensors under the backbone's names, as they are in the source.
 
-    ``kind`` says what the source is, ``how`` the tensors were matched, ``left`` what was not taken.
+    ``kind`` says what the source is, ``how`` the tensors were matched, ``left`` what
+    was not taken.
     """
 
     kind: str
@@ -38,8 +47,8 @@ class Recognised:
 
 
 class _Place(NamedTuple):
-    """Where the backbone's tensors may lie, ``found`` of them: ``container``[``prefix`` +
-    alias(name)]."""
+    """Where the backbone's tensors may lie, ``found`` of them: ``container``[``prefix``
+    + alias(name)]."""
 
     container: str
     prefix: str
@@ -73,18 +82,20 @@ LAYOUTS: dict[str, Callable[[str], str]] = {
 
 
 def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
-    """The tensors of ``source`` that the backbone's state ``target`` wants, shapes not yet
-    compared.
+    """The tensors of ``source`` that the backbone's state ``target`` wants, shapes not
+    yet compared.
 
-    By name, under any prefix, in any of `LAYOUTS`; else by order, in one dict, where every shape
-    agrees (the first convolution's input channels apart).
+    By name, under any prefix, in any of `LAYOUTS`; else by order, in one dict, where
+    every shape agrees (the first convolution's input channels apart).
 
     Raises:
-        CheckpointError: no such tensors, or those of a deeper network; the message names a tensor
-            and both shapes.
+        CheckpointError: no such tensors, or those of a deeper network; the message
+            names a tensor and both shapes.
     """
     # files of before 2018 lack the counters, and nothing depends on them
-    wanted = {name: tensor for name, tensor in target.items() if not name.endswith(COUNTER)}
+    wanted = {
+        name: tensor for name, tensor in target.items() if not name.endswith(COUNTER)
+    }
     partly: list[_Place] = []
     for layout in LAYOUTS:
         places = list(_places(source, layout, list(wanted)))
@@ -103,7 +114,8 @@ def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
 
 
 def _by_order(source: Source, wanted: Mapping[str, Tensor]) -> Recognised:
-    """Another library's port of the network: the tensors one after the other, the shapes alike.
+    """Another library's port of the network: the tensors one after the other, the
+    shapes alike.
 
     Raises:
         CheckpointError: a shape differs, the first convolution's input channels apart.
@@ -136,7 +148,8 @@ def first_convolution(target: Mapping[str, Tensor]) -> str:
 
 
 def _places(source: Source, layout: str, wanted: list[str]) -> Iterator[_Place]:
-    """Every place that holds the first of the wanted tensors, and how many of all it holds."""
+    """Every place that holds the first of the wanted tensors, and how many of all it
+    holds."""
     names = [LAYOUTS[layout](name) for name in wanted]
     for container, held in source.containers.items():
         for key in held:
@@ -153,9 +166,9 @@ def _choose(source: Source, places: list[_Place]) -> _Place:
             return chosen[0]
     if len(places) > 1:
         raise CheckpointError(
-            f"extractor.init={source.name} holds {len(places)} networks of this shape, under "
-            f"{', '.join(repr(place.full) for place in places)}; save the one that is meant in a "
-            "file of its own"
+            f"extractor.init={source.name} holds {len(places)} networks of this "
+            f"shape, under {', '.join(repr(place.full) for place in places)}; save "
+            "the one that is meant in a file of its own"
         )
     return places[0]
 
@@ -164,20 +177,28 @@ def _by_name(source: Source, target: Mapping[str, Tensor], place: _Place) -> Rec
     alias = LAYOUTS[place.layout]
     held = source.containers[place.container]
     taken = {
-        name: place.prefix + alias(name) for name in target if place.prefix + alias(name) in held
+        name: place.prefix + alias(name)
+        for name in target
+        if place.prefix + alias(name) in held
     }
     used = set(taken.values())
     left = [key for key in held if key not in used and not key.endswith(COUNTER)]
     stages = {_stage(alias(name)) for name in target}
     for key in left:
-        if key.startswith(place.prefix) and _stage(key.removeprefix(place.prefix)) in stages:
+        if (
+            key.startswith(place.prefix)
+            and _stage(key.removeprefix(place.prefix)) in stages
+        ):
             raise CheckpointError(
-                f"extractor.init={source.name} does not fit the backbone: it holds {key} "
-                f"{tuple(held[key].shape)}, which the backbone lacks. Is extractor.backbone the "
-                "network these weights are of, not a shallower one?"
+                f"extractor.init={source.name} does not fit the backbone: it holds "
+                f"{key} {tuple(held[key].shape)}, which the backbone lacks. Is "
+                "extractor.backbone the network these weights are of, not a "
+                "shallower one?"
             )
     tensors = {name: held[key] for name, key in taken.items()}
-    return Recognised(_kind(source, place), place.layout, tensors, _left(source, place, left))
+    return Recognised(
+        _kind(source, place), place.layout, tensors, _left(source, place, left)
+    )
 
 
 def _kind(source: Source, place: _Place) -> str:
@@ -185,7 +206,11 @@ def _kind(source: Source, place: _Place) -> str:
         return source.kind
     if "encoder_q." in place.full:
         numbered = place.layout.endswith("children")
-        return "a SeCo checkpoint (encoder_q)" if numbered else "a MoCo checkpoint (encoder_q)"
+        return (
+            "a SeCo checkpoint (encoder_q)"
+            if numbered
+            else "a MoCo checkpoint (encoder_q)"
+        )
     if place.full == "extractor.backbone.":
         return "the weights of a sencap captioner"
     if place.full in ("", "state_dict.", "module.", "state_dict.module."):
@@ -194,8 +219,8 @@ def _kind(source: Source, place: _Place) -> str:
 
 
 def _left(source: Source, place: _Place, names: list[str]) -> tuple[str, ...]:
-    """What is not taken, in groups: the parts beside the network, the other dicts, and what is no
-    tensor."""
+    """What is not taken, in groups: the parts beside the network, the other dicts, and
+    what is no tensor."""
     groups: Counter[str] = Counter()
     for name in names:
         rest = name.removeprefix(place.prefix).removeprefix("module.")
@@ -207,15 +232,19 @@ def _left(source: Source, place: _Place, names: list[str]) -> tuple[str, ...]:
 
 
 def _stage(name: str) -> str:
-    """layer3.1.conv1.weight → layer3, blocks.2.0.bn1.weight → blocks.2: the part that is there
-    wholly or not at all."""
+    """layer3.1.conv1.weight → layer3, blocks.2.0.bn1.weight → blocks.2: the part that
+    is there wholly or not at all."""
     first, second, *_ = [*name.split("."), ""]
-    return f"{first}.{second}" if second.isdigit() and not first[-1].isdigit() else first
+    return (
+        f"{first}.{second}" if second.isdigit() and not first[-1].isdigit() else first
+    )
 
 
-def _differences(source: Source, wanted: Mapping[str, Tensor], place: _Place) -> CheckpointError:
-    """How the tensors in the likeliest place differ from the backbone's, the input channels
-    apart."""
+def _differences(
+    source: Source, wanted: Mapping[str, Tensor], place: _Place
+) -> CheckpointError:
+    """How the tensors in the likeliest place differ from the backbone's, the input
+    channels apart."""
     held, alias = source.containers[place.container], LAYOUTS[place.layout]
     keys = {name: place.prefix + alias(name) for name in wanted}
     found = {name: held[key] for name, key in keys.items() if key in held}
@@ -233,10 +262,13 @@ def _differences(source: Source, wanted: Mapping[str, Tensor], place: _Place) ->
     )
 
 
-def _misfit(source: Source, name: str, here: tuple[int, ...], there: str) -> CheckpointError:
+def _misfit(
+    source: Source, name: str, here: tuple[int, ...], there: str
+) -> CheckpointError:
     return CheckpointError(
-        f"extractor.init={source.name} does not fit the backbone: {name} is {here} here and "
-        f"{there} there. Is extractor.backbone the network these weights are of?"
+        f"extractor.init={source.name} does not fit the backbone: {name} is {here} "
+        f"here and {there} there. Is extractor.backbone the network these weights "
+        "are of?"
     )
 
 

@@ -1,4 +1,5 @@
-"""What every kind of image shares: bounds of its sides, and the turn that EXIF asks for."""
+"""What every kind of image shares: bounds of its sides, and the turn that EXIF asks
+for."""
 
 from __future__ import annotations
 
@@ -35,11 +36,13 @@ def check_sides(width: int, height: int) -> None:
     """Refuse an image that is too small or too large.
 
     Raises:
-        ImageError: it is (too large: a `TooLargeError`); the message does not name the file.
+        ImageError: it is (too large: a `TooLargeError`); the message does not name the
+            file.
     """
     if min(width, height) < MIN_SIDE:
         raise ImageError(
-            f"it is {width}×{height} pixels, but each side must have at least {MIN_SIDE}"
+            f"it is {width}×{height} pixels, but each side must have at least "
+            f"{MIN_SIDE}"
         )
     most = _most_pixels.get()
     if width * height > most:
@@ -49,8 +52,11 @@ def check_sides(width: int, height: int) -> None:
 
 
 def turn(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """An image (3, H, W) as EXIF's orientation 1–8 wants it seen; other values are ignored."""
+    """An image (3, H, W) as EXIF's orientation 1–8 wants it seen; other values are
+    ignored."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(1, 2)
-    rows, columns = (-1 if orientation in turned else 1 for turned in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    rows, columns = (
+        -1 if orientation in turned else 1 for turned in ((3, 4, 7, 8), (2, 3, 6, 7))
+    )
     return image[:, ::rows, ::columns]

@@ -1,5 +1,5 @@
-"""The bytes of a PNG, JPEG, WebP or TIFF file as an array; what each becomes stands at the head of
-`sencap.images`."""
+"""The bytes of a PNG, JPEG, WebP or TIFF file as an array; what each becomes stands at
+the head of `sencap.images`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from sencap.images.scale import row_blocks
 from sencap.images.tiff import read_tiff
 from sencap.rasters import Mask
 
-Picture = tuple[NDArray[Any], Mask | None]  # (3, H, W), and its pixels with data (None: all)
+Picture = tuple[
+    NDArray[Any], Mask | None
+]  # (3, H, W), and its pixels with data (None: all)
 
 # Of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
 _MOST_BYTES = 1 << 30
@@ -31,8 +33,8 @@ _MOST_BYTES_OF_TIFF = 4 << 30  # twice what one page may take, for its overviews
 
 
 def decode(file: BinaryIO, reading: Reading = USUAL) -> Read:
-    """The image (3, H, W) of an open file, uint8 or uint16, perhaps a view; its first bytes tell
-    its kind.
+    """The image (3, H, W) of an open file, uint8 or uint16, perhaps a view; its first
+    bytes tell its kind.
 
     Raises:
         ImageError: it is refused; the message does not name the file.
@@ -48,7 +50,8 @@ def decode(file: BinaryIO, reading: Reading = USUAL) -> Read:
     most = _MOST_BYTES_OF_TIFF if is_tiff else _MOST_BYTES
     if size > most:
         raise ImageError(
-            f"it is a file of {size / 1e9:,.1f} GB, more than an image may take: cut it into tiles"
+            f"it is a file of {size / 1e9:,.1f} GB, more than an image may take: cut "
+            "it into tiles"
         )
     if is_tiff:
         return read_tiff(file, size, reading)
@@ -61,7 +64,9 @@ def _picture(file: BinaryIO, head: bytes) -> Picture:
         width, height, bits = struct.unpack(">IIB", head[16:25])
         check_sides(width, height)
         if not _holds(file, b"IEND"):
-            raise ImageError("it is cut off: it ends before its last chunk, IEND; get it again")
+            raise ImageError(
+                "it is cut off: it ends before its last chunk, IEND; get it again"
+            )
         if bits == 16:
             return _read_deep_png(file)
         return _read_picture(file, PngImageFile)
@@ -70,12 +75,14 @@ def _picture(file: BinaryIO, head: bytes) -> Picture:
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         check_sides(*_webp_sides(head))
         return _read_picture(file, WebPImageFile)
-    raise ImageError("by its content it is no PNG, JPEG, WebP or TIFF image: convert it first")
+    raise ImageError(
+        "by its content it is no PNG, JPEG, WebP or TIFF image: convert it first"
+    )
 
 
 def from_pillow(image: Image.Image) -> Picture:
-    """A Pillow image as (3, H, W), laid over black and turned as its EXIF says; uint16 for its
-    modes I;16.
+    """A Pillow image as (3, H, W), laid over black and turned as its EXIF says; uint16
+    for its modes I;16.
 
     Raises:
         ImageError: its values are 32-bit numbers, or it is too small or too large.
@@ -87,7 +94,8 @@ def from_pillow(image: Image.Image) -> Picture:
         bands: NDArray[Any] = np.broadcast_to(grey, (3, *grey.shape))
     elif image.mode in ("I", "F"):
         raise ImageError(
-            f"its values are of Pillow's mode {image.mode}: hand over an array of uint8 or uint16"
+            f"its values are of Pillow's mode {image.mode}: hand over an array of "
+            "uint8 or uint16"
         )
     else:
         bands, valid = _rgb(image)
@@ -102,7 +110,8 @@ def _turned(bands: NDArray[Any], valid: Mask | None, orientation: int) -> Pictur
 
 
 def _rgb(image: Image.Image) -> Picture:
-    """Its red, green and blue, block by block: Pillow's copies of a whole image would take a GB."""
+    """Its red, green and blue, block by block: Pillow's copies of a whole image would
+    take a GB."""
     width, height = image.size
     see_through = image.has_transparency_data
     bands = np.empty((3, height, width), np.uint8)
@@ -112,7 +121,9 @@ def _rgb(image: Image.Image) -> Picture:
         if valid is not None:
             coloured = block.convert("RGBA")
             valid[rows] = np.asarray(coloured.getchannel("A")) > 0
-            block = Image.alpha_composite(Image.new("RGBA", block.size, "black"), coloured)
+            block = Image.alpha_composite(
+                Image.new("RGBA", block.size, "black"), coloured
+            )
         bands[:, rows] = np.asarray(block.convert("RGB")).transpose(2, 0, 1)
     return bands, _or_none(valid)
 
@@ -122,18 +133,22 @@ def _or_none(valid: Mask | None) -> Mask | None:
     return None if valid is None or valid.all() else valid
 
 
-def _read_picture(file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]) -> Picture:
-    """An 8-bit PNG, JPEG or WebP by Pillow, past `Image.open` with its warnings about large
-    images."""
+def _read_picture(
+    file: BinaryIO, reader: Callable[[BinaryIO], ImageFile.ImageFile]
+) -> Picture:
+    """An 8-bit PNG, JPEG or WebP by Pillow, past `Image.open` with its warnings about
+    large images."""
     with reader(file) as image:
         check_sides(*image.size)
         if getattr(image, "is_animated", False):
             raise ImageError("it is an animation: save the one frame that you mean")
         if reader is WebPImageFile and image.mode == "RGB":
-            # the same library and pixels; but Pillow decodes as if for an animation, with four
-            # copies
+            # the same library and pixels; but Pillow decodes as if for an animation,
+            # with four copies
             file.seek(0)
-            bands: NDArray[np.uint8] = imagecodecs.webp_decode(file.read()).transpose(2, 0, 1)
+            bands: NDArray[np.uint8] = imagecodecs.webp_decode(file.read()).transpose(
+                2, 0, 1
+            )
             return _turned(bands, None, image.getexif().get(ORIENTATION, 1))
         image.load()
         return from_pillow(image)
@@ -163,7 +178,8 @@ def _over_black(bands: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def _holds(file: BinaryIO, word: bytes) -> bool:
-    """Whether a word is anywhere in a file, which is read from its start and put back to it."""
+    """Whether a word is anywhere in a file, which is read from its start and put back
+    to it."""
     end, found = b"", False
     while not found and (block := file.read(1 << 20)):
         found = word in end + block

@@ -28,9 +28,10 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 Pairs = list[tuple[Path, Path, str]]
 
 LAYOUTS = (
-    "two folders with images of the same names (A and B, before and after, pre and post, T1 and "
-    "T2, im1 and im2, 2018 and 2019), alone or in train, val and test; or files "
-    "<name>_before.png and <name>_after.png, or with another two of those marks"
+    "two folders with images of the same names (A and B, before and after, pre and "
+    "post, T1 and T2, im1 and im2, 2018 and 2019), alone or in train, val and test; "
+    "or files <name>_before.png and <name>_after.png, or with another two of those "
+    "marks"
 )
 TABLE = (
     "a CSV file with the first line before,after,name and a line for each pair, as "
@@ -45,7 +46,8 @@ _MOST_TOLD = 20  # problems in one message
 
 @dataclass
 class _Found:
-    """Pairs of a folder, what is wrong with it, and the kind of marks (`KINDS`) that told them."""
+    """Pairs of a folder, what is wrong with it, and the kind of marks (`KINDS`) that
+    told them."""
 
     kind: str
     pairs: Pairs = field(default_factory=list)
@@ -53,22 +55,23 @@ class _Found:
 
 
 def find_pairs(source: str | Path) -> Pairs:
-    """The pairs (before, after, name) that a folder or a CSV file names, by name or in the CSV's
-    order.
+    """The pairs (before, after, name) that a folder or a CSV file names, by name or in
+    the CSV's order.
 
-    A folder holds two folders with images of the same names: ``before`` and ``after``, ``pre`` and
-    ``post``, ``A`` and ``B``, ``T1`` and ``T2``, ``im1`` and ``im2``, ``1`` and ``2``, or two years
-    or dates. Or it holds files ``<name>_before.png`` and ``<name>_after.png``, or with other such
-    marks, xBD's ``_pre_disaster`` and ``_post_disaster`` among them; with no ``<name>`` at all
-    the pair is called as the folder. Suffixes and capitals are free, and all of it may lie in
-    folders within the folder (train, val, test; one for each place), which become part of the
-    names. What is called labels, masks or targets is passed over. A CSV file has the columns
-    ``before`` and ``after`` (or other such marks), perhaps ``name``, parted by commas, semicolons
-    or tabs; paths are relative to its folder.
+    A folder holds two folders with images of the same names: ``before`` and ``after``,
+    ``pre`` and ``post``, ``A`` and ``B``, ``T1`` and ``T2``, ``im1`` and ``im2``, ``1``
+    and ``2``, or two years or dates. Or it holds files ``<name>_before.png`` and
+    ``<name>_after.png``, or with other such marks, xBD's ``_pre_disaster`` and
+    ``_post_disaster`` among them; with no ``<name>`` at all the pair is called as the
+    folder. Suffixes and capitals are free, and all of it may lie in folders within the
+    folder (train, val, test; one for each place), which become part of the names. What
+    is called labels, masks or targets is passed over. A CSV file has the columns
+    ``before`` and ``after`` (or other such marks), perhaps ``name``, parted by commas,
+    semicolons or tabs; paths are relative to its folder.
 
     Raises:
-        DataError: nothing there, no pair in it (with what was seen instead), missing columns; files
-            missing or without a partner.
+        DataError: nothing there, no pair in it (with what was seen instead), missing
+            columns; files missing or without a partner.
     """
     source = Path(source)
     if not source.is_dir():
@@ -105,13 +108,15 @@ def _counted(folder: Path) -> str:
 
 
 def _in_folder(root: Path, folder: Path, depth: int = 0) -> _Found | None:
-    """The pairs in one folder or in those below it; None where nothing looks like one."""
+    """The pairs in one folder or in those below it; None where nothing looks like
+    one."""
     inner = {entry.name: entry for entry in _folders(folder)}
     dates = two_dates(inner)
     if len(dates) > 1:
         told = "; ".join(f"{before} and {after}" for _, before, after in dates[:3])
         problem = (
-            f"{_below(root, folder)} has more than two folders of dates ({told}); give {TABLE}"
+            f"{_below(root, folder)} has more than two folders of dates ({told}); "
+            f"give {TABLE}"
         )
         return _Found(dates[0][0], problems=[problem])
     for kind, before, after in dates:
@@ -125,23 +130,28 @@ def _in_folder(root: Path, folder: Path, depth: int = 0) -> _Found | None:
     return below if below is not None else in_files
 
 
-def _each_has_pairs(root: Path, folders: Sequence[Path], *, plainer_than: str, depth: int) -> bool:
-    """Whether folders that might be two dates are rather two places: each has pairs of its own,
-    told by plainer marks."""
+def _each_has_pairs(
+    root: Path, folders: Sequence[Path], *, plainer_than: str, depth: int
+) -> bool:
+    """Whether folders that might be two dates are rather two places: each has pairs of
+    its own, told by plainer marks."""
     if depth == _DEEPEST:
         return False
     for folder in folders:
         found = _in_folder(root, folder, depth + 1)
         if found is None or not found.pairs:
             return False
-        # names with a number or a letter are rather those of places: A/img_1.png and B/img_1.png
+        # names with a number or a letter are rather those of places: A/img_1.png and
+        # B/img_1.png
         is_plain = found.kind == DATES or found.kind in WORD_KINDS
         if not is_plain or KINDS.index(found.kind) >= KINDS.index(plainer_than):
             return False
     return True
 
 
-def _in_two_folders(root: Path, folder: Path, kind: str, both: Sequence[Path]) -> _Found:
+def _in_two_folders(
+    root: Path, folder: Path, kind: str, both: Sequence[Path]
+) -> _Found:
     listed: list[tuple[str, Date, Path]] = []
     for date, dated in zip((BEFORE, AFTER), both, strict=True):
         for file in _images_below(dated):
@@ -163,7 +173,8 @@ def _without_mark(name: str, kind: str) -> str:
 
 
 def _in_files(root: Path, folder: Path) -> _Found | None:
-    """Pairs of files in one folder, by the kind of marks that gives the most of them."""
+    """Pairs of files in one folder, by the kind of marks that gives the most of
+    them."""
     files = _images(folder)
     best: _Found | None = None
     for kind in KINDS:
@@ -194,7 +205,9 @@ def _in_folders_below(root: Path, folder: Path, depth: int) -> _Found | None:
         found = _in_folder(root, inner, depth + 1)
         if found is None:
             if _images(inner):
-                without.append(f"{_below(root, inner)} holds {_counted(inner)}, and no pair")
+                without.append(
+                    f"{_below(root, inner)} holds {_counted(inner)}, and no pair"
+                )
             continue
         together = together or _Found(found.kind)
         together.pairs += found.pairs
@@ -204,7 +217,9 @@ def _in_folders_below(root: Path, folder: Path, depth: int) -> _Found | None:
     return together
 
 
-def _match(root: Path, folder: Path, kind: str, listed: Sequence[tuple[str, Date, Path]]) -> _Found:
+def _match(
+    root: Path, folder: Path, kind: str, listed: Sequence[tuple[str, Date, Path]]
+) -> _Found:
     """Pairs of files (name, date, file), all of which must have exactly one partner."""
     by_name: dict[str, dict[Date, Path]] = {}
     found = _Found(kind)
@@ -212,22 +227,29 @@ def _match(root: Path, folder: Path, kind: str, listed: Sequence[tuple[str, Date
         dated = by_name.setdefault(name, {})
         if dated.setdefault(date, file) is not file:
             other = dated[date].name
-            found.problems.append(f"{_below(root, file)} and {other} have the same name")
+            found.problems.append(
+                f"{_below(root, file)} and {other} have the same name"
+            )
     for name in sorted(by_name):
         dated = by_name[name]
         files = [dated[date] for date in sorted(dated)]
         if len(files) == 2:
             found.pairs.append((files[0], files[1], _full_name(root, folder, name)))
         elif len(files) > 2:
-            found.problems.append(f"{_below(root, files[0])} is one of {len(files)} dates, not two")
+            found.problems.append(
+                f"{_below(root, files[0])} is one of {len(files)} dates, not two"
+            )
         else:
-            missing = {BEFORE: "after", AFTER: "before"}.get(next(iter(dated)), "of another date")
+            missing = {BEFORE: "after", AFTER: "before"}.get(
+                next(iter(dated)), "of another date"
+            )
             found.problems.append(f"{_below(root, files[0])} has no image {missing}")
     return found
 
 
 def _full_name(root: Path, folder: Path, name: str) -> str:
-    """A pair's name, with the folders in which it lies: before.png alone has no other."""
+    """A pair's name, with the folders in which it lies: before.png alone has no
+    other."""
     parts = [*folder.relative_to(root).parts, name]
     return "/".join(part for part in parts if part) or root.resolve().name
 
@@ -251,7 +273,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(
+        file for file in folder.glob("[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES
+    )
 
 
 def _images_below(folder: Path, depth: int = 0) -> Iterator[Path]:
@@ -286,13 +310,17 @@ def _pairs_of_table(source: Path) -> Pairs:
 def _rows(source: Path) -> list[tuple[int, list[str]]]:
     """The rows of a table, and the line in which each ends; at least one."""
     text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
-    mark = max(",;\t", key=text.partition("\n")[0].count)  # what the titles are parted by
+    mark = max(
+        ",;\t", key=text.partition("\n")[0].count
+    )  # what the titles are parted by
     # a cell in quotation marks may have line ends
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     try:
         return [(reader.line_num, row) for row in reader] or [(1, [])]
     except csv.Error as error:
-        raise DataError(f"{source}, line {reader.line_num}: {csv_problem(error)}") from error
+        raise DataError(
+            f"{source}, line {reader.line_num}: {csv_problem(error)}"
+        ) from error
 
 
 def _columns(source: Path, titles: Sequence[str]) -> tuple[str, str]:
@@ -304,8 +332,8 @@ def _columns(source: Path, titles: Sequence[str]) -> tuple[str, str]:
         return found[0][1:]
     missing = [title for title in ("before", "after") if title not in titles]
     raise DataError(
-        f"{source} has no column {' and '.join(missing)} in its first line, but {[*titles]}; "
-        f"give {TABLE}"
+        f"{source} has no column {' and '.join(missing)} in its first line, but "
+        f"{[*titles]}; give {TABLE}"
     )
 
 

@@ -14,8 +14,8 @@ from sencap.images.tiff import georeference
 
 
 def as_rasters(before: ImageSource, after: ImageSource) -> tuple[Path, Path] | None:
-    """The paths of two files of which one says more than its colours, if rasterio is there to heed
-    it; None for any other images."""
+    """The paths of two files of which one says more than its colours, if rasterio is
+    there to heed it; None for any other images."""
     if not (is_path(before) and is_path(after) and has_rasterio()):
         return None
     paths = Path(before), Path(after)
@@ -23,8 +23,8 @@ def as_rasters(before: ImageSource, after: ImageSource) -> tuple[Path, Path] | N
 
 
 def is_raster(path: Path) -> bool:
-    """Whether a file says more than its colours: where it lies, which of its pixels hold data, what
-    its bands are called; in itself or in a file beside it.
+    """Whether a file says more than its colours: where it lies, which of its pixels
+    hold data, what its bands are called; in itself or in a file beside it.
 
     A file that cannot be read is none: whoever reads it says why.
     """

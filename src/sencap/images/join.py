@@ -1,5 +1,5 @@
-"""Two dates, read one after the other, as one `ImagePair`: on one scale, alike where one holds no
-data, and never more of their pixels in memory than needed."""
+"""Two dates, read one after the other, as one `ImagePair`: on one scale, alike where
+one holds no data, and never more of their pixels in memory than needed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def put_together(
     *,
     may_read_twice: bool,
 ) -> ImagePair:
-    """Read both dates, bring them to one scale, and make what has no data alike at both."""
+    """Read both dates, bring them to one scale, and make what has no data alike at
+    both."""
     given = reading.given_scale()
     one = Date(labels[0], lambda: read(0), size, given, may_read_twice=may_read_twice)
     other = Date(labels[1], lambda: read(1), size, given)
@@ -46,17 +47,21 @@ def put_together(
         sides = one.shape[1:] if size is None else (size, size)
         images = np.empty((2, 3, *sides), np.uint8)
         for number in range(3):
-            filled = fill_alike(one.band(number, scale), other.band(number, scale), *masks)
+            filled = fill_alike(
+                one.band(number, scale), other.band(number, scale), *masks
+            )
             for place, band in enumerate(filled):
                 images[place, number] = resample_band(band, *sides)
     else:
-        after = other.reduced(scale)  # first: it can be let go then, and the other be read again
+        after = other.reduced(
+            scale
+        )  # first: it can be let go then, and the other be read again
         images = np.stack([one.reduced(scale), after])
     notes = [*one.notes, *other.notes]
     if lost[2] > 0:
         notes.append(
-            f"{lost[2]:.1%} of the pair holds no data (before {lost[0]:.1%}, after {lost[1]:.1%}): "
-            "both dates show the same there"
+            f"{lost[2]:.1%} of the pair holds no data (before {lost[0]:.1%}, after "
+            f"{lost[1]:.1%}): both dates show the same there"
         )
     details = {
         "pixels": [one.shape[2], one.shape[1]],
@@ -67,11 +72,11 @@ def put_together(
 
 
 class Date:
-    """One date of a pair while the other is read: what is known of it, and no more of its pixels
-    than needed.
+    """One date of a pair while the other is read: what is known of it, and no more of
+    its pixels than needed.
 
-    8 bits are reduced at once; but where the other date decides what becomes of the pixels, they
-    are kept, or read again if they are many.
+    8 bits are reduced at once; but where the other date decides what becomes of the
+    pixels, they are kept, or read again if they are many.
     """
 
     def __init__(
@@ -112,9 +117,13 @@ class Date:
             return self._reduced
         if image is None:
             image = self._read().image
-        height, width = self.shape[1:] if self._size is None else (self._size, self._size)
+        height, width = (
+            self.shape[1:] if self._size is None else (self._size, self._size)
+        )
         result = np.empty((3, height, width), np.uint8)
-        for number, band in enumerate(image):  # one at a time: a whole image would be a copy more
+        for number, band in enumerate(
+            image
+        ):  # one at a time: a whole image would be a copy more
             result[number] = resample_band(self._to_uint8(band, scale), height, width)
         return result
 
@@ -143,7 +152,10 @@ def _reduced(image: NDArray[Any], size: int | None) -> NDArray[np.uint8]:
 def _check_sizes(one: Date, other: Date) -> None:
     """Refuse two images of different sizes."""
     if one.shape != other.shape:
-        sizes = [f"{known.label} is {known.shape[2]}×{known.shape[1]}" for known in (one, other)]
+        sizes = [
+            f"{known.label} is {known.shape[2]}×{known.shape[1]}"
+            for known in (one, other)
+        ]
         what = f"the two images differ in size: {', '.join(sizes)} pixels"
         raise ImageError(f"{what}. Cut or resample them to the same ground.")
 
@@ -152,7 +164,8 @@ def _check_data(lost: list[float], labels: tuple[str, str], reading: Reading) ->
     """Refuse a pair of which too little holds data at both dates."""
     if lost[2] > reading.empty or lost[2] == 1:
         raise ImageError(
-            f"{lost[2]:.0%} of the pair holds no data ({labels[0]}: {lost[0]:.0%}, {labels[1]}: "
-            f"{lost[1]:.0%}), above {reading.empty:.0%}: there is too little to compare. Give "
-            "images of more common ground, or another share by --empty (from Python empty=…)"
+            f"{lost[2]:.0%} of the pair holds no data ({labels[0]}: {lost[0]:.0%}, "
+            f"{labels[1]}: {lost[1]:.0%}), above {reading.empty:.0%}: there is too "
+            "little to compare. Give images of more common ground, or another share "
+            "by --empty (from Python empty=…)"
         )

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from sencap.dates import locate_date
 
-Date = tuple[int, ...]  # (0,) and (1,), or a year, a month of a year, a day: in the order of time
+Date = tuple[
+    int, ...
+]  # (0,) and (1,), or a year, a month of a year, a day: in the order of time
 
 BEFORE: Date = (0,)
 AFTER: Date = (1,)
@@ -32,7 +34,8 @@ _LABEL = re.compile(
 
 
 class Mark(NamedTuple):
-    """The date that a name tells, and the name without it; only dates of one kind are compared."""
+    """The date that a name tells, and the name without it; only dates of one kind are
+    compared."""
 
     kind: str
     date: Date
@@ -60,7 +63,8 @@ def _patterns() -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
 
 _PATTERNS = _patterns()
 _KINDS = [kind for kind in _PATTERNS if not kind.startswith(BARE)]
-# All kinds, the plainest first: a word says more than a date, and a date more than a bare 1
+# All kinds, the plainest first: a word says more than a date, and a date more than a
+# bare 1
 KINDS = (*_KINDS, DATES, *(kind for kind in _PATTERNS if kind.startswith(BARE)))
 
 WORD_KINDS = KINDS[: len(WORDS)]
@@ -100,16 +104,17 @@ def _without(name: str, begin: int, end: int) -> str:
 
 
 def is_label(name: str) -> bool:
-    """Whether a name is that of what belongs to pairs and is no image of them: label1, masks."""
+    """Whether a name is that of what belongs to pairs and is no image of them: label1,
+    masks."""
     return _LABEL.search(name) is not None
 
 
 def two_dates(names: Iterable[str]) -> list[tuple[str, str, str]]:
-    """The kind, the earlier and the later of two names that differ in a date alone, the plainest
-    first.
+    """The kind, the earlier and the later of two names that differ in a date alone, the
+    plainest first.
 
-    For the names of few things, folders or columns: among them A and B, or 1 and 2, are dates only
-    where there is no C and no 3.
+    For the names of few things, folders or columns: among them A and B, or 1 and 2, are
+    dates only where there is no C and no 3.
 
     >>> two_dates(["label1", "label2", "im1", "im2"])
     [('1/2', 'im1', 'im2')]

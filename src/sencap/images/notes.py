@@ -1,5 +1,5 @@
-"""What a reader has to know of how many pairs were read: each kind of note once, and of how many
-pairs it is true."""
+"""What a reader has to know of how many pairs were read: each kind of note once, and of
+how many pairs it is true."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _OWN = re.compile(r"\S*[\d/\\.]\S*")
 
 @dataclass
 class _Kind:
-    """One kind of note: the pair that had it first, what was said of it, of how many it is true."""
+    """One kind of note: the pair that had it first, what was said of it, of how many it
+    is true."""
 
     pair: str
     note: str
@@ -21,8 +22,8 @@ class _Kind:
 
 
 class Notes:
-    """Collects the notes on many pairs, by kind: those that differ in paths and numbers alone are
-    of one.
+    """Collects the notes on many pairs, by kind: those that differ in paths and numbers
+    alone are of one.
 
     >>> notes = Notes()
     >>> notes.add("x.tif", ["data/x.tif is resampled"]), notes.add("y.tif", ["y.tif is resampled"])
@@ -35,7 +36,8 @@ class Notes:
         self._kinds: dict[str, _Kind] = {}
 
     def add(self, pair: str, notes: Iterable[str]) -> list[str]:
-        """Count the notes on a pair. Returns those of a kind that no pair had before."""
+        """Count the notes on a pair. Returns those of a kind that no pair had
+        before."""
         new = []
         for note in notes:
             key = _OWN.sub("#", note)
@@ -46,7 +48,8 @@ class Notes:
         return new
 
     def told(self, of: int) -> list[str]:
-        """A sentence for each kind, the most frequent first; ``of`` is the number of all pairs."""
+        """A sentence for each kind, the most frequent first; ``of`` is the number of
+        all pairs."""
         kinds = sorted(self._kinds.values(), key=lambda kind: -kind.count)
         return [
             f"Of {kind.count:,} of the {of:,} pairs, as of {kind.pair}: {kind.note}."

@@ -19,10 +19,11 @@ from sencap.rasters import Mask, Wanted, check_bands, choose_bands
 class Reading:
     """How images are read.
 
-    ``bands``: the numbers from 1, or the names, of red, green and blue (or of one band); by default
-    they are told by the file. ``scale``: the values that become black and white, (LOW, HIGH); by
-    default 8 bits stay as they are, and more are scaled as `sencap.images.stretch` says. ``empty``:
-    a pair of which more than this share holds no data is refused.
+    ``bands``: the numbers from 1, or the names, of red, green and blue (or of one
+    band); by default they are told by the file. ``scale``: the values that become black
+    and white, (LOW, HIGH); by default 8 bits stay as they are, and more are scaled as
+    `sencap.images.stretch` says. ``empty``: a pair of which more than this share holds
+    no data is refused.
 
     Raises:
         SettingsError: bands, a scale or a share that cannot be.
@@ -36,10 +37,14 @@ class Reading:
         check_bands(self.bands)
         self.given_scale()
         if not 0 <= self.empty <= 1:
-            raise SettingsError(f"empty={self.empty} is a share of a pair: it must be in 0 … 1")
+            raise SettingsError(
+                f"empty={self.empty} is a share of a pair: it must be in 0 … 1"
+            )
 
     @classmethod
-    def of_texts(cls, bands: str | None, scale: str | None, empty: float = 0.5) -> Reading:
+    def of_texts(
+        cls, bands: str | None, scale: str | None, empty: float = 0.5
+    ) -> Reading:
         """From flags: bands and scale are joined by commas.
 
         >>> Reading.of_texts("4,3,2", "0,3000")
@@ -56,7 +61,9 @@ class Reading:
         if self.scale is None:
             return None
         if len(self.scale) != 2:
-            raise SettingsError(f"scale={self.scale}: two numbers LOW,HIGH with LOW below HIGH")
+            raise SettingsError(
+                f"scale={self.scale}: two numbers LOW,HIGH with LOW below HIGH"
+            )
         low, high = self.scale
         return Scale(float(low), float(high))
 
@@ -73,7 +80,9 @@ def bands_of(text: str) -> tuple[int | str, ...]:
     words = [word.strip() for word in text.split(",")]
     if any(re.fullmatch(r"[+-]?[0-9]{6,}", word) for word in words):
         raise SettingsError(f"bands={shown(text)} has a number that no band has")
-    return tuple(int(word) if re.fullmatch(r"-?[0-9]+", word) else word for word in words)
+    return tuple(
+        int(word) if re.fullmatch(r"-?[0-9]+", word) else word for word in words
+    )
 
 
 def _two_numbers(text: str) -> tuple[float, float]:
@@ -81,14 +90,15 @@ def _two_numbers(text: str) -> tuple[float, float]:
         low, high = (float(word) for word in text.split(","))
     except ValueError as error:
         raise SettingsError(
-            f"scale={shown(text)}: two numbers LOW,HIGH, as in --scale 0,3000 or --scale=-25,0"
+            f"scale={shown(text)}: two numbers LOW,HIGH, as in --scale 0,3000 or "
+            "--scale=-25,0"
         ) from error
     return low, high
 
 
 class Read(NamedTuple):
-    """An image as it was read: (3, H, W), perhaps a view; its pixels with data (None: all); what a
-    user has to know."""
+    """An image as it was read: (3, H, W), perhaps a view; its pixels with data (None:
+    all); what a user has to know."""
 
     image: Levels
     valid: Mask | None = None

@@ -1,4 +1,5 @@
-"""Two images of one place as an `ImagePair`, at their own size or reduced as they are read."""
+"""Two images of one place as an `ImagePair`, at their own size or reduced as they are
+read."""
 
 from __future__ import annotations
 
@@ -23,24 +24,27 @@ from sencap.structures import ImagePair
 
 log = logging.getLogger(__name__)
 
-# pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is read
+# pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is
+# read
 _MOST_READ = 16_000_000
 
 
 def read_image(
     path: str | Path, *, like: str | Path | None = None, reading: Reading = USUAL
 ) -> Levels:
-    """One image file as (3, H, W), bands R, G, B: uint8 0–255, or uint16 where the file has more
-    bits. Pixels without data are 0.
+    """One image file as (3, H, W), bands R, G, B: uint8 0–255, or uint16 where the file
+    has more bits. Pixels without data are 0.
 
-    A file that says where it lies or which of its pixels hold data is read as a raster, if the
-    extra ``geo`` is installed; otherwise the log says what is ignored. It is then put on the grid
-    of the file ``like``, if one is given and says where it lies too.
+    A file that says where it lies or which of its pixels hold data is read as a raster,
+    if the extra ``geo`` is installed; otherwise the log says what is ignored. It is
+    then put on the grid of the file ``like``, if one is given and says where it lies
+    too.
 
     Raises:
         ImageError: the file is missing, unreadable, damaged, of a kind that the head of
-            `sencap.images` refuses, narrower than `MIN_SIDE`, above `MAX_PIXELS` (told from its
-            header, before it is decoded), or holds too little data on the grid of ``like``.
+            `sencap.images` refuses, narrower than `MIN_SIDE`, above `MAX_PIXELS` (told
+            from its header, before it is decoded), or holds too little data on the grid
+            of ``like``.
     """
     path = Path(path)
     if not (has_rasterio() and is_raster(path)):
@@ -56,7 +60,9 @@ def read_image(
         values, valid = raster.read()
     lost = share_lost(valid)
     if like is not None and lost > reading.empty:
-        raise ImageError(f"{path}: {lost:.0%} of the ground of {like} holds no data in it")
+        raise ImageError(
+            f"{path}: {lost:.0%} of the ground of {like} holds no data in it"
+        )
     return _blackened(_levels(path, values, valid, reading))
 
 
@@ -66,8 +72,8 @@ def _grid_of(path: Path) -> Grid:
 
 
 def read_pixels(path: str | Path) -> Levels:
-    """One image file as `read_image`, whatever it says of its ground and of pixels without data:
-    for layouts whose files are known to lie on one grid."""
+    """One image file as `read_image`, whatever it says of its ground and of pixels
+    without data: for layouts whose files are known to lie on one grid."""
     return _contiguous(read_file(Path(path)).image)
 
 
@@ -79,8 +85,8 @@ def read_pair(
     size: int | None = None,
     reading: Reading = USUAL,
 ) -> ImagePair:
-    """Two image files of one place as an `ImagePair`; ``name`` is the file name of ``before`` if
-    not given. Else as `as_pair`."""
+    """Two image files of one place as an `ImagePair`; ``name`` is the file name of
+    ``before`` if not given. Else as `as_pair`."""
     label = name or Path(before).name
     return as_pair(before, after, name=label, size=size, reading=reading)
 
@@ -93,23 +99,25 @@ def as_pair(
     size: int | None = None,
     reading: Reading = USUAL,
 ) -> ImagePair:
-    """Two images of one place as an `ImagePair`: files or anything that the head of `sencap.images`
-    names.
+    """Two images of one place as an `ImagePair`: files or anything that the head of
+    `sencap.images` names.
 
-    Files that say where they lie are put on the grid of ``before``, over the ground that both show
-    (the extra ``geo``). Others must have one size. Two images of 16 bits are brought to 8 as
-    `stretch` says, by the same scale. Where a date holds no data both
-    show the same. What
+    Files that say where they lie are put on the grid of ``before``, over the ground
+    that both show (the extra ``geo``). Others must have one size. Two images of 16 bits
+    are brought to 8 as `stretch` says, by the same scale. Where a date holds no data
+    both show the same. What
     was chosen, and what a user has to know, is in the pair's ``details`` and ``notes``.
 
-    With ``size`` the pair is that of `resize`, ``size`` × ``size`` pixels, pixel for pixel; but
-    each image is reduced as soon as it is read, so that the whole pair is never in memory. ``name``
-    is the file name of ``before``, if it is a path and no other is given.
+    With ``size`` the pair is that of `resize`, ``size`` × ``size`` pixels, pixel for
+    pixel; but each image is reduced as soon as it is read, so that the whole pair is
+    never in memory. ``name`` is the file name of ``before``, if it is a path and no
+    other is given.
 
     Raises:
-        ImageError: one cannot be read or is refused, they have no ground in common or their sizes
-            differ, one has 8 bits and the other 16 that are no picture of 8, there is no picture in
-            their values, or too little of the pair holds data.
+        ImageError: one cannot be read or is refused, they have no ground in common or
+            their sizes differ, one has 8 bits and the other 16 that are no picture of
+            8, there is no picture in their values, or too little of the pair holds
+            data.
         ShapeError: something that is no image, or an array of another shape or type.
         SettingsError: a size below 1.
     """
@@ -118,7 +126,10 @@ def as_pair(
     name = name or _file_name(before)
     if rasters := as_rasters(before, after):
         return _pair_of_rasters(*rasters, name, size, reading)
-    sources, labels = (before, after), (_label(before, "before"), _label(after, "after"))
+    sources, labels = (
+        (before, after),
+        (_label(before, "before"), _label(after, "after")),
+    )
 
     def read(date: int) -> Read:
         return read_source(sources[date], labels[date], reading)
@@ -138,7 +149,10 @@ def _pair_of_rasters(
             check_file_sides(before, grid.width, grid.height)
         elif grid.width * grid.height > _MOST_READ:
             share = math.sqrt(_MOST_READ / (grid.width * grid.height))
-            shape = max(1, round(grid.height * share)), max(1, round(grid.width * share))
+            shape = (
+                max(1, round(grid.height * share)),
+                max(1, round(grid.width * share)),
+            )
 
         def read(date: int) -> Read:
             values, valid = rasters.read(date, shape=shape)
@@ -147,11 +161,17 @@ def _pair_of_rasters(
         labels = str(before), str(after)
         twice = size is not None
         pair = put_together(read, labels, name, size, reading, may_read_twice=twice)
-        details = {**pair.details, **rasters.details(), "pixels": [grid.width, grid.height]}
+        details = {
+            **pair.details,
+            **rasters.details(),
+            "pixels": [grid.width, grid.height],
+        }
     return ImagePair(pair.images, pair.name, (*rasters.notes, *pair.notes), details)
 
 
-def _levels(path: Path, values: NDArray[Any], valid: Mask | None, reading: Reading) -> Read:
+def _levels(
+    path: Path, values: NDArray[Any], valid: Mask | None, reading: Reading
+) -> Read:
     """A raster's values as levels; the error names the file."""
     try:
         return Read(*to_levels(values, valid, reading.given_scale()))

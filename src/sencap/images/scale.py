@@ -1,4 +1,5 @@
-"""Images to other sizes, in bands that need little memory; and the blocks of large ones."""
+"""Images to other sizes, in bands that need little memory; and the blocks of large
+ones."""
 
 from __future__ import annotations
 
@@ -20,11 +21,14 @@ _BLOCK = 1 << 20  # pixels that are worked on at once
 def resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]: ...
 @overload
 def resize(images: ImagePair, size: int) -> ImagePair: ...
-def resize(images: NDArray[np.uint8] | ImagePair, size: int) -> NDArray[np.uint8] | ImagePair:
-    """Images uint8 (…, 3, H, W), or an `ImagePair`, at ``size`` × ``size`` pixels: bilinear,
-    antialiased.
+def resize(
+    images: NDArray[np.uint8] | ImagePair, size: int
+) -> NDArray[np.uint8] | ImagePair:
+    """Images uint8 (…, 3, H, W), or an `ImagePair`, at ``size`` × ``size`` pixels:
+    bilinear, antialiased.
 
-    Images of that size already are returned as they are. What is not square is squeezed.
+    Images of that size already are returned as they are. What is not square is
+    squeezed.
 
     Raises:
         SettingsError: a size below 1.
@@ -41,12 +45,14 @@ def resize(images: NDArray[np.uint8] | ImagePair, size: int) -> NDArray[np.uint8
 def shrink(images: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]: ...
 @overload
 def shrink(images: ImagePair, longest: int) -> ImagePair: ...
-def shrink(images: NDArray[np.uint8] | ImagePair, longest: int) -> NDArray[np.uint8] | ImagePair:
-    """Images uint8 (…, 3, H, W), or an `ImagePair`, whose longer side has at most ``longest``
-    pixels; for showing.
+def shrink(
+    images: NDArray[np.uint8] | ImagePair, longest: int
+) -> NDArray[np.uint8] | ImagePair:
+    """Images uint8 (…, 3, H, W), or an `ImagePair`, whose longer side has at most
+    ``longest`` pixels; for showing.
 
-    Proportions stay, except that a side has at least one pixel. Small images are returned as they
-    are.
+    Proportions stay, except that a side has at least one pixel. Small images are
+    returned as they are.
 
     Raises:
         SettingsError: ``longest`` below 1.
@@ -58,7 +64,9 @@ def shrink(images: NDArray[np.uint8] | ImagePair, longest: int) -> NDArray[np.ui
     check_size(longest)
     height, width = images.shape[-2:]
     share = min(1.0, longest / max(height, width))
-    return _resampled(images, max(1, round(height * share)), max(1, round(width * share)))
+    return _resampled(
+        images, max(1, round(height * share)), max(1, round(width * share))
+    )
 
 
 def check_size(size: int) -> None:
@@ -72,7 +80,8 @@ def check_size(size: int) -> None:
 
 
 def row_blocks(height: int, width: int) -> Iterator[slice]:
-    """Slices of rows that cover an image, each of some million pixels at most (or of one row)."""
+    """Slices of rows that cover an image, each of some million pixels at most (or of
+    one row)."""
     step = max(1, _BLOCK // max(1, width))
     for first in range(0, height, step):
         yield slice(first, min(first + step, height))
@@ -87,12 +96,16 @@ def _resampled(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np
     return result
 
 
-def resample_band(band: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """One band (H, W): Pillow works on each band alone, so that three bands need not be there at
-    once."""
+def resample_band(
+    band: NDArray[np.uint8], height: int, width: int
+) -> NDArray[np.uint8]:
+    """One band (H, W): Pillow works on each band alone, so that three bands need not be
+    there at once."""
     if band.shape == (height, width):
         return band
-    return np.asarray(Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(
+        Image.fromarray(band).resize((width, height), Image.Resampling.BILINEAR)
+    )
 
 
 def check_bands(images: NDArray[Any], *types: str) -> None:
@@ -104,5 +117,6 @@ def check_bands(images: NDArray[Any], *types: str) -> None:
     is_image = images.ndim >= 3 and images.shape[-3] == 3 and 0 not in images.shape
     if not is_image or images.dtype.name not in types:
         raise ShapeError(
-            f"expected {' or '.join(types)} (…, 3, H, W); got {images.dtype} {images.shape}"
+            f"expected {' or '.join(types)} (…, 3, H, W); got {images.dtype} "
+            f"{images.shape}"
         )

@@ -1,5 +1,5 @@
-"""What may be handed over as an image from Python: paths, bytes, open files, Pillow images, arrays,
-tensors, lists."""
+"""What may be handed over as an image from Python: paths, bytes, open files, Pillow
+images, arrays, tensors, lists."""
 
 from __future__ import annotations
 
@@ -31,12 +31,20 @@ class _Row(Protocol):
 
 
 ImageSource = (
-    str | os.PathLike[str] | bytes | bytearray | BinaryIO | Image.Image | _Arraylike | _Row
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | BinaryIO
+    | Image.Image
+    | _Arraylike
+    | _Row
 )
 
 TAKEN = (
-    "an image is a path, the bytes of a file, a file open in mode 'rb', a Pillow image, or whole "
-    "numbers of type uint8 (0–255) or uint16 of the shape (H, W), (H, W, 3) or (3, H, W)"
+    "an image is a path, the bytes of a file, a file open in mode 'rb', a Pillow "
+    "image, or whole numbers of type uint8 (0–255) or uint16 of the shape (H, W), "
+    "(H, W, 3) or (3, H, W)"
 )
 _MOST_BYTES = 4 << 30
 
@@ -44,7 +52,8 @@ _MOST_BYTES = 4 << 30
 def read_source(source: ImageSource, label: str, reading: Reading = USUAL) -> Read:
     """Whatever may be an image as (3, H, W), uint8 or uint16, perhaps a view.
 
-    ``label`` says in messages which image it is ("before"); files are called by their paths.
+    ``label`` says in messages which image it is ("before"); files are called by their
+    paths.
 
     Raises:
         ImageError: a file that is missing, damaged or refused; too small or too large.
@@ -88,7 +97,9 @@ def _decoded(file: BinaryIO, reading: Reading) -> Read:
     except SettingsError as error:  # bands that it does not have
         raise ImageError(str(error)) from error
     except MemoryError as error:
-        raise ImageError("there is too little memory for it: cut it into tiles first") from error
+        raise ImageError(
+            "there is too little memory for it: cut it into tiles first"
+        ) from error
     except Exception as error:
         said = f" ({error})" if str(error) else ""
         raise ImageError(f"it is damaged or cut off, get it again{said}") from error
@@ -106,7 +117,8 @@ def _from_memory(source: Any, reading: Reading) -> Read:
 
 
 def _from_loaded(image: Image.Image) -> Picture:
-    """A Pillow image, whose file is decoded only now if it was opened and not yet used."""
+    """A Pillow image, whose file is decoded only now if it was opened and not yet
+    used."""
     try:
         image.load()
     except Exception as error:  # as the decoders do; and a file that was closed before
@@ -118,18 +130,22 @@ def _content(file: Any) -> bytes:
     """What is left to read of an open file."""
     try:
         content = file.read(_MOST_BYTES + 1)
-    except Exception as error:  # not readable, closed, and what other people's files raise
+    except (
+        Exception
+    ) as error:  # not readable, closed, and what other people's files raise
         raise ImageError(f"this open file cannot be read ({error})") from error
     if not isinstance(content, bytes):
         raise ImageError("this file is not open in binary mode: open it with mode 'rb'")
     if not content:
-        raise ImageError("this open file is at its end: go back to its start with seek(0)")
+        raise ImageError(
+            "this open file is at its end: go back to its start with seek(0)"
+        )
     return content
 
 
 def _from_array(source: Any) -> Picture:
-    """An array, a tensor or nested lists as a view (3, H, W) of uint8 or uint16, and its pixels
-    with data: those that are not masked."""
+    """An array, a tensor or nested lists as a view (3, H, W) of uint8 or uint16, and
+    its pixels with data: those that are not masked."""
     array = _as_levels(_as_array(source), is_list=isinstance(source, list | tuple))
     bands = _bands_first(array)
     check_sides(bands.shape[2], bands.shape[1])
@@ -141,27 +157,37 @@ def _from_array(source: Any) -> Picture:
 
 def _as_array(source: Any) -> NDArray[Any]:
     if getattr(source, "requires_grad", False) is True:
-        raise ShapeError("it is a tensor that requires grad: hand over tensor.detach(), as uint8")
+        raise ShapeError(
+            "it is a tensor that requires grad: hand over tensor.detach(), as uint8"
+        )
     device = str(getattr(source, "device", "cpu")).lower()
     if "cpu" not in device:
         raise ShapeError(
-            f"it is on the device {device}: hand over a copy in the computer's own memory, as "
-            "tensor.cpu()"
+            f"it is on the device {device}: hand over a copy in the computer's own "
+            "memory, as tensor.cpu()"
         )
     if isinstance(source, np.ma.MaskedArray):
-        return np.asarray(source.filled(0))  # masked is no data, which is black as in files
+        return np.asarray(
+            source.filled(0)
+        )  # masked is no data, which is black as in files
     if not (hasattr(source, "__array__") or isinstance(source, list | tuple)):
         raise ShapeError(f"it is {_named(source)}; {TAKEN}")
     try:
         return np.asarray(source)
-    except Exception as error:  # unequal lists, types that NumPy lacks, and what others raise
-        hint = "lists of unequal lengths?" if isinstance(source, list | tuple) else _named(source)
+    except (
+        Exception
+    ) as error:  # unequal lists, types that NumPy lacks, and what others raise
+        hint = (
+            "lists of unequal lengths?"
+            if isinstance(source, list | tuple)
+            else _named(source)
+        )
         raise ShapeError(f"it cannot be made an array ({hint}); {TAKEN}") from error
 
 
 def _as_levels(array: NDArray[Any], *, is_list: bool) -> NDArray[Any]:
-    """The array as uint8 or uint16 of this computer's byte order; lists have no type, their numbers
-    tell it."""
+    """The array as uint8 or uint16 of this computer's byte order; lists have no type,
+    their numbers tell it."""
     if array.dtype.name in ("uint8", "uint16"):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     hint = ""
@@ -176,8 +202,8 @@ def _as_levels(array: NDArray[Any], *, is_list: bool) -> NDArray[Any]:
 
 
 def _bands_first(array: NDArray[Any]) -> NDArray[Any]:
-    """A view (3, H, W). A shape cannot mean two things: no side of an image has three pixels or
-    fewer."""
+    """A view (3, H, W). A shape cannot mean two things: no side of an image has three
+    pixels or fewer."""
     shape = array.shape
     if array.ndim == 2:
         return np.broadcast_to(array, (3, *shape))

@@ -1,5 +1,5 @@
-"""TIFF files as arrays, by tifffile, once their directories are known to end and to claim no more
-than they may."""
+"""TIFF files as arrays, by tifffile, once their directories are known to end and to
+claim no more than they may."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _CRS, _TRANSFORM = 34735, (33550, 33922, 34264)
 _NO_DATA, _METADATA = 42113, 42112
 _IGNORED = "it has {}: ignored without the extra geo, pip install 'sencap[geo]'"
 
-# the tags whose values tifffile reads as it opens a page; of others it reads what it is asked for
+# the tags whose values tifffile reads as it opens a page; of others it reads what it is
+# asked for
 _LOADED = frozenset(tifffile.TIFF.TAG_LOAD) | frozenset(tifffile.TIFF.TAG_ATTRIBUTES)
 # Bytes of a value, by the number of its type in TIFF
 _WIDTHS = {
@@ -42,8 +43,9 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_tiff(file: BinaryIO, size: int, reading: Reading = USUAL) -> Read:
-    """The one image of an open TIFF of ``size`` bytes as (3, H, W), uint8 or uint16, perhaps a
-    view. What it says of its ground and of pixels without data is not heeded, but noted.
+    """The one image of an open TIFF of ``size`` bytes as (3, H, W), uint8 or uint16,
+    perhaps a view. What it says of its ground and of pixels without data is not heeded,
+    but noted.
 
     Raises:
         ImageError: it is refused; the message does not name the file.
@@ -76,15 +78,21 @@ def read_tiff(file: BinaryIO, size: int, reading: Reading = USUAL) -> Read:
         if valid is not None:
             valid = turn(valid[None], turned)[0]
         said = _said(opened)
-        return Read(turn(image, turned), valid, (_IGNORED.format(", ".join(said)),) if said else ())
+        return Read(
+            turn(image, turned),
+            valid,
+            (_IGNORED.format(", ".join(said)),) if said else (),
+        )
 
 
 def georeference(file: BinaryIO) -> list[str]:
-    """What an open TIFF of one image says beside its colours that rasterio would heed: where it
-    lies, which pixels hold no data, what its bands are called. Nothing of one that is damaged.
+    """What an open TIFF of one image says beside its colours that rasterio would heed:
+    where it lies, which pixels hold no data, what its bands are called. Nothing of one
+    that is damaged.
 
     Raises:
-        ImageError: it is refused as `read_tiff` does; the message does not name the file.
+        ImageError: it is refused as `read_tiff` does; the message does not name the
+            file.
     """
     _check_directories(file)
     file.seek(0)
@@ -93,8 +101,8 @@ def georeference(file: BinaryIO) -> list[str]:
 
 
 def _opened(file: BinaryIO) -> tifffile.TiffFile:
-    """Without what tifffile does for some microscopes' files: it would read pages and tags that we
-    have not seen."""
+    """Without what tifffile does for some microscopes' files: it would read pages and
+    tags that we have not seen."""
     return tifffile.TiffFile(file, is_lsm=False, is_ndpi=False, is_scanimage=False)
 
 
@@ -119,17 +127,23 @@ def _said(opened: tifffile.TiffFile) -> list[str]:
 
 
 def _check_page(page: Any, size: int, reading: Reading) -> None:
-    """Refuse, before it is decoded, an image of another kind than ours, or whose data are not all
-    there."""
+    """Refuse, before it is decoded, an image of another kind than ours, or whose data
+    are not all there."""
     check_sides(page.imagewidth, page.imagelength)
     bands = page.samplesperpixel
     if page.imagedepth > 1 or page.nbytes > _MOST_DECODED:
-        raise ImageError(f"it has {bands} bands, {page.imagedepth} deep: save three bands of it")
+        raise ImageError(
+            f"it has {bands} bands, {page.imagedepth} deep: save three bands of it"
+        )
     if bands == 2 and reading.bands is None and not set(page.extrasamples) & {1, 2}:
-        raise ImageError("it has 2 bands: neither grey (1) nor red, green, blue (3 or more)")
+        raise ImageError(
+            "it has 2 bands: neither grey (1) nor red, green, blue (3 or more)"
+        )
     kind = page.photometric
     if kind not in (0, 1, 2, 3) and not (kind == 6 and page.compression in (6, 7)):
-        raise ImageError(f"its colours are {getattr(kind, 'name', kind)}: convert it to RGB")
+        raise ImageError(
+            f"its colours are {getattr(kind, 'name', kind)}: convert it to RGB"
+        )
     starts, lengths = page.dataoffsets, page.databytecounts
     if not starts or len(starts) != len(lengths):
         raise ImageError(
@@ -140,7 +154,8 @@ def _check_page(page: Any, size: int, reading: Reading) -> None:
 
 
 def _bands_first(page: Any, reading: Reading) -> NDArray[Any]:
-    """The bands of a page that are wanted (the first three, or its one), (bands, H, W)."""
+    """The bands of a page that are wanted (the first three, or its one), (bands, H,
+    W)."""
     image = page.asarray()
     if "S" in page.axes:
         image = np.moveaxis(image, page.axes.index("S"), 0)
@@ -161,7 +176,8 @@ def _widened(image: NDArray[Any], bits: int) -> NDArray[Any]:
     return image
 
 
-# --- the chain of directories, walked before tifffile does: it would follow a circle for ever
+# --- the chain of directories, walked before tifffile does: it would follow a circle
+# for ever
 
 
 @dataclass(frozen=True)
@@ -179,26 +195,29 @@ class _Layout:
 
 
 def _check_directories(file: BinaryIO) -> None:
-    """Refuse a chain of pages that comes back to itself or is very long, and tags with very many
-    values.
+    """Refuse a chain of pages that comes back to itself or is very long, and tags with
+    very many values.
 
-    Where a directory cannot be read the walk ends, as tifffile's does, which then says what is
-    wrong. Directories that are no pages (SubIFDs, EXIF) are never followed.
+    Where a directory cannot be read the walk ends, as tifffile's does, which then says
+    what is wrong. Directories that are no pages (SubIFDs, EXIF) are never followed.
     """
     seen: set[int] = set()
     for place in _directories(file):
         if place in seen:
             raise ImageError(
-                f"it is damaged: its pages lead back to the one at byte {place}; get it again"
+                f"it is damaged: its pages lead back to the one at byte {place}; get "
+                "it again"
             )
         if len(seen) == MOST_PAGES:
-            raise ImageError(f"it holds more than {MOST_PAGES} pages: save the one that you mean")
+            raise ImageError(
+                f"it holds more than {MOST_PAGES} pages: save the one that you mean"
+            )
         seen.add(place)
 
 
 def _directories(file: BinaryIO) -> Iterator[int]:
-    """The places of the pages' directories, one after the other; their tags are checked on the
-    way."""
+    """The places of the pages' directories, one after the other; their tags are checked
+    on the way."""
     file.seek(0)
     head = file.read(4)
     order = "<" if head.startswith(b"II") else ">"
@@ -219,8 +238,8 @@ def _directories(file: BinaryIO) -> Iterator[int]:
 
 
 def _claimed(file: BinaryIO, layout: _Layout, most: int) -> int:
-    """The bytes of the values that tifffile would read with the directory here; the file then
-    stands behind it."""
+    """The bytes of the values that tifffile would read with the directory here; the
+    file then stands behind it."""
     number = _number(file, layout.order + layout.tags)
     if number > _MOST_TAGS:
         raise EOFError
@@ -232,7 +251,9 @@ def _claimed(file: BinaryIO, layout: _Layout, most: int) -> int:
         if code in _LOADED:
             claimed += count * _WIDTHS.get(kind, 1)
         if claimed > most:
-            raise ImageError(f"it is damaged: its tag {code} claims {count:,} values; get it again")
+            raise ImageError(
+                f"it is damaged: its tag {code} claims {count:,} values; get it again"
+            )
     return claimed
 
 

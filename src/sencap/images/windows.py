@@ -1,5 +1,5 @@
-"""A pair of any size, read window by window: by rasterio where the files are rasters, so that
-little of them is in memory at a time."""
+"""A pair of any size, read window by window: by rasterio where the files are rasters,
+so that little of them is in memory at a time."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class Window(NamedTuple):
 
 
 def windows_of(height: int, width: int, side: int) -> Iterator[Window]:
-    """Windows of ``side`` × ``side`` pixels that cover an image, row by row; the last of a row or
-    column reach back from the border. An image smaller than that is one window, as far as it goes.
+    """Windows of ``side`` × ``side`` pixels that cover an image, row by row; the last
+    of a row or column reach back from the border. An image smaller than that is one
+    window, as far as it goes.
     """
     check_numbers(windows=side)
     for row in _starts(height, side):
@@ -53,23 +54,29 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 class PairWindows(Closing):
-    """Two image files of one place, of which windows are read as `ImagePair`, all on one scale.
+    """Two image files of one place, of which windows are read as `ImagePair`, all on
+    one scale.
 
-    ``height`` and ``width`` are those of the ground that both show, in pixels of the first. Use it
-    with ``with``.
+    ``height`` and ``width`` are those of the ground that both show, in pixels of the
+    first. Use it with ``with``.
 
     Raises:
         ImageError, MissingDependencyError, SettingsError: as `sencap.images.read_pair`.
     """
 
-    def __init__(self, before: str | Path, after: str | Path, *, reading: Reading = USUAL) -> None:
+    def __init__(
+        self, before: str | Path, after: str | Path, *, reading: Reading = USUAL
+    ) -> None:
         self.reading = reading
         self._labels = str(before), str(after)
         self._rasters: AlignedRasters | None = None
         self._whole: ImagePair | None = None
         if as_rasters(before, after):
             self._rasters = AlignedRasters(before, after, bands=reading.bands)
-            self.height, self.width = self._rasters.grid.height, self._rasters.grid.width
+            self.height, self.width = (
+                self._rasters.grid.height,
+                self._rasters.grid.width,
+            )
             self.notes = tuple(self._rasters.notes)
             self.details: Mapping[str, Any] = self._rasters.details()
             self._scale = reading.given_scale() or self._sampled_scale(self._rasters)
@@ -100,7 +107,9 @@ class PairWindows(Closing):
         bands = [fill_alike(*pair, *masks) for pair in zip(*images, strict=True)]
         return ImagePair(np.stack(bands, axis=1), str(window))
 
-    def _levels(self, date: int, window: Window, shape: tuple[int, int] | None = None) -> Any:
+    def _levels(
+        self, date: int, window: Window, shape: tuple[int, int] | None = None
+    ) -> Any:
         assert self._rasters is not None
         values, valid = self._rasters.read(date, *window, shape=shape, nearest=True)
         try:
@@ -109,7 +118,8 @@ class PairWindows(Closing):
             raise ImageError(f"{self._labels[date]}: {error}") from error
 
     def _sampled_scale(self, rasters: AlignedRasters) -> Scale | None:
-        """The one scale of all windows, from pixels of the whole ground; None for 8 bits."""
+        """The one scale of all windows, from pixels of the whole ground; None for 8
+        bits."""
         whole = Window(0, 0, self.height, self.width)
         shape = min(self.height, _SAMPLE), min(self.width, _SAMPLE)
         counts = []

@@ -1,1 +1,2 @@
-"""The parts of a captioner, the systems put together from them, search, and checkpoints."""
+"""The parts of a captioner, the systems put together from them, search, and
+checkpoints."""

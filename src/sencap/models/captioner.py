@@ -1,5 +1,5 @@
-"""The captioner: normalisation, extractor, difference encoder and decoder, put together once for
-all systems."""
+"""The captioner: normalisation, extractor, difference encoder and decoder, put together
+once for all systems."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sencap.structures import Memory
 class Captioner(nn.Module):
     """Raw images in, logits of the next words out.
 
-    The parts know nothing of each other's classes: the extractor makes features (B, S, D, h, w) of
-    normalised images, the difference encoder makes a `Memory` of features and images, the decoder
-    makes logits of a memory and tokens. Normalisation is part of the model, so callers hand over
-    raw pixels.
+    The parts know nothing of each other's classes: the extractor makes features (B, S,
+    D, h, w) of normalised images, the difference encoder makes a `Memory` of features
+    and images, the decoder makes logits of a memory and tokens. Normalisation is part
+    of the model, so callers hand over raw pixels.
     """
 
     mean: Tensor
@@ -48,8 +48,12 @@ class Captioner(nn.Module):
         self.decoder = decoder
         self.change = change
         self.domain = domain
-        self.register_buffer("mean", torch.tensor(tuple(mean)).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(tuple(std)).view(3, 1, 1), persistent=False)
+        self.register_buffer(
+            "mean", torch.tensor(tuple(mean)).view(3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "std", torch.tensor(tuple(std)).view(3, 1, 1), persistent=False
+        )
 
     @property
     def search_decoder(self) -> Decoder:
@@ -57,18 +61,21 @@ class Captioner(nn.Module):
         return self.decoder  # type: ignore[return-value]  # nn.Module attributes are Module to mypy
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Pixels 0–255 (uint8, or float of the same range) → zero mean and unit deviation per
-        channel."""
+        """Pixels 0–255 (uint8, or float of the same range) → zero mean and unit
+        deviation per channel."""
         return (images.float() / 255.0 - self.mean) / self.std
 
     def encode(self, images: Tensor) -> Memory:
-        """Pixels (B, 2, 3, H, W), values 0–255, before first → the memory a decoder looks at.
+        """Pixels (B, 2, 3, H, W), values 0–255, before first → the memory a decoder
+        looks at.
 
         Raises:
             ShapeError: another shape.
         """
         if images.ndim != 5 or images.shape[1:3] != (2, 3):
-            raise ShapeError(f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}")
+            raise ShapeError(
+                f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}"
+            )
         normalised = self.normalise(images)
         if self.domain is None:
             return self.remember(self.extractor(normalised), normalised)
@@ -85,8 +92,8 @@ class Captioner(nn.Module):
         return memory
 
     def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Pixels (B, 2, 3, H, W) and tokens (B, K, T) of K captions per pair → logits (B, K, T,
-        V)."""
+        """Pixels (B, 2, 3, H, W) and tokens (B, K, T) of K captions per pair → logits
+        (B, K, T, V)."""
         if tokens.ndim != 3 or len(tokens) != len(images):
             raise ShapeError(
                 f"tokens are (B, K, T) with B = {len(images)} as the images; got "
@@ -99,7 +106,8 @@ class Captioner(nn.Module):
 def count_parameters(captioner: Captioner) -> dict[str, int]:
     """Every parameter counted, by part and in ``total``.
 
-    The parts are ``extractor``, ``difference``, ``decoder`` and, where there are any, ``change``.
+    The parts are ``extractor``, ``difference``, ``decoder`` and, where there are any,
+    ``change``.
     """
     counts = {}
     for name, part in captioner.named_children():

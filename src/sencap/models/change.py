@@ -1,8 +1,9 @@
-"""Heads on a memory that see change without words: for the pair, and for each cell of the grid.
+"""Heads on a memory that see change without words: for the pair, and for each cell of
+the grid.
 
-They learn from what is cheaper than a caption: a flag, changed or not, and a mask of the buildings
-that came or went. Decoders do not need them; the predictor decides by the flag head where there is
-one.
+They learn from what is cheaper than a caption: a flag, changed or not, and a mask of
+the buildings that came or went. Decoders do not need them; the predictor decides by the
+flag head where there is one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class FlagHead(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """Tokens (B, N, D) → for each cell the logit (B, N) of the share that is changed building."""
+    """Tokens (B, N, D) → for each cell the logit (B, N) of the share that is changed
+    building."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
@@ -50,7 +52,9 @@ class MaskHead(nn.Module):
 class ChangeHeads(nn.Module):
     """The heads that a captioner has; a memory goes through and gets what they say."""
 
-    def __init__(self, dimension: int, *, flag: bool, mask: bool, dropout: float) -> None:
+    def __init__(
+        self, dimension: int, *, flag: bool, mask: bool, dropout: float
+    ) -> None:
         super().__init__()
         self.flag = FlagHead(dimension, dropout=dropout) if flag else None
         self.mask = MaskHead(dimension) if mask else None

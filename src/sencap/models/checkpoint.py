@@ -1,7 +1,8 @@
-"""Checkpoints: a folder with ``config.json``, ``model.safetensors``, ``vocabulary.json`` and
-``README.md``.
+"""Checkpoints: a folder with ``config.json``, ``model.safetensors``,
+``vocabulary.json`` and ``README.md``.
 
-Loading needs only the folder's path and runs no code from it: JSON and safetensors hold data alone.
+Loading needs only the folder's path and runs no code from it: JSON and safetensors hold
+data alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from sencap.version import __version__
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A captioner in evaluation mode with its vocabulary, its settings and how it was trained."""
+    """A captioner in evaluation mode with its vocabulary, its settings and how it was
+    trained."""
 
     captioner: Captioner
     vocabulary: Vocabulary
@@ -53,7 +55,8 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path | str, checkpoint: Checkpoint, *, card: str = "", half: bool = False
 ) -> Path:
-    """Write a checkpoint folder, all of it or nothing. ``half`` stores the weights in float16.
+    """Write a checkpoint folder, all of it or nothing. ``half`` stores the weights in
+    float16.
 
     ``card`` is the text of its README.md.
 
@@ -92,8 +95,8 @@ def save_checkpoint(
 
 
 def _write_together(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files or none: as drafts, renamed when the last is there, from the last to the
-    first."""
+    """Write all files or none: as drafts, renamed when the last is there, from the last
+    to the first."""
     with contextlib.ExitStack() as drafts:
         for name, content in files.items():
             draft = drafts.enter_context(whole_file(folder / name))
@@ -102,18 +105,22 @@ def _write_together(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _halved(tensor: Tensor) -> Tensor:
-    """In float16, unless it holds integers, or numbers that float16 would make infinite."""
+    """In float16, unless it holds integers, or numbers that float16 would make
+    infinite."""
     if not tensor.is_floating_point():
         return tensor
     half = tensor.half()
     return half if half.isfinite().all() else tensor
 
 
-def load_checkpoint(folder: Path | str, *, device: str | torch.device = "cpu") -> Checkpoint:
-    """The captioner in a folder that `save_checkpoint` wrote, in float32, ready to caption.
+def load_checkpoint(
+    folder: Path | str, *, device: str | torch.device = "cpu"
+) -> Checkpoint:
+    """The captioner in a folder that `save_checkpoint` wrote, in float32, ready to
+    caption.
 
-    The folder may come from anybody: nothing in it is run, and what does not go together, or holds
-    numbers that are not finite, is refused before a model is made.
+    The folder may come from anybody: nothing in it is run, and what does not go
+    together, or holds numbers that are not finite, is refused before a model is made.
 
     Raises:
         CheckpointError: a file is missing, broken, or does not go with the others.
@@ -125,15 +132,19 @@ def load_checkpoint(folder: Path | str, *, device: str | torch.device = "cpu") -
     try:
         state = load_file(weights)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{weights} is not a safetensors file: {error}") from error
+        raise CheckpointError(
+            f"{weights} is not a safetensors file: {error}"
+        ) from error
     captioner.load_state_dict(state)
     captioner.to(device).eval()
-    return Checkpoint(captioner, found.vocabulary, found.settings, found.training, found.path)
+    return Checkpoint(
+        captioner, found.vocabulary, found.settings, found.training, found.path
+    )
 
 
 def _check_fit(found: CheckpointFolder) -> None:
-    """Compare the tensors with those of the model that the settings describe, before it takes any
-    memory."""
+    """Compare the tensors with those of the model that the settings describe, before it
+    takes any memory."""
     try:
         with torch.device("meta"):
             model = build(found.settings, len(found.vocabulary))
@@ -144,7 +155,7 @@ def _check_fit(found: CheckpointFolder) -> None:
     differences = misfit(model.state_dict(), found.tensors)
     if differences:
         raise CheckpointError(
-            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}, where 'here' is the "
-            "model that the settings describe, and 'there' the file; take all files of a folder "
-            "from one training"
+            f"{found.path / WEIGHTS} does not fit {CONFIG}: {differences}, where "
+            "'here' is the model that the settings describe, and 'there' the file; "
+            "take all files of a folder from one training"
         )

@@ -14,20 +14,27 @@ from sencap.models.variants import build
 
 
 def info(
-    name: str = "sen", *, vocabulary_size: int = 501, settings: ModelSettings | None = None
+    name: str = "sen",
+    *,
+    vocabulary_size: int = 501,
+    settings: ModelSettings | None = None,
 ) -> dict[str, int]:
-    """The parameter counts of a system: ``extractor``, ``difference``, ``decoder`` and ``total``.
+    """The parameter counts of a system: ``extractor``, ``difference``, ``decoder`` and
+    ``total``.
 
-    ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the paper's.
+    ``vocabulary_size`` is V, the four markers counted; ``settings`` other ones than the
+    paper's.
 
     Raises:
-        SettingsError: an unknown system, with the nearest known name; a number out of its bounds;
-            a backbone that cannot take images of the settings' size.
+        SettingsError: an unknown system, with the nearest known name; a number out of
+            its bounds; a backbone that cannot take images of the settings' size.
     """
     check_numbers(vocabulary_size=vocabulary_size)
     given = ModelSettings() if settings is None else settings
     chosen = dataclasses.replace(given, system=name)
-    with torch.device("meta"):  # shapes without numbers: a system of any size takes no memory
+    with torch.device(
+        "meta"
+    ):  # shapes without numbers: a system of any size takes no memory
         system = build(chosen, vocabulary_size)
     counts = count_parameters(system)
     backbone = str(system.settings.extractor.backbone)

@@ -22,7 +22,8 @@ class DecoderState(Protocol):
         ...
 
     def keep(self, pairs: Tensor) -> Self:
-        """Go on with the pairs whose indices are given (finished ones are left behind)."""
+        """Go on with the pairs whose indices are given (finished ones are left
+        behind)."""
         ...
 
 
@@ -30,7 +31,8 @@ class Decoder(Protocol):
     """What search and training ask of a decoder."""
 
     def __call__(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """Teacher forcing: tokens (B, K, T) of K captions per pair → logits (B, K, T, V)."""
+        """Teacher forcing: tokens (B, K, T) of K captions per pair → logits (B, K, T,
+        V)."""
         ...
 
     def start(self, memory: Memory) -> Any:
@@ -38,8 +40,8 @@ class Decoder(Protocol):
         ...
 
     def step(self, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
-        """One more word for each hypothesis: tokens (B, K) → logits (B, K, V) of the next, and the
-        new state."""
+        """One more word for each hypothesis: tokens (B, K) → logits (B, K, V) of the
+        next, and the new state."""
         ...
 
 
@@ -63,10 +65,12 @@ class ExportableDecoder(Decoder, Protocol):
 
 
 class DecoderLayer(nn.Module):
-    """Post-norm transformer decoder layer: causal self-attention, cross-attention, FFN; Eq.
-    (16)."""
+    """Post-norm transformer decoder layer: causal self-attention, cross-attention, FFN;
+    Eq. (16)."""
 
-    def __init__(self, dimension: int, *, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, dimension: int, *, heads: int, hidden: int, dropout: float
+    ) -> None:
         super().__init__()
         self.self_attention = Attention(dimension, heads=heads, dropout=dropout)
         self.cross_attention = Attention(dimension, heads=heads, dropout=dropout)
@@ -77,14 +81,16 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Words x (B, K, T, D) and memory (B, N, D) → (B, K, T, D); captions of a pair share its
-        memory."""
+        """Words x (B, K, T, D) and memory (B, N, D) → (B, K, T, D); captions of a pair
+        share its memory."""
         B, K, T, D = x.shape
         rows = x.reshape(B * K, T, D)
-        x = self._after_self_attention(rows, self.self_attention(rows, rows, causal=True)).view(
-            B, K * T, D
+        x = self._after_self_attention(
+            rows, self.self_attention(rows, rows, causal=True)
+        ).view(B, K * T, D)
+        return self._after_cross_attention(x, self.cross_attention(x, memory)).view(
+            B, K, T, D
         )
-        return self._after_cross_attention(x, self.cross_attention(x, memory)).view(B, K, T, D)
 
     def _after_self_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         out: Tensor = self.norm1(x + self.dropout(attended))
@@ -96,12 +102,15 @@ class DecoderLayer(nn.Module):
         return out
 
     def step(self, x: Tensor, cache: LayerCache) -> tuple[Tensor, LayerCache]:
-        """One more word per hypothesis: x (B, K, D) → (B, K, D), and the longer cache."""
+        """One more word per hypothesis: x (B, K, D) → (B, K, D), and the longer
+        cache."""
         B, K, D = x.shape
         row = x.reshape(B * K, 1, D)
         key, value = (_rows(new, B, K) for new in self.self_attention.project(row))
         cache = replace(
-            cache, key=torch.cat((cache.key, key), 3), value=torch.cat((cache.value, value), 3)
+            cache,
+            key=torch.cat((cache.key, key), 3),
+            value=torch.cat((cache.value, value), 3),
         )
         attended = self.self_attention.attend(
             row, cache.key.flatten(0, 1), cache.value.flatten(0, 1)
@@ -117,8 +126,8 @@ def _rows(x: Tensor, B: int, K: int) -> Tensor:
 
 @dataclass(frozen=True)
 class LayerCache:
-    """Projected keys and values of the words so far (B, K, heads, t, d) and of the memory (B,
-    heads, N, d)."""
+    """Projected keys and values of the words so far (B, K, heads, t, d) and of the
+    memory (B, heads, N, d)."""
 
     key: Tensor
     value: Tensor
@@ -134,7 +143,8 @@ class TransformerState:
     length: int
 
     def select(self, parents: Tensor) -> TransformerState:
-        """See `DecoderState.select`; a pair's memory serves all its hypotheses, so it stays."""
+        """See `DecoderState.select`; a pair's memory serves all its hypotheses, so it
+        stays."""
         pair = torch.arange(len(parents), device=parents.device)[:, None]
         return self._map(
             lambda c: replace(c, key=c.key[pair, parents], value=c.value[pair, parents])
@@ -163,11 +173,11 @@ class TransformerState:
 
 
 class TransformerDecoder(nn.Module):
-    """SEN's caption decoder, Eq. (15)–(17): word embedding, positions, N_d decoder layers, output
-    layer.
+    """SEN's caption decoder, Eq. (15)–(17): word embedding, positions, N_d decoder
+    layers, output layer.
 
-    4,204,032 + 1,025·V parameters at D = 512, one layer. The cross-attention's source must be D
-    wide.
+    4,204,032 + 1,025·V parameters at D = 512, one layer. The cross-attention's source
+    must be D wide.
     """
 
     def __init__(
@@ -185,10 +195,14 @@ class TransformerDecoder(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, dimension)
         self.positions = SinusoidalPositions(dimension, dropout=position_dropout)
         self.layers = nn.ModuleList(
-            DecoderLayer(dimension, heads=heads, hidden=expansion * dimension, dropout=dropout)
+            DecoderLayer(
+                dimension, heads=heads, hidden=expansion * dimension, dropout=dropout
+            )
             for _ in range(layers)
         )
-        self._layers = cast("list[DecoderLayer]", list(self.layers))  # typed; registered above
+        self._layers = cast(
+            "list[DecoderLayer]", list(self.layers)
+        )  # typed; registered above
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(dimension, vocabulary_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
@@ -196,7 +210,8 @@ class TransformerDecoder(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after each."""
+        """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after
+        each."""
         x = self.positions(self.embedding(tokens))  # Eq. (15)
         for layer in self.layers:
             x = layer(x, memory.tokens)
@@ -226,9 +241,13 @@ class TransformerDecoder(nn.Module):
         ]
         return TransformerState(tuple(caches), caches[0].key.shape[3])
 
-    def step(self, state: TransformerState, tokens: Tensor) -> tuple[Tensor, TransformerState]:
+    def step(
+        self, state: TransformerState, tokens: Tensor
+    ) -> tuple[Tensor, TransformerState]:
         """See `Decoder.step`."""
-        x = self.positions(self.embedding(tokens)[..., None, :], start=state.length)[..., 0, :]
+        x = self.positions(self.embedding(tokens)[..., None, :], start=state.length)[
+            ..., 0, :
+        ]
         caches = []
         for layer, cache in zip(self._layers, state.layers, strict=True):
             x, longer = layer.step(x, cache)

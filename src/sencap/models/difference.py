@@ -1,8 +1,9 @@
-"""SEN's difference encoder: shallow feature embedding (SFE), then cross-attention guided difference
-(CAGD).
+"""SEN's difference encoder: shallow feature embedding (SFE), then cross-attention
+guided difference (CAGD).
 
-Letters are the paper's: F the extractor's features, I_c an embedded image, F_bef and F_aft the
-features of the dates, F_diff the running bi-temporal feature; m stands for a date.
+Letters are the paper's: F the extractor's features, I_c an embedded image, F_bef and
+F_aft the features of the dates, F_diff the running bi-temporal feature; m stands for a
+date.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ DATE_KEYS = ("bef", "aft")
 
 
 class ChannelAttention(nn.Module):
-    """sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), Eq. (5): (B, D, h, w) → (B, D, 1, 1), values 0–1.
+    """sigmoid(MLP(avgpool(x)) + MLP(maxpool(x))), Eq. (5): (B, D, h, w) → (B, D, 1, 1),
+    values 0–1.
 
-    The MLP is shared by the two pools: 1×1 convolutions D → D/reduction → D without bias, ReLU
-    between.
+    The MLP is shared by the two pools: 1×1 convolutions D → D/reduction → D without
+    bias, ReLU between.
 
     Raises:
         SettingsError: D is smaller than ``reduction``.
@@ -33,8 +35,8 @@ class ChannelAttention(nn.Module):
         super().__init__()
         if dimension < reduction:
             raise SettingsError(
-                f"difference.reduction={reduction} leaves nothing of dimension={dimension}; "
-                f"say {dimension} or less"
+                f"difference.reduction={reduction} leaves nothing of "
+                f"dimension={dimension}; say {dimension} or less"
             )
         self.mlp = nn.Sequential(
             nn.Conv2d(dimension, dimension // reduction, 1, bias=False),
@@ -50,14 +52,15 @@ class ChannelAttention(nn.Module):
 
 
 class ShallowFeatureEmbedding(nn.Module):
-    """SFE, Eq. (4) and (5): features and the two images → F_bef, F_aft, each (B, D, h, w).
+    """SFE, Eq. (4) and (5): features and the two images → F_bef, F_aft, each (B, D, h,
+    w).
 
-    I_c,m = conv(I_m), one convolution for both dates at the extractor's ``stride``, so that its
-    grid is F's; F_m = ChannelAttention_m(I_c,m) × F.
+    I_c,m = conv(I_m), one convolution for both dates at the extractor's ``stride``, so
+    that its grid is F's; F_m = ChannelAttention_m(I_c,m) × F.
 
-    Table V's switches, where the paper is silent: without ``shared_convolution`` the channel
-    attention looks at F instead of I_c,m; without ``channel_attention`` the embedded image is
-    added, F_m = I_c,m + F; without both F_m = F.
+    Table V's switches, where the paper is silent: without ``shared_convolution`` the
+    channel attention looks at F instead of I_c,m; without ``channel_attention`` the
+    embedded image is added, F_m = I_c,m + F; without both F_m = F.
     """
 
     def __init__(
@@ -72,16 +75,21 @@ class ShallowFeatureEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = (
-            nn.Conv2d(3, dimension, kernel_size, stride=stride) if shared_convolution else None
+            nn.Conv2d(3, dimension, kernel_size, stride=stride)
+            if shared_convolution
+            else None
         )
         self.attention = (
-            nn.ModuleDict({m: ChannelAttention(dimension, reduction=reduction) for m in DATE_KEYS})
+            nn.ModuleDict(
+                {m: ChannelAttention(dimension, reduction=reduction) for m in DATE_KEYS}
+            )
             if channel_attention
             else None
         )
 
     def forward(self, features: Tensor, images: Tensor) -> list[Tensor]:
-        """Features (B, S, D, h, w) and normalised images (B, 2, 3, H, W) → [F_bef, F_aft]."""
+        """Features (B, S, D, h, w) and normalised images (B, 2, 3, H, W) → [F_bef,
+        F_aft]."""
         h, w = features.shape[-2:]
         out = []
         for i, m in enumerate(DATE_KEYS):
@@ -102,17 +110,22 @@ class ShallowFeatureEmbedding(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """CrossAtt_m, Eq. (7)–(10): a date's feature asks the bi-temporal feature; post-norm, FFN D →
-    2D → D.
+    """CrossAtt_m, Eq. (7)–(10): a date's feature asks the bi-temporal feature;
+    post-norm, FFN D → 2D → D.
 
-    With another ``expansion`` than 2 the post-norm attention layer of other systems as well.
+    With another ``expansion`` than 2 the post-norm attention layer of other systems as
+    well.
     """
 
-    def __init__(self, dimension: int, *, heads: int, dropout: float, expansion: int = 2) -> None:
+    def __init__(
+        self, dimension: int, *, heads: int, dropout: float, expansion: int = 2
+    ) -> None:
         super().__init__()
         self.attention = Attention(dimension, heads=heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(dimension)
-        self.feed_forward = FeedForward(dimension, hidden=expansion * dimension, dropout=dropout)
+        self.feed_forward = FeedForward(
+            dimension, hidden=expansion * dimension, dropout=dropout
+        )
         self.norm2 = nn.LayerNorm(dimension)
         self.dropout = nn.Dropout(dropout)
 
@@ -124,14 +137,14 @@ class CrossAttention(nn.Module):
 
 
 class CrossAttentionGuidedDifference(nn.Module):
-    """One CAGD layer, Eq. (6)–(14): (F_bef, F_aft, F_diff) → (F̂_bef, F̂_aft, F_diff), each (B, N,
-    D).
+    """One CAGD layer, Eq. (6)–(14): (F_bef, F_aft, F_diff) → (F̂_bef, F̂_aft, F_diff),
+    each (B, N, D).
 
-    F̂_m = CrossAtt_m(F_m, F_diff); F̂_diff = F̂_aft − F̂_bef; SelfAtt = LN(MHA(F̂_diff) + F̂_diff);
-    F_diff ← SelfAtt(F̂_diff) + F_diff.
+    F̂_m = CrossAtt_m(F_m, F_diff); F̂_diff = F̂_aft − F̂_bef; SelfAtt = LN(MHA(F̂_diff)
+    + F̂_diff); F_diff ← SelfAtt(F̂_diff) + F_diff.
 
-    Table VI's switches: without ``cross_attention`` F̂_m = F_m; without ``self_attention`` F_diff ←
-    F̂_diff + F_diff.
+    Table VI's switches: without ``cross_attention`` F̂_m = F_m; without
+    ``self_attention`` F_diff ← F̂_diff + F_diff.
     """
 
     def __init__(
@@ -146,13 +159,18 @@ class CrossAttentionGuidedDifference(nn.Module):
         super().__init__()
         self.cross = (
             nn.ModuleDict(
-                {m: CrossAttention(dimension, heads=heads, dropout=dropout) for m in DATE_KEYS}
+                {
+                    m: CrossAttention(dimension, heads=heads, dropout=dropout)
+                    for m in DATE_KEYS
+                }
             )
             if cross_attention
             else None
         )
         self.attention = (
-            Attention(dimension, heads=heads, dropout=dropout) if self_attention else None
+            Attention(dimension, heads=heads, dropout=dropout)
+            if self_attention
+            else None
         )
         self.norm = nn.LayerNorm(dimension) if self_attention else None
         self.dropout = nn.Dropout(dropout)
@@ -162,7 +180,10 @@ class CrossAttentionGuidedDifference(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         if self.cross is not None:
-            F_bef, F_aft = self.cross["bef"](F_bef, F_diff), self.cross["aft"](F_aft, F_diff)
+            F_bef, F_aft = (
+                self.cross["bef"](F_bef, F_diff),
+                self.cross["aft"](F_aft, F_diff),
+            )
         difference = F_aft - F_bef
         if self.attention is not None and self.norm is not None:
             difference = self.norm(
@@ -172,13 +193,15 @@ class CrossAttentionGuidedDifference(nn.Module):
 
 
 class SENDifference(nn.Module):
-    """SFE, positions and N_e layers of CAGD: features and images → `Memory` with tokens (B, h·w,
-    D).
+    """SFE, positions and N_e layers of CAGD: features and images → `Memory` with tokens
+    (B, h·w, D).
 
-    A single-stream extractor's F is the first F_diff. For a ``dual`` one (S = 2), where there is no
-    joint feature, the first F_diff is the difference of the two, after − before.
+    A single-stream extractor's F is the first F_diff. For a ``dual`` one (S = 2), where
+    there is no joint feature, the first F_diff is the difference of the two, after −
+    before.
 
-    The memory's parts are ``sfe_bef``, ``sfe_aft`` (before positions), ``cagd_bef``, ``cagd_aft``.
+    The memory's parts are ``sfe_bef``, ``sfe_aft`` (before positions), ``cagd_bef``,
+    ``cagd_aft``.
     """
 
     def __init__(
@@ -225,7 +248,8 @@ class SENDifference(nn.Module):
         _, S, D, h, w = features.shape
         if S not in (1, 2) or self.dimension != D:
             raise ShapeError(
-                f"features are (B, 1 or 2, {self.dimension}, h, w); got {tuple(features.shape)}"
+                f"features are (B, 1 or 2, {self.dimension}, h, w); got "
+                f"{tuple(features.shape)}"
             )
         sfe_bef, sfe_aft = (_tokens(F) for F in self.sfe(features, images))
         F_bef, F_aft = self.date_positions(sfe_bef), self.date_positions(sfe_aft)
@@ -234,7 +258,12 @@ class SENDifference(nn.Module):
         )
         for layer in self.layers:
             F_bef, F_aft, F_diff = layer(F_bef, F_aft, F_diff)
-        parts = {"sfe_bef": sfe_bef, "sfe_aft": sfe_aft, "cagd_bef": F_bef, "cagd_aft": F_aft}
+        parts = {
+            "sfe_bef": sfe_bef,
+            "sfe_aft": sfe_aft,
+            "cagd_bef": F_bef,
+            "cagd_aft": F_aft,
+        }
         return Memory(F_diff, (h, w), parts)
 
 

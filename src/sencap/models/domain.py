@@ -1,8 +1,8 @@
 """How far the images of a pair are from those that a model was trained on.
 
-Weights that learnt from aerial photographs answer for a satellite's ten-metre pixels too, and are
-wrong there more often. This tells the one from the other, by what the backbone sees: the mean of
-each channel over an image.
+Weights that learnt from aerial photographs answer for a satellite's ten-metre pixels
+too, and are wrong there more often. This tells the one from the other, by what the
+backbone sees: the mean of each channel over an image.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SHRINKAGE = 0.03  # the share of the identity in the covariance, without which it has no inverse
+SHRINKAGE = (
+    0.03  # the share of the identity in the covariance, without which it has no inverse
+)
 KNOWN_SHARE = 0.98  # of the selection pairs lie within the limit
 
 
 class Domain(nn.Module):
-    """Means of channels (B, S, C), S images of a pair → the pair's distance (B,): 1 is the limit.
+    """Means of channels (B, S, C), S images of a pair → the pair's distance (B,): 1 is
+    the limit.
 
-    d = max over the images of ‖W (x − c)‖ / limit, the Mahalanobis distance to the training images:
-    c (C,) is their mean, Wᵀ W the inverse of their covariance. Nothing here is trained; `fit`
-    computes it once training is over. Before that every distance is 0.
+    d = max over the images of ‖W (x − c)‖ / limit, the Mahalanobis distance to the
+    training images: c (C,) is their mean, Wᵀ W the inverse of their covariance. Nothing
+    here is trained; `fit` computes it once training is over. Before that every distance
+    is 0.
     """
 
     centre: Tensor
@@ -41,8 +45,8 @@ class Domain(nn.Module):
 
     @torch.no_grad()
     def fit(self, trained: Tensor, selection: Tensor) -> None:
-        """Learn from the means of the training pairs and of the selection pairs, (pairs, S, C)
-        each."""
+        """Learn from the means of the training pairs and of the selection pairs,
+        (pairs, S, C) each."""
         images = trained.double().flatten(0, 1)
         centre, deviation = images.mean(0), images.std(0).clamp_min(1e-6)
         scaled = (images - centre) / deviation

@@ -1,9 +1,9 @@
-"""A captioner's graphs, written beside its weights: what `sencap.engines.onnx` runs without
-PyTorch.
+"""A captioner's graphs, written beside its weights: what `sencap.engines.onnx` runs
+without PyTorch.
 
-PyTorch's exporter draws the graphs. Every weight stays a value of its own there, under its name in
-the state, so that the graph can point into ``model.safetensors`` instead of holding it a second
-time.
+PyTorch's exporter draws the graphs. Every weight stays a value of its own there, under
+its name in the state, so that the graph can point into ``model.safetensors`` instead of
+holding it a second time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ from sencap.structures import Memory
 
 OPSET = 20
 TOLERANCE = 1e-3  # of a memory's largest number: float32 through a hundred layers, in another order
-PAIRS, HYPOTHESES = 7, 5  # of the example that is traced: numbers that are no size of a network
+PAIRS, HYPOTHESES = (
+    7,
+    5,
+)  # of the example that is traced: numbers that are no size of a network
 # what the exporter puts before a weight's name: the attribute of the modules below
 _PREFIX = "captioner."
 _CAST = "/float32"
@@ -57,7 +60,8 @@ _DTYPES = {
 
 
 class _Encoder(nn.Module):
-    """Pixels → tokens, then the memory's parts, then the attention that the cells received."""
+    """Pixels → tokens, then the memory's parts, then the attention that the cells
+    received."""
 
     def __init__(self, captioner: Captioner) -> None:
         super().__init__()
@@ -90,12 +94,15 @@ class _Start(nn.Module):
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         state = self.captioner.search_decoder.start(Memory(tokens, self.grid))
         return {
-            name: tensor for name, tensor in state.named().items() if name.startswith(graphs.PAIR)
+            name: tensor
+            for name, tensor in state.named().items()
+            if name.startswith(graphs.PAIR)
         }
 
 
 class _Step(nn.Module):
-    """One word for each hypothesis → logits of the next, the new state, and what was looked at."""
+    """One word for each hypothesis → logits of the next, the new state, and what was
+    looked at."""
 
     def __init__(self, captioner: Captioner, names: list[str]) -> None:
         super().__init__()
@@ -119,21 +126,23 @@ class _Step(nn.Module):
 
 
 def export_checkpoint(folder: str | Path) -> list[Path]:
-    """Write a checkpoint's graphs beside its weights, and see that they give what the network
-    gives.
+    """Write a checkpoint's graphs beside its weights, and see that they give what the
+    network gives.
 
     Returns their paths.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint, or the graphs came out wrong; nothing
-            else would have
+        CheckpointError: the folder is not a whole checkpoint, or the graphs came out
+            wrong; nothing else would have
         told. OutputError: it cannot be written to.
     """
     folder = Path(folder)
     checkpoint = load_checkpoint(folder)
     settings = checkpoint.settings
     max_words = settings.decoder.max_words
-    written = export_graphs(checkpoint.captioner, folder, size=settings.size, max_words=max_words)
+    written = export_graphs(
+        checkpoint.captioner, folder, size=settings.size, max_words=max_words
+    )
     _check_graphs(checkpoint, folder)
     return written
 
@@ -141,24 +150,27 @@ def export_checkpoint(folder: str | Path) -> list[Path]:
 def _check_graphs(checkpoint: Checkpoint, folder: Path) -> None:
     """One pair of random pixels through both engines."""
     side = checkpoint.settings.size
-    images = np.random.default_rng(0).integers(0, 256, (1, 2, 3, side, side), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(
+        0, 256, (1, 2, 3, side, side), dtype=np.uint8
+    )
     expected = TorchEngine(checkpoint.captioner).encode(images).tokens
     found = OnnxEngine(folder).encode(images).tokens
     furthest = float(np.abs(found - expected).max())
     if not furthest <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise CheckpointError(
-            f"the graphs of {folder} differ from the network by {furthest:.2g}; caption with "
-            "--engine torch, and tell the developers of sencap"
+            f"the graphs of {folder} differ from the network by {furthest:.2g}; "
+            "caption with --engine torch, and tell the developers of sencap"
         )
 
 
 def export_graphs(
     captioner: Captioner, folder: Path, *, size: int, max_words: int = 50
 ) -> list[Path]:
-    """Write the three graphs of a captioner into the folder that holds its ``model.safetensors``.
+    """Write the three graphs of a captioner into the folder that holds its
+    ``model.safetensors``.
 
-    ``size`` is the side of the images in pixels, S in `sencap.engines.graphs`; ``max_words`` the
-    longest caption that a graph can step through.
+    ``size`` is the side of the images in pixels, S in `sencap.engines.graphs`;
+    ``max_words`` the longest caption that a graph can step through.
     """
     weights = _Weights(folder / graphs.WEIGHTS)
     was_training = captioner.training
@@ -173,17 +185,23 @@ def export_graphs(
         memory = captioner.encode(images)
         decoder: Any = captioner.search_decoder
         state = decoder.start(memory)
-        # two words have been fed: no axis has length 1, which the exporter would take for a
-        # constant
-        _, state = decoder.step(state, torch.zeros(PAIRS, 1, dtype=torch.long, device=device))
-        state = state.select(torch.zeros(PAIRS, HYPOTHESES, dtype=torch.long, device=device))
+        # two words have been fed: no axis has length 1, which the exporter would take
+        # for a constant
+        _, state = decoder.step(
+            state, torch.zeros(PAIRS, 1, dtype=torch.long, device=device)
+        )
+        state = state.select(
+            torch.zeros(PAIRS, HYPOTHESES, dtype=torch.long, device=device)
+        )
         words = torch.zeros(PAIRS, HYPOTHESES, dtype=torch.long, device=device)
         _, state = decoder.step(state, words)
         named = state.named()
         grid = f"{memory.grid[0]},{memory.grid[1]}"
         pairs, hypotheses = {0: DYNAMIC}, {0: DYNAMIC, 1: DYNAMIC}
         encoder = _graph(_Encoder(captioner), [graphs.IMAGES], (images,), (pairs,))
-        start = _graph(_Start(captioner, memory.grid), [graphs.TOKENS], (memory.tokens,), (pairs,))
+        start = _graph(
+            _Start(captioner, memory.grid), [graphs.TOKENS], (memory.tokens,), (pairs,)
+        )
         step = _graph(
             _Step(captioner, list(named)),
             [graphs.WORDS, *named],
@@ -199,8 +217,8 @@ def export_graphs(
 
 
 def _dynamic_axes(name: str, tensor: Tensor) -> dict[int, Any]:
-    """Which axes of a state's tensor vary: pairs, hypotheses, and the words so far of a cache (B,
-    K, heads, t, d)."""
+    """Which axes of a state's tensor vary: pairs, hypotheses, and the words so far of a
+    cache (B, K, heads, t, d)."""
     axes = {0: DYNAMIC}
     if name.startswith(graphs.HYPOTHESIS):
         axes[1] = DYNAMIC
@@ -210,12 +228,18 @@ def _dynamic_axes(name: str, tensor: Tensor) -> dict[int, Any]:
 
 
 def _graph(
-    module: nn.Module, inputs: list[str], arguments: tuple[Any, ...], dynamic: tuple[Any, ...]
+    module: nn.Module,
+    inputs: list[str],
+    arguments: tuple[Any, ...],
+    dynamic: tuple[Any, ...],
 ) -> onnx.ModelProto:
     """The graph of a module, inputs and outputs under our names."""
     outputs = module(*arguments)
-    # not strict: Python runs as it is written, and only what happens to tensors is taken down
-    traced = torch.export.export(module, arguments, dynamic_shapes=dynamic, strict=False)
+    # not strict: Python runs as it is written, and only what happens to tensors is
+    # taken down
+    traced = torch.export.export(
+        module, arguments, dynamic_shapes=dynamic, strict=False
+    )
     program = torch.onnx.export(
         traced,
         dynamo=True,
@@ -226,8 +250,8 @@ def _graph(
         verbose=False,
     )
     assert program is not None
-    # constants alone: the exporter's own optimisation would also melt BatchNorms into the
-    # convolutions' weights
+    # constants alone: the exporter's own optimisation would also melt BatchNorms into
+    # the convolutions' weights
     optimizer.inline(program.model)
     optimizer.fold_constants(program.model, should_fold=_may_be_folded)
     optimizer.remove_unused_nodes(program.model)
@@ -248,8 +272,8 @@ def _graph(
 
 
 def _may_be_folded(node: Any) -> bool | None:
-    """Not a transposed weight, which would be a copy of it inside the graph; the runtime does that
-    as it loads."""
+    """Not a transposed weight, which would be a copy of it inside the graph; the
+    runtime does that as it loads."""
     return False if node.op_type == "Transpose" else None
 
 
@@ -267,14 +291,20 @@ class _Weights:
 
 
 def _point_to_weights(model: onnx.ModelProto, weights: _Weights) -> None:
-    """Let each weight of the graph be the file's; where that is in half precision, the graph widens
-    it."""
+    """Let each weight of the graph be the file's; where that is in half precision, the
+    graph widens it."""
     casts = []
     for tensor in model.graph.initializer:
         entry = weights.tensors.get(tensor.name.removeprefix(_PREFIX))
-        if entry is None or entry.dtype not in _DTYPES or tuple(tensor.dims) != entry.shape:
+        if (
+            entry is None
+            or entry.dtype not in _DTYPES
+            or tuple(tensor.dims) != entry.shape
+        ):
             continue
-        if not np.array_equal(onnx.numpy_helper.to_array(tensor), weights.values(entry)):
+        if not np.array_equal(
+            onnx.numpy_helper.to_array(tensor), weights.values(entry)
+        ):
             continue  # the exporter made another tensor of it, under the same name
         if entry.dtype != "F32":
             casts.append(_widen(model, tensor))
@@ -296,7 +326,8 @@ def _point_to_weights(model: onnx.ModelProto, weights: _Weights) -> None:
 
 
 def _widen(model: onnx.ModelProto, tensor: onnx.TensorProto) -> onnx.NodeProto:
-    """A cast of a weight to float32, which every node that used the weight uses from now on."""
+    """A cast of a weight to float32, which every node that used the weight uses from
+    now on."""
     wide = tensor.name + _CAST
     for node in model.graph.node:
         for position, name in enumerate(node.input):
@@ -314,9 +345,11 @@ def _add_metadata(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter and what it uses warn of their own inside, which nobody here can mend."""
+    """The exporter and what it uses warn of their own inside, which nobody here can
+    mend."""
     loggers = [
-        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+        logging.getLogger(name)
+        for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,5 +1,5 @@
-"""Bi-temporal feature extractors on any timm backbone: SEN's, Eq. (2) and (3), and that of the
-compared systems."""
+"""Bi-temporal feature extractors on any timm backbone: SEN's, Eq. (2) and (3), and that
+of the compared systems."""
 
 from __future__ import annotations
 
@@ -13,38 +13,55 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F_
 
-from sencap.config import FineTuneFrom, FrozenStatistics, Pyramid, Structure, check_backbone_name
+from sencap.config import (
+    FineTuneFrom,
+    FrozenStatistics,
+    Pyramid,
+    Structure,
+    check_backbone_name,
+)
 from sencap.errors import SettingsError, ShapeError
 from sencap.json_files import shortened
 
-STAGES: tuple[FineTuneFrom, ...] = ("conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none")
-LARGEST_UNUSED = 2**27  # parameters of a network that may be made to use a few of them: 512 MB
+STAGES: tuple[FineTuneFrom, ...] = (
+    "conv1",
+    "conv2_x",
+    "conv3_x",
+    "conv4_x",
+    "conv5_x",
+    "none",
+)
+LARGEST_UNUSED = (
+    2**27
+)  # parameters of a network that may be made to use a few of them: 512 MB
 IN_CHANNELS: dict[Structure, int] = {"single-cat": 6, "single-sub": 3, "dual": 3}
 
 
 class Extractor(nn.Module):
-    """The backbone of any extractor: what it sees of the two dates, what of it is frozen.
+    """The backbone of any extractor: what it sees of the two dates, what of it is
+    frozen.
 
-    ``maps`` takes two normalised images (B, 2, 3, H, W) to the backbone's maps (B·S, C, h, w). S is
-    1 for the single-stream structures (``single-cat``: before and after concatenated on the channel
-    axis, before first; ``single-sub``: after − before) and 2 for ``dual`` (each date through the
-    same network).
+    ``maps`` takes two normalised images (B, 2, 3, H, W) to the backbone's maps (B·S, C,
+    h, w). S is 1 for the single-stream structures (``single-cat``: before and after
+    concatenated on the channel axis, before first; ``single-sub``: after − before) and
+    2 for ``dual`` (each date through the same network).
 
-    ``fine_tune_from`` names the first stage that is trained (conv1: all are, none: no stage is).
-    The BatchNorm statistics of the frozen stages go on moving in training (``moving``, as in SEN's
-    code) or stay (``fixed``).
+    ``fine_tune_from`` names the first stage that is trained (conv1: all are, none: no
+    stage is). The BatchNorm statistics of the frozen stages go on moving in training
+    (``moving``, as in SEN's code) or stay (``fixed``).
 
-    With a ``grid`` the backbone may be a vision transformer too: images are then resized (bilinear,
-    antialiased) so that its patches make that grid. It has no stages to start fine-tuning from but
-    conv1 and none, and no pyramid.
+    With a ``grid`` the backbone may be a vision transformer too: images are then
+    resized (bilinear, antialiased) so that its patches make that grid. It has no stages
+    to start fine-tuning from but conv1 and none, and no pyramid.
 
-    A ``pyramid`` stacks two stages' maps. ``finer``: beside the channels of the stage stand those
-    of the stage before, whose grid is twice as fine, so that four of its cells lie in one.
-    ``coarser``: those of the stage after, enlarged to twice their size (bilinear).
+    A ``pyramid`` stacks two stages' maps. ``finer``: beside the channels of the stage
+    stand those of the stage before, whose grid is twice as fine, so that four of its
+    cells lie in one. ``coarser``: those of the stage after, enlarged to twice their
+    size (bilinear).
 
     Raises:
-        SettingsError: an unknown backbone, one without a feature map at that stage, or no such
-            start layer.
+        SettingsError: an unknown backbone, one without a feature map at that stage, or
+            no such start layer.
     """
 
     def __init__(
@@ -59,7 +76,11 @@ class Extractor(nn.Module):
         grid: int | None = None,
     ) -> None:
         super().__init__()
-        self.structure, self.stage, self.frozen_statistics = structure, stage, frozen_statistics
+        self.structure, self.stage, self.frozen_statistics = (
+            structure,
+            stage,
+            frozen_statistics,
+        )
         self.pyramid, self.dates = pyramid, 2 if structure == "dual" else 1
         self.backbone = _backbone(
             backbone,
@@ -75,20 +96,24 @@ class Extractor(nn.Module):
             if fine_tune_from not in ("conv1", "none"):
                 raise SettingsError(
                     f"extractor.backbone={backbone} has no stages, so "
-                    f"extractor.fine_tune_from={fine_tune_from} means nothing; say conv1 (all of "
-                    "it is trained) or none"
+                    f"extractor.fine_tune_from={fine_tune_from} means nothing; say "
+                    "conv1 (all of it is trained) or none"
                 )
-            self._frozen: list[nn.Module] = [self.backbone] if fine_tune_from == "none" else []
+            self._frozen: list[nn.Module] = (
+                [self.backbone] if fine_tune_from == "none" else []
+            )
         else:
             self._frozen = [
-                m for number, m in _stages(self.backbone, backbone) if number < first_trained
+                m
+                for number, m in _stages(self.backbone, backbone)
+                if number < first_trained
             ]
         for module in self._frozen:
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> Self:
-        """As `torch.nn.Module.train`, but frozen parts with fixed statistics stay in evaluation
-        mode."""
+        """As `torch.nn.Module.train`, but frozen parts with fixed statistics stay in
+        evaluation mode."""
         super().train(mode)
         if mode and self.frozen_statistics == "fixed":
             for module in self._frozen:
@@ -99,16 +124,22 @@ class Extractor(nn.Module):
         """See the class."""
         B, dates, channels, H, W = images.shape
         if (dates, channels) != (2, 3):
-            raise ShapeError(f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}")
+            raise ShapeError(
+                f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}"
+            )
         if self.structure == "single-cat":
-            x = images.reshape(B, 6, H, W)  # Eq. (2): before in channels 0-2, after in 3-5
+            x = images.reshape(
+                B, 6, H, W
+            )  # Eq. (2): before in channels 0-2, after in 3-5
         elif self.structure == "single-sub":
             x = images[:, 1] - images[:, 0]
         else:
             x = images.reshape(B * 2, 3, H, W)
         if isinstance(self.backbone, VisionTransformer):
             return _transformer_map(self.backbone, x)
-        maps: list[Tensor] = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        maps: list[Tensor] = self.backbone(
+            x.contiguous(memory_format=torch.channels_last)
+        )
         if self.pyramid == "none":
             return maps[0]
         fine, coarse = maps
@@ -117,7 +148,8 @@ class Extractor(nn.Module):
         return torch.cat((fine, _enlarged(coarse, fine.shape[-2:])), 1)
 
     def features(self, maps: Tensor) -> Tensor:
-        """The backbone's maps (B·S, C, h, w) → what the difference encoder gets, (B, S, …)."""
+        """The backbone's maps (B·S, C, h, w) → what the difference encoder gets, (B, S,
+        …)."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
@@ -125,24 +157,27 @@ class Extractor(nn.Module):
         return self.features(self.maps(images))
 
     def means(self, maps: Tensor) -> Tensor:
-        """The backbone's maps (B·S, C, h, w) → the mean over the cells, (B, S, C'), of the channels
-        of its own stage: those that a pyramid puts beside them are left out."""
+        """The backbone's maps (B·S, C, h, w) → the mean over the cells, (B, S, C'), of
+        the channels of its own stage: those that a pyramid puts beside them are left
+        out."""
         own = maps[:, : self.own_channels].mean((2, 3))
         return own.reshape(-1, self.dates, self.own_channels)
 
     @property
     def is_frozen(self) -> bool:
         """Whether the maps of an image never change in training."""
-        trained = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        trained = any(
+            parameter.requires_grad for parameter in self.backbone.parameters()
+        )
         return not trained and self.frozen_statistics == "fixed"
 
 
 class FeatureExtractor(Extractor):
-    """SEN's: two normalised images (B, 2, 3, H, W) → features (B, S, D, h, w), h = H / stride of
-    the stage.
+    """SEN's: two normalised images (B, 2, 3, H, W) → features (B, S, D, h, w), h = H /
+    stride of the stage.
 
-    ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``; it is always
-    trained. The rest is `Extractor`.
+    ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``; it is
+    always trained. The rest is `Extractor`.
     """
 
     def __init__(
@@ -165,7 +200,9 @@ class FeatureExtractor(Extractor):
             pyramid=pyramid,
         )
         self.P = nn.Conv2d(self.channels, dimension, kernel_size=1)
-        self.train(self.training)  # born in training mode: fixed statistics are fixed from here on
+        self.train(
+            self.training
+        )  # born in training mode: fixed statistics are fixed from here on
 
     def features(self, maps: Tensor) -> Tensor:
         """See `Extractor.features`: (B, S, D, h, w)."""
@@ -174,12 +211,12 @@ class FeatureExtractor(Extractor):
 
 
 class PooledExtractor(Extractor):
-    """That of the compared systems: normalised images (B, 2, 3, H, W) → features (B, 2, C, grid,
-    grid).
+    """That of the compared systems: normalised images (B, 2, 3, H, W) → features (B, 2,
+    C, grid, grid).
 
-    Each date goes through one network, and its maps are averaged to ``grid`` × ``grid`` cells
-    (adaptive pooling), whatever the size of the images. There is no P: C is the backbone's
-    ``channels``.
+    Each date goes through one network, and its maps are averaged to ``grid`` × ``grid``
+    cells (adaptive pooling), whatever the size of the images. There is no P: C is the
+    backbone's ``channels``.
     """
 
     def __init__(
@@ -232,9 +269,11 @@ def _own_channels(backbone: nn.Module, pyramid: Pyramid) -> int:
 
 
 def _folded(fine: Tensor, grid: torch.Size) -> Tensor:
-    """Maps (B, C, 2·h, 2·w) → (B, 4·C, h, w): four cells become one of four times the channels.
+    """Maps (B, C, 2·h, 2·w) → (B, 4·C, h, w): four cells become one of four times the
+    channels.
 
-    An odd number of rows or columns, of images that are no multiple of the stride, gets zeros.
+    An odd number of rows or columns, of images that are no multiple of the stride, gets
+    zeros.
     """
     h, w = grid
     fine = F_.pad(fine, (0, 2 * w - fine.shape[-1], 0, 2 * h - fine.shape[-2]))
@@ -247,24 +286,30 @@ def _enlarged(coarse: Tensor, grid: torch.Size) -> Tensor:
 
 
 def _transformer_map(backbone: VisionTransformer, x: Tensor) -> Tensor:
-    """Images (B, C, H, W) → the last layer's patches, normalised, as a map (B, C', h, w)."""
+    """Images (B, C, H, W) → the last layer's patches, normalised, as a map (B, C', h,
+    w)."""
     h, w = backbone.patch_embed.grid_size
     side = backbone.patch_embed.img_size
-    x = F_.interpolate(x, size=side, mode="bilinear", antialias=True, align_corners=False)
+    x = F_.interpolate(
+        x, size=side, mode="bilinear", antialias=True, align_corners=False
+    )
     tokens: Tensor = backbone.forward_features(x)[:, backbone.num_prefix_tokens :]
     return tokens.transpose(1, 2).reshape(x.shape[0], -1, h, w)
 
 
 def check_backbone(name: str, *, setting: str = "extractor.backbone") -> None:
-    """Refuse a network that timm has not, or a name that is more than a name; no network and no
-    disk is asked.
+    """Refuse a network that timm has not, or a name that is more than a name; no
+    network and no disk is asked.
 
     Raises:
-        SettingsError: with the setting, the name, and the nearest names that timm knows.
+        SettingsError: with the setting, the name, and the nearest names that timm
+            knows.
     """
     check_backbone_name(setting, name)
     if not timm.is_model(name):
-        raise SettingsError(f"{setting}={name!r} is not a timm model; {_nearest_models(name)}")
+        raise SettingsError(
+            f"{setting}={name!r} is not a timm model; {_nearest_models(name)}"
+        )
 
 
 def _nearest_models(name: str) -> str:
@@ -277,7 +322,9 @@ def _backbone(
 ) -> nn.Module:
     check_backbone(name)
     try:
-        return _network(name, stage=stage, in_channels=in_channels, pyramid=pyramid, grid=grid)
+        return _network(
+            name, stage=stage, in_channels=in_channels, pyramid=pyramid, grid=grid
+        )
     except SettingsError:
         raise
     except Exception as error:  # timm's hundreds of networks fail in as many ways
@@ -303,8 +350,8 @@ def _network(
     if not set(wanted) <= set(strides):
         raise SettingsError(
             f"extractor.pyramid={pyramid} needs maps of strides {wanted} for "
-            f"extractor.stage={stage}, and extractor.backbone={name} has strides {strides}; leave "
-            "the pyramid out"
+            f"extractor.stage={stage}, and extractor.backbone={name} has strides "
+            f"{strides}; leave the pyramid out"
         )
     # of a vision transformer, whose maps are all of one stride
     model = getattr(probe, "model", None)
@@ -316,8 +363,9 @@ def _network(
     layout = str(getattr(getattr(probe, "output_fmt", None), "value", "NCHW"))
     if len(set(strides)) < len(strides) or layout != "NCHW":
         raise SettingsError(
-            f"extractor.backbone={name} is no pyramid of feature maps (strides {strides}, layout "
-            f"{layout}); choose a convolutional network, for example resnet50"
+            f"extractor.backbone={name} is no pyramid of feature maps (strides "
+            f"{strides}, layout {layout}); choose a convolutional network, for "
+            "example resnet50"
         )
     indices = tuple(strides.index(wanted_stride) for wanted_stride in wanted)
     backbone: nn.Module = timm.create_model(
@@ -342,12 +390,13 @@ def _wanted_strides(stride: int, pyramid: Pyramid) -> list[int]:
 
 
 def _check_unused(name: str, stage: int, *, whole: int, used: int) -> None:
-    """Refuse the first stages of a large network: timm makes all its stages before it drops those
-    not asked for."""
+    """Refuse the first stages of a large network: timm makes all its stages before it
+    drops those not asked for."""
     if whole > max(LARGEST_UNUSED, 4 * used):
         raise SettingsError(
-            f"extractor.backbone={name} has {whole:,} parameters, and extractor.stage={stage} "
-            f"uses {used:,} of them; choose a later stage or a smaller network"
+            f"extractor.backbone={name} has {whole:,} parameters, and "
+            f"extractor.stage={stage} uses {used:,} of them; choose a later stage or "
+            "a smaller network"
         )
 
 
@@ -356,21 +405,30 @@ def _count(network: nn.Module) -> int:
 
 
 def _stages(backbone: nn.Module, network: str) -> Iterator[tuple[int, nn.Module]]:
-    """(stage number, module) in the order of the data: 0 the stem (conv1), 1 conv2_x … 4 conv5_x.
+    """(stage number, module) in the order of the data: 0 the stem (conv1), 1 conv2_x …
+    4 conv5_x.
 
-    The stage of a module is that of the first feature map, in timm's list, at or after its end.
-    ``network`` is the backbone's name.
+    The stage of a module is that of the first feature map, in timm's list, at or after
+    its end. ``network`` is the backbone's name.
     """
     features: Any = backbone.feature_info
-    feature_ends = [(info["module"].replace(".", "_"), info["reduction"]) for info in features.info]
+    feature_ends = [
+        (info["module"].replace(".", "_"), info["reduction"]) for info in features.info
+    ]
     modules: list[tuple[str, nn.Module]] = []
     for name, child in backbone.named_children():
         if name == "blocks":  # EfficientNets keep their stages in one Sequential
-            modules += [(f"blocks_{i}", block) for i, block in enumerate(child.children())]
+            modules += [
+                (f"blocks_{i}", block) for i, block in enumerate(child.children())
+            ]
         else:
             modules.append((name, child))
     names = [name for name, _ in modules]
-    ends = [(names.index(name), reduction) for name, reduction in feature_ends if name in names]
+    ends = [
+        (names.index(name), reduction)
+        for name, reduction in feature_ends
+        if name in names
+    ]
     if not ends:
         raise SettingsError(
             f"extractor.backbone={network} does not tell where its stages end; "

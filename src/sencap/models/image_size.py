@@ -1,4 +1,5 @@
-"""Whether a network takes images of a size: windows and tables of positions do not go with each."""
+"""Whether a network takes images of a size: windows and tables of positions do not go
+with each."""
 
 from __future__ import annotations
 
@@ -11,21 +12,29 @@ from sencap.errors import SencapError, SettingsError
 _TRIED = (256, 224, 448, 384, 320, 288, 192, 128, 96, 64, 512)
 
 
-def check_image_size(extractor: nn.Module, backbone: str, size: int, *, setting: str) -> None:
-    """Refuse a size that an extractor on the device meta cannot take; nothing is computed.
+def check_image_size(
+    extractor: nn.Module, backbone: str, size: int, *, setting: str
+) -> None:
+    """Refuse a size that an extractor on the device meta cannot take; nothing is
+    computed.
 
     Raises:
-        SettingsError: it cannot; the message names ``setting``, the backbone and a size that it
-            takes.
+        SettingsError: it cannot; the message names ``setting``, the backbone and a size
+            that it takes.
     """
     extractor.eval()
     if _takes(extractor, size):
         return
     others = [side for side in _TRIED if _takes(extractor, side)]
-    advice = f"{setting}={others[0]} goes" if others else "none of the usual sizes goes either"
+    advice = (
+        f"{setting}={others[0]} goes"
+        if others
+        else "none of the usual sizes goes either"
+    )
     raise SettingsError(
-        f"{setting}={size}: extractor.backbone={backbone} cannot take images of {size} × {size} "
-        f"pixels; {advice}, or choose another backbone, for example resnet50"
+        f"{setting}={size}: extractor.backbone={backbone} cannot take images of "
+        f"{size} × {size} pixels; {advice}, or choose another backbone, for example "
+        "resnet50"
     )
 
 

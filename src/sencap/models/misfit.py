@@ -12,8 +12,8 @@ _LONGEST = 48  # letters of a name or a shape in a message
 
 
 class Shaped(Protocol):
-    """Anything with a shape: a tensor of PyTorch or of NumPy, or what a file's header says of
-    one."""
+    """Anything with a shape: a tensor of PyTorch or of NumPy, or what a file's header
+    says of one."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -21,17 +21,20 @@ class Shaped(Protocol):
 
 
 def misfit(wanted: Mapping[str, Shaped], found: Mapping[str, Shaped]) -> str | None:
-    """How ``found`` differs from ``wanted`` in names and shapes, or None if it does not.
+    """How ``found`` differs from ``wanted`` in names and shapes, or None if it does
+    not.
 
-    At most 600 letters: tensors are counted by kind (another shape, missing, unknown), and three of
-    them named.
+    At most 600 letters: tensors are counted by kind (another shape, missing, unknown),
+    and three of them named.
 
     >>> import numpy as np
     >>> misfit({"P.bias": np.zeros(4)}, {"P.bias": np.zeros(5)})
     '1 tensor of another shape (P.bias is (4,) here and (5,) there)'
     """
     reshaped = [
-        name for name in wanted if name in found and _shape(wanted, name) != _shape(found, name)
+        name
+        for name in wanted
+        if name in found and _shape(wanted, name) != _shape(found, name)
     ]
     missing = [name for name in wanted if name not in found]
     unknown = [name for name in found if name not in wanted]

@@ -25,9 +25,11 @@ ANY_SYSTEMS = (
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a system is built with: each number the user's if given, else the system's own, by part.
+    """What a system is built with: each number the user's if given, else the system's
+    own, by part.
 
-    ``settings`` are the same as settings, every number that the system uses in its place.
+    ``settings`` are the same as settings, every number that the system uses in its
+    place.
     """
 
     settings: ModelSettings
@@ -48,12 +50,12 @@ def own(
 ) -> Numbers:
     """The numbers of a system, overridden by those that ``settings`` give.
 
-    A system names every setting of a part that it uses, with its own number. What it leaves None it
-    has no use for.
+    A system names every setting of a part that it uses, with its own number. What it
+    leaves None it has no use for.
 
     Raises:
-        SettingsError: a setting that this system has no use for, or numbers that do not go
-            together.
+        SettingsError: a setting that this system has no use for, or numbers that do not
+            go together.
     """
     numbers: dict[str, Part] = {
         "extractor": extractor,
@@ -88,8 +90,8 @@ def _chosen(settings: ModelSettings, part: str, numbers: Part) -> dict[str, Any]
     for name, value in unused.items():
         shown = str(value).lower() if isinstance(value, bool) else value
         raise SettingsError(
-            f"system={settings.system} has no use for {part}.{name}={shown}; leave it out "
-            f"({_list(part, chosen)})"
+            f"system={settings.system} has no use for {part}.{name}={shown}; leave "
+            f"it out ({_list(part, chosen)})"
         )
     return chosen
 

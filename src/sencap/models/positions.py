@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 
 def sinusoids(length: int, dimension: int) -> Tensor:
-    """The table (length, dimension) of Vaswani et al.: sine in even columns, cosine in odd ones."""
+    """The table (length, dimension) of Vaswani et al.: sine in even columns, cosine in
+    odd ones."""
     position = torch.arange(length, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, dimension, 2) * (-math.log(10_000.0) / dimension))
     table = torch.empty(length, dimension)
@@ -19,7 +20,8 @@ def sinusoids(length: int, dimension: int) -> Tensor:
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds sinusoidal positions to a sequence (…, L, D), then drops out; it has no parameters.
+    """Adds sinusoidal positions to a sequence (…, L, D), then drops out; it has no
+    parameters.
 
     The table grows when a longer sequence comes, so that any image size works.
     """
@@ -32,7 +34,8 @@ class SinusoidalPositions(nn.Module):
         self.register_buffer("table", sinusoids(length, dimension), persistent=False)
 
     def forward(self, sequence: Tensor, start: int = 0) -> Tensor:
-        """(…, L, D) → the same shape; ``start`` is the position of its first element."""
+        """(…, L, D) → the same shape; ``start`` is the position of its first
+        element."""
         end = start + sequence.shape[-2]
         if end > self.table.shape[0]:
             self.reserve(2 * end)

@@ -1,7 +1,9 @@
-"""Our own system beside the paper's: a frozen siamese extractor, and attention over what differs.
+"""Our own system beside the paper's: a frozen siamese extractor, and attention over
+what differs.
 
-One network looks at each date by itself, so that equal images have equal features and their
-difference is zero; a single stream has to be taught that. Little is trained, which suits few pairs.
+One network looks at each date by itself, so that equal images have equal features and
+their difference is zero; a single stream has to be taught that. Little is trained,
+which suits few pairs.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ class SiameseDifference(nn.Module):
     x_m = LN(f_m) for both dates, over the channels of a cell;
     z = W [x_bef; x_aft; x_aft − x_bef] + positions; z ← Layer_l(z, z).
 
-    The positions are learned, [R_i; C_j] for the cell of row i and column j, with tables R and C
-    (grid, D/2). A layer is post-norm (`CrossAttention`), its feed-forward network ``expansion``
-    times as wide as D. The memory's part ``difference`` is x_aft − x_bef.
+    The positions are learned, [R_i; C_j] for the cell of row i and column j, with
+    tables R and C (grid, D/2). A layer is post-norm (`CrossAttention`), its
+    feed-forward network ``expansion`` times as wide as D. The memory's part
+    ``difference`` is x_aft − x_bef.
     """
 
     def __init__(

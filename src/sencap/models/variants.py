@@ -1,9 +1,9 @@
-"""Every system by name: each a short function that composes an extractor, a difference encoder and
-a decoder.
+"""Every system by name: each a short function that composes an extractor, a difference
+encoder and a decoder.
 
-The numbers in a function are the system's own, and stand nowhere else. A setting the user gives
-takes the place of its number; one that the function does not name is refused. docs/systems.md draws
-each system and says where its numbers come from.
+The numbers in a function are the system's own, and stand nowhere else. A setting the
+user gives takes the place of its number; one that the function does not name is
+refused. docs/systems.md draws each system and says where its numbers come from.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtracto
 from sencap.models.numbers import Numbers, own
 from sencap.models.siamese import SiameseDifference
 
-# ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with its
-# statistics.
+# ResNet-101 to stage 3, 1024 channels on a 14×14 grid, each date by itself, frozen with
+# its statistics.
 RESNET_101 = ExtractorSettings(
     backbone="resnet101",
     stage=3,
@@ -53,13 +53,19 @@ RESNET_101 = ExtractorSettings(
     frozen_statistics="fixed",
 )
 # ViT-B/32 on 224 pixels: 768 channels on a 7×7 grid.
-VIT_B_32 = dataclasses.replace(RESNET_101, backbone="vit_base_patch32_224", stage=4, grid=7)
+VIT_B_32 = dataclasses.replace(
+    RESNET_101, backbone="vit_base_patch32_224", stage=4, grid=7
+)
 
 
 def sen(
-    settings: ModelSettings, vocabulary_size: int, *, structure: Structure = "single-cat"
+    settings: ModelSettings,
+    vocabulary_size: int,
+    *,
+    structure: Structure = "single-cat",
 ) -> Captioner:
-    """SEN (Zhou et al. 2024): single-stream extractor, SFE and CAGD, transformer decoder."""
+    """SEN (Zhou et al. 2024): single-stream extractor, SFE and CAGD, transformer
+    decoder."""
     settings = _of_structure(settings, structure)
     n = own(
         settings,
@@ -84,7 +90,9 @@ def sen(
             cross_attention=True,
             self_attention=True,
         ),
-        decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.5, position_dropout=0.1),
+        decoder=DecoderSettings(
+            layers=1, heads=8, expansion=4, dropout=0.5, position_dropout=0.1
+        ),
     )
     _check_grid(n.settings)
     D = n.dimension
@@ -116,7 +124,8 @@ def _recurrent(settings: ModelSettings) -> Numbers:
 
 
 def capt_rep_diff(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """Capt-Rep-Diff (Park et al. 2019): the mean difference of the features, and an LSTM."""
+    """Capt-Rep-Diff (Park et al. 2019): the mean difference of the features, and an
+    LSTM."""
     n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = RepresentationDifference(extractor.channels)
@@ -164,8 +173,8 @@ def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
 
 
 def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the dates at
-    each word."""
+    """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the
+    dates at each word."""
     n = _recurrent(settings)
     extractor = PooledExtractor(**n.extractor)
     difference = DualAttention(extractor.channels, hidden=128)
@@ -187,13 +196,21 @@ def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         dimension=512,
         extractor=RESNET_101,
         difference=DifferenceSettings(layers=2, heads=4, dropout=0.1),
-        decoder=DecoderSettings(layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1),
+        decoder=DecoderSettings(
+            layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1
+        ),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = MCCFormerS(
-        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
+        extractor.channels,
+        n.dimension,
+        grid=extractor.grid,
+        expansion=4,
+        **n.difference,
     )
-    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    decoder = TransformerDecoder(
+        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
+    )
     return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
@@ -204,13 +221,21 @@ def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
         dimension=512,
         extractor=RESNET_101,
         difference=DifferenceSettings(layers=2, heads=4, dropout=0.1),
-        decoder=DecoderSettings(layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1),
+        decoder=DecoderSettings(
+            layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1
+        ),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = MCCFormerD(
-        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
+        extractor.channels,
+        n.dimension,
+        grid=extractor.grid,
+        expansion=4,
+        **n.difference,
     )
-    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    decoder = TransformerDecoder(
+        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
+    )
     return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
@@ -224,7 +249,9 @@ def rsiccformer_c(
         dimension=512,
         extractor=RESNET_101,
         difference=DifferenceSettings(layers=3, heads=8, dropout=0.1),
-        decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.1, position_dropout=0.1),
+        decoder=DecoderSettings(
+            layers=1, heads=8, expansion=4, dropout=0.1, position_dropout=0.1
+        ),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = RSICCformerDifference(
@@ -235,48 +262,71 @@ def rsiccformer_c(
         fusion=fusion,
         **n.difference,
     )
-    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    decoder = TransformerDecoder(
+        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
+    )
     return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
 def rsiccformer(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """The full RSICCformer (Liu et al. 2022): RSICCformer_c with multistage bi-temporal fusion."""
+    """The full RSICCformer (Liu et al. 2022): RSICCformer_c with multistage bi-temporal
+    fusion."""
     return rsiccformer_c(settings, vocabulary_size, fusion=True)
 
 
 def psnet(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """PSNet (Liu et al. 2023): progressive difference layers, and attention over their scales."""
+    """PSNet (Liu et al. 2023): progressive difference layers, and attention over their
+    scales."""
     n = own(
         settings,
         dimension=512,
         extractor=VIT_B_32,
         difference=DifferenceSettings(layers=3, heads=8, dropout=0.1),
-        decoder=DecoderSettings(layers=3, heads=8, expansion=4, dropout=0.1, position_dropout=0.1),
+        decoder=DecoderSettings(
+            layers=3, heads=8, expansion=4, dropout=0.1, position_dropout=0.1
+        ),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = PSNetDifference(
-        extractor.channels, n.dimension, grid=extractor.grid, expansion=4, **n.difference
+        extractor.channels,
+        n.dimension,
+        grid=extractor.grid,
+        expansion=4,
+        **n.difference,
     )
-    decoder = TransformerDecoder(2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    decoder = TransformerDecoder(
+        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
+    )
     return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
 
 
 def siamese(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """Ours, for few pairs: a frozen pyramid per date, and attention over what differs."""
+    """Ours, for few pairs: a frozen pyramid per date, and attention over what
+    differs."""
     n = own(
         settings,
         dimension=256,
         extractor=dataclasses.replace(
-            RESNET_101, backbone="tf_efficientnet_lite2", stage=4, grid=8, pyramid="finer"
+            RESNET_101,
+            backbone="tf_efficientnet_lite2",
+            stage=4,
+            grid=8,
+            pyramid="finer",
         ),
-        difference=DifferenceSettings(layers=2, heads=8, dropout=0.3, position_dropout=0.1),
-        decoder=DecoderSettings(layers=1, heads=8, expansion=4, dropout=0.3, position_dropout=0.1),
+        difference=DifferenceSettings(
+            layers=2, heads=8, dropout=0.3, position_dropout=0.1
+        ),
+        decoder=DecoderSettings(
+            layers=1, heads=8, expansion=4, dropout=0.3, position_dropout=0.1
+        ),
     )
     extractor = PooledExtractor(**n.extractor)
     difference = SiameseDifference(
         extractor.channels, n.dimension, grid=extractor.grid, **n.difference
     )
-    decoder = TransformerDecoder(n.dimension, vocabulary_size=vocabulary_size, **n.decoder)
+    decoder = TransformerDecoder(
+        n.dimension, vocabulary_size=vocabulary_size, **n.decoder
+    )
     return _captioner(n, extractor, difference, decoder, width=n.dimension)
 
 
@@ -301,16 +351,18 @@ def build(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """The captioner that ``settings.system`` names, with random weights.
 
     Raises:
-        SettingsError: an unknown system, with the nearest known name; a setting that the system has
-            no use for.
+        SettingsError: an unknown system, with the nearest known name; a setting that
+            the system has no use for.
     """
     if settings.system not in SYSTEMS:
         raise SettingsError(
-            f"system={settings.system!r} is unknown; {nearest(settings.system, SYSTEMS)}"
+            f"system={settings.system!r} is unknown; "
+            f"{nearest(settings.system, SYSTEMS)}"
         )
     if vocabulary_size < 5:
         raise SettingsError(
-            f"a vocabulary of {vocabulary_size} entries holds no word beside its four markers"
+            f"a vocabulary of {vocabulary_size} entries holds no word beside its "
+            "four markers"
         )
     return SYSTEMS[settings.system](settings, vocabulary_size)
 
@@ -326,8 +378,8 @@ def check(settings: ModelSettings) -> None:
 
 
 def resolved(settings: ModelSettings) -> ModelSettings:
-    """The settings with the system's own number wherever none is given: two that are one model
-    become equal.
+    """The settings with the system's own number wherever none is given: two that are
+    one model become equal.
 
     Raises:
         SettingsError: as `build`.
@@ -337,14 +389,22 @@ def resolved(settings: ModelSettings) -> ModelSettings:
 
 
 def _captioner(
-    numbers: Numbers, extractor: Extractor, difference: nn.Module, decoder: nn.Module, *, width: int
+    numbers: Numbers,
+    extractor: Extractor,
+    difference: nn.Module,
+    decoder: nn.Module,
+    *,
+    width: int,
 ) -> Captioner:
-    """The parts put together; ``width`` is that of the memory's tokens, which the heads look at."""
+    """The parts put together; ``width`` is that of the memory's tokens, which the heads
+    look at."""
     settings = numbers.settings
     flag, mask = settings.change.flag > 0, settings.change.mask > 0
     change = None
     if flag or mask:
-        change = ChangeHeads(width, flag=flag, mask=mask, dropout=numbers.decoder["dropout"])
+        change = ChangeHeads(
+            width, flag=flag, mask=mask, dropout=numbers.decoder["dropout"]
+        )
     captioner = Captioner(
         extractor,
         difference,
@@ -359,14 +419,15 @@ def _captioner(
 
 
 def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSettings:
-    """SEN itself may have any structure; its variants their own (checkpoints of theirs may say
-    single-cat)."""
+    """SEN itself may have any structure; its variants their own (checkpoints of theirs
+    may say single-cat)."""
     chosen = settings.extractor.structure
     if structure == "single-cat" or chosen is None:
         return settings
     if chosen not in ("single-cat", structure):
         raise SettingsError(
-            f"system={settings.system} and extractor.structure={chosen} contradict each other"
+            f"system={settings.system} and extractor.structure={chosen} contradict "
+            "each other"
         )
     return dataclasses.replace(
         settings, extractor=dataclasses.replace(settings.extractor, structure=None)
@@ -374,14 +435,15 @@ def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSetting
 
 
 def _check_grid(settings: ModelSettings) -> None:
-    """Refuse sizes whose attention, of each position to each, would take memory and minutes without
-    bound."""
+    """Refuse sizes whose attention, of each position to each, would take memory and
+    minutes without bound."""
     stage = settings.extractor.stage
     assert stage is not None  # SEN names its own
     largest = LARGEST_GRID * 2 ** (stage + 1)
     if settings.size > largest:
         raise SettingsError(
-            f"size={settings.size} is too large for extractor.stage={stage}: attention compares "
-            f"all positions with each other, and at most {LARGEST_GRID} × {LARGEST_GRID} are "
-            f"taken; say size={largest} or less, or a later stage"
+            f"size={settings.size} is too large for extractor.stage={stage}: "
+            "attention compares all positions with each other, and at most "
+            f"{LARGEST_GRID} × {LARGEST_GRID} are taken; say size={largest} or less, "
+            "or a later stage"
         )

@@ -1,14 +1,15 @@
-"""Dated images: places, each with two or more dated RGB images of the same ground, whatever holds
-them on disk.
+"""Dated images: places, each with two or more dated RGB images of the same ground,
+whatever holds them on disk.
 
     places = open_places("ssl4eo-s12")          # recognised by its content
     images = places.read(0)                     # SeasonalImages: (D, 3, H, W) uint8, dates, name
     pack(places, Path("packed"), size=264)      # one fast form for all of them
     places = open_places("packed")
 
-The modules, bottom up: contract (`Places`, what they hand out, what they report) · reading (dates
-in names, one scale) · folders, synthetic, ssl4eo (v1.0), shards (v1.1), series (large rasters): the
-readers · packed, packing (the fast form) · recognise (`open_places`).
+The modules, bottom up: contract (`Places`, what they hand out, what they report) ·
+reading (dates in names, one scale) · folders, synthetic, ssl4eo (v1.0), shards (v1.1),
+series (large rasters): the readers · packed, packing (the fast form) · recognise
+(`open_places`).
 """
 
 from sencap.places.contract import ListedPlaces, Places, PlacesReport, SeasonalImages

@@ -1,11 +1,12 @@
-"""What every source of dated images offers: places, each with two or more dated RGB images of the
-same ground.
+"""What every source of dated images offers: places, each with two or more dated RGB
+images of the same ground.
 
     D  dates of a place, oldest first        H, W  pixels
 
-`Places` is the contract; `ListedPlaces` is what most readers build on: they list their images first
-and read them when asked. A date that cannot be read is left out of its place, a place with fewer
-than two dates is left out altogether, and `PlacesReport` says so.
+`Places` is the contract; `ListedPlaces` is what most readers build on: they list their
+images first and read them when asked. A date that cannot be read is left out of its
+place, a place with fewer than two dates is left out altogether, and `PlacesReport` says
+so.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ Source = TypeVar("Source")
 class SeasonalImages:
     """The dated images of one place.
 
-    ``images`` is a uint8 array (D, 3, H, W), RGB, values 0–255, oldest first, D ≥ 2; it may be
-    read-only. ``dates`` are its D dates, never falling. Where only the order is known, see
-    `sencap.places.UNDATED`.
+    ``images`` is a uint8 array (D, 3, H, W), RGB, values 0–255, oldest first, D ≥ 2; it
+    may be read-only. ``dates`` are its D dates, never falling. Where only the order is
+    known, see `sencap.places.UNDATED`.
 
     Raises:
-        ShapeError: another shape or type, fewer than two dates, or dates that are not one per image
-            and in order.
+        ShapeError: another shape or type, fewer than two dates, or dates that are not
+            one per image and in order.
     """
 
     images: NDArray[np.uint8]
@@ -53,27 +54,32 @@ class SeasonalImages:
             or 0 in images.shape
         ):
             raise ShapeError(
-                f"the images of a place are a uint8 array (D, 3, H, W); {who} is {images.dtype} "
-                f"{images.shape}"
+                f"the images of a place are a uint8 array (D, 3, H, W); {who} is "
+                f"{images.dtype} {images.shape}"
             )
         if len(images) < FEWEST_DATES:
             raise ShapeError(
-                f"a place has images of {FEWEST_DATES} dates or more; {who} has {len(images)}"
+                f"a place has images of {FEWEST_DATES} dates or more; {who} has "
+                f"{len(images)}"
             )
         if len(self.dates) != len(images):
-            raise ShapeError(f"{who} has {len(images)} images, but {len(self.dates)} dates")
+            raise ShapeError(
+                f"{who} has {len(images)} images, but {len(self.dates)} dates"
+            )
         if list(self.dates) != sorted(self.dates):
             raise ShapeError(
-                f"the images of a place are sorted by time; {who} has {_joined(self.dates)}"
+                f"the images of a place are sorted by time; {who} has "
+                f"{_joined(self.dates)}"
             )
 
 
 @dataclass
 class PlacesReport:
-    """What became of the places of a source: how many are used, what was left out, and why.
+    """What became of the places of a source: how many are used, what was left out, and
+    why.
 
-    ``places`` and ``images`` are used; ``missing`` holds, by place, the dates that used places go
-    without, with the reasons; ``left_out`` the places that are not used.
+    ``places`` and ``images`` are used; ``missing`` holds, by place, the dates that used
+    places go without, with the reasons; ``left_out`` the places that are not used.
     """
 
     places: int = 0
@@ -91,10 +97,12 @@ class PlacesReport:
         lost = sum(map(len, self.missing.values()))
         lines = [
             f"{self.places:,} places with {self.images:,} images; left out: "
-            f"{len(self.left_out):,} places, and {lost:,} images of {len(self.missing):,} places "
-            "that are used"
+            f"{len(self.left_out):,} places, and {lost:,} images of "
+            f"{len(self.missing):,} places that are used"
         ]
-        lines += _some(f"{name} is left out: {why}" for name, why in self.left_out.items())
+        lines += _some(
+            f"{name} is left out: {why}" for name, why in self.left_out.items()
+        )
         missing = []
         for name, several in self.missing.items():
             missing += [f"{name}: {why}" for why in several]
@@ -117,7 +125,8 @@ class Places(ABC):
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """The name of a place, unique among these; IndexError outside of 0 … len - 1."""
+        """The name of a place, unique among these; IndexError outside of 0 … len -
+        1."""
 
     @abstractmethod
     def dates(self, index: int) -> tuple[datetime.date, ...]:
@@ -137,8 +146,11 @@ class Places(ABC):
         return {}
 
     def fingerprint(self) -> str:
-        """A hash of the names and dates, by which a stopped `pack` knows its source again."""
-        return _hash(f"{self.name(i)} {_joined(self.dates(i))}" for i in range(len(self)))
+        """A hash of the names and dates, by which a stopped `pack` knows its source
+        again."""
+        return _hash(
+            f"{self.name(i)} {_joined(self.dates(i))}" for i in range(len(self))
+        )
 
     def __iter__(self) -> Iterator[SeasonalImages]:
         """All places that can be used; ``report.left_out`` has the others."""
@@ -152,10 +164,11 @@ class Places(ABC):
 
 
 class ListedPlaces(Places, Generic[Source]):
-    """Places whose images are listed in advance, as (date, source) by place, and read one by one.
+    """Places whose images are listed in advance, as (date, source) by place, and read
+    one by one.
 
-    Listed places without two dates are left out at birth; ``problems`` are the dates that could not
-    be listed.
+    Listed places without two dates are left out at birth; ``problems`` are the dates
+    that could not be listed.
 
     Raises:
         DataError: no place has two dates.
@@ -177,15 +190,21 @@ class ListedPlaces(Places, Generic[Source]):
             # a folder's name may be no UTF-8, and a packed folder has to be
             told = name.encode("utf-8", "backslashreplace").decode()
             if len(images) < FEWEST_DATES:
-                self.report.left_out[told] = _too_few(len(images), problems.get(name, ()))
+                self.report.left_out[told] = _too_few(
+                    len(images), problems.get(name, ())
+                )
             else:
                 self._places.append((told, tuple(images)))
                 self.report.note(told, problems.get(name, ()))
         self.report.places = len(self._places)
         self.report.images = sum(len(images) for _, images in self._places)
         if not self._places:
-            why = "\n  ".join(_some(f"{name}: {why}" for name, why in self.report.left_out.items()))
-            raise DataError(f"{origin} holds no place with images of two dates\n  {why}".rstrip())
+            why = "\n  ".join(
+                _some(f"{name}: {why}" for name, why in self.report.left_out.items())
+            )
+            raise DataError(
+                f"{origin} holds no place with images of two dates\n  {why}".rstrip()
+            )
 
     def __len__(self) -> int:
         return len(self._places)
@@ -209,8 +228,8 @@ class ListedPlaces(Places, Generic[Source]):
     def read(self, index: int) -> SeasonalImages:
         """The images of a place. See `Places.read`.
 
-        Images of another size than most of the place's (the first of equals) are left out with a
-        note.
+        Images of another size than most of the place's (the first of equals) are left
+        out with a note.
         """
         name, listed = self._places[_checked(index, len(self))]
         read: list[tuple[datetime.date, NDArray[np.uint8]]] = []
@@ -227,7 +246,8 @@ class ListedPlaces(Places, Generic[Source]):
         for date, image in read:
             if image.shape != size:
                 problems.append(
-                    f"{date}: it is {_size(image.shape)} pixels, but most are {_size(size or ())}"
+                    f"{date}: it is {_size(image.shape)} pixels, but most are "
+                    f"{_size(size or ())}"
                 )
         if len(fitting) < FEWEST_DATES:
             why = _too_few(len(fitting), problems)
@@ -243,7 +263,8 @@ class ListedPlaces(Places, Generic[Source]):
         return SeasonalImages(np.stack(images), dates, name)
 
     def _lose(self, name: str, images: int) -> None:
-        """So many listed images of a place are not used; they are taken off the report once."""
+        """So many listed images of a place are not used; they are taken off the report
+        once."""
         more = images - self._lost.get(name, 0)
         if more > 0:
             self.report.images -= more

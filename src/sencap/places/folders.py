@@ -32,12 +32,15 @@ class _FilePlaces(ListedPlaces[Path]):
         problems: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(origin, listed, problems)
-        self._firsts: dict[Path, Path] = {}  # of each later image, the first of its place
+        self._firsts: dict[
+            Path, Path
+        ] = {}  # of each later image, the first of its place
         for _, images in self._places:
             self._firsts |= {file: images[0][1] for _, file in images[1:]}
 
     def read_source(self, source: Path) -> NDArray[np.uint8]:
-        """One image file, on the grid of its place's first if both are georeferenced."""
+        """One image file, on the grid of its place's first if both are
+        georeferenced."""
         return read_rgb(source, self.scaling, first=self._firsts.get(source))
 
     def settings(self) -> Mapping[str, Any]:
@@ -45,7 +48,8 @@ class _FilePlaces(ListedPlaces[Path]):
         return self.scaling.settings()
 
     def fingerprint(self) -> str:
-        """Sizes of the files too: undated pairs of two folders differ in nothing else."""
+        """Sizes of the files too: undated pairs of two folders differ in nothing
+        else."""
         sizes = []
         for _, images in self._places:
             sizes += [str(file.stat().st_size) for _, file in images]
@@ -53,7 +57,8 @@ class _FilePlaces(ListedPlaces[Path]):
 
 
 class FolderPlaces(_FilePlaces):
-    """A folder of folders, one per place, each with its dated images (see the head of this module).
+    """A folder of folders, one per place, each with its dated images (see the head of
+    this module).
 
     Files without a date, and a second file of the same date, are left out with a note.
 
@@ -66,7 +71,9 @@ class FolderPlaces(_FilePlaces):
     def __init__(self, root: str | Path, *, scaling: Scaling | None = None) -> None:
         root, self.scaling = Path(root), scaling or Scaling()
         if not root.is_dir():
-            raise DataError(f"{root} is no folder: give the folder that holds one folder per place")
+            raise DataError(
+                f"{root} is no folder: give the folder that holds one folder per place"
+            )
         listed, problems = {}, {}
         for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
             images = list_images(folder)
@@ -78,7 +85,8 @@ class FolderPlaces(_FilePlaces):
 class PairPlaces(_FilePlaces):
     """Undated images before and after as places of two dates; the dates are `UNDATED`.
 
-    Takes what `sencap.images.find_pairs` takes: folders A and B of one data set, a CSV file, …
+    Takes what `sencap.images.find_pairs` takes: folders A and B of one data set, a CSV
+    file, …
 
     Raises:
         DataError: no pairs there, or files without a partner.
@@ -91,7 +99,9 @@ class PairPlaces(_FilePlaces):
         listed: dict[str, list[tuple[datetime.date, Path]]] = {}
         for before, after, name in find_pairs(root):
             if name in listed:
-                raise DataError(f"{root} names two pairs {name!r}: give each a name of its own")
+                raise DataError(
+                    f"{root} names two pairs {name!r}: give each a name of its own"
+                )
             listed[name] = list(zip(UNDATED, (before, after), strict=True))
         super().__init__(str(root), listed)
 
@@ -102,8 +112,11 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def dated(folder: Path, images: list[Path]) -> tuple[list[tuple[datetime.date, Path]], list[str]]:
-    """The images of a folder with their dates, and a line for each that has none or another's."""
+def dated(
+    folder: Path, images: list[Path]
+) -> tuple[list[tuple[datetime.date, Path]], list[str]]:
+    """The images of a folder with their dates, and a line for each that has none or
+    another's."""
     table = read_dates_file(folder)
     found: dict[datetime.date, Path] = {}
     problems = []
@@ -111,7 +124,8 @@ def dated(folder: Path, images: list[Path]) -> tuple[list[tuple[datetime.date, P
         date = date_of(file, table)
         if date is None:
             problems.append(
-                f"{file.name} has no date like 2020-06-04, 20200604 or 2020156 in its name"
+                f"{file.name} has no date like 2020-06-04, 20200604 or 2020156 in "
+                "its name"
             )
         elif date in found:
             problems.append(f"{file.name} has the date of {found[date].name}")

@@ -33,12 +33,13 @@ _BLOCK = 1 << 22  # bytes hashed at once
 class PackedPlaces(Places):
     """Places that `sencap.places.pack` wrote, read from memory-mapped files.
 
-    ``read`` copies nothing: its images are read-only views of the files, and only the pixels that
-    are looked at are loaded. The hash of the index and the sizes of the files are checked at birth,
-    the pixels by `verify`.
+    ``read`` copies nothing: its images are read-only views of the files, and only the
+    pixels that are looked at are loaded. The hash of the index and the sizes of the
+    files are checked at birth, the pixels by `verify`.
 
     Raises:
-        DataError: no such folder, an unfinished one, or files that do not belong together.
+        DataError: no such folder, an unfinished one, or files that do not belong
+            together.
     """
 
     kind = "packed"
@@ -69,8 +70,8 @@ class PackedPlaces(Places):
             file = self.root / part["file"]
             if not file.is_file() or file.stat().st_size != part["bytes"]:
                 raise DataError(
-                    f"{file} is missing or cut off ({part['bytes']} bytes expected): delete the "
-                    f"folder {self.root} and pack it again"
+                    f"{file} is missing or cut off ({part['bytes']} bytes expected): "
+                    f"delete the folder {self.root} and pack it again"
                 )
 
     def __len__(self) -> int:
@@ -83,7 +84,8 @@ class PackedPlaces(Places):
     def dates(self, index: int) -> tuple[datetime.date, ...]:
         """The dates of a place, oldest first."""
         return tuple(
-            datetime.date.fromisoformat(date) for date in self._dates[self._checked(index)]
+            datetime.date.fromisoformat(date)
+            for date in self._dates[self._checked(index)]
         )
 
     def read(self, index: int) -> SeasonalImages:
@@ -110,8 +112,8 @@ class PackedPlaces(Places):
         ]
         if bad:
             raise DataError(
-                f"{self.root}: the pixels of {', '.join(bad)} are not those that were packed: "
-                f"delete the folder and pack it again"
+                f"{self.root}: the pixels of {', '.join(bad)} are not those that "
+                "were packed: delete the folder and pack it again"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -128,27 +130,35 @@ class PackedPlaces(Places):
             file = self.root / part["file"]
             try:
                 mapped = np.load(file, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError, SyntaxError) as error:  # of its first line
+            except (
+                OSError,
+                ValueError,
+                EOFError,
+                SyntaxError,
+            ) as error:  # of its first line
                 raise DataError(
-                    f"{file} is damaged: delete the folder {self.root} and pack it again"
+                    f"{file} is damaged: delete the folder {self.root} and pack it "
+                    "again"
                 ) from error
             if (
                 mapped.shape != (part["images"], 3, self.size, self.size)
                 or mapped.dtype != np.uint8
             ):
                 raise DataError(
-                    f"{file} holds {mapped.dtype} {mapped.shape}, not what its index says"
+                    f"{file} holds {mapped.dtype} {mapped.shape}, not what its index "
+                    "says"
                 )
             self._maps[number] = np.asarray(mapped)
         return self._maps[number]
 
 
 def verify(root: str | Path, *, progress: bool = False) -> PlacesReport:
-    """Check a packed folder, every byte of it. See `PackedPlaces.verify`; returns what the folder
-    holds.
+    """Check a packed folder, every byte of it. See `PackedPlaces.verify`; returns what
+    the folder holds.
 
     Raises:
-        DataError: as `PackedPlaces`, and files whose pixels are not those that were packed.
+        DataError: as `PackedPlaces`, and files whose pixels are not those that were
+            packed.
     """
     places = PackedPlaces(root)
     places.verify(progress=progress)
@@ -165,7 +175,8 @@ def read_index(root: Path) -> dict[str, Any]:
     if not file.is_file():
         if (root / NOTE).is_file():
             raise DataError(
-                f"{root} is not packed to the end: give the same `sencap pack` command again"
+                f"{root} is not packed to the end: give the same `sencap pack` "
+                "command again"
             )
         raise DataError(f"{root} is no packed folder: it has no {INDEX}")
     again = f"delete the folder {root} and pack it again"
@@ -177,18 +188,21 @@ def read_index(root: Path) -> dict[str, Any]:
         raise DataError(f"{file} is no index of a packed folder, or damaged; {again}")
     if index["format"] != FORMAT:
         raise DataError(
-            f"{file} has the format {shown(index['format'])}; this sencap reads {FORMAT!r}"
+            f"{file} has the format {shown(index['format'])}; this sencap reads "
+            f"{FORMAT!r}"
         )
     if index.get("sha256") != index_hash(index):
         raise DataError(f"{file} was changed after it was written; {again}")
     if not _is_index(index):
-        raise DataError(f"{file} does not hold what the index of a packed folder holds; {again}")
+        raise DataError(
+            f"{file} does not hold what the index of a packed folder holds; {again}"
+        )
     return index
 
 
 def _is_index(index: Mapping[str, Any]) -> bool:
-    """Whether an index has the entries that a pack writes, of their kinds; a hash alone can be made
-    by anybody."""
+    """Whether an index has the entries that a pack writes, of their kinds; a hash alone
+    can be made by anybody."""
     try:
         check_number("size", index["size"])
         images = sum(part["images"] for part in index["files"])
@@ -202,8 +216,8 @@ def _is_index(index: Mapping[str, Any]) -> bool:
 
 
 def _is_part(part: Mapping[str, Any]) -> bool:
-    """Whether an index's entry for one file names a file of the folder, and as many dates as it has
-    images."""
+    """Whether an index's entry for one file names a file of the folder, and as many
+    dates as it has images."""
     for dates in part["dates"]:
         for date in dates:
             datetime.date.fromisoformat(date)

@@ -1,8 +1,9 @@
-"""Writes the packed form of any source of places: resumable, checked by hashes, never half a file.
+"""Writes the packed form of any source of places: resumable, checked by hashes, never
+half a file.
 
-A part is written as a draft, flushed to the disk and renamed; then its list, likewise; the index
-comes last. So whatever bears its final name is whole, and the same command goes on after the last
-part with a list.
+A part is written as a draft, flushed to the disk and renamed; then its list, likewise;
+the index comes last. So whatever bears its final name is whole, and the same command
+goes on after the last part with a list.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ _KEYS = {"file", "names", "dates", "missing", "left_out", "images", "bytes", "sh
 
 @dataclass
 class _Read:
-    """One place as a worker read it; without images it is left out, for the reason given."""
+    """One place as a worker read it; without images it is left out, for the reason
+    given."""
 
     name: str
     dates: list[str] = field(default_factory=list)
@@ -67,28 +69,31 @@ def pack(
     progress: bool = False,
     **settings: Any,
 ) -> PlacesReport:
-    """Write places as a packed folder, which `PackedPlaces` reads; returns what was used and what
-    was left out.
+    """Write places as a packed folder, which `PackedPlaces` reads; returns what was
+    used and what was left out.
 
-    ``source`` is places, or what `open_places` opens, with ``settings`` as it takes them.
+    ``source`` is places, or what `open_places` opens, with ``settings`` as it takes
+    them.
 
-    Images that are not ``size`` × ``size`` pixels are cut to their central square and resized,
-    bilinearly with antialiasing. ``workers`` processes read (0: one per core, 1: this one); the
-    bytes do not depend on it. A run that was stopped or killed goes on when it is given again; at
-    most ``places_per_file`` places are read twice.
+    Images that are not ``size`` × ``size`` pixels are cut to their central square and
+    resized, bilinearly with antialiasing. ``workers`` processes read (0: one per core,
+    1: this one); the bytes do not depend on it. A run that was stopped or killed goes
+    on when it is given again; at most ``places_per_file`` places are read twice.
 
     Raises:
-        DataError: ``out`` holds something else or a pack of another source or other settings, or no
-            place can be read.
+        DataError: ``out`` holds something else or a pack of another source or other
+            settings, or no place can be read.
         OutputError: the disk is too small, or ``out`` cannot be written.
-        SettingsError: a number out of its bounds, a folder that is a file, or one inside the
-            source.
+        SettingsError: a number out of its bounds, a folder that is a file, or one
+            inside the source.
         MissingDependencyError: the source needs an extra that is not installed.
     """
     out = Path(out)
     check_numbers(size=size, workers=workers, places_per_file=places_per_file)
     check_output_folder("out", out)
-    places = _open(source, out, size, settings) if isinstance(source, str | Path) else source
+    places = (
+        _open(source, out, size, settings) if isinstance(source, str | Path) else source
+    )
     origin = {
         "kind": places.kind,
         **places.settings(),
@@ -113,7 +118,13 @@ def pack(
     wanted: list[int] = []
     for number in todo:
         wanted += range(len(places))[starts[number] : starts[number] + places_per_file]
-    bar = tqdm(total=len(places), initial=first, desc="packing", unit="place", disable=not progress)
+    bar = tqdm(
+        total=len(places),
+        initial=first,
+        desc="packing",
+        unit="place",
+        disable=not progress,
+    )
     read = partial(_read, places, size=size)
     with bar, closing(map_in_order(read, wanted, workers=workers)) as reads:
         for number in todo:
@@ -122,15 +133,21 @@ def pack(
     return _finish(out, note, len(starts), places)
 
 
-def _open(source: str | Path, out: Path, size: int, settings: Mapping[str, Any]) -> Places:
+def _open(
+    source: str | Path, out: Path, size: int, settings: Mapping[str, Any]
+) -> Places:
     """The places of a source that the packed folder would not become a part of."""
     kind = settings.get("kind", "auto")
     found = recognise(source) if kind == "auto" else kind
     root = Path(source)
-    if found != "synthetic" and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+    if (
+        found != "synthetic"
+        and root.is_dir()
+        and out.resolve().is_relative_to(root.resolve())
+    ):
         raise SettingsError(
-            f"out={out} lies inside the source {source}, which would then hold other things the "
-            "next time it is read; name a folder outside of it"
+            f"out={out} lies inside the source {source}, which would then hold other "
+            "things the next time it is read; name a folder outside of it"
         )
     given = {**settings, "kind": found}
     if found in ("series", "synthetic"):  # the others have a size of their own
@@ -143,8 +160,8 @@ def _check_space(out: Path, places: Places, size: int, share: float) -> None:
     free = shutil.disk_usage(out).free
     if needed > free:
         raise OutputError(
-            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make "
-            "room, or give a smaller size"
+            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} "
+            "GB left; make room, or give a smaller size"
         )
 
 
@@ -153,16 +170,25 @@ def _part(out: Path, number: int) -> tuple[Path, Path]:
 
 
 def _is_done(out: Path, number: int) -> bool:
-    """Whether a part and its list are there, the part with as many bytes as the list says."""
+    """Whether a part and its list are there, the part with as many bytes as the list
+    says."""
     images, listing = _part(out, number)
     part = _read_listing(listing)
     if part is None:
         return False
-    return not part["images"] or (images.is_file() and images.stat().st_size == part["bytes"])
+    return not part["images"] or (
+        images.is_file() and images.stat().st_size == part["bytes"]
+    )
 
 
 def _write_part(
-    out: Path, number: int, reads: Iterator[_Read], *, count: int, size: int, bar: tqdm[Any]
+    out: Path,
+    number: int,
+    reads: Iterator[_Read],
+    *,
+    count: int,
+    size: int,
+    bar: tqdm[Any],
 ) -> None:
     """Write the next ``count`` places as one file, then its list."""
     path, listing = _part(out, number)
@@ -194,25 +220,32 @@ def _write_part(
                 raise DataError(f"{path}: its header grew; give fewer places per file")
             file.flush()
             os.fsync(file.fileno())
-        part |= {"images": images, "bytes": draft.stat().st_size, "sha256": file_hash(draft)}
+        part |= {
+            "images": images,
+            "bytes": draft.stat().st_size,
+            "sha256": file_hash(draft),
+        }
     if not images:
         path.unlink()
     _write_json(listing, part)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
-    """A numpy header, padded to the same length for any number of images; returns where the pixels
-    begin."""
+    """A numpy header, padded to the same length for any number of images; returns where
+    the pixels begin."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
 
 
-def _finish(out: Path, note: dict[str, Any], parts: int, places: Places) -> PlacesReport:
+def _finish(
+    out: Path, note: dict[str, Any], parts: int, places: Places
+) -> PlacesReport:
     """Write the index from the parts' lists, then remove the lists."""
     listings = [_part(out, number)[1] for number in range(parts)]
     found = [
-        read_json(listing, most_megabytes=LARGEST_INDEX, error=DataError) for listing in listings
+        read_json(listing, most_megabytes=LARGEST_INDEX, error=DataError)
+        for listing in listings
     ]
     index: dict[str, Any] = {**note}
     index["places"] = sum(len(part["names"]) for part in found)
@@ -233,7 +266,9 @@ def _finish(out: Path, note: dict[str, Any], parts: int, places: Places) -> Plac
 
 
 def _report(index: dict[str, Any]) -> PlacesReport:
-    return PlacesReport(index["places"], index["images"], index["missing"], index["left_out"])
+    return PlacesReport(
+        index["places"], index["images"], index["missing"], index["left_out"]
+    )
 
 
 def _read(places: Places, index: int, size: int) -> _Read:
@@ -244,7 +279,10 @@ def _read(places: Places, index: int, size: int) -> _Read:
         return _Read(name, reason=str(error))
     missing = places.report.missing.get(name, [])
     return _Read(
-        name, [date.isoformat() for date in place.dates], _fitted(place.images, size), missing
+        name,
+        [date.isoformat() for date in place.dates],
+        _fitted(place.images, size),
+        missing,
     )
 
 
@@ -257,7 +295,8 @@ def _fitted(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _read_listing(path: Path) -> dict[str, Any] | None:
-    """The list of a part; None if it is not there or damaged, so that the part is read again."""
+    """The list of a part; None if it is not there or damaged, so that the part is read
+    again."""
     try:
         found = read_json(path, most_megabytes=LARGEST_INDEX, error=DataError)
     except DataError:
@@ -268,7 +307,10 @@ def _read_listing(path: Path) -> dict[str, Any] | None:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file whole or not at all, and on the disk when this returns."""
-    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        whole_file(path) as draft,
+        draft.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         json.dump(content, file)
         file.write("\n")
         file.flush()

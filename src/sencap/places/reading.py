@@ -18,8 +18,8 @@ from sencap.errors import DataError, SettingsError
 from sencap.images import read_image
 from sencap.text_files import read_text
 
-# Order is known, dates are not: what a place of undated before/after images says in place of its
-# dates.
+# Order is known, dates are not: what a place of undated before/after images says in
+# place of its dates.
 UNDATED = (datetime.date(1, 1, 1), datetime.date(1, 1, 2))
 DATES_FILE = "dates.txt"
 _MOST_BYTES = 16 << 20
@@ -27,13 +27,14 @@ _MOST_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Scaling:
-    """How more than 8 bits become 8: linearly, ``black`` to 0 and ``white`` to 255; what lies
-    outside is clipped.
+    """How more than 8 bits become 8: linearly, ``black`` to 0 and ``white`` to 255;
+    what lies outside is clipped.
 
-    The default is reflectance 0–1, which Sentinel-2's files store as 0–10,000. 8-bit images stay as
-    they are. The scale is the same for all bands, dates and places, so that a brighter season stays
-    brighter. ``white=3000`` gives pictures that look bright enough to people; ``black=1000`` undoes
-    the offset that files of Sentinel-2's processing baseline 04.00 and later carry.
+    The default is reflectance 0–1, which Sentinel-2's files store as 0–10,000. 8-bit
+    images stay as they are. The scale is the same for all bands, dates and places, so
+    that a brighter season stays brighter. ``white=3000`` gives pictures that look
+    bright enough to people; ``black=1000`` undoes the offset that files of Sentinel-2's
+    processing baseline 04.00 and later carry.
 
     Raises:
         SettingsError: white is not above black, or a bound is not within 0–65,535.
@@ -45,7 +46,8 @@ class Scaling:
     def __post_init__(self) -> None:
         if not 0 <= self.black < self.white <= 0xFFFF:
             raise SettingsError(
-                f"black={self.black} and white={self.white}: 0 ≤ black < white ≤ 65535 must hold"
+                f"black={self.black} and white={self.white}: 0 ≤ black < white ≤ "
+                "65535 must hold"
             )
 
     def to_uint8(self, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -57,7 +59,9 @@ class Scaling:
         if values.dtype == np.uint8:
             return values.astype(np.uint8, copy=False)
         if values.dtype.kind not in "iu":
-            raise DataError(f"its values are {values.dtype}; they must be whole numbers")
+            raise DataError(
+                f"its values are {values.dtype}; they must be whole numbers"
+            )
         levels = values if values.dtype == np.uint16 else values.clip(0, 0xFFFF)
         scaled: NDArray[np.uint8] = _table(self.black, self.white)[levels]
         return scaled
@@ -76,8 +80,8 @@ def _table(black: int, white: int) -> NDArray[np.uint8]:
 
 
 def read_dates_file(folder: Path) -> dict[str, datetime.date]:
-    """Dates by file stem from ``dates.txt``, lines like ``1: 20150820`` or ``date_1: 20150820``; {}
-    without one.
+    """Dates by file stem from ``dates.txt``, lines like ``1: 20150820`` or ``date_1:
+    20150820``; {} without one.
 
     Raises:
         DataError: the file cannot be read.
@@ -101,17 +105,21 @@ def read_dates_file(folder: Path) -> dict[str, datetime.date]:
 
 
 def date_of(file: Path, listed: Mapping[str, datetime.date]) -> datetime.date | None:
-    """The date of an image: that of its name, else the one that `read_dates_file` listed for it."""
+    """The date of an image: that of its name, else the one that `read_dates_file`
+    listed for it."""
     return find_date(file.stem) or listed.get(file.stem)
 
 
-def read_rgb(path: Path, scaling: Scaling, *, first: Path | None = None) -> NDArray[np.uint8]:
+def read_rgb(
+    path: Path, scaling: Scaling, *, first: Path | None = None
+) -> NDArray[np.uint8]:
     """An RGB or grey image file as uint8 (3, H, W), 0 where it holds no data.
 
-    ``first`` is the first image of the same place: if the files say where they lie, this one is put
-    on its grid, of which at least half must hold data.
+    ``first`` is the first image of the same place: if the files say where they lie,
+    this one is put on its grid, of which at least half must hold data.
 
     Raises:
-        ImageError: as `sencap.images.read_image`, or too little in common with ``first``.
+        ImageError: as `sencap.images.read_image`, or too little in common with
+            ``first``.
     """
     return scaling.to_uint8(read_image(path, like=first))

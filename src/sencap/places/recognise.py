@@ -1,4 +1,5 @@
-"""One door to all sources of dated images: `open_places` tells by its content what a path holds."""
+"""One door to all sources of dated images: `open_places` tells by its content what a
+path holds."""
 
 from __future__ import annotations
 
@@ -23,7 +24,14 @@ from sencap.places.ssl4eo import PRODUCTS, SceneFolderPlaces, holds_scenes
 from sencap.places.synthetic import SyntheticPlaces
 
 Kind = Literal[
-    "auto", "packed", "ssl4eo-v1.0", "ssl4eo-v1.1", "folder", "series", "pairs", "synthetic"
+    "auto",
+    "packed",
+    "ssl4eo-v1.0",
+    "ssl4eo-v1.1",
+    "folder",
+    "series",
+    "pairs",
+    "synthetic",
 ]
 
 _LOOKED_FOR = {
@@ -61,20 +69,23 @@ def open_places(
 ) -> Places:
     """Dated images of places, whatever layout they have on disk.
 
-    ``path`` is a folder or file, or ``synthetic:COUNT`` or ``synthetic:COUNT:SEED`` for the
-    synthetic world. With ``kind`` auto the layout is told by the content. The other settings are
-    the reader's own, None its default; ``product`` and ``split`` are SSL4EO-S12's; ``stride``,
-    ``dates``, ``bands`` and ``empty`` are the series'; ``size`` is the side in pixels of what has
-    none of its own, the cells of a series and synthetic images.
+    ``path`` is a folder or file, or ``synthetic:COUNT`` or ``synthetic:COUNT:SEED`` for
+    the synthetic world. With ``kind`` auto the layout is told by the content. The other
+    settings are the reader's own, None its default; ``product`` and ``split`` are
+    SSL4EO-S12's; ``stride``, ``dates``, ``bands`` and ``empty`` are the series';
+    ``size`` is the side in pixels of what has none of its own, the cells of a series
+    and synthetic images.
 
     Raises:
-        DataError: the content is of no known kind (the message names what was looked for), or the
-            reader's own.
+        DataError: the content is of no known kind (the message names what was looked
+            for), or the reader's own.
         SettingsError: an unknown kind, or a setting that the kind does not take.
         MissingDependencyError: the reader needs an extra that is not installed.
     """
     if kind not in get_args(Kind):
-        raise SettingsError(f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}")
+        raise SettingsError(
+            f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}"
+        )
     check_numbers(size=size, stride=stride)
     found = recognise(path) if kind == "auto" else kind
     reader, takes = _TAKES[found]
@@ -105,7 +116,9 @@ def recognise(path: str | Path) -> str:
     root = Path(path)
     if not root.exists():
         reason = not_a_file(root)
-        raise DataError(f"{root}: {reason}; give a folder of dated images, or synthetic:COUNT")
+        raise DataError(
+            f"{root}: {reason}; give a folder of dated images, or synthetic:COUNT"
+        )
     if root.is_file():
         if root.name.endswith(SUFFIX):
             return "ssl4eo-v1.1"
@@ -115,20 +128,26 @@ def recognise(path: str | Path) -> str:
             f"{root} is a file, but neither an archive {SUFFIX} nor a CSV file of pairs"
         )
     if not root.is_dir():
-        raise DataError(f"{root} is neither a folder nor a file: give a folder of dated images")
+        raise DataError(
+            f"{root} is neither a folder nor a file: give a folder of dated images"
+        )
     for kind, test in _TESTS.items():
         if test(root):
             return kind
     looked = "".join(f"\n  {kind}: {what}" for kind, what in _LOOKED_FOR.items())
-    raise DataError(f"{root} holds no dated images of a known layout; looked for{looked}")
+    raise DataError(
+        f"{root} holds no dated images of a known layout; looked for{looked}"
+    )
 
 
 def _synthetic(path: str) -> tuple[int, int]:
-    # no more digits than any count or seed that is taken has: Python refuses to read thousands
+    # no more digits than any count or seed that is taken has: Python refuses to read
+    # thousands
     match = re.fullmatch(r"synthetic:([0-9]{1,20})(?::([0-9]{1,20}))?", path)
     if match is None:
         raise SettingsError(
-            f"{shown(path)} must be synthetic:COUNT or synthetic:COUNT:SEED, as in synthetic:1000:7"
+            f"{shown(path)} must be synthetic:COUNT or synthetic:COUNT:SEED, as in "
+            "synthetic:1000:7"
         )
     return int(match[1]), int(match[2] or 0)
 
@@ -142,7 +161,9 @@ def _has_archives(root: Path) -> bool:
 
 
 def _has_scenes(root: Path) -> bool:
-    return holds_scenes(root) or any(holds_scenes(root / product) for product in PRODUCTS)
+    return holds_scenes(root) or any(
+        holds_scenes(root / product) for product in PRODUCTS
+    )
 
 
 def _has_dated(folder: Path) -> bool:

@@ -3,10 +3,11 @@
     ROOT/2018-02-10.tif, ROOT/2018-05-31.tif, …      one series
     ROOT/<area>/…                                    or several, a folder each
 
-The grid is that of the earliest raster, cut to the ground that all of them show. Rasters that lie
-on it are read as they are; others (another origin, pixel size or projection) are resampled to it,
-bilinearly, window by window, so that a raster of any size needs little memory. That is the work of
-`sencap.rasters`, which needs rasterio (``pip install 'sencap[geo]'``).
+The grid is that of the earliest raster, cut to the ground that all of them show.
+Rasters that lie on it are read as they are; others (another origin, pixel size or
+projection) are resampled to it, bilinearly, window by window, so that a raster of any
+size needs little memory. That is the work of `sencap.rasters`, which needs rasterio
+(``pip install 'sencap[geo]'``).
 """
 
 from __future__ import annotations
@@ -54,18 +55,19 @@ class Cell:
 
 
 class SeriesPlaces(ListedPlaces[Cell]):
-    """Places of ``size`` × ``size`` pixels, every ``stride`` pixels, cut from dated rasters (see
-    the module's head).
+    """Places of ``size`` × ``size`` pixels, every ``stride`` pixels, cut from dated
+    rasters (see the module's head).
 
-    ``dates`` keeps these dates only (to leave out cloudy ones). ``bands`` are the numbers, from 1,
-    or the names of R, G, B; by default those that the file calls so (red, green, blue; B04, B03,
-    B02), else the first three. A date at which more than the share ``empty`` of a cell holds no
-    data (by the file's no-data value, mask or alpha; if it has none, 0 in all three bands) is left
-    out of that cell. Finding this out reads every raster once, at birth.
+    ``dates`` keeps these dates only (to leave out cloudy ones). ``bands`` are the
+    numbers, from 1, or the names of R, G, B; by default those that the file calls so
+    (red, green, blue; B04, B03, B02), else the first three. A date at which more than
+    the share ``empty`` of a cell holds no data (by the file's no-data value, mask or
+    alpha; if it has none, 0 in all three bands) is left out of that cell. Finding this
+    out reads every raster once, at birth.
 
     Raises:
-        DataError: fewer than two dated rasters, no common ground of that size, or no cell with two
-            dates.
+        DataError: fewer than two dated rasters, no common ground of that size, or no
+            cell with two dates.
         MissingDependencyError: rasterio is not installed.
         SettingsError: a size, stride, share or band that cannot be.
     """
@@ -88,7 +90,9 @@ class SeriesPlaces(ListedPlaces[Cell]):
         self.stride = size if stride is None else stride
         self.bands, self.scaling = bands, scaling or Scaling()
         if not 0 <= empty <= 1:
-            raise SettingsError(f"empty={empty} is a share of a cell's pixels and must be in 0 … 1")
+            raise SettingsError(
+                f"empty={empty} is a share of a cell's pixels and must be in 0 … 1"
+            )
         check_bands(bands)
         import_rasterio(root)
         folders = find_series(Path(root))
@@ -103,9 +107,13 @@ class SeriesPlaces(ListedPlaces[Cell]):
             prefix = "" if folder == Path(root) else f"{folder.name}-"
             self._add_series(folder, prefix, dates, listed, problems)
         if not listed:
-            raise DataError("\n  ".join([f"{root} holds no series of rasters to cut:", *self.lost]))
+            raise DataError(
+                "\n  ".join([f"{root} holds no series of rasters to cut:", *self.lost])
+            )
         super().__init__(str(root), listed, problems)
-        self.report.left_out |= {line.split(":")[0]: line.split(": ", 1)[1] for line in self.lost}
+        self.report.left_out |= {
+            line.split(":")[0]: line.split(": ", 1)[1] for line in self.lost
+        }
 
     def read_source(self, source: Cell) -> NDArray[np.uint8]:
         """One cell of one raster."""
@@ -114,7 +122,12 @@ class SeriesPlaces(ListedPlaces[Cell]):
     def settings(self) -> Mapping[str, Any]:
         """Grid, bands and scaling."""
         chosen = None if self.bands is None else list(self.bands)
-        grid = {"size": self.size, "stride": self.stride, "empty": self.empty, "bands": chosen}
+        grid = {
+            "size": self.size,
+            "stride": self.stride,
+            "empty": self.empty,
+            "bands": chosen,
+        }
         return {**grid, **self.scaling.settings()}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,14 +144,18 @@ class SeriesPlaces(ListedPlaces[Cell]):
         """List the cells of one folder of rasters; a folder that gives none is noted in
         ``lost``."""
         found, wrong = dated(folder, list_images(folder))
-        files = [(date, file) for date, file in found if wanted is None or date in wanted]
+        files = [
+            (date, file) for date, file in found if wanted is None or date in wanted
+        ]
         grid, files = self._common_grid(files, wrong)
         if grid is None or min(grid.width, grid.height) < self.size:
             what = "; ".join(wrong)
             if grid is not None:
                 ground = f"{grid.width}×{grid.height} pixels"
                 what = f"their common ground is {ground}, too little for a cell of {self.size}"
-            self.lost.append(f"{folder.name}: {len(files)} dated rasters can be used; {what}")
+            self.lost.append(
+                f"{folder.name}: {len(files)} dated rasters can be used; {what}"
+            )
             return
         self.grids.append(grid)
         rows = range(0, grid.height - self.size + 1, self.stride)
@@ -146,8 +163,9 @@ class SeriesPlaces(ListedPlaces[Cell]):
         cells = len(listed) + len(rows) * len(columns)
         if cells > _MOST_CELLS:
             raise SettingsError(
-                f"size={self.size} and stride={self.stride} cut {folder} into {cells:,} cells, "
-                f"but the most is {_MOST_CELLS:,}; give a larger stride"
+                f"size={self.size} and stride={self.stride} cut {folder} into "
+                f"{cells:,} cells, but the most is {_MOST_CELLS:,}; give a larger "
+                "stride"
             )
         for row in rows:
             for column in columns:
@@ -161,15 +179,17 @@ class SeriesPlaces(ListedPlaces[Cell]):
                         problems[name].append(f"{date}: {error}")
                         continue
                     if share > self.empty:
-                        problems[name].append(f"{date}: {share:.0%} of the cell holds no data")
+                        problems[name].append(
+                            f"{date}: {share:.0%} of the cell holds no data"
+                        )
                     else:
                         listed[name].append((date, cell))
 
     def _common_grid(
         self, files: list[tuple[datetime.date, Path]], wrong: list[str]
     ) -> tuple[Grid | None, list[tuple[datetime.date, Path]]]:
-        """The grid of the first raster that can be read, cut to the ground of all, and those
-        rasters."""
+        """The grid of the first raster that can be read, cut to the ground of all, and
+        those rasters."""
         usable: list[tuple[datetime.date, Path]] = []
         first: Grid | None = None
         box = (0.0, 0.0, 0.0, 0.0)
@@ -193,7 +213,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
         return first.cut(box), usable
 
     def _read(self, cell: Cell) -> tuple[NDArray[np.uint8], float]:
-        """The 8-bit image of a cell, no data black, and the share of it that holds none."""
+        """The 8-bit image of a cell, no data black, and the share of it that holds
+        none."""
         raster = self._raster(cell.file)
         grid = self.grids[cell.series]
         if raster.grid != grid:
@@ -229,7 +250,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
 def _check_dates(
     root: str | Path, folders: list[Path], wanted: Collection[datetime.date] | None
 ) -> None:
-    """Refuse a date that no raster has: it is a slip, and would be left out in silence."""
+    """Refuse a date that no raster has: it is a slip, and would be left out in
+    silence."""
     if wanted is None:
         return
     found: set[datetime.date] = set()
@@ -255,4 +277,8 @@ def find_series(root: Path) -> list[Path]:
         raise DataError(f"{root} is no folder: give the folder of the dated rasters")
     if list_images(root):
         return [root]
-    return [folder for folder in sorted(root.iterdir()) if folder.is_dir() and list_images(folder)]
+    return [
+        folder
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and list_images(folder)
+    ]

@@ -1,5 +1,5 @@
-"""SSL4EO-S12 v1.1: zarr archives of 64 places with four dates each, of which only the chunks asked
-for are read.
+"""SSL4EO-S12 v1.1: zarr archives of 64 places with four dates each, of which only the
+chunks asked for are read.
 
     ROOT/train/S2RGB/ssl4eos12_train_seasonal_data_000001.zarr.zip     (val likewise)
         bands   (sample, time, band, y, x)    uint8 in S2RGB, else int16 reflectance × 10,000
@@ -24,7 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.dates import find_date
-from sencap.errors import DataError, ImageError, MissingDependencyError, SettingsError, nearest
+from sencap.errors import (
+    DataError,
+    ImageError,
+    MissingDependencyError,
+    SettingsError,
+    nearest,
+)
 from sencap.files import not_a_file
 from sencap.places.contract import ListedPlaces
 from sencap.places.reading import Scaling
@@ -34,9 +40,20 @@ _SPLITS = ("train", "val")
 SUFFIX = ".zarr.zip"
 _OPEN = 16  # archives held open at once
 _COLOURS = ({"B4", "R", "RED"}, {"B3", "G", "GREEN"}, {"B2", "B", "BLUE"})
-_UNITS = {"days": 86_400 * 10**9, "hours": 3_600 * 10**9, "minutes": 60 * 10**9, "seconds": 10**9}
-_UNITS |= {"milliseconds": 10**6, "microseconds": 10**3, "nanoseconds": 1}  # all in nanoseconds
-Sample = tuple[int, int, int]  # the number of its archive, of its place in there, of its date
+_UNITS = {
+    "days": 86_400 * 10**9,
+    "hours": 3_600 * 10**9,
+    "minutes": 60 * 10**9,
+    "seconds": 10**9,
+}
+_UNITS |= {
+    "milliseconds": 10**6,
+    "microseconds": 10**3,
+    "nanoseconds": 1,
+}  # all in nanoseconds
+Sample = tuple[
+    int, int, int
+]  # the number of its archive, of its place in there, of its date
 
 
 @dataclass(frozen=True)
@@ -51,9 +68,10 @@ class _Archive:
 class ShardPlaces(ListedPlaces[Sample]):
     """The places of SSL4EO-S12 v1.1 (see the head of this module).
 
-    ``root`` is the data set's folder, that of a split or of a product, or one archive. ``product``
-    is one of `_PRODUCTS`, by default the first that is there; ``split`` is train or val, by default
-    both. Names and dates are read at birth, images when asked for.
+    ``root`` is the data set's folder, that of a split or of a product, or one archive.
+    ``product`` is one of `_PRODUCTS`, by default the first that is there; ``split`` is
+    train or val, by default both. Names and dates are read at birth, images when asked
+    for.
 
     Raises:
         DataError: nothing of that kind there, or no place with two dates.
@@ -86,7 +104,8 @@ class ShardPlaces(ListedPlaces[Sample]):
             for place, (name, dates, wrong) in enumerate(found):
                 if name in listed:
                     raise DataError(
-                        f"{file}: there is a place {name} in another archive of {root} already"
+                        f"{file}: there is a place {name} in another archive of "
+                        f"{root} already"
                     )
                 listed[name] = [(date, (number, place, time)) for time, date in dates]
                 problems[name] = wrong
@@ -98,10 +117,12 @@ class ShardPlaces(ListedPlaces[Sample]):
         archive = self._archive(self.files[number])
         try:
             image: NDArray[Any] = archive.bands.oindex[place, time, archive.rgb]
-        except Exception as error:  # zipfile and the decoders raise any kind for damaged archives
+        except (
+            Exception
+        ) as error:  # zipfile and the decoders raise any kind for damaged archives
             raise ImageError(
-                f"{self.files[number]}: place {place}, date {time} is damaged, get the file "
-                f"again ({error!r})"
+                f"{self.files[number]}: place {place}, date {time} is damaged, get "
+                f"the file again ({error!r})"
             ) from error
         return self.scaling.to_uint8(image)
 
@@ -113,7 +134,8 @@ class ShardPlaces(ListedPlaces[Sample]):
         return {**self.__dict__, "_archives": {}, "_process": -1}
 
     def _archive(self, file: Path) -> _Archive:
-        """An open archive; of this process, since a file handle must not be shared after a fork."""
+        """An open archive; of this process, since a file handle must not be shared
+        after a fork."""
         if self._process != os.getpid():
             self._archives, self._process = {}, os.getpid()
         if file not in self._archives:
@@ -123,7 +145,9 @@ class ShardPlaces(ListedPlaces[Sample]):
         return self._archives[file]
 
 
-def find_shards(root: Path, product: str | None = None, split: str | None = None) -> list[Path]:
+def find_shards(
+    root: Path, product: str | None = None, split: str | None = None
+) -> list[Path]:
     """The archives of one product below ``root``, by split and name.
 
     Raises:
@@ -136,23 +160,29 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
     ):
         if value is not None and value not in known:
             raise SettingsError(
-                f"{name} {value!r} is unknown in SSL4EO-S12 v1.1; {nearest(value, known)}"
+                f"{name} {value!r} is unknown in SSL4EO-S12 v1.1; "
+                f"{nearest(value, known)}"
             )
     if product == "S1GRD" or (product is None and root.name == "S1GRD"):
-        raise SettingsError("product S1GRD is radar and has no RGB; take S2RGB, S2L2A or S2L1C")
+        raise SettingsError(
+            "product S1GRD is radar and has no RGB; take S2RGB, S2L2A or S2L1C"
+        )
     if root.is_file():
         return [root]
     splits = (split,) if split else _SPLITS
     products = (product,) if product else _PRODUCTS
     for name in products:
         folders = [root / part / name for part in splits] + [root / name]
-        # `root` may be the product's own folder, or a folder of any other name with archives.
+        # `root` may be the product's own folder, or a folder of any other name with
+        # archives.
         if root.name == name or (product is None and root.name not in _PRODUCTS):
             folders.append(root)
         files: list[Path] = []
         for folder in folders:
             files += sorted(folder.glob(f"*{SUFFIX}"))
-        files = [file for file in files if split is None or _split_of(file) in (split, None)]
+        files = [
+            file for file in files if split is None or _split_of(file) in (split, None)
+        ]
         if files:
             return files
     wanted = f"{'|'.join(splits)}/{product or '|'.join(_PRODUCTS)}/*{SUFFIX}"
@@ -160,7 +190,8 @@ def find_shards(root: Path, product: str | None = None, split: str | None = None
 
 
 def rgb_order(names: Sequence[str], file: Path) -> list[int]:
-    """Where R, G and B are among an archive's bands; three bands of unknown names are R, G, B.
+    """Where R, G and B are among an archive's bands; three bands of unknown names are
+    R, G, B.
 
     Raises:
         DataError: the bands have other names.
@@ -177,7 +208,8 @@ def rgb_order(names: Sequence[str], file: Path) -> list[int]:
     if len(names) == 3:
         return [0, 1, 2]
     raise DataError(
-        f"{file}: its bands are {', '.join(names)}; looked for B04, B03, B02 (or R, G, B)"
+        f"{file}: its bands are {', '.join(names)}; looked for B04, B03, B02 (or R, "
+        "G, B)"
     )
 
 
@@ -204,13 +236,13 @@ def _open(file: Path) -> _Archive:
         bands, names = group["bands"], [str(name) for name in group["band"][:]]
     except Exception as error:  # as above
         raise DataError(
-            f"{file} is no whole zarr archive with arrays 'bands' and 'band', get it again "
-            f"({error!r})"
+            f"{file} is no whole zarr archive with arrays 'bands' and 'band', get it "
+            f"again ({error!r})"
         ) from error
     if bands.ndim != 5 or bands.shape[2] != len(names):
         raise DataError(
-            f"{file}: 'bands' has the shape {bands.shape} and 'band' {len(names)} names; "
-            "expected (sample, time, band, y, x)"
+            f"{file}: 'bands' has the shape {bands.shape} and 'band' {len(names)} "
+            "names; expected (sample, time, band, y, x)"
         )
     return _Archive(group, bands, rgb_order(names, file))
 
@@ -225,7 +257,9 @@ def _list_samples(archive: Any, file: Path) -> list[Listed]:
         names = [str(name) for name in archive["sample"][:]]
         stamps, problems = _stamps(archive), []
     except Exception as error:  # damaged archives raise errors of any kind
-        raise DataError(f"{file}: its names or dates cannot be read ({error!r})") from error
+        raise DataError(
+            f"{file}: its names or dates cannot be read ({error!r})"
+        ) from error
     if len(names) != samples or stamps.shape != (samples, times):
         raise DataError(
             f"{file}: {samples} samples of {times} dates, but {len(names)} names and "
@@ -233,17 +267,21 @@ def _list_samples(archive: Any, file: Path) -> list[Listed]:
         )
     found: list[Listed] = []
     for name, row in zip(names, stamps, strict=True):
-        dates = [(number, stamp) for number, stamp in enumerate(row) if stamp is not None]
+        dates = [
+            (number, stamp) for number, stamp in enumerate(row) if stamp is not None
+        ]
         problems = [
-            f"image {number} has no date" for number, stamp in enumerate(row) if stamp is None
+            f"image {number} has no date"
+            for number, stamp in enumerate(row)
+            if stamp is None
         ]
         found.append((name, dates, problems))
     return found
 
 
 def _stamps(archive: Any) -> NDArray[np.object_]:
-    """The dates (sample, time) of an archive, None where there is none: from ``time_``, else from
-    ``file_id``."""
+    """The dates (sample, time) of an archive, None where there is none: from ``time_``,
+    else from ``file_id``."""
     if "time_" not in archive:
         ids = archive["file_id"][:]
         found = [find_date(str(text), at_start=True) for text in ids.ravel()]
@@ -251,7 +289,9 @@ def _stamps(archive: Any) -> NDArray[np.object_]:
     times = archive["time_"]
     values = times[:]
     if values.dtype.kind != "M":
-        values = _decoded(values, str(times.attrs.get("units", "nanoseconds since 1970-01-01")))
+        values = _decoded(
+            values, str(times.attrs.get("units", "nanoseconds since 1970-01-01"))
+        )
     days = values.astype("datetime64[D]")
     stamps: NDArray[np.object_] = days.astype(object)
     stamps[np.isnat(days)] = None
@@ -259,16 +299,19 @@ def _stamps(archive: Any) -> NDArray[np.object_]:
 
 
 def _decoded(values: NDArray[Any], units: str) -> NDArray[np.datetime64]:
-    """Numbers with units like "seconds since 2020-01-01 10:00:00" as times; the smallest integer,
-    NaN: NaT."""
+    """Numbers with units like "seconds since 2020-01-01 10:00:00" as times; the
+    smallest integer, NaN: NaT."""
     match = re.fullmatch(
-        r"(\w+) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d(?:\.\d+)?))?Z?", units.strip()
+        r"(\w+) since (\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d(?:\.\d+)?))?Z?",
+        units.strip(),
     )
     if match is None or match[1] not in _UNITS:
         raise ValueError(f"times in {units!r} are unknown")
     start = np.datetime64(f"{match[2]}T{match[3] or '00:00:00'}", "ns")
     missing = (
-        ~np.isfinite(values) if values.dtype.kind == "f" else values == np.iinfo(values.dtype).min
+        ~np.isfinite(values)
+        if values.dtype.kind == "f"
+        else values == np.iinfo(values.dtype).min
     )
     steps = np.where(missing, 0, values)
     spans = (steps * _UNITS[match[1]]).astype("timedelta64[ns]")

@@ -1,11 +1,11 @@
-"""SSL4EO-S12 v1.0: a folder per place, a folder per scene, a GeoTIFF per band, of which three are
-read.
+"""SSL4EO-S12 v1.0: a folder per place, a folder per scene, a GeoTIFF per band, of which
+three are read.
 
     ROOT/s2c/0000000/20200604T054639_20200604T054831_T43RCP/B4.tif, B3.tif, B2.tif, …
 
-``s2c`` is Sentinel-2 level 1C (13 bands), ``s2a`` level 2A (12), ``rgb`` the 8-bit copies of B4,
-B3, B2; ``s1`` is radar, which has no RGB. Any subset of places will do. Scenes are ordered by the
-date that begins their id.
+``s2c`` is Sentinel-2 level 1C (13 bands), ``s2a`` level 2A (12), ``rgb`` the 8-bit
+copies of B4, B3, B2; ``s1`` is radar, which has no RGB. Any subset of places will do.
+Scenes are ordered by the date that begins their id.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _Scene = tuple[str, tuple[str, str, str]]
 class SceneFolderPlaces(ListedPlaces[_Scene]):
     """The places of SSL4EO-S12 v1.0 (see the head of this module).
 
-    ``root`` is the data set's folder, or that of a product; ``product`` one of `PRODUCTS`, by
-    default the first that is there. Files are listed at birth and read when asked for; of each
-    scene only B4, B3 and B2.
+    ``root`` is the data set's folder, or that of a product; ``product`` one of
+    `PRODUCTS`, by default the first that is there. Files are listed at birth and read
+    when asked for; of each scene only B4, B3 and B2.
 
     Raises:
         DataError: no such folder or product, or no place with two scenes.
@@ -49,7 +49,11 @@ class SceneFolderPlaces(ListedPlaces[_Scene]):
     kind = "ssl4eo-v1.0"
 
     def __init__(
-        self, root: str | Path, *, product: str | None = None, scaling: Scaling | None = None
+        self,
+        root: str | Path,
+        *,
+        product: str | None = None,
+        scaling: Scaling | None = None,
     ) -> None:
         self.folder = folder = find_product(Path(root), product)
         self.scaling = scaling or Scaling()
@@ -65,14 +69,19 @@ class SceneFolderPlaces(ListedPlaces[_Scene]):
         bands = [read_pixels(scene / name)[0] for name in names]
         if len({(band.shape, band.dtype.name) for band in bands}) != 1:
             each = ", ".join(
-                f"{name} {band.dtype} {band.shape}" for name, band in zip(names, bands, strict=True)
+                f"{name} {band.dtype} {band.shape}"
+                for name, band in zip(names, bands, strict=True)
             )
             raise ImageError(f"{scene}: its three bands differ in size or type: {each}")
         return self.scaling.to_uint8(np.stack(bands))
 
     def settings(self) -> Mapping[str, Any]:
         """Product, bands and scaling."""
-        return {"product": self.folder.name, "bands": list(_RGB), **self.scaling.settings()}
+        return {
+            "product": self.folder.name,
+            "bands": list(_RGB),
+            **self.scaling.settings(),
+        }
 
 
 def find_product(root: Path, product: str | None = None) -> Path:
@@ -86,7 +95,8 @@ def find_product(root: Path, product: str | None = None) -> Path:
         raise SettingsError("product s1 is radar and has no RGB; take s2c, s2a or rgb")
     if product is not None and product not in PRODUCTS:
         raise SettingsError(
-            f"product {product!r} is unknown in SSL4EO-S12 v1.0; {nearest(product, PRODUCTS)}"
+            f"product {product!r} is unknown in SSL4EO-S12 v1.0; "
+            f"{nearest(product, PRODUCTS)}"
         )
     for name in PRODUCTS if product is None else (product,):
         if (root / name).is_dir():
@@ -95,8 +105,8 @@ def find_product(root: Path, product: str | None = None) -> Path:
         return root
     wanted = product or ", ".join(PRODUCTS)
     raise DataError(
-        f"{root} is not SSL4EO-S12 v1.0: looked for {wanted} below it, and for <place>/<scene "
-        "id>/B4.tif"
+        f"{root} is not SSL4EO-S12 v1.0: looked for {wanted} below it, and for "
+        "<place>/<scene id>/B4.tif"
     )
 
 
@@ -114,8 +124,8 @@ def _holds_bands(place: Path) -> bool:
 
 
 def _scenes(place: Path) -> tuple[list[tuple[datetime.date, _Scene]], list[str]]:
-    """The scenes of a place that have a date and the three bands, and a line for each that has
-    not."""
+    """The scenes of a place that have a date and the three bands, and a line for each
+    that has not."""
     scenes: list[tuple[datetime.date, _Scene]] = []
     problems = []
     for folder in sorted(entry for entry in place.iterdir() if entry.is_dir()):
@@ -124,7 +134,9 @@ def _scenes(place: Path) -> tuple[list[tuple[datetime.date, _Scene]], list[str]]
         if date is None:
             problems.append(f"scene {folder.name} does not begin with a date")
         elif missing:
-            problems.append(f"{date}: scene {folder.name} has no band {', '.join(missing)}")
+            problems.append(
+                f"{date}: scene {folder.name} has no band {', '.join(missing)}"
+            )
         else:
             names = _shared(bands["B4"], bands["B3"], bands["B2"])
             scenes.append((date, (f"{place.name}/{folder.name}", names)))
@@ -133,7 +145,8 @@ def _scenes(place: Path) -> tuple[list[tuple[datetime.date, _Scene]], list[str]]
 
 @lru_cache(maxsize=64)
 def _shared(*names: str) -> tuple[str, str, str]:
-    """One tuple for all scenes that spell their bands alike: there are a million scenes."""
+    """One tuple for all scenes that spell their bands alike: there are a million
+    scenes."""
     red, green, blue = names
     return red, green, blue
 

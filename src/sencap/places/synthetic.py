@@ -1,5 +1,5 @@
-"""The synthetic world in four seasons: as many places as wanted, drawn when asked for, no file
-needed."""
+"""The synthetic world in four seasons: as many places as wanted, drawn when asked for,
+no file needed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class SyntheticPlaces(Places):
     """``count`` rendered places in spring, summer, autumn and winter
     (`sencap.synthetic.render_seasons`).
 
-    The same ``seed`` gives the same places; ``size`` is the side of the images in pixels, of a
-    scene that is 128 m wide. Drawing takes about a fifth of a second: pack them to use them more
-    than once.
+    The same ``seed`` gives the same places; ``size`` is the side of the images in
+    pixels, of a scene that is 128 m wide. Drawing takes about a fifth of a second: pack
+    them to use them more than once.
 
     Raises:
         SettingsError: a count, seed or size out of its bounds.
@@ -36,7 +36,9 @@ class SyntheticPlaces(Places):
 
     def __init__(self, count: int, *, seed: int = 0, size: int = 256) -> None:
         if not 1 <= count <= _STRIDE:
-            raise SettingsError(f"count={count} synthetic places: it must be 1 … {_STRIDE:,}")
+            raise SettingsError(
+                f"count={count} synthetic places: it must be 1 … {_STRIDE:,}"
+            )
         check_numbers(seed=seed, size=size)
         self.count, self.seed, self.size = count, seed, size
         self.report = PlacesReport(places=count, images=_SEASONS * count)
@@ -63,7 +65,8 @@ class SyntheticPlaces(Places):
         return {"count": self.count, "seed": self.seed, "size": self.size}
 
     def fingerprint(self) -> str:
-        """Of the settings, which decide all; hashing the dates would draw every place."""
+        """Of the settings, which decide all; hashing the dates would draw every
+        place."""
         return json.dumps(self.settings(), sort_keys=True)
 
 

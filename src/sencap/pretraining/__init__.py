@@ -1,1 +1,2 @@
-"""Contrastive pre-training of an extractor's backbone on dated images of places, without labels."""
+"""Contrastive pre-training of an extractor's backbone on dated images of places,
+without labels."""

@@ -1,12 +1,13 @@
 """Momentum contrast: encoder, queue, InfoNCE, and one step of MoCo-v2 or SeCo.
 
-Shapes: B places per process, n dates per input, d the embedding's width, K the queue's length, S
-sub-spaces (1; SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo and the SEN
-paper's Eq. (1).
+Shapes: B places per process, n dates per input, d the embedding's width, K the queue's
+length, S sub-spaces (1; SeCo: 3). The sources are the papers of MoCo, MoCo-v2 and SeCo
+and the SEN paper's Eq. (1).
 
-By hand, since the libraries of self-supervised learning know one image per input and one queue:
-pairs of dates, SeCo's sub-spaces and a run that resumes to the same weights would all have to be
-put into them from outside, and MoCo itself is the hundred lines below.
+By hand, since the libraries of self-supervised learning know one image per input and
+one queue: pairs of dates, SeCo's sub-spaces and a run that resumes to the same weights
+would all have to be put into them from outside, and MoCo itself is the hundred lines
+below.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from sencap.pretraining.settings import ContrastSettings
 class Encoder(nn.Module):
     """A backbone, its pooled features, and a 2-layer MLP head per sub-space.
 
-    Images (B, n, 3, H, W), float in [0, 1] → embeddings (S, B, d) of length one. The n dates are
-    concatenated on the channel axis in the order given; mean and std are buffers, the same for each
-    date. ``backbone`` gives a list of feature maps, of which the last, with ``channels`` channels,
-    is used.
+    Images (B, n, 3, H, W), float in [0, 1] → embeddings (S, B, d) of length one. The n
+    dates are concatenated on the channel axis in the order given; mean and std are
+    buffers, the same for each date. ``backbone`` gives a list of feature maps, of which
+    the last, with ``channels`` channels, is used.
     """
 
     mean: Tensor
@@ -48,7 +49,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, dimension))
+            nn.Sequential(
+                nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, dimension)
+            )
             for _ in range(spaces)
         )
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 1, 3, 1, 1))
@@ -57,12 +60,16 @@ class Encoder(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """The pooled features (B, C)."""
         x = ((images - self.mean) / self.std).flatten(1, 2)  # (B, 3n, H, W)
-        feature_map: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))[-1]
+        feature_map: Tensor = self.backbone(
+            x.contiguous(memory_format=torch.channels_last)
+        )[-1]
         return feature_map.mean((2, 3))
 
     def project(self, features: Tensor) -> Tensor:
         """Features (B, C) → embeddings (S, B, d), float32, of length one."""
-        return torch.stack([F.normalize(head(features).float(), dim=1) for head in self.heads])
+        return torch.stack(
+            [F.normalize(head(features).float(), dim=1) for head in self.heads]
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
@@ -70,11 +77,13 @@ class Encoder(nn.Module):
 
 
 class Queue(nn.Module):
-    """The last K keys, oldest overwritten first, with the number of the place each came from.
+    """The last K keys, oldest overwritten first, with the number of the place each came
+    from.
 
-    It starts empty, and what is not filled yet is no negative: at the first step there are none and
-    the loss is 0, so that neither noise nor a place's own key is ever among them. A batch that does
-    not divide K wraps around the end; every key is stored exactly once.
+    It starts empty, and what is not filled yet is no negative: at the first step there
+    are none and the loss is 0, so that neither noise nor a place's own key is ever
+    among them. A batch that does not divide K wraps around the end; every key is stored
+    exactly once.
     """
 
     keys: Tensor
@@ -98,7 +107,9 @@ class Queue(nn.Module):
         """
         K, B = len(self.keys), len(keys)
         if B > K:
-            raise ShapeError(f"{B} keys do not fit into a queue of {K}; lengthen contrast.queue")
+            raise ShapeError(
+                f"{B} keys do not fit into a queue of {K}; lengthen contrast.queue"
+            )
         index = (self.next + torch.arange(B, device=self.next.device)) % K
         self.keys.index_copy_(0, index, keys.detach().to(self.keys))
         self.places.index_copy_(0, index, places)
@@ -106,19 +117,26 @@ class Queue(nn.Module):
         self.filled.add_(B).clamp_(max=K)
 
     def allowed(self, places: Tensor, *, mask_own: bool) -> Tensor:
-        """Which keys may be negatives of the places (B,): bool (B, K), or (1, K) if the same for
-        all."""
-        filled = (torch.arange(len(self.keys), device=self.keys.device) < self.filled)[None]
+        """Which keys may be negatives of the places (B,): bool (B, K), or (1, K) if the
+        same for all."""
+        filled = (torch.arange(len(self.keys), device=self.keys.device) < self.filled)[
+            None
+        ]
         return filled & (self.places[None] != places[:, None]) if mask_own else filled
 
 
 def info_nce(
-    q: Tensor, positive: Tensor, negatives: Tensor, *, allowed: Tensor, temperature: float
+    q: Tensor,
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    allowed: Tensor,
+    temperature: float,
 ) -> tuple[Tensor, Tensor]:
     """Eq. (1): −log exp(q·k₊/τ) / (exp(q·k₊/τ) + Σ exp(q·k₋/τ)), the mean over a batch.
 
-    ``q`` and ``positive`` (B, d), ``negatives`` (K, d), ``allowed`` bool (B or 1, K): which of them
-    count. Computed in float32 at least. No gradient runs into the keys.
+    ``q`` and ``positive`` (B, d), ``negatives`` (K, d), ``allowed`` bool (B or 1, K):
+    which of them count. Computed in float32 at least. No gradient runs into the keys.
 
     Returns:
         The loss, and the share of places whose positive is nearer than every negative.
@@ -134,7 +152,8 @@ def info_nce(
 
 @dataclass(frozen=True)
 class Step:
-    """The loss of one step (with its gradient), and how often the positive was the nearest key."""
+    """The loss of one step (with its gradient), and how often the positive was the
+    nearest key."""
 
     loss: Tensor
     nearest: Tensor
@@ -143,16 +162,17 @@ class Step:
 class MomentumContrast(nn.Module):
     """Query encoder, key encoder and one queue per sub-space.
 
-    The key encoder has no gradient; before each step its weights move towards the query encoder's:
-    k ← m·k + (1 − m)·q. Its BatchNorm statistics are its own.
+    The key encoder has no gradient; before each step its weights move towards the query
+    encoder's: k ← m·k + (1 − m)·q. Its BatchNorm statistics are its own.
 
-    Shuffling BN: query and key of a place must not share their BatchNorm statistics, or these give
-    the place away. MoCo shuffles the keys among GPUs. Here each process splits its batch into
-    ``groups`` that are normalised apart, and deals the keys out to them in a random order. That
-    works in one process as well as in several, and no image travels between them.
+    Shuffling BN: query and key of a place must not share their BatchNorm statistics, or
+    these give the place away. MoCo shuffles the keys among GPUs. Here each process
+    splits its batch into ``groups`` that are normalised apart, and deals the keys out
+    to them in a random order. That works in one process as well as in several, and no
+    image travels between them.
 
-    With several processes the keys are gathered in the processes' order, so that all queues stay
-    identical.
+    With several processes the keys are gathered in the processes' order, so that all
+    queues stay identical.
     """
 
     def __init__(self, encoder: Encoder, settings: ContrastSettings) -> None:
@@ -164,13 +184,15 @@ class MomentumContrast(nn.Module):
             Queue(settings.queue, settings.dimension) for _ in encoder.heads
         )
 
-    def forward(self, views: Sequence[Tensor], places: Tensor, generator: torch.Generator) -> Step:
-        """One step: the query's view and a key's view per sub-space, each (B, n, 3, H, W); places
-        (B,).
+    def forward(
+        self, views: Sequence[Tensor], places: Tensor, generator: torch.Generator
+    ) -> Step:
+        """One step: the query's view and a key's view per sub-space, each (B, n, 3, H,
+        W); places (B,).
 
-        Sub-space 0 contrasts with its queue alone. In SeCo's others the views that show what the
-        sub-space must tell apart (all other keys of the batch) are negatives too. The losses are
-        added up. The ``generator`` (CPU) draws the keys' order.
+        Sub-space 0 contrasts with its queue alone. In SeCo's others the views that show
+        what the sub-space must tell apart (all other keys of the batch) are negatives
+        too. The losses are added up. The ``generator`` (CPU) draws the keys' order.
 
         Raises:
             ShapeError: another number of views.
@@ -179,21 +201,32 @@ class MomentumContrast(nn.Module):
         if len(views) != 1 + S:
             raise ShapeError(f"{S} sub-space(s) take {1 + S} views; got {len(views)}")
         self.follow()
-        z_q = self.query.project(self._in_groups(self.query.features, views[0], None))  # (S, B, d)
+        z_q = self.query.project(
+            self._in_groups(self.query.features, views[0], None)
+        )  # (S, B, d)
         with torch.no_grad():  # per view (S, B, d)
-            z_k = [self.key.project(self._shuffled(view, generator)) for view in views[1:]]
+            z_k = [
+                self.key.project(self._shuffled(view, generator)) for view in views[1:]
+            ]
         losses, nearest = [], []
         for s in range(S):
             queue: Queue = self.queues[s]  # type: ignore[assignment]
             allowed = queue.allowed(places, mask_own=self.settings.mask_own)
-            # A copy: the keys of this batch will overwrite some before the backward pass.
+            # A copy: the keys of this batch will overwrite some before the backward
+            # pass.
             negatives = queue.keys.clone()
             if s > 0:
                 others = torch.cat([z_k[v][s] for v in range(S) if v != s])
                 negatives = torch.cat([negatives, others])
-                allowed = torch.cat([allowed, allowed.new_ones(len(allowed), len(others))], dim=1)
+                allowed = torch.cat(
+                    [allowed, allowed.new_ones(len(allowed), len(others))], dim=1
+                )
             loss, nearer = info_nce(
-                z_q[s], z_k[s][s], negatives, allowed=allowed, temperature=self.settings.temperature
+                z_q[s],
+                z_k[s][s],
+                negatives,
+                allowed=allowed,
+                temperature=self.settings.temperature,
             )
             losses.append(loss)
             nearest.append(nearer)
@@ -224,8 +257,8 @@ class MomentumContrast(nn.Module):
 
 
 def gathered(values: Tensor) -> Tensor:
-    """The values of all processes, in the processes' order; each must have as many. Without
-    gradient."""
+    """The values of all processes, in the processes' order; each must have as many.
+    Without gradient."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values.detach()
     shares = [torch.empty_like(values) for _ in range(distributed.get_world_size())]

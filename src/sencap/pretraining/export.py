@@ -21,22 +21,28 @@ FORMAT = "sencap-backbone-1"
 
 
 def save_backbone(
-    folder: Path, backbone: nn.Module, settings: PretrainingSettings, *, record: dict[str, Any]
+    folder: Path,
+    backbone: nn.Module,
+    settings: PretrainingSettings,
+    *,
+    record: dict[str, Any],
 ) -> Path:
-    """Write the folder that ``sencap train --extractor.init`` takes; each file is complete or
-    absent.
+    """Write the folder that ``sencap train --extractor.init`` takes; each file is
+    complete or absent.
 
     The tensors carry the names of `sencap.models.extractors.FeatureExtractor.backbone`.
-    ``config.json`` holds format, backbone, in_channels (6: the older date first; 3), method, mean
-    and std the inputs had, the whole settings, the environment and ``record`` (epoch, watching
-    figures).
+    ``config.json`` holds format, backbone, in_channels (6: the older date first; 3),
+    method, mean and std the inputs had, the whole settings, the environment and
+    ``record`` (epoch, watching figures).
 
     Raises:
         OutputError: a file cannot be written; what was there before is as it was.
     """
     with told_as_output(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
+    tensors = {
+        name: tensor.contiguous() for name, tensor in backbone.state_dict().items()
+    }
     write_whole(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
     config = {
         "format": FORMAT,
@@ -55,7 +61,8 @@ def save_backbone(
 
 
 def without_folders(settings: PretrainingSettings) -> dict[str, Any]:
-    """The settings with the last names of paths only: this machine's mean nothing elsewhere."""
+    """The settings with the last names of paths only: this machine's mean nothing
+    elsewhere."""
     values = as_dict(settings)
     for key in ("data", "out", "init"):
         if values[key] is not None:

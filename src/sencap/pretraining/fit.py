@@ -1,5 +1,5 @@
-"""One pre-training run, from its settings to a backbone that ``sencap train --extractor.init``
-takes."""
+"""One pre-training run, from its settings to a backbone that ``sencap train
+--extractor.init`` takes."""
 
 from __future__ import annotations
 
@@ -36,18 +36,21 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     """Pre-train as the settings say; returns the folder of the backbone.
 
     ``places`` replaces what ``settings.data`` names: any object with a length and
-    ``read(i)`` → ``.images`` uint8 (D, 3, H, W) in the order of time, D ≥ 2, and ``.name``.
+    ``read(i)`` → ``.images`` uint8 (D, 3, H, W) in the order of time, D ≥ 2, and
+    ``.name``.
 
-    ``settings.out`` receives ``backbone/`` (after the last epoch; ``epoch-NNNN/`` on the way),
-    ``resume.ckpt``, ``run.json`` (settings, environment, figures per epoch and of random weights),
-    ``watch.png`` (if matplotlib is there) and ``logs/`` (CSV and TensorBoard). A run that was cut
-    off goes on from its last whole epoch and ends with the weights of an uninterrupted one.
+    ``settings.out`` receives ``backbone/`` (after the last epoch; ``epoch-NNNN/`` on
+    the way), ``resume.ckpt``, ``run.json`` (settings, environment, figures per epoch
+    and of random weights), ``watch.png`` (if matplotlib is there) and ``logs/`` (CSV
+    and TensorBoard). A run that was cut off goes on from its last whole epoch and ends
+    with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the places cannot be used. SettingsError: settings that do not go with them, with
-            this machine or
-        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError:
-        ``init`` does not fit, or what the run would go on from is damaged. OutputError: a file
+        DataError: the places cannot be used. SettingsError: settings that do not go
+            with them, with this machine or
+        with the run found in ``out``, or a loss that is no longer a finite number.
+        CheckpointError: ``init`` does not fit, or what the run would go on from is
+            damaged. OutputError: a file
         cannot be written.
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
@@ -65,10 +68,12 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
         log.info(
             f"contrast.queue={settings.contrast.queue} is longer than an epoch of "
-            f"{len(training)} places, so older keys of a place are among its negatives; "
-            "contrast.mask_own=true leaves them out"
+            f"{len(training)} places, so older keys of a place are among its "
+            "negatives; contrast.mask_own=true leaves them out"
         )
-    task = PretrainingTask(MomentumContrast(build_encoder(settings), settings.contrast), settings)
+    task = PretrainingTask(
+        MomentumContrast(build_encoder(settings), settings.contrast), settings
+    )
     if rank_zero_only.rank == 0:
         tell_progress(done, settings)
     dataset = ViewDataset(places, training, settings)
@@ -78,8 +83,8 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     run(task, _Data(dataset, epoch=done), watcher)
     if dataset.unreadable:
         log.warning(
-            f"{dataset.unreadable:,} of {len(training):,} places to train on could not be read, "
-            "and others took their turn"
+            f"{dataset.unreadable:,} of {len(training):,} places to train on could "
+            "not be read, and others took their turn"
         )
     return out / BACKBONE
 
@@ -94,15 +99,18 @@ def _extractor(settings: PretrainingSettings) -> FeatureExtractor:
 
 
 def build_encoder(settings: PretrainingSettings) -> Encoder:
-    """The encoder a run starts from: random weights drawn by the seed, the backbone's from ``init``
-    if given.
+    """The encoder a run starts from: random weights drawn by the seed, the backbone's
+    from ``init`` if given.
 
     Raises:
-        SettingsError: a backbone that is unknown, or cannot take views of ``views.crop``.
+        SettingsError: a backbone that is unknown, or cannot take views of
+            ``views.crop``.
     """
     with torch.device("meta"):  # nothing is made before it is known to go
         tried = _extractor(settings)
-    check_image_size(tried, settings.backbone, settings.views.crop, setting="views.crop")
+    check_image_size(
+        tried, settings.backbone, settings.views.crop, setting="views.crop"
+    )
     L.seed_everything(settings.seed, verbose=False)
     extractor = _extractor(settings)
     if settings.init is not None:
@@ -124,8 +132,8 @@ def _open(settings: PretrainingSettings) -> PlaceSource:
 
 
 class _Data(L.LightningDataModule):
-    """The loader; made when the trainer knows how many processes there are. ``epoch`` is the first
-    one to come."""
+    """The loader; made when the trainer knows how many processes there are. ``epoch``
+    is the first one to come."""
 
     def __init__(self, dataset: ViewDataset, *, epoch: int) -> None:
         super().__init__()
@@ -133,20 +141,23 @@ class _Data(L.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         loader = view_loader(
-            self.dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank
+            self.dataset,
+            replicas=self.trainer.world_size,
+            rank=self.trainer.global_rank,
         )
-        # Lightning says so too, but only when loading processes have begun to read the first
-        # batches
+        # Lightning says so too, but only when loading processes have begun to read the
+        # first batches
         loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
         return loader
 
 
 class Watcher(Recorder):
-    """After each epoch ``run.json``; every few epochs the watching figures, their picture and a
-    backbone.
+    """After each epoch ``run.json``; every few epochs the watching figures, their
+    picture and a backbone.
 
-    Epochs are counted from 1; epoch 0 stands for the weights the run started from. Only the first
-    of several processes measures and writes; the others wait for it at the next step.
+    Epochs are counted from 1; epoch 0 stands for the weights the run started from. Only
+    the first of several processes measures and writes; the others wait for it at the
+    next step.
     """
 
     def __init__(
@@ -188,9 +199,9 @@ class Watcher(Recorder):
         if self.held_out:
             random = encoder
             if self.settings.init is not None:
-                random = build_encoder(dataclasses.replace(self.settings, init=None)).to(
-                    pl_module.device
-                )
+                random = build_encoder(
+                    dataclasses.replace(self.settings, init=None)
+                ).to(pl_module.device)
             size = {
                 "side": self.settings.views.crop,
                 "dates": DATES_PER_INPUT[self.settings.method],
@@ -198,13 +209,19 @@ class Watcher(Recorder):
             random = watch.calibrated(random, self.places, self.held_out, **size)
             self.random = self._measure(random)
             log.info(_line("random weights", self.random))
-            start = self.random if self.settings.init is None else self._measure(encoder)
+            start = (
+                self.random if self.settings.init is None else self._measure(encoder)
+            )
             self.history.append({"epoch": 0, **start})
         self.write()
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: PretrainingTask) -> None:
+    def on_train_epoch_end(
+        self, trainer: L.Trainer, pl_module: PretrainingTask
+    ) -> None:
         """Keep the epoch's figures and write what is due."""
-        metrics = {name: float(trainer.callback_metrics[name]) for name in ("loss", "nearest")}
+        metrics = {
+            name: float(trainer.callback_metrics[name]) for name in ("loss", "nearest")
+        }
         epoch, last = trainer.current_epoch + 1, self.settings.optimisation.epochs
         if not trainer.is_global_zero:
             return
@@ -212,13 +229,17 @@ class Watcher(Recorder):
         if self.held_out and (epoch % self.settings.watch.every == 0 or epoch == last):
             found = self._measure(pl_module.contrast.query)
             self.history[-1].update(found)
-            log.info(_line(f"epoch {epoch}", found, loss=metrics["loss"], random=self.random))
+            log.info(
+                _line(f"epoch {epoch}", found, loss=metrics["loss"], random=self.random)
+            )
             self._draw()
         every = self.settings.checkpoint_every
         record = {"epoch": epoch, "figures": self.history[-1], "random": self.random}
         backbone = pl_module.contrast.query.backbone
         if every and epoch % every == 0:
-            save_backbone(self.out / f"epoch-{epoch:04d}", backbone, self.settings, record=record)
+            save_backbone(
+                self.out / f"epoch-{epoch:04d}", backbone, self.settings, record=record
+            )
         if epoch == last:
             save_backbone(self.out / BACKBONE, backbone, self.settings, record=record)
         self.write()
@@ -235,7 +256,10 @@ class Watcher(Recorder):
     def _draw(self) -> None:
         try:
             plot_watch(
-                self.out / PICTURE, self.history, self.random, chance=1 / self.random["places"]
+                self.out / PICTURE,
+                self.history,
+                self.random,
+                chance=1 / self.random["places"],
             )
         except MissingDependencyError as error:
             log.info(str(error))
@@ -255,7 +279,8 @@ def _line(
         else f"; random weights: {random['recall']:.3f}, {random['spread']:.3f}"
     )
     return (
-        f"{beginning}: recall@1 among {figures['places']} held-out places {figures['recall']:.3f} "
-        f"(embeddings {figures['recall_embedding']:.3f}), spread {figures['spread']:.3f} "
-        f"(embeddings {figures['spread_embedding']:.3f}){beside}"
+        f"{beginning}: recall@1 among {figures['places']} held-out places "
+        f"{figures['recall']:.3f} (embeddings {figures['recall_embedding']:.3f}), "
+        f"spread {figures['spread']:.3f} (embeddings "
+        f"{figures['spread_embedding']:.3f}){beside}"
     )

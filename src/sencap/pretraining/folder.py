@@ -1,5 +1,5 @@
-"""The folder of a pre-training run. Nothing heavy is imported, so that `sencap pretrain` can check
-it first of all."""
+"""The folder of a pre-training run. Nothing heavy is imported, so that `sencap
+pretrain` can check it first of all."""
 
 from __future__ import annotations
 
@@ -38,11 +38,14 @@ def check_folder(settings: PretrainingSettings) -> int:
     """
     done = check_run(settings, _KIND, other_epochs=False, inputs=(settings.init,))
     out = Path(settings.out)
-    if done >= settings.optimisation.epochs and not (out / BACKBONE / "config.json").is_file():
+    if (
+        done >= settings.optimisation.epochs
+        and not (out / BACKBONE / "config.json").is_file()
+    ):
         raise CheckpointError(
-            f"{out / BACKBONE} is no longer there, and it is the result of this finished run; "
-            f"put it back, or delete {out / RESUME}, and the same command starts the run from "
-            "its first epoch"
+            f"{out / BACKBONE} is no longer there, and it is the result of this "
+            f"finished run; put it back, or delete {out / RESUME}, and the same "
+            "command starts the run from its first epoch"
         )
     return done
 
@@ -69,8 +72,8 @@ def check_places(out: Path, now: dict[str, Any]) -> None:
 
 
 def _places_before(run: Path) -> dict[str, Any]:
-    """What the record says of the places; nothing where it is damaged, since the resume file does
-    not know them."""
+    """What the record says of the places; nothing where it is damaged, since the resume
+    file does not know them."""
     try:
         places = read_record(run).get("places")
     except CheckpointError:

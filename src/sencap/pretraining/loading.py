@@ -26,8 +26,8 @@ log = logging.getLogger("sencap")
 
 
 class DatedImages(Protocol):
-    """The dated images of one place: ``images`` uint8 (D, 3, H, W), D ≥ 2, in the order of time;
-    its name."""
+    """The dated images of one place: ``images`` uint8 (D, 3, H, W), D ≥ 2, in the order
+    of time; its name."""
 
     @property
     def images(self) -> NDArray[np.uint8]:
@@ -41,7 +41,8 @@ class DatedImages(Protocol):
 
 
 class PlaceSource(Protocol):
-    """What pre-training reads: `sencap.places` opens such, and any object of this shape will do."""
+    """What pre-training reads: `sencap.places` opens such, and any object of this shape
+    will do."""
 
     def __len__(self) -> int: ...
 
@@ -51,12 +52,13 @@ class PlaceSource(Protocol):
 
 
 class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
-    """Places as samples: the images of their views (V, n, 3, H, W), and the place's number.
+    """Places as samples: the images of their views (V, n, 3, H, W), and the place's
+    number.
 
-    A key is epoch × length + number (`sencap.runs.sampler.EpochSampler`), so that the dates drawn
-    depend on seed, epoch and number alone. For a place that cannot be read the next one that can
-    steps in (batches keep their size, in every process); the log says so once, and ``unreadable``
-    counts them over all loading processes.
+    A key is epoch × length + number (`sencap.runs.sampler.EpochSampler`), so that the
+    dates drawn depend on seed, epoch and number alone. For a place that cannot be read
+    the next one that can steps in (batches keep their size, in every process); the log
+    says so once, and ``unreadable`` counts them over all loading processes.
 
     Raises:
         DataError: ten places in a row cannot be read.
@@ -100,7 +102,9 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
                     log.warning(f"left out: {error}")
                     self._unreadable[position] = True
                 last = error
-        raise DataError(f"{IN_A_ROW} places in a row cannot be read; the last: {last}") from last
+        raise DataError(
+            f"{IN_A_ROW} places in a row cannot be read; the last: {last}"
+        ) from last
 
 
 def read_checked(places: PlaceSource, index: int) -> NDArray[np.uint8]:
@@ -111,10 +115,15 @@ def read_checked(places: PlaceSource, index: int) -> NDArray[np.uint8]:
     """
     place = places.read(index)
     images = place.images
-    if images.ndim != 4 or images.shape[0] < 2 or images.shape[1] != 3 or images.dtype != np.uint8:
+    if (
+        images.ndim != 4
+        or images.shape[0] < 2
+        or images.shape[1] != 3
+        or images.dtype != np.uint8
+    ):
         raise DataError(
-            f"place {place.name or index} is {images.dtype} {images.shape}; pre-training needs "
-            "uint8 (D, 3, H, W) of at least two dates"
+            f"place {place.name or index} is {images.dtype} {images.shape}; "
+            "pre-training needs uint8 (D, 3, H, W) of at least two dates"
         )
     return images
 
@@ -129,16 +138,16 @@ def collate(samples: Sequence[tuple[NDArray[np.uint8], int]]) -> ViewBatch:
     if len(sizes) > 1:
         first, second = sorted(sizes)[:2]
         raise DataError(
-            f"places of {first[0]}×{first[1]} and of {second[0]}×{second[1]} pixels cannot share "
-            "a batch; pack them at one size first"
+            f"places of {first[0]}×{first[1]} and of {second[0]}×{second[1]} pixels "
+            "cannot share a batch; pack them at one size first"
         )
     views = torch.from_numpy(np.stack([views for views, _ in samples]))
     return views, torch.tensor([place for _, place in samples])
 
 
 def split(count: int, held_out: int | None, seed: int) -> tuple[list[int], list[int]]:
-    """The numbers of the places to train on and of those held out, drawn by ``seed``; each in
-    order.
+    """The numbers of the places to train on and of those held out, drawn by ``seed``;
+    each in order.
 
     Raises:
         DataError: too few places to hold out so many and train on two.
@@ -149,8 +158,8 @@ def split(count: int, held_out: int | None, seed: int) -> tuple[list[int], list[
         number = number if number > 1 else 0
     if count - number < 2:
         raise DataError(
-            f"{count} places with watch.held_out={number} leave {max(0, count - number)} to "
-            "train on; at least two are needed"
+            f"{count} places with watch.held_out={number} leave "
+            f"{max(0, count - number)} to train on; at least two are needed"
         )
     order = np.random.default_rng(seed).permutation(count).tolist()
     return sorted(order[number:]), sorted(order[:number])
@@ -159,8 +168,9 @@ def split(count: int, held_out: int | None, seed: int) -> tuple[list[int], list[
 def view_loader(dataset: ViewDataset, *, replicas: int, rank: int) -> DataLoader[Any]:
     """Shuffled batches for one of ``replicas`` processes.
 
-    The places left over when processes or batches do not come out even wait for another epoch, so
-    that none is seen twice in one; fewer places than a batch are one smaller batch.
+    The places left over when processes or batches do not come out even wait for another
+    epoch, so that none is seen twice in one; fewer places than a batch are one smaller
+    batch.
     """
     settings = dataset.settings
     batch = settings.optimisation.batch_size // replicas

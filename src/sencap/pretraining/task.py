@@ -1,4 +1,5 @@
-"""Pre-training as a Lightning module: views, one step of momentum contrast, SGD with a cosine."""
+"""Pre-training as a Lightning module: views, one step of momentum contrast, SGD with a
+cosine."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from sencap.pretraining.views import apply, draw
 def make_views(
     images: Tensor, settings: PretrainingSettings, generator: torch.Generator
 ) -> list[Tensor]:
-    """The views of a batch (B, V, n, 3, H, W) uint8, Γ drawn for each: V tensors (B, n, 3, crop,
-    crop) in [0, 1]."""
+    """The views of a batch (B, V, n, 3, H, W) uint8, Γ drawn for each: V tensors (B, n,
+    3, crop, crop) in [0, 1]."""
     B, _, n, _, H, W = images.shape
     return [
         apply(
@@ -37,12 +38,14 @@ def make_views(
 class PretrainingTask(L.LightningModule):
     """The training of one encoder.
 
-    What a batch draws (Γ, the keys' order, dropout) depends on seed, epoch, its number and process
-    alone; queue and key encoder are in the resume file. So a run that was killed and resumed ends
-    as an uninterrupted one.
+    What a batch draws (Γ, the keys' order, dropout) depends on seed, epoch, its number
+    and process alone; queue and key encoder are in the resume file. So a run that was
+    killed and resumed ends as an uninterrupted one.
     """
 
-    def __init__(self, contrast: MomentumContrast, settings: PretrainingSettings) -> None:
+    def __init__(
+        self, contrast: MomentumContrast, settings: PretrainingSettings
+    ) -> None:
         super().__init__()
         self.contrast, self.settings = contrast, settings
         self._generator = torch.Generator()

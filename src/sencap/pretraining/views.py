@@ -1,10 +1,10 @@
-"""Γ of the contrastive pre-training: random crops, flips, colour and blur of whole batches, on any
-device.
+"""Γ of the contrastive pre-training: random crops, flips, colour and blur of whole
+batches, on any device.
 
-Shapes: images (B, n, 3, H, W), n dates of one input. Everything random is drawn on the CPU
-(`draw`), a few numbers per input, and applied where the images are (`apply`): one seed gives one
-result on every device. Resizing and blurring are products with small matrices, one per input, so a
-batch needs no loop.
+Shapes: images (B, n, 3, H, W), n dates of one input. Everything random is drawn on the
+CPU (`draw`), a few numbers per input, and applied where the images are (`apply`): one
+seed gives one result on every device. Resizing and blurring are products with small
+matrices, one per input, so a batch needs no loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from torch import Tensor
 from sencap.errors import ShapeError
 from sencap.pretraining.settings import ViewSettings
 
-ASPECTS = (3 / 4, 4 / 3)  # of the random crop, as RandomResizedCrop of torchvision has it
+ASPECTS = (
+    3 / 4,
+    4 / 3,
+)  # of the random crop, as RandomResizedCrop of torchvision has it
 TRIES = 10
 
 
@@ -26,9 +29,9 @@ TRIES = 10
 class Draws:
     """What Γ drew for B inputs of n dates.
 
-    ``box`` (B, 4): top, left, height, width of the crop, whole pixels; ``flips`` (B, 2):
-    left-right, up-down. ``brightness``, ``contrast`` (factors), ``grey`` (bool) and ``sigma`` (0:
-    no blur) are (B, n), or (B, 1) where the dates share them.
+    ``box`` (B, 4): top, left, height, width of the crop, whole pixels; ``flips`` (B,
+    2): left-right, up-down. ``brightness``, ``contrast`` (factors), ``grey`` (bool) and
+    ``sigma`` (0: no blur) are (B, n), or (B, 1) where the dates share them.
     """
 
     box: Tensor
@@ -59,7 +62,9 @@ def draw(
     columns = n if settings.colour == "per-date" else 1
 
     def happens(probability: float, count: int = columns) -> Tensor:
-        return torch.rand(B, count, generator=generator) < (probability if augmented else 0.0)
+        return torch.rand(B, count, generator=generator) < (
+            probability if augmented else 0.0
+        )
 
     def between(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(B, columns, generator=generator)
@@ -72,25 +77,31 @@ def draw(
         brightness=torch.where(
             changed, between(1 - settings.brightness, 1 + settings.brightness), one
         ),
-        contrast=torch.where(changed, between(1 - settings.contrast, 1 + settings.contrast), one),
+        contrast=torch.where(
+            changed, between(1 - settings.contrast, 1 + settings.contrast), one
+        ),
         grey=happens(settings.grey_probability),
-        sigma=torch.where(happens(settings.blur_probability), between(*settings.blur), 0 * one),
+        sigma=torch.where(
+            happens(settings.blur_probability), between(*settings.blur), 0 * one
+        ),
     )
 
 
 def apply(images: Tensor, draws: Draws, crop: int) -> Tensor:
-    """Γ as drawn: uint8 (B, n, 3, H, W) → float32 (B, n, 3, crop, crop) in [0, 1], on the images'
-    device.
+    """Γ as drawn: uint8 (B, n, 3, H, W) → float32 (B, n, 3, crop, crop) in [0, 1], on
+    the images' device.
 
-    Crop and flips, then brightness, contrast (about each channel's mean; the mean over both dates
-    where they share their colour, so that both go through the same function), grey, blur.
+    Crop and flips, then brightness, contrast (about each channel's mean; the mean over
+    both dates where they share their colour, so that both go through the same
+    function), grey, blur.
 
     Raises:
         ShapeError: another shape or type.
     """
     if images.ndim != 5 or images.shape[2] != 3 or images.dtype != torch.uint8:
         raise ShapeError(
-            f"images are uint8 (B, n, 3, H, W); got {images.dtype} {tuple(images.shape)}"
+            f"images are uint8 (B, n, 3, H, W); got {images.dtype} "
+            f"{tuple(images.shape)}"
         )
     # autocast would round pixels to 8 bits of mantissa or fewer
     with torch.autocast(images.device.type, enabled=False), torch.no_grad():
@@ -100,32 +111,41 @@ def apply(images: Tensor, draws: Draws, crop: int) -> Tensor:
 
 
 def whole(images: Tensor, side: int) -> Tensor:
-    """The images without chance: uint8 (B, n, 3, H, W), resized to a square, float32 in [0, 1]."""
+    """The images without chance: uint8 (B, n, 3, H, W), resized to a square, float32 in
+    [0, 1]."""
     B, _, _, H, W = images.shape
     with torch.autocast(images.device.type, enabled=False), torch.no_grad():
         box = torch.tensor([[0, 0, H, W]]).expand(B, 4)
-        return resized(images.float() / 255, box, torch.zeros(B, 2, dtype=torch.bool), side)
+        return resized(
+            images.float() / 255, box, torch.zeros(B, 2, dtype=torch.bool), side
+        )
 
 
 def resized(images: Tensor, box: Tensor, flips: Tensor, side: int) -> Tensor:
-    """Each input's box, resized to a square by an antialiased triangle filter, and mirrored: (B, n,
-    3, side, side).
+    """Each input's box, resized to a square by an antialiased triangle filter, and
+    mirrored: (B, n, 3, side, side).
 
-    ``images`` float (B, n, 3, H, W), ``box`` (B, 4) top, left, height, width, ``flips`` (B, 2)
-    bool.
+    ``images`` float (B, n, 3, H, W), ``box`` (B, 4) top, left, height, width, ``flips``
+    (B, 2) bool.
     """
     B, n, C, H, W = images.shape
     top, left, height, width = box.to(images).unbind(1)
     leftright, updown = flips.to(images.device).unbind(1)
     rows = _filter(top, height, updown, side, H)  # (B, side, H)
     columns = _filter(left, width, leftright, side, W)  # (B, side, W)
-    x = rows[:, None] @ images.reshape(B, n * C, H, W) @ columns[:, None].transpose(2, 3)
+    x = (
+        rows[:, None]
+        @ images.reshape(B, n * C, H, W)
+        @ columns[:, None].transpose(2, 3)
+    )
     return x.reshape(B, n, C, side, side)
 
 
-def _filter(start: Tensor, length: Tensor, mirrored: Tensor, side: int, size: int) -> Tensor:
-    """The matrices (B, side, size) that resize ``length`` of ``size`` pixels from ``start`` on to
-    ``side``."""
+def _filter(
+    start: Tensor, length: Tensor, mirrored: Tensor, side: int, size: int
+) -> Tensor:
+    """The matrices (B, side, size) that resize ``length`` of ``size`` pixels from
+    ``start`` on to ``side``."""
     start, length = start[:, None, None], length[:, None, None]
     scale = length / side
     out = torch.arange(side, device=start.device)[None, :, None] + 0.5
@@ -137,10 +157,16 @@ def _filter(start: Tensor, length: Tensor, mirrored: Tensor, side: int, size: in
     return torch.where(mirrored[:, None, None], weights.flip(1), weights)
 
 
-def _boxes(B: int, height: int, width: int, smallest: float, generator: torch.Generator) -> Tensor:
-    """Random boxes (B, 4): the first of ten drawn (area, aspect) that fits, or the largest of a
-    fitting aspect."""
-    area = height * width * (smallest + (1 - smallest) * torch.rand(B, TRIES, generator=generator))
+def _boxes(
+    B: int, height: int, width: int, smallest: float, generator: torch.Generator
+) -> Tensor:
+    """Random boxes (B, 4): the first of ten drawn (area, aspect) that fits, or the
+    largest of a fitting aspect."""
+    area = (
+        height
+        * width
+        * (smallest + (1 - smallest) * torch.rand(B, TRIES, generator=generator))
+    )
     low, high = (math.log(aspect) for aspect in ASPECTS)
     aspect = torch.exp(low + (high - low) * torch.rand(B, TRIES, generator=generator))
     h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
@@ -171,8 +197,8 @@ def _coloured(x: Tensor, draws: Draws) -> Tensor:
 
 
 def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of those with σ > 0; at the border the weights that lie inside are scaled to
-    one."""
+    """Gaussian blur of those with σ > 0; at the border the weights that lie inside are
+    scaled to one."""
     B, n, C, H, W = x.shape
     sigma = sigma.expand(B, n).flatten()
     chosen = sigma.nonzero()[:, 0]  # on the CPU: nobody waits for a GPU
@@ -180,7 +206,11 @@ def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
         return x
     flat = x.reshape(B * n, C, H, W)
     sigma, where = sigma[chosen].to(x), chosen.to(x.device)
-    blurred = _gauss(sigma, H)[:, None] @ flat[where] @ _gauss(sigma, W)[:, None].transpose(2, 3)
+    blurred = (
+        _gauss(sigma, H)[:, None]
+        @ flat[where]
+        @ _gauss(sigma, W)[:, None].transpose(2, 3)
+    )
     return flat.index_copy(0, where, blurred).reshape(B, n, C, H, W)
 
 

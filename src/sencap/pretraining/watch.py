@@ -1,5 +1,5 @@
-"""Watching a pre-training without labels: is a place found again in another season, and do
-embeddings spread?"""
+"""Watching a pre-training without labels: is a place found again in another season, and
+do embeddings spread?"""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ CHUNK = 64
 
 
 def recall_at_1(a: Tensor, b: Tensor) -> float:
-    """The share of rows of ``a`` (P, d) nearest by cosine to the same row of ``b``, and the
-    reverse; their mean.
+    """The share of rows of ``a`` (P, d) nearest by cosine to the same row of ``b``, and
+    the reverse; their mean.
 
-    0–1; by chance 1/P. A tie counts as not found, so that embeddings that are all the same score 0.
+    0–1; by chance 1/P. A tie counts as not found, so that embeddings that are all the
+    same score 0.
     """
     a, b = F.normalize(a.double(), dim=1), F.normalize(b.double(), dim=1)
     return (_found(a, b) + _found(b, a)) / 2
@@ -41,8 +42,8 @@ def _found(queries: Tensor, gallery: Tensor) -> float:
 
 
 def spread(x: Tensor) -> float:
-    """How far normalised embeddings (P, d) lie apart: √d · mean over the dimensions of their
-    standard deviation.
+    """How far normalised embeddings (P, d) lie apart: √d · mean over the dimensions of
+    their standard deviation.
 
     1 for directions evenly spread over the sphere, 0 when all are the same (collapse).
     """
@@ -51,19 +52,25 @@ def spread(x: Tensor) -> float:
 
 
 def figures(
-    encoder: Encoder, places: PlaceSource, chosen: Sequence[int], *, side: int, dates: int
+    encoder: Encoder,
+    places: PlaceSource,
+    chosen: Sequence[int],
+    *,
+    side: int,
+    dates: int,
 ) -> dict[str, float]:
-    """The watching figures of an encoder on held-out places; its mode is left as it was.
+    """The watching figures of an encoder on held-out places; its mode is left as it
+    was.
 
-    Of each place two dates are taken, the first and the middle one of those it has (of four
-    seasons: half a year apart), each as an input of its own: alone, or, for an encoder of two
-    dates, as Concat(I_i, I_i). So one season is all that an input shows, and methods of one and of
-    two dates are measured alike.
+    Of each place two dates are taken, the first and the middle one of those it has (of
+    four seasons: half a year apart), each as an input of its own: alone, or, for an
+    encoder of two dates, as Concat(I_i, I_i). So one season is all that an input shows,
+    and methods of one and of two dates are measured alike.
 
     Returns:
         ``recall`` and ``spread`` of the backbone's pooled features (what is handed on),
-        ``recall_embedding`` and ``spread_embedding`` of sub-space 0 after the head; ``places``: how
-        many could be read, and are compared.
+        ``recall_embedding`` and ``spread_embedding`` of sub-space 0 after the head;
+        ``places``: how many could be read, and are compared.
 
     Raises:
         DataError: none of the places can be read; those that cannot are passed over.
@@ -89,11 +96,17 @@ def figures(
 
 
 def calibrated(
-    encoder: Encoder, places: PlaceSource, chosen: Sequence[int], *, side: int, dates: int
+    encoder: Encoder,
+    places: PlaceSource,
+    chosen: Sequence[int],
+    *,
+    side: int,
+    dates: int,
 ) -> Encoder:
     """A copy whose BatchNorm statistics are those of the places.
 
-    A network of random weights is measured so: the statistics it was born with fit no images.
+    A network of random weights is measured so: the statistics it was born with fit no
+    images.
     """
     encoder = copy.deepcopy(encoder).train()
     for module in encoder.modules():
@@ -107,10 +120,15 @@ def calibrated(
 
 
 def _inputs(
-    encoder: Encoder, places: PlaceSource, chosen: Sequence[int], *, side: int, dates: int
+    encoder: Encoder,
+    places: PlaceSource,
+    chosen: Sequence[int],
+    *,
+    side: int,
+    dates: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """(0 or 1: first or middle date, inputs (b, n, 3, side, side)) in chunks of at most `CHUNK`
-    places.
+    """(0 or 1: first or middle date, inputs (b, n, 3, side, side)) in chunks of at most
+    `CHUNK` places.
 
     Places that cannot be read are passed over.
     """

@@ -21,17 +21,19 @@ _LEAST = 32  # pixels a side that two dates must share
 
 
 class AlignedRasters(Closing):
-    """Two open rasters on the grid of the first (upright), over the ground that they share.
+    """Two open rasters on the grid of the first (upright), over the ground that they
+    share.
 
-    ``grid`` is that ground; ``shares`` (0–1) how much of each raster it is; ``notes`` what a user
-    has to know. `read` gives a window of one date. Use it with ``with``.
+    ``grid`` is that ground; ``shares`` (0–1) how much of each raster it is; ``notes``
+    what a user has to know. `read` gives a window of one date. Use it with ``with``.
 
-    Where only one of them says where it lies, or in which projection, both are taken to lie on the
-    same ground; with ``assume_same`` False that is refused.
+    Where only one of them says where it lies, or in which projection, both are taken to
+    lie on the same ground; with ``assume_same`` False that is refused.
 
     Raises:
-        ImageError: one cannot be read; no common ground, with both extents; two that say nothing
-            of their ground and differ in size; or only one that says it, as above.
+        ImageError: one cannot be read; no common ground, with both extents; two that
+            say nothing of their ground and differ in size; or only one that says it, as
+            above.
         MissingDependencyError, SettingsError: as `Raster`.
     """
 
@@ -68,14 +70,16 @@ class AlignedRasters(Closing):
         if first.is_placed != second.is_placed:
             if (first.width, first.height) != (second.width, second.height):
                 raise ImageError(
-                    f"{names}: only one of them says where it lies, and they differ in size: "
-                    f"{first.width}×{first.height} and {second.width}×{second.height} pixels; "
-                    "give both a georeference, or cut them to the same ground"
+                    f"{names}: only one of them says where it lies, and they differ "
+                    f"in size: {first.width}×{first.height} and "
+                    f"{second.width}×{second.height} pixels; give both a "
+                    "georeference, or cut them to the same ground"
                 )
             silent = other if first.is_placed else one
             self._refuse_unless_assumed(f"{silent.path} does not say where it lies")
             self.notes.append(
-                f"only one of {names} says where it lies: they are taken for the same ground"
+                f"only one of {names} says where it lies: they are taken for the "
+                "same ground"
             )
             ground = self._ground_of_one(one.own, other.own)
             for raster in (one, other):
@@ -93,39 +97,53 @@ class AlignedRasters(Closing):
             raise ImageError(f"{names}: {error}") from error
         whole = (0.0, 0.0, float(first.width), float(first.height))
         shared = shared_box(whole, theirs)
-        shares = share_of(shared, area_in(first, first)), share_of(shared, area_in(second, first))
+        shares = (
+            share_of(shared, area_in(first, first)),
+            share_of(shared, area_in(second, first)),
+        )
         grid = first.cut(shared)
         if min(grid.width, grid.height) < _LEAST:
             raise ImageError(self._no_ground(first, whole, theirs, grid, names))
         if min(shares) < _WHOLE:
             self.notes.append(
-                f"they share {grid.width}×{grid.height} pixels, {shares[0]:.0%} of {one.path} and "
-                f"{shares[1]:.0%} of {other.path}: the caption tells of that ground"
+                f"they share {grid.width}×{grid.height} pixels, {shares[0]:.0%} of "
+                f"{one.path} and {shares[1]:.0%} of {other.path}: the caption tells "
+                "of that ground"
             )
         return grid, shares
 
     def _refuse_unless_assumed(self, what: str) -> None:
         if not self._assume_same:
             raise ImageError(
-                f"{what}, and the other raster does: give it a georeference, or say by "
-                "--assume-same-grid (assume_same_grid=True) that both show the same ground"
+                f"{what}, and the other raster does: give it a georeference, or say "
+                "by --assume-same-grid (assume_same_grid=True) that both show the "
+                "same ground"
             )
 
     @staticmethod
     def _ground_of_one(one: Grid, other: Grid) -> Grid:
-        """The ground of the one that is placed, if its pixels are stored with north above; else
-        both are compared as they are stored, on no known ground."""
+        """The ground of the one that is placed, if its pixels are stored with north
+        above; else both are compared as they are stored, on no known ground."""
         placed = one if one.is_placed else other
         if placed.upright() == placed:
             return placed
-        return Grid(None, type(placed.transform).identity(), placed.width, placed.height)
+        return Grid(
+            None, type(placed.transform).identity(), placed.width, placed.height
+        )
 
     @staticmethod
     def _no_ground(
-        first: Grid, whole: Sequence[float], theirs: Sequence[float], grid: Grid, names: str
+        first: Grid,
+        whole: Sequence[float],
+        theirs: Sequence[float],
+        grid: Grid,
+        names: str,
     ) -> str:
-        """Why there is too little in common, with both extents in the first one's projection."""
-        extents = [first.extent((box[0], box[1], box[2], box[3])) for box in (whole, theirs)]
+        """Why there is too little in common, with both extents in the first one's
+        projection."""
+        extents = [
+            first.extent((box[0], box[1], box[2], box[3])) for box in (whole, theirs)
+        ]
         unknown = "an unknown projection"
         where = f"in {first.crs.to_string() if first.crs else unknown}"
         if 0 in (grid.width, grid.height):
@@ -133,8 +151,8 @@ class AlignedRasters(Closing):
         else:
             what = f"share {grid.width}×{grid.height} pixels, and {_LEAST} a side are needed"
         return (
-            f"{names} {what}: {where} the first covers {extents[0]}, the second {extents[1]}. "
-            "Give two images of the same place."
+            f"{names} {what}: {where} the first covers {extents[0]}, the second "
+            f"{extents[1]}. Give two images of the same place."
         )
 
     def read(
@@ -149,7 +167,9 @@ class AlignedRasters(Closing):
         nearest: bool = False,
     ) -> tuple[NDArray[Any], Mask | None]:
         """A window of one date, 0 before and 1 after; as `Raster.read`."""
-        return self.rasters[date].read(row, column, height, width, shape=shape, nearest=nearest)
+        return self.rasters[date].read(
+            row, column, height, width, shape=shape, nearest=nearest
+        )
 
     def details(self) -> dict[str, Any]:
         """What was chosen, as JSON values."""

@@ -10,7 +10,8 @@ from sencap.errors import SettingsError
 
 Wanted = Sequence[int | str]  # bands by number from 1, or by name
 
-# what the bands of usual products are called: Sentinel-2's, Landsat 8's and 9's, and in words
+# what the bands of usual products are called: Sentinel-2's, Landsat 8's and 9's, and in
+# words
 _NAMES = (
     ("red", "r", "b04", "b4", "sr_b4", "red band"),
     ("green", "g", "b03", "b3", "sr_b3", "green band"),
@@ -21,8 +22,9 @@ _COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class Bands:
-    """The numbers of the bands taken for R, G and B, from 1 (one number: grey), and what told
-    them: given, names, colours (of the file's own interpretation), or order."""
+    """The numbers of the bands taken for R, G and B, from 1 (one number: grey), and
+    what told them: given, names, colours (of the file's own interpretation), or
+    order."""
 
     numbers: tuple[int, ...]
     told_by: str
@@ -39,7 +41,8 @@ def check_bands(bands: Wanted | None) -> None:
     numbers = [band for band in bands if not isinstance(band, str)]
     if len(bands) not in (1, 3) or any(number < 1 for number in numbers) or "" in bands:
         raise SettingsError(
-            f"bands={list(bands)} must be three numbers from 1, or names: those of R, G and B"
+            f"bands={list(bands)} must be three numbers from 1, or names: those of "
+            "R, G and B"
         )
 
 
@@ -53,9 +56,9 @@ def choose_bands(
 ) -> Bands:
     """The bands of a file of ``count`` bands that are R, G and B.
 
-    Those that are wanted; else those whose names say so (blue, green, red; B02, B03, B04); else
-    those whose colour interpretation does; else the first three, or the first if there are fewer.
-    ``alpha`` is the number of the band that is none of them.
+    Those that are wanted; else those whose names say so (blue, green, red; B02, B03,
+    B04); else those whose colour interpretation does; else the first three, or the
+    first if there are fewer. ``alpha`` is the number of the band that is none of them.
 
     Raises:
         SettingsError: wanted bands that the file does not have.
@@ -63,21 +66,25 @@ def choose_bands(
     known = [_spelt(name or "") for name in names]
     seen = [colour.casefold() for colour in colours]
     if wanted is not None:
-        return Bands(tuple(_number(band, count, known, seen) for band in wanted), "given")
+        return Bands(
+            tuple(_number(band, count, known, seen) for band in wanted), "given"
+        )
     for told_by, titles, aliases in (
         ("names", known, _NAMES),
         ("colours", seen, [(one,) for one in _COLOURS]),
     ):
         found = [_first(titles, several) for several in aliases]
         if None not in found:
-            return Bands(tuple(number for number in found if number is not None), told_by)
+            return Bands(
+                tuple(number for number in found if number is not None), told_by
+            )
     free = [number for number in range(1, count + 1) if number != alpha]
     return Bands(tuple(free[: 3 if len(free) >= 3 else 1]), "order")
 
 
 def _spelt(name: str) -> str:
-    """A band's name as it is compared: "B4, central wavelength 665 nm" is b4, "Red (665 nm)" is
-    red, "T32TQM_20200101_B04_10m" is b04; "red edge" stays."""
+    """A band's name as it is compared: "B4, central wavelength 665 nm" is b4, "Red (665
+    nm)" is red, "T32TQM_20200101_B04_10m" is b04; "red edge" stays."""
     plain = re.split(r"[,(:;]", name.strip().casefold())[0].strip()
     number = re.search(r"(?<![^\W_])((?:sr_)?b\d{1,2}a?)(?![^\W_])", plain)
     return number[1] if number else plain
@@ -91,7 +98,9 @@ def _first(titles: Sequence[str], wanted: Sequence[str]) -> int | None:
     return None
 
 
-def _number(band: int | str, count: int, names: Sequence[str], colours: Sequence[str]) -> int:
+def _number(
+    band: int | str, count: int, names: Sequence[str], colours: Sequence[str]
+) -> int:
     """The number of a band that the user names."""
     if not isinstance(band, str):
         if band <= count:

@@ -23,7 +23,8 @@ def import_rasterio(path: object) -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
-    # Told before GDAL starts: set for a while, it empties its cache, and decodes all blocks again
+    # Told before GDAL starts: set for a while, it empties its cache, and decodes all
+    # blocks again
     os.environ.setdefault("GDAL_CACHEMAX", _CACHE)
     try:
         import rasterio  # noqa: PLC0415  (an extra)
@@ -37,14 +38,16 @@ def import_rasterio(path: object) -> Any:
         import rasterio.windows  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            f"reading {path} as a raster needs the package rasterio: pip install 'sencap[geo]'"
+            f"reading {path} as a raster needs the package rasterio: pip install "
+            "'sencap[geo]'"
         ) from error
     return rasterio
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Pixels of a ground: its projection (None if it is not known), affine transform and size.
+    """Pixels of a ground: its projection (None if it is not known), affine transform
+    and size.
 
     A transform that is the identity says that the ground is not known at all.
     """
@@ -60,7 +63,8 @@ class Grid:
         return not self.transform.is_identity
 
     def upright(self) -> Grid:
-        """The same pixels with north above and west on the left; a turned grid stays turned."""
+        """The same pixels with north above and west on the left; a turned grid stays
+        turned."""
         own = self.transform
         if not self.is_placed or own.b or own.d:
             return self
@@ -84,17 +88,25 @@ class Grid:
         """A box (in pixels of this grid) in its ground's coordinates, for messages."""
         corners = [
             moved_by(self.transform, *corner)
-            for corner in ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))
+            for corner in (
+                (box[0], box[1]),
+                (box[2], box[1]),
+                (box[2], box[3]),
+                (box[0], box[3]),
+            )
         ]
         xs, ys = zip(*corners, strict=True)
-        digits = 5 if max(map(abs, (*xs, *ys))) <= 400 else 0  # degrees have no thousands
+        digits = (
+            5 if max(map(abs, (*xs, *ys))) <= 400 else 0
+        )  # degrees have no thousands
         west, east = (f"{side(xs):.{digits}f}" for side in (min, max))
         south, north = (f"{side(ys):.{digits}f}" for side in (min, max))
         return f"x {west} to {east}, y {south} to {north}"
 
 
 def moved_by(transform: Any, column: float, row: float) -> tuple[float, float]:
-    """A point by an affine transform (whose own sign for it differs between versions)."""
+    """A point by an affine transform (whose own sign for it differs between
+    versions)."""
     x = transform.a * column + transform.b * row + transform.c
     y = transform.d * column + transform.e * row + transform.f
     return float(x), float(y)
@@ -104,12 +116,14 @@ def pixel_box(own: Grid, grid: Grid) -> Box:
     """The ground of a grid in pixels of another: the box around its edges.
 
     Raises:
-        DataError: one of them is placed and the other not; none is, and their sizes differ; or one
-            projection cannot be told in the other.
+        DataError: one of them is placed and the other not; none is, and their sizes
+            differ; or one projection cannot be told in the other.
     """
     if not (own.is_placed and grid.is_placed):
         if own.is_placed != grid.is_placed:
-            raise DataError("only one of them says where it lies: there is no common ground")
+            raise DataError(
+                "only one of them says where it lies: there is no common ground"
+            )
         if (own.width, own.height) != (grid.width, grid.height):
             raise DataError(
                 f"neither says where it lies, and they have other sizes: {grid.width}×"
@@ -130,14 +144,17 @@ def area_in(own: Grid, grid: Grid) -> float:
     if own.is_placed and grid.is_placed:
         points = _points_in(own, grid, corners)
     following = [*points[1:], *points[:1]]
-    crossed = [a[0] * b[1] - b[0] * a[1] for a, b in zip(points, following, strict=True)]
+    crossed = [
+        a[0] * b[1] - b[0] * a[1] for a, b in zip(points, following, strict=True)
+    ]
     return abs(sum(crossed)) / 2
 
 
 def _points_in(
     own: Grid, grid: Grid, points: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """Points in pixels of a grid in those of another; without those that it has no place for."""
+    """Points in pixels of a grid in those of another; without those that it has no
+    place for."""
     moved = [moved_by(own.transform, *point) for point in points]
     back = ~grid.transform
     there = reprojected(moved, own.crs, grid.crs)
@@ -147,8 +164,8 @@ def _points_in(
 def reprojected(
     points: Sequence[tuple[float, float]], source: Any, target: Any
 ) -> list[tuple[float, float]]:
-    """Points of one projection in another; infinite are those for which it has no place. As they
-    are, if one projection is not known.
+    """Points of one projection in another; infinite are those for which it has no
+    place. As they are, if one projection is not known.
 
     Raises:
         DataError: nothing can be told of one in the other.
@@ -179,7 +196,8 @@ def _edges(grid: Grid) -> list[tuple[float, float]]:
 
 
 def shared_box(one: Box, other: Box) -> Box:
-    """What two boxes have in common; if nothing, right is left of left or bottom above top."""
+    """What two boxes have in common; if nothing, right is left of left or bottom above
+    top."""
     return (
         max(one[0], other[0]),
         max(one[1], other[1]),
@@ -197,8 +215,8 @@ def share_of(part: Box, area: float) -> float:
 
 
 def offset(own: Grid, grid: Grid) -> tuple[int, int] | None:
-    """Where a grid begins in the pixels of a raster's own, (column, row), if its pixels are the
-    raster's; None if they would have to be resampled."""
+    """Where a grid begins in the pixels of a raster's own, (column, row), if its pixels
+    are the raster's; None if they would have to be resampled."""
     if not own.is_placed or not grid.is_placed:
         return 0, 0
     if own.crs is not None and grid.crs is not None and own.crs != grid.crs:

@@ -1,4 +1,5 @@
-"""One georeferenced file, open: its grid, its bands, its windows, on its own grid or another."""
+"""One georeferenced file, open: its grid, its bands, its windows, on its own grid or
+another."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from sencap.rasters.bands import Bands, Wanted, check_bands, choose_bands
 from sencap.rasters.grid import Box, Grid, import_rasterio, moved_by, offset, pixel_box
 from sencap.rasters.valid import Mask, looks_like_alpha, valid_pixels
 
-# What may be opened, by first bytes: other drivers of GDAL follow names in the file to other files,
-# or to hosts.
+# What may be opened, by first bytes: other drivers of GDAL follow names in the file to
+# other files, or to hosts.
 _PNG = b"\x89PNG"
 _DRIVERS = {
     b"II": "GTiff",
@@ -36,13 +37,14 @@ _OPENING = threading.Lock()  # Python's filters of warnings are one for all thre
 class Raster(Closing):
     """An open raster file, whose pixels are read by windows of a grid.
 
-    At first that is the file's own grid, upright. `put_on` brings it to another one: as it is where
-    the pixels are the same, else resampled bilinearly as it is read. ``bands`` are those taken for
-    R, G and B; ``notes`` says what a user has to know of the file. It is for one thread and one
-    process. Use it with ``with``, or close it.
+    At first that is the file's own grid, upright. `put_on` brings it to another one: as
+    it is where the pixels are the same, else resampled bilinearly as it is read.
+    ``bands`` are those taken for R, G and B; ``notes`` says what a user has to know of
+    the file. It is for one thread and one process. Use it with ``with``, or close it.
 
     Raises:
-        ImageError: no file, or none that can be read as a raster, or without the wanted bands.
+        ImageError: no file, or none that can be read as a raster, or without the wanted
+            bands.
         MissingDependencyError: rasterio is not installed.
         SettingsError: bands that cannot be.
     """
@@ -73,12 +75,16 @@ class Raster(Closing):
         self.tags: dict[str, str] = file.tags()
         if len(set(file.dtypes)) > 1 or self.dtype.kind not in "iuf":
             kinds = ", ".join(dict.fromkeys(file.dtypes))
-            raise ImageError(f"{self.path}: its values are {kinds}: store them as one real type")
+            raise ImageError(
+                f"{self.path}: its values are {kinds}: store them as one real type"
+            )
         colours = [colour.name for colour in file.colorinterp]
         self._palette = file.colormap(1) if colours[0] == "palette" else None
         structure = file.tags(ns="IMAGE_STRUCTURE")
         self._bits = int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
-        self._white_is_zero = structure.get("MINISWHITE") == "YES" and self.dtype.kind == "u"
+        self._white_is_zero = (
+            structure.get("MINISWHITE") == "YES" and self.dtype.kind == "u"
+        )
         self._alpha = self._find_alpha(colours)
         flags = {flag.name for flag in file.mask_flag_enums[0]}
         self.is_masked = self._alpha is not None or flags == {"per_dataset"}
@@ -95,20 +101,22 @@ class Raster(Closing):
         colour_bands = file.count - (self._alpha is not None)
         if colour_bands == 2:
             raise ImageError(
-                f"{self.path}: it has 2 bands: neither grey (1) nor red, green, blue (3 or more)"
+                f"{self.path}: it has 2 bands: neither grey (1) nor red, green, blue "
+                "(3 or more)"
             )
         if colour_bands > 3 and self.bands.told_by == "order":
             self.band_note = (
-                f"{self.path}: no names of its {colour_bands} bands say which are red, green, blue:"
-                " the first three are taken; others are named by --bands, as in --bands 3,2,1"
+                f"{self.path}: no names of its {colour_bands} bands say which are "
+                "red, green, blue: the first three are taken; others are named by "
+                "--bands, as in --bands 3,2,1"
             )
             self.notes.append(self.band_note)
         self.grid = self.own.upright()
         self.put_on(self.grid)
 
     def take_bands_of(self, other: Raster) -> bool:
-        """Read the bands that another file of as many bands names, if this one names none; whether
-        it now does."""
+        """Read the bands that another file of as many bands names, if this one names
+        none; whether it now does."""
         is_told = other.bands.told_by in ("names", "colours")
         if not (self.band_note and is_told and self._file.count == other._file.count):
             return False
@@ -139,7 +147,10 @@ class Raster(Closing):
     def _has(self, shift: tuple[int, int], grid: Grid) -> bool:
         """Whether all of a grid that begins at a pixel of the file lies in the file."""
         right, down = shift
-        inside = right + grid.width <= self.own.width and down + grid.height <= self.own.height
+        inside = (
+            right + grid.width <= self.own.width
+            and down + grid.height <= self.own.height
+        )
         return min(shift) >= 0 and inside
 
     @property
@@ -157,12 +168,13 @@ class Raster(Closing):
         shape: tuple[int, int] | None = None,
         nearest: bool = False,
     ) -> tuple[NDArray[Any], Mask | None]:
-        """A window of the grid as (3, H, W) of the file's type, and its pixels with data (None: all
-        of them).
+        """A window of the grid as (3, H, W) of the file's type, and its pixels with
+        data (None: all of them).
 
-        Without a size the window reaches to the end of the grid. ``shape`` (H, W) reduces it by
-        means of blocks as it is read, or with ``nearest`` by leaving pixels out, so that a large
-        one needs little memory. All of the window must lie on the grid.
+        Without a size the window reaches to the end of the grid. ``shape`` (H, W)
+        reduces it by means of blocks as it is read, or with ``nearest`` by leaving
+        pixels out, so that a large one needs little memory. All of the window must lie
+        on the grid.
 
         Raises:
             ImageError: the file is damaged there.
@@ -170,15 +182,18 @@ class Raster(Closing):
         height = self.grid.height - row if height is None else height
         width = self.grid.width - column if width is None else width
         right, down = self._shift
-        window = self._rasterio.windows.Window(column + right, row + down, width, height)
+        window = self._rasterio.windows.Window(
+            column + right, row + down, width, height
+        )
         found: tuple[NDArray[Any], Mask | None] = self._told(
             lambda: self._read(window, shape, nearest=nearest)
         )
         return found
 
     def is_stored(self, row: int, column: int, height: int, width: int) -> bool:
-        """Whether anything of a window is stored: blocks that a sparse TIFF leaves out hold no
-        data, which is told without reading them. Of other files everything is."""
+        """Whether anything of a window is stored: blocks that a sparse TIFF leaves out
+        hold no data, which is told without reading them. Of other files everything
+        is."""
         file = self._file
         if file.driver != "GTiff":
             return True
@@ -198,7 +213,10 @@ class Raster(Closing):
         for block_row in range(top // rows, -(-down_to // rows)):
             for block_column in range(left // columns, -(-right_to // columns)):
                 name = f"BLOCK_OFFSET_{block_column}_{block_row}"
-                if file.get_tag_item(name, "TIFF", bidx=self.bands.numbers[0]) is not None:
+                if (
+                    file.get_tag_item(name, "TIFF", bidx=self.bands.numbers[0])
+                    is not None
+                ):
                     return True
         return False
 
@@ -213,8 +231,9 @@ class Raster(Closing):
             asked |= {"out_shape": (len(numbers), *shape), "resampling": way}
         mask = None
         if self._seen.count > self._file.count:
-            # A resampled view's last band is its mask. Read by itself GDAL would resample all of
-            # them again for it, and of floats and signed numbers it has no other mask.
+            # A resampled view's last band is its mask. Read by itself GDAL would
+            # resample all of them again for it, and of floats and signed numbers it has
+            # no other mask.
             if shape is not None:
                 asked["out_shape"] = (len(numbers) + 1, *shape)
             values = self._seen.read([*numbers, self._seen.count], **asked)
@@ -287,11 +306,16 @@ class Raster(Closing):
             with self._rasterio.Env():
                 return read()
         except (self._rasterio.errors.RasterioError, OSError, ValueError) as error:
-            cause = error.__cause__ or error  # rasterio's own text only says where to look
-            raise ImageError(f"{self.path}: it cannot be read, get it again ({cause})") from error
+            cause = (
+                error.__cause__ or error
+            )  # rasterio's own text only says where to look
+            raise ImageError(
+                f"{self.path}: it cannot be read, get it again ({cause})"
+            ) from error
 
     def _own_grid(self) -> tuple[Grid, bool]:
-        """The file's grid, and whether its transform had to be fitted to ground control points."""
+        """The file's grid, and whether its transform had to be fitted to ground control
+        points."""
         file = self._file
         points, crs = file.gcps
         if not points or not file.transform.is_identity:
@@ -303,8 +327,9 @@ class Raster(Closing):
             off = max(off, abs(column - point.col), abs(row - point.row))
         if off > 1:
             self.notes.append(
-                f"{self.path}: its {len(points)} ground control points lie up to {off:.0f} pixels "
-                "off a plane; warp it with them first, say by gdalwarp"
+                f"{self.path}: its {len(points)} ground control points lie up to "
+                f"{off:.0f} pixels off a plane; warp it with them first, say by "
+                "gdalwarp"
             )
         return Grid(crs, fitted, file.width, file.height), True
 
@@ -314,21 +339,24 @@ class Raster(Closing):
             return None
         number, file = colours.index("alpha") + 1, self._file
         shape = (min(file.height, _SAMPLE), min(file.width, _SAMPLE))
-        is_named = (file.descriptions[number - 1] or "alpha").strip().casefold() != "alpha"
+        is_named = (
+            file.descriptions[number - 1] or "alpha"
+        ).strip().casefold() != "alpha"
         if not is_named and looks_like_alpha(
             self._told(lambda: file.read(number, out_shape=shape))
         ):
             return number
         self.notes.append(
-            f"{self.path}: its band {number} calls itself alpha, but has another name or other "
-            "numbers than an alpha's; it is taken for another band"
+            f"{self.path}: its band {number} calls itself alpha, but has another "
+            "name or other numbers than an alpha's; it is taken for another band"
         )
         return None
 
     def _warped(self, grid: Grid) -> Any:
         """A view of the file on a grid, resampled as it is read."""
         rasterio = self._rasterio
-        # without projections the numbers are compared as they are, whatever this one means
+        # without projections the numbers are compared as they are, whatever this one
+        # means
         unknown = rasterio.crs.CRS.from_epsg(3857)
         own_crs = self.own.crs or grid.crs or unknown
         calls_alpha = any(colour.name == "alpha" for colour in self._file.colorinterp)

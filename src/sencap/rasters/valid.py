@@ -11,17 +11,23 @@ Mask = NDArray[np.bool_]  # (H, W), True where there are data
 
 _FULL = 128  # of 255: what a resampled mask must reach
 _TOLERANCE = 2  # JPEG makes 254 of 255
-_ALPHA_SHARE = 0.9  # of an alpha band's pixels are nothing or full; infrared is in between
+_ALPHA_SHARE = (
+    0.9  # of an alpha band's pixels are nothing or full; infrared is in between
+)
 
 
 def valid_pixels(
-    values: NDArray[Any], *, nodata: float | None = None, mask: NDArray[Any] | None = None
+    values: NDArray[Any],
+    *,
+    nodata: float | None = None,
+    mask: NDArray[Any] | None = None,
 ) -> Mask | None:
     """The pixels (H, W) of values (bands, H, W) that hold data; None if all of them do.
 
-    ``nodata`` is the value that the file declares. One band is enough to have it, but with 8 bits,
-    or where it is 0, all must: black and white are colours too. ``mask`` (H, W) is the file's mask
-    or alpha, 0–255, data where it is at least half. Numbers that are not finite are no data.
+    ``nodata`` is the value that the file declares. One band is enough to have it, but
+    with 8 bits, or where it is 0, all must: black and white are colours too. ``mask``
+    (H, W) is the file's mask or alpha, 0–255, data where it is at least half. Numbers
+    that are not finite are no data.
     """
     holes = np.zeros(values.shape[1:], np.bool_)
     if nodata is not None and _holds(values.dtype, nodata):
@@ -36,7 +42,8 @@ def valid_pixels(
 
 
 def _holds(kind: np.dtype[Any], value: float) -> bool:
-    """Whether numbers of a type can be a value at all; files declare -9999 for bytes too."""
+    """Whether numbers of a type can be a value at all; files declare -9999 for bytes
+    too."""
     if not np.isfinite(value):
         return False  # found as what is not finite
     if kind.kind == "f":
@@ -46,9 +53,11 @@ def _holds(kind: np.dtype[Any], value: float) -> bool:
 
 
 def looks_like_alpha(band: NDArray[Any]) -> bool:
-    """Whether a band that a file calls alpha is one: nearly all of it is nothing or full.
+    """Whether a band that a file calls alpha is one: nearly all of it is nothing or
+    full.
 
-    Writers of four bands often call the last one alpha, whatever it is; infrared is neither.
+    Writers of four bands often call the last one alpha, whatever it is; infrared is
+    neither.
     """
     if not band.any():
         return True  # nothing at all is shown

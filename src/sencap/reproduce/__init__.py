@@ -1,5 +1,5 @@
-"""The paper's tables and figures as experiments: what is run is data, how it is run is written
-once."""
+"""The paper's tables and figures as experiments: what is run is data, how it is run is
+written once."""
 
 from __future__ import annotations
 

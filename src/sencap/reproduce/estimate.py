@@ -1,5 +1,5 @@
-"""What an experiment will take: its runs, which of them are done, and the time of the rest from
-steps timed here."""
+"""What an experiment will take: its runs, which of them are done, and the time of the
+rest from steps timed here."""
 
 from __future__ import annotations
 
@@ -23,15 +23,22 @@ from sencap.reproduce.options import Options
 from sencap.reproduce.plan import Training
 from sencap.runs.folder import RUN, read_record
 
-CAPTIONS, WORDS, _VOCABULARY = 5, 12, 500  # of a pair, of a caption, of a data set, for timing only
-CPU_BATCH = 8  # samples of a timed step: on a CPU a larger one takes proportionally longer
+CAPTIONS, WORDS, _VOCABULARY = (
+    5,
+    12,
+    500,
+)  # of a pair, of a caption, of a data set, for timing only
+CPU_BATCH = (
+    8  # samples of a timed step: on a CPU a larger one takes proportionally longer
+)
 
 
 def describe(trainings: list[Training], options: Options) -> str:
     """The plan as text: one line for each run that is left, and the sum.
 
-    The time is that of a forward and a backward pass in float32 on this machine's CPU or GPU, times
-    the passes that are left; reading, validation and evaluation come on top.
+    The time is that of a forward and a backward pass in float32 on this machine's CPU
+    or GPU, times the passes that are left; reading, validation and evaluation come on
+    top.
     """
     pairs = sum(pair.split == "train" for pair in read_dataset(options.data))
     # rows of a figure may share a run
@@ -56,13 +63,15 @@ def describe(trainings: list[Training], options: Options) -> str:
         lines.append(f"  {training.row.name}, seed {training.seed}: {_hours(seconds)}")
     done = len(distinct) - len(left)
     head = (
-        f"{len(distinct)} runs, {done} of them done; about {_hours(total)} of passes for the rest"
+        f"{len(distinct)} runs, {done} of them done; "
+        f"about {_hours(total)} of passes for the rest"
     )
     return "\n".join([head, *lines])
 
 
 def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -> float:
-    """Seconds of the passes of a whole training on ``pairs`` pairs, from two timed steps."""
+    """Seconds of the passes of a whole training on ``pairs`` pairs, from two timed
+    steps."""
     device = _device(options)
     captioner = build(settings.model, _VOCABULARY).to(device).train()
     loading = settings.loading
@@ -71,7 +80,10 @@ def training_seconds(settings: TrainingSettings, pairs: int, options: Options) -
     if device.type == "cpu":
         batch = min(batch, CPU_BATCH)
     images = torch.randint(
-        256, (batch, 2, 3, settings.size, settings.size), dtype=torch.uint8, device=device
+        256,
+        (batch, 2, 3, settings.size, settings.size),
+        dtype=torch.uint8,
+        device=device,
     )
     tokens = torch.randint(4, _VOCABULARY, (batch, captions, WORDS), device=device)
 
@@ -92,7 +104,13 @@ def pretraining_seconds(settings: PretrainingSettings, options: Options) -> floa
     if device.type == "cpu":
         batch = min(batch, CPU_BATCH * settings.contrast.groups)
     views = 4 if settings.method == "seco" else 2
-    shape = (batch, DATES_PER_INPUT[settings.method], 3, settings.views.crop, settings.views.crop)
+    shape = (
+        batch,
+        DATES_PER_INPUT[settings.method],
+        3,
+        settings.views.crop,
+        settings.views.crop,
+    )
     images = [torch.rand(shape, device=device) for _ in range(views)]
     places, generator = torch.arange(batch, device=device), torch.Generator()
 
@@ -108,7 +126,9 @@ def _epochs_done(out: str) -> int:
     """Of a run that was cut off."""
     try:
         record = read_record(Path(out) / RUN)
-    except CheckpointError:  # there is none yet, or it is damaged: the run itself will say so
+    except (
+        CheckpointError
+    ):  # there is none yet, or it is damaged: the run itself will say so
         return 0
     return sum("loss" in epoch for epoch in record["epochs"])
 

@@ -1,7 +1,9 @@
-"""Which variants each table and figure of the paper compares, with the paper's figures beside them.
+"""Which variants each table and figure of the paper compares, with the paper's figures
+beside them.
 
-A `Row` names what differs from SEN as the paper trains it; everything else comes from the scale
-(`sencap.reproduce.scales`). Keys are settings as `sencap train` and `sencap pretrain` name them.
+A `Row` names what differs from SEN as the paper trains it; everything else comes from
+the scale (`sencap.reproduce.scales`). Keys are settings as `sencap train` and `sencap
+pretrain` name them.
 """
 
 from __future__ import annotations
@@ -15,18 +17,30 @@ from sencap.errors import SettingsError, nearest
 from sencap.evaluation.names import METRICS
 
 Drawing = Literal["captions", "initialisations", "stages", "sweeps"]
-SIZE = ("parameters / M", "pairs/s")  # the paper gives them for some systems, and names no GPU
+SIZE = (
+    "parameters / M",
+    "pairs/s",
+)  # the paper gives them for some systems, and names no GPU
 
-# How an extractor may start: one of these, or a pre-training run by the settings that differ from
-# the paper's recipe (there ``optimisation.epochs`` is a share of the scale's epochs)
+# How an extractor may start: one of these, or a pre-training run by the settings that
+# differ from the paper's recipe (there ``optimisation.epochs`` is a share of the
+# scale's epochs)
 RANDOM, IMAGENET, SECO = "random", "imagenet", "seco-weights"
 DEFAULT, DEFAULT_3C = "default", "default-3c"
 _SIX_CHANNELS = {"method": "moco-6c", "order": "ordered", "season": "augment"}
 PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c": _SIX_CHANNELS,
     "6c-ordered-random": {"method": "moco-6c", "order": "ordered", "season": "random"},
-    "6c-unordered-augment": {"method": "moco-6c", "order": "unordered", "season": "augment"},
-    "6c-unordered-random": {"method": "moco-6c", "order": "unordered", "season": "random"},
+    "6c-unordered-augment": {
+        "method": "moco-6c",
+        "order": "unordered",
+        "season": "augment",
+    },
+    "6c-unordered-random": {
+        "method": "moco-6c",
+        "order": "unordered",
+        "season": "random",
+    },
     "3c": {"method": "moco-3c"},
     "3c-from-imagenet": {"method": "moco-3c", "init": IMAGENET},
     "6c-from-imagenet": {**_SIX_CHANNELS, "init": IMAGENET},
@@ -41,16 +55,17 @@ for _backbone in ("resnet18", "resnet34", "resnet101"):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: its name, what differs from SEN, and the paper's figures (metrics ×
-    100).
+    """One line of a table: its name, what differs from SEN, and the paper's figures
+    (metrics × 100).
 
-    settings: of `sencap train`. init: how the extractor starts: ``random``, ``imagenet``,
-    ``seco-weights`` (the published ones; the row is left out where they are not given), a key of
-    `PRETRAININGS`, or ``default``: as the scale and the flags say (``default-3c``: of networks that
-    see one date, so 3-channel pre-training where the scale's default is 6-channel). A row of SEN
-    with a backbone that is not the scale's starts from a pre-training of its own at the paper's
-    scale, else from random weights: files of weights fit the scale's backbone. beam: of the
-    evaluation's search. compared: another system than SEN and its structures, with a frozen
+    settings: of `sencap train`. init: how the extractor starts: ``random``,
+    ``imagenet``, ``seco-weights`` (the published ones; the row is left out where they
+    are not given), a key of `PRETRAININGS`, or ``default``: as the scale and the flags
+    say (``default-3c``: of networks that see one date, so 3-channel pre-training where
+    the scale's default is 6-channel). A row of SEN with a backbone that is not the
+    scale's starts from a pre-training of its own at the paper's scale, else from random
+    weights: files of weights fit the scale's backbone. beam: of the evaluation's
+    search. compared: another system than SEN and its structures, with a frozen
     extractor.
     """
 
@@ -64,8 +79,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or a figure: its title, its rows in the paper's order, and what is drawn of them, if
-    anything."""
+    """A table or a figure: its title, its rows in the paper's order, and what is drawn
+    of them, if anything."""
 
     title: str
     rows: tuple[Row, ...]
@@ -73,7 +88,8 @@ class Experiment:
 
 
 def _figures(*values: float) -> dict[str, float]:
-    """The eight metrics, and for some systems millions of parameters and pairs per second."""
+    """The eight metrics, and for some systems millions of parameters and pairs per
+    second."""
     names = METRICS + SIZE if len(values) > len(METRICS) else METRICS
     return dict(zip(names, values, strict=True))
 
@@ -89,11 +105,31 @@ def _score(value: float) -> dict[str, float]:
 
 TABLE_1 = (
     _compared(
-        "Capt-Rep-Diff", "capt-rep-diff", 72.90, 61.98, 53.62, 47.41, 34.47, 65.64, 110.57, 64.52
+        "Capt-Rep-Diff",
+        "capt-rep-diff",
+        72.90,
+        61.98,
+        53.62,
+        47.41,
+        34.47,
+        65.64,
+        110.57,
+        64.52,
     ),
-    _compared("Capt-Att", "capt-att", 77.64, 67.40, 59.24, 53.15, 36.58, 69.73, 121.22, 70.17),
     _compared(
-        "Capt-Dual-Att", "capt-dual-att", 79.51, 70.57, 63.23, 57.46, 36.56, 70.69, 124.42, 72.28
+        "Capt-Att", "capt-att", 77.64, 67.40, 59.24, 53.15, 36.58, 69.73, 121.22, 70.17
+    ),
+    _compared(
+        "Capt-Dual-Att",
+        "capt-dual-att",
+        79.51,
+        70.57,
+        63.23,
+        57.46,
+        36.56,
+        70.69,
+        124.42,
+        72.28,
     ),
     _compared("DUDA", "duda", 81.44, 72.22, 64.24, 57.79, 37.15, 71.04, 124.32, 72.58),
     _compared(
@@ -138,11 +174,18 @@ TABLE_1 = (
         56.2,
         15.0,
     ),
-    _compared("PSNet", "psnet", 83.86, 75.13, 67.89, 62.11, 38.80, 73.60, 132.62, 76.78),
-    Row("SEN", {}, _figures(85.10, 77.05, 70.01, 64.09, 39.59, 74.57, 136.02, 78.57, 39.9, 23.7)),
+    _compared(
+        "PSNet", "psnet", 83.86, 75.13, 67.89, 62.11, 38.80, 73.60, 132.62, 76.78
+    ),
+    Row(
+        "SEN",
+        {},
+        _figures(85.10, 77.05, 70.01, 64.09, 39.59, 74.57, 136.02, 78.57, 39.9, 23.7),
+    ),
 )
 
-# the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever --places names
+# the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever
+# --places names
 TABLE_2 = (
     Row("Random", {}, _score(74.68), RANDOM),
     Row("ImageNet 3C", {}, _score(77.17), IMAGENET),
@@ -151,7 +194,9 @@ TABLE_2 = (
 )
 
 
-def _switches(part: str, first: str, second: str, scores: tuple[float, ...]) -> tuple[Row, ...]:
+def _switches(
+    part: str, first: str, second: str, scores: tuple[float, ...]
+) -> tuple[Row, ...]:
     """Neither, the one, the other, both: as Tables V and VI have them."""
     names = {
         "shared_convolution": "SC",
@@ -170,14 +215,16 @@ def _switches(part: str, first: str, second: str, scores: tuple[float, ...]) -> 
 
 def _layers(*scores: float) -> tuple[Row, ...]:
     rows = []
-    for (e, d), score in zip(itertools.product((1, 2, 3), repeat=2), scores, strict=True):
+    for (e, d), score in zip(
+        itertools.product((1, 2, 3), repeat=2), scores, strict=True
+    ):
         layers = {"difference.layers": e, "decoder.layers": d}
         rows.append(Row(f"N_e = {e}, N_d = {d}", layers, _score(score)))
     return tuple(rows)
 
 
-# Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in SEN as the
-# paper has it.
+# Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in
+# SEN as the paper has it.
 SWEEPS: dict[str, dict[int, Row]] = {
     "dimension": {d: Row(f"D = {d}", {"dimension": d}) for d in (128, 256, 512, 1024)},
     "beam": {beam: Row(f"beam size {beam}", {}, beam=beam) for beam in (1, 2, 3, 4, 5)},
@@ -195,8 +242,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         TABLE_2,
     ),
     "starts": Experiment(
-        "Does pre-training help? Table II, and contrastive pre-training that itself starts from "
-        "ImageNet",
+        "Does pre-training help? Table II, and contrastive pre-training that itself "
+        "starts from ImageNet",
         (
             *TABLE_2,
             Row("ImageNet, then contrastive 3C", {}, {}, "3c-from-imagenet"),
@@ -221,14 +268,23 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
     ),
     "table5": Experiment(
-        "Table V: shallow feature embedding (shared convolution SC, channel attention CA)",
+        "Table V: shallow feature embedding (shared convolution SC, channel "
+        "attention CA)",
         _switches(
-            "difference", "shared_convolution", "channel_attention", (76.25, 76.24, 77.71, 78.57)
+            "difference",
+            "shared_convolution",
+            "channel_attention",
+            (76.25, 76.24, 77.71, 78.57),
         ),
     ),
     "table6": Experiment(
         "Table VI: cross-attention guided difference (cross attention, self attention)",
-        _switches("difference", "cross_attention", "self_attention", (76.24, 77.34, 77.91, 78.57)),
+        _switches(
+            "difference",
+            "cross_attention",
+            "self_attention",
+            (76.24, 77.34, 77.91, 78.57),
+        ),
     ),
     "table7": Experiment(
         "Table VII: pairs of dates (order) and views (season)",
@@ -277,7 +333,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         TABLE_2,
         "initialisations",
     ),
-    "fig5": Experiment("Fig. 5: maps after SFE and after CAGD", (Row("SEN"),), "stages"),
+    "fig5": Experiment(
+        "Fig. 5: maps after SFE and after CAGD", (Row("SEN"),), "stages"
+    ),
     "fig6": Experiment(
         "Fig. 6: width, beam size and depth",
         tuple(itertools.chain.from_iterable(rows.values() for rows in SWEEPS.values())),

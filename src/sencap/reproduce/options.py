@@ -1,5 +1,5 @@
-"""Where and how an experiment is run. Nothing heavy is imported, so that what is wrong is refused
-at once."""
+"""Where and how an experiment is run. Nothing heavy is imported, so that what is wrong
+is refused at once."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from sencap.reproduce.scales import RunScale, scale_named
 class Options:
     """Where and how an experiment is run.
 
-    data: a folder of captioned pairs. out: the folder of all runs and tables; use one for all
-    experiments. scale: paper, medium, small or smoke. test_data, split: the pairs that are scored
-    (data's test split). places: dated images for pre-training. imagenet: ImageNet weights: a file,
-    a folder of one file per backbone (``resnet101.pth``), or ``timm``. seco: SeCo's published
-    weights, of Table III. init: weights that every extractor starts from in the tables that are not
-    about it (else: the scale's default). captions: the captions whose words are known. seeds:
-    instead of the scale's. pairs: the file names of the pairs that Fig. 3, 4 and 5 show. workers:
-    loading processes. hardware: one device; see `reproduce` for several.
+    data: a folder of captioned pairs. out: the folder of all runs and tables; use one
+    for all experiments. scale: paper, medium, small or smoke. test_data, split: the
+    pairs that are scored (data's test split). places: dated images for pre-training.
+    imagenet: ImageNet weights: a file, a folder of one file per backbone
+    (``resnet101.pth``), or ``timm``. seco: SeCo's published weights, of Table III.
+    init: weights that every extractor starts from in the tables that are not about it
+    (else: the scale's default). captions: the captions whose words are known. seeds:
+    instead of the scale's. pairs: the file names of the pairs that Fig. 3, 4 and 5
+    show. workers: loading processes. hardware: one device; see `reproduce` for several.
 
     Raises:
-        SettingsError: an unknown scale or split, more than one device, an empty text, or a seed
-            that is none, or
+        SettingsError: an unknown scale or split, more than one device, an empty text,
+            or a seed that is none, or
         twice the same.
     """
 
@@ -49,7 +50,16 @@ class Options:
 
     def __post_init__(self) -> None:
         scale_named(self.scale)
-        for name in ("data", "out", "test_data", "places", "imagenet", "seco", "init", "captions"):
+        for name in (
+            "data",
+            "out",
+            "test_data",
+            "places",
+            "imagenet",
+            "seco",
+            "init",
+            "captions",
+        ):
             if getattr(self, name) == "":
                 raise SettingsError(f"{name} is empty; give a value, or leave it out")
         check_number("workers", self.workers)
@@ -57,19 +67,22 @@ class Options:
             check_number("seeds", seed)
         if len(set(self.seeds)) < len(self.seeds):
             raise SettingsError(
-                f"seeds={','.join(map(str, self.seeds))}: one comes twice; a run of it is the "
-                "same run"
+                f"seeds={','.join(map(str, self.seeds))}: one comes twice; a run of "
+                "it is the same run"
             )
         if self.hardware.devices * self.hardware.nodes != 1:
             raise SettingsError(
-                f"hardware.devices={self.hardware.devices}, nodes={self.hardware.nodes}: each "
-                "run of an experiment has one device; give the same command once per device "
+                f"hardware.devices={self.hardware.devices}, "
+                f"nodes={self.hardware.nodes}: each run of an experiment has one "
+                "device; give the same command once per device "
                 "(CUDA_VISIBLE_DEVICES=0, =1, …), and they share the runs out"
             )
         known: tuple[Split, ...] = ("train", "val", "test")
         for name in self.splits:
             if name not in known:
-                raise SettingsError(f"split={self.split}: {name!r} is none of {', '.join(known)}")
+                raise SettingsError(
+                    f"split={self.split}: {name!r} is none of {', '.join(known)}"
+                )
 
     @property
     def splits(self) -> list[str]:

@@ -1,4 +1,5 @@
-"""The paper's figures, drawn from the runs of an experiment: captions, maps and sweeps."""
+"""The paper's figures, drawn from the runs of an experiment: captions, maps and
+sweeps."""
 
 from __future__ import annotations
 
@@ -36,9 +37,11 @@ Predictors = Mapping[str, Predictor]
 _Drawer = Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]
 
 
-def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[CaptionedPair]:
-    """The pairs of these file names; without names three changed ones and an unchanged one, evenly
-    spread.
+def choose_pairs(
+    pairs: Sequence[CaptionedPair], names: Sequence[str]
+) -> list[CaptionedPair]:
+    """The pairs of these file names; without names three changed ones and an unchanged
+    one, evenly spread.
 
     Where it is not known which pairs changed, they are four of all.
 
@@ -52,7 +55,8 @@ def choose_pairs(pairs: Sequence[CaptionedPair], names: Sequence[str]) -> list[C
         for name in names:
             if name not in known:
                 raise SettingsError(
-                    f"pairs: there is no pair {name!r} in the scored split; {nearest(name, known)}"
+                    f"pairs: there is no pair {name!r} in the scored split; "
+                    f"{nearest(name, known)}"
                 )
         return [known[name] for name in names]
     if any(pair.changed is None for pair in pairs):
@@ -77,15 +81,21 @@ def draw(
     pairs: Sequence[CaptionedPair],
     result: Mapping[str, Any],
 ) -> Path:
-    """One of the figures into ``path``; predictors and rows of ``result`` have the rows' names."""
+    """One of the figures into ``path``; predictors and rows of ``result`` have the
+    rows' names."""
     return DRAW[drawing](path, predictors, pairs, result)
 
 
 def _captions(
-    path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]
+    path: Path,
+    predictors: Predictors,
+    pairs: Sequence[CaptionedPair],
+    _: Mapping[str, Any],
 ) -> Path:
     images = [read_pair(pair.before, pair.after) for pair in pairs]
-    said = {name: predictor.caption_pairs(images) for name, predictor in predictors.items()}
+    said = {
+        name: predictor.caption_pairs(images) for name, predictor in predictors.items()
+    }
     compared = []
     for number, pair in enumerate(pairs):
         references = list(map(" ".join, pair.captions))
@@ -95,7 +105,10 @@ def _captions(
 
 
 def _initialisations(
-    path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]
+    path: Path,
+    predictors: Predictors,
+    pairs: Sequence[CaptionedPair],
+    _: Mapping[str, Any],
 ) -> Path:
     rows = []
     for pair in pairs:
@@ -107,7 +120,10 @@ def _initialisations(
 
 
 def _stages(
-    path: Path, predictors: Predictors, pairs: Sequence[CaptionedPair], _: Mapping[str, Any]
+    path: Path,
+    predictors: Predictors,
+    pairs: Sequence[CaptionedPair],
+    _: Mapping[str, Any],
 ) -> Path:
     (predictor,) = predictors.values()
     rows = []
@@ -126,7 +142,8 @@ def _sweeps(
         points = []
         for setting, row in rows.items():
             found = result["rows"][row.name]
-            # without METEOR (no Java) there is no S*m, and the mean of what is there is none either
+            # without METEOR (no Java) there is no S*m, and the mean of what is there is
+            # none either
             every = [seed.get("S*m") for seed in found["seeds"].values()]
             scores = [score for score in every if score is not None]
             if scores:
@@ -136,8 +153,8 @@ def _sweeps(
             sweeps.append(Sweep(LABELS[key], points))
     if not sweeps:
         raise SettingsError(
-            "no run has an S*m, because METEOR was missing; install Java 8 or later and delete "
-            "the reports"
+            "no run has an S*m, because METEOR was missing; install Java 8 or later "
+            "and delete the reports"
         )
     note = f"scale {result['scale']}, {result['environment']['device']}"
     random = [name for name, row in result["rows"].items() if row["start"] == "random"]

@@ -1,7 +1,8 @@
-"""From an experiment to the runs it needs: pre-trainings and trainings, each with its settings and
-its folder.
+"""From an experiment to the runs it needs: pre-trainings and trainings, each with its
+settings and its folder.
 
-A run's folder is named by what decides its result, so tables that share a row share its run.
+A run's folder is named by what decides its result, so tables that share a row share its
+run.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Training:
 
 @functools.lru_cache(maxsize=512)
 def _resolved(settings: ModelSettings) -> ModelSettings:
-    """`resolved`, which builds the network on no device to see; rows and tables share it."""
+    """`resolved`, which builds the network on no device to see; rows and tables share
+    it."""
     return resolved(settings)
 
 
@@ -95,21 +97,26 @@ OF_NO_RESULT = frozenset(
 
 
 def plan(experiment: Experiment, options: Options) -> list[Training]:
-    """The trainings of an experiment, seeds outermost, so that a table of all rows is there early.
+    """The trainings of an experiment, seeds outermost, so that a table of all rows is
+    there early.
 
     Raises:
-        SettingsError: a row needs weights or places that the options do not name, or has a wrong
-            setting.
+        SettingsError: a row needs weights or places that the options do not name, or
+            has a wrong setting.
     """
     seeds = options.seeds or options.chosen.seeds
     rows = [row for row in experiment.rows if not _is_left_out(row, options)]
-    return [_training(row, seed, options) for seed, row in itertools.product(seeds, rows)]
+    return [
+        _training(row, seed, options) for seed, row in itertools.product(seeds, rows)
+    ]
 
 
 def _training(row: Row, seed: int, options: Options) -> Training:
     scale = options.chosen
     settings = changed(
-        TrainingSettings(data=options.data, out="unnamed", seed=seed, progress=options.progress),
+        TrainingSettings(
+            data=options.data, out="unnamed", seed=seed, progress=options.progress
+        ),
         {
             **scale.training,
             **(scale.compared if row.compared else scale.sen),
@@ -131,18 +138,22 @@ def _training(row: Row, seed: int, options: Options) -> Training:
 
 
 def _digest(settings: TrainingSettings, start: str | None) -> str:
-    """Of all that decides a result, but for the seed, which has a folder of its own, and what a
-    folder shares.
+    """Of all that decides a result, but for the seed, which has a folder of its own,
+    and what a folder shares.
 
-    What stands at its default is left out: a setting that comes with a later version then renames
-    no folder of an older run.
+    What stands at its default is left out: a setting that comes with a later version
+    then renames no folder of an older run.
     """
     values = flat(as_dict(settings) | as_dict(_resolved(settings.model)))
     bare = flat(as_dict(TrainingSettings(data=settings.data, out=settings.out)))
     chosen = {}
     for name, value in values.items():
         owner = name.partition(".")[0]
-        if value != bare[name] and owner not in OF_NO_RESULT and name not in OF_NO_RESULT:
+        if (
+            value != bare[name]
+            and owner not in OF_NO_RESULT
+            and name not in OF_NO_RESULT
+        ):
             chosen[name] = value
     captions = settings.vocabulary.captions
     if captions:
@@ -151,8 +162,11 @@ def _digest(settings: TrainingSettings, start: str | None) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def _start(row: Row, options: Options, backbone: str) -> tuple[str | None, Pretraining | None]:
-    """How a row's extractor starts: weights, or a pre-training run, or neither (random)."""
+def _start(
+    row: Row, options: Options, backbone: str
+) -> tuple[str | None, Pretraining | None]:
+    """How a row's extractor starts: weights, or a pre-training run, or neither
+    (random)."""
     name = row.init
     if name in (DEFAULT, DEFAULT_3C):
         if options.init is not None and backbone == _usual_backbone(options):
@@ -169,7 +183,9 @@ def _start(row: Row, options: Options, backbone: str) -> tuple[str | None, Pretr
 
 def _usual_backbone(options: Options) -> str | None:
     """The backbone of the scale, which the files of weights are for."""
-    recipe = changed(TrainingSettings(data=options.data, out="unnamed"), options.chosen.training)
+    recipe = changed(
+        TrainingSettings(data=options.data, out="unnamed"), options.chosen.training
+    )
     return _resolved(recipe.model).extractor.backbone
 
 
@@ -190,8 +206,9 @@ def _imagenet(name: str, options: Options, backbone: str) -> str | None:
     if options.scale == "smoke":
         return None
     raise SettingsError(
-        f"{name!r} starts from ImageNet; give the weights of {backbone} with --imagenet: their "
-        f"file, a folder that holds {backbone}.pth, or timm for timm's own"
+        f"{name!r} starts from ImageNet; give the weights of {backbone} with "
+        f"--imagenet: their file, a folder that holds {backbone}.pth, or timm for "
+        "timm's own"
     )
 
 
@@ -204,10 +221,12 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
     places = options.places or (SMOKE_PLACES if options.scale == "smoke" else None)
     if places is None:
         raise SettingsError(
-            f"pre-training {name!r} needs dated images of places; name them with --places (see "
-            "docs/seasons.md)"
+            f"pre-training {name!r} needs dated images of places; name them with "
+            "--places (see docs/seasons.md)"
         )
-    usual = changed(PretrainingSettings(data=places, out="unnamed"), options.chosen.pretraining)
+    usual = changed(
+        PretrainingSettings(data=places, out="unnamed"), options.chosen.pretraining
+    )
     values = dict(PRETRAININGS[name])
     if "optimisation.epochs" in values:  # a share of the scale's
         epochs = usual.optimisation.epochs * values["optimisation.epochs"]
@@ -230,7 +249,8 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
 
 
 def check_starts(trainings: Iterable[Training]) -> None:
-    """Load every file of weights that is there into the extractor it is for, before hours of work.
+    """Load every file of weights that is there into the extractor it is for, before
+    hours of work.
 
     Raises:
         SettingsError: one does not fit, with its row.
@@ -247,8 +267,8 @@ def check_starts(trainings: Iterable[Training]) -> None:
             initialise_backbone(captioner.extractor, extractor.init)  # type: ignore[arg-type]
         except CheckpointError as error:
             raise SettingsError(
-                f"row {training.row.name!r} cannot start: {error} (--imagenet also takes a "
-                "folder with one file per backbone, such as resnet101.pth)"
+                f"row {training.row.name!r} cannot start: {error} (--imagenet also "
+                "takes a folder with one file per backbone, such as resnet101.pth)"
             ) from error
 
 

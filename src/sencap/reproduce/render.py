@@ -26,15 +26,16 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """The table, the paper's, how the order of the rows compares with it, and what ours was made
-    with."""
+    """The table, the paper's, how the order of the rows compares with it, and what ours
+    was made with."""
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
     lines = [f"# {result['title']}", ""]
     if result["picture"]:
         lines += [f"![{result['title']}]({result['picture']})", ""]
     lines += [
-        f"Scale `{result['scale']}`, split `{result['split']}`, {_seeds(rows)}; protocol "
-        "`ids`, × 100. Not the paper's conditions unless the scale is `paper`.",
+        f"Scale `{result['scale']}`, split `{result['split']}`, {_seeds(rows)}; "
+        "protocol `ids`, × 100. Not the paper's conditions unless the scale is "
+        "`paper`.",
         "",
         *_table(rows, result["reference_rows"]),
         "",
@@ -44,8 +45,8 @@ def as_markdown(result: dict[str, Any]) -> str:
     ]
     if any(row["pretrained"] for row in rows.values()):
         lines += [
-            "All seeds of a row start from one pre-training: what its own seed would vary is not "
-            "in ±.",
+            "All seeds of a row start from one pre-training: what its own seed would "
+            "vary is not in ±.",
             "",
         ]
     lines += notes_section(result.get("notes", []))
@@ -87,7 +88,8 @@ def _of_each(seeds: Sequence[dict[str, Any]], name: str) -> list[float | None]:
 
 
 def _cell(values: Sequence[float | None], digits: int) -> str:
-    """The mean, with the deviation where there are several; a dash where none is known."""
+    """The mean, with the deviation where there are several; a dash where none is
+    known."""
     known = [value for value in values if value is not None]
     if not known:
         return "–"
@@ -110,7 +112,10 @@ def _papers(rows: dict[str, Any]) -> list[str]:
         "|---|" + "---:|" * len(columns),
     ]
     for name, figures in papers.items():
-        cells = [_cell([figures.get(column)], 1 if column in SIZE else 2) for column in columns]
+        cells = [
+            _cell([figures.get(column)], 1 if column in SIZE else 2)
+            for column in columns
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
 
@@ -146,7 +151,11 @@ def _order(rows: dict[str, Any]) -> list[str]:
     if not pairs:
         return []
     # the product of the two differences is negative where their signs are unlike
-    other = [f"{a} / {b}" for a, b in pairs if (ours[a] - ours[b]) * (papers[a] - papers[b]) < 0]
+    other = [
+        f"{a} / {b}"
+        for a, b in pairs
+        if (ours[a] - ours[b]) * (papers[a] - papers[b]) < 0
+    ]
     agreeing = f"Of {len(pairs)} pairs of rows {len(pairs) - len(other)} stand in the paper's order"
     turned = f"; the other way round: {', '.join(other)}" if other else ""
     return [f"{agreeing} by S\\*m{turned}.", ""]

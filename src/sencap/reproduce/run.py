@@ -1,5 +1,5 @@
-"""Runs an experiment: pre-trains, trains, evaluates, times, and renders; what is finished is not
-run again."""
+"""Runs an experiment: pre-trains, trains, evaluates, times, and renders; what is
+finished is not run again."""
 
 from __future__ import annotations
 
@@ -48,19 +48,20 @@ log = logging.getLogger("sencap")
 
 
 def reproduce(name: str, options: Options) -> Path:
-    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``.json``, of a figure
-    ``.png`` too.
+    """Run what is left of a table or figure, and write ``OUT/<name>.md`` and ``.json``,
+    of a figure ``.png`` too.
 
-    A run that was cut off goes on when the same is asked again. Several processes may work in one
-    folder: each run is done by one of them, and all wait for the last. Returns the Markdown file.
+    A run that was cut off goes on when the same is asked again. Several processes may
+    work in one folder: each run is done by one of them, and all wait for the last.
+    Returns the Markdown file.
 
     Raises:
-        SettingsError: an unknown name, options that do not go together, weights that do not fit, or
-            a folder of
+        SettingsError: an unknown name, options that do not go together, weights that do
+            not fit, or a folder of
         other options.
         DataError: the data cannot be used.
-        MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and there is no
-            Java.
+        MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and
+            there is no Java.
     """
     experiment = experiment_named(name)
     check_hardware(options.hardware)
@@ -84,22 +85,31 @@ def reproduce(name: str, options: Options) -> Path:
         check_meteor()  # it plots S*m
     for number, training in _claimed(trainings):
         log.info(
-            f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed {training.seed}"
+            f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed "
+            f"{training.seed}"
         )
         run(training, options)
         _write(name, experiment, trainings, options, speeds={})
-    with FileLock(out / "speeds.lock"):  # two that measure at once would both measure wrong
+    with FileLock(
+        out / "speeds.lock"
+    ):  # two that measure at once would both measure wrong
         predictors = load_first_seeds(trainings, options)
         speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
         path, result = _write(name, experiment, trainings, options, speeds=speeds)
         if experiment.drawing is not None:
-            draw(experiment.drawing, picture, predictors=predictors, pairs=shown, result=result)
+            draw(
+                experiment.drawing,
+                picture,
+                predictors=predictors,
+                pairs=shown,
+                result=result,
+            )
     return path
 
 
 def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
-    """Each run that is left, with its number, while this process alone holds it; waits for what
-    others hold."""
+    """Each run that is left, with its number, while this process alone holds it; waits
+    for what others hold."""
     told = False
     while any(not training.done for training in trainings):
         held = False
@@ -119,8 +129,8 @@ def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
 
 @contextmanager
 def _claim(training: Training) -> Iterator[bool]:
-    """Whether the run and the pre-training it needs are ours; the system lets go of a process that
-    dies."""
+    """Whether the run and the pre-training it needs are ours; the system lets go of a
+    process that dies."""
     folders = [Path(training.settings.out)]
     if training.pretraining is not None and not training.pretraining.done:
         folders.append(Path(training.pretraining.settings.out))
@@ -128,7 +138,9 @@ def _claim(training: Training) -> Iterator[bool]:
         try:
             for folder in folders:
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(folder.with_suffix(".lock"), blocking=False))
+                stack.enter_context(
+                    FileLock(folder.with_suffix(".lock"), blocking=False)
+                )
         except Timeout:
             yield False
         else:
@@ -167,12 +179,16 @@ def read_report(path: Path) -> dict[str, Any]:
     entries = report if isinstance(report, dict) else {}
     for key in REPORTED:
         if key not in entries:
-            raise DataError(f"{path} is no report of `sencap evaluate` (no {key}); {_AGAIN}")
+            raise DataError(
+                f"{path} is no report of `sencap evaluate` (no {key}); {_AGAIN}"
+            )
     whole: dict[str, Any] = report
     return whole
 
 
-def load_first_seeds(trainings: list[Training], options: Options) -> dict[str, Predictor]:
+def load_first_seeds(
+    trainings: list[Training], options: Options
+) -> dict[str, Predictor]:
     """Each row's first seed, ready to caption."""
     found: dict[str, Predictor] = {}
     for training in trainings:
@@ -192,7 +208,8 @@ def load_first_seeds(trainings: list[Training], options: Options) -> dict[str, P
 def measure_speeds(
     predictors: Mapping[str, Predictor], pairs: Sequence[CaptionedPair]
 ) -> dict[str, list[float]]:
-    """Pairs per second of each row in each of some rounds, in which the rows take turns."""
+    """Pairs per second of each row in each of some rounds, in which the rows take
+    turns."""
     images = [read_pair(pair.before, pair.after) for pair in pairs]
     speeds: dict[str, list[float]] = {name: [] for name in predictors}
     for round_ in range(TIMED_ROUNDS + 1):
@@ -209,8 +226,8 @@ def _device(options: Options) -> str:
 
 
 def _check_folder(options: Options) -> None:
-    """One folder holds runs on the same data at the same scale, or tables would mix what cannot be
-    compared."""
+    """One folder holds runs on the same data at the same scale, or tables would mix
+    what cannot be compared."""
     now = {
         "scale": options.scale,
         "data": fingerprint_of_captions(options.data),
@@ -227,8 +244,8 @@ def _check_folder(options: Options) -> None:
     ]
     if differing:
         raise SettingsError(
-            f"out={options.out} holds runs of another kind ({'; '.join(differing)}; data are "
-            "named by a hash of their captions); choose another folder"
+            f"out={options.out} holds runs of another kind ({'; '.join(differing)}; "
+            "data are named by a hash of their captions); choose another folder"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(now, indent=2) + "\n")
@@ -236,8 +253,8 @@ def _check_folder(options: Options) -> None:
 
 def _read_same(path: Path) -> dict[str, Any]:
     advice = (
-        "delete it if all runs in this folder are of these data and this scale, or choose another "
-        "out"
+        "delete it if all runs in this folder are of these data and this scale, or "
+        "choose another out"
     )
     try:
         before = read_json(path, error=DataError)
@@ -262,9 +279,9 @@ def _check_places(trainings: Iterable[Training], options: Options) -> None:
         before = _fingerprint(folder, default=places)
         if before != places:
             raise SettingsError(
-                f"out={options.out} holds pre-training {pretraining.name!r} on other places than "
-                f"{pretraining.settings.data}; name the same ones with --places, or choose "
-                "another folder"
+                f"out={options.out} holds pre-training {pretraining.name!r} on other "
+                f"places than {pretraining.settings.data}; name the same ones with "
+                "--places, or choose another folder"
             )
 
 
@@ -276,7 +293,9 @@ def _fingerprint(folder: Path, *, default: str) -> str:
         raise CheckpointError(
             f"{error}; delete {folder}, and the same command pre-trains it again"
         ) from error
-    fingerprint: str = of_run.get("fingerprint", default) if isinstance(of_run, dict) else default
+    fingerprint: str = (
+        of_run.get("fingerprint", default) if isinstance(of_run, dict) else default
+    )
     return fingerprint
 
 
@@ -330,10 +349,15 @@ def _write(
                 "change_accuracy": report["change_accuracy"],
                 "seconds": _seconds(training),
             }
-            signature, references = report["signatures"]["ids"], report["reference_rows"]
+            signature, references = (
+                report["signatures"]["ids"],
+                report["reference_rows"],
+            )
             told = report.get("notes", [])
             # the table has figures of all pairs only
-            notes.update(dict.fromkeys(note for note in told if "by themselves" not in note))
+            notes.update(
+                dict.fromkeys(note for note in told if "by themselves" not in note)
+            )
     result = {
         "experiment": name,
         "title": experiment.title,

@@ -1,5 +1,5 @@
-"""How large an experiment is run: the paper's size, two that a CPU can do, and one that only shows
-that it runs."""
+"""How large an experiment is run: the paper's size, two that a CPU can do, and one that
+only shows that it runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LITE0_MEAN, LITE0_STD = (0.498,) * 3, (0.502,) * 3
 class RunScale:
     """What all rows of all experiments share at one size.
 
-    training: settings of `sencap train` that differ from the paper's recipe. sen, compared: those
-    that SEN and its structures, and the compared systems (their frozen extractors), get beside.
-    pretraining: settings of `sencap pretrain` that differ.
-    default_init: how an extractor starts in the tables that are not about it. seeds: the training
-    seeds.
+    training: settings of `sencap train` that differ from the paper's recipe. sen,
+    compared: those that SEN and its structures, and the compared systems (their frozen
+    extractors), get beside. pretraining: settings of `sencap pretrain` that differ.
+    default_init: how an extractor starts in the tables that are not about it. seeds:
+    the training seeds.
     """
 
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -51,7 +51,11 @@ SMALL = RunScale(
         "optimisation.schedule": "cosine",
         "optimisation.average": 0.98,
     },
-    sen={"extractor.fine_tune_from": "conv1", "difference.dropout": 0.3, "decoder.dropout": 0.3},
+    sen={
+        "extractor.fine_tune_from": "conv1",
+        "difference.dropout": 0.3,
+        "decoder.dropout": 0.3,
+    },
     compared={"extractor.stage": 3, "extractor.grid": 6},  # 96 pixels at stride 16
     pretraining={
         "backbone": "tf_efficientnet_lite0",
@@ -117,7 +121,8 @@ def scale_named(name: str) -> RunScale:
 
 
 def changed(settings: S, values: Mapping[str, Any]) -> S:
-    """Frozen settings with other values; ``{"difference.layers": 3}`` reaches into a group.
+    """Frozen settings with other values; ``{"difference.layers": 3}`` reaches into a
+    group.
 
     Raises:
         SettingsError: no such setting, with the nearest; or a value that is refused.
@@ -133,5 +138,7 @@ def changed(settings: S, values: Mapping[str, Any]) -> S:
             groups.setdefault(head, {})[rest] = value
         else:
             own[head] = value
-    own |= {head: changed(getattr(settings, head), inner) for head, inner in groups.items()}
+    own |= {
+        head: changed(getattr(settings, head), inner) for head, inner in groups.items()
+    }
     return dataclasses.replace(settings, **own)  # type: ignore[type-var]

@@ -1,5 +1,5 @@
-"""Which file an extractor starts from, and what tells one file from another: its content, not where
-it lies."""
+"""Which file an extractor starts from, and what tells one file from another: its
+content, not where it lies."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def find_weights(given: str, backbone: str, *, flag: str) -> str:
     """The weights of a backbone, as `initialise_backbone` takes them.
 
     given: a file; a folder that sencap wrote; a folder of files named after backbones
-    (``resnet101.pth``), of which the one of ``backbone`` is taken; or ``timm``, which is timm's own
-    for each.
+    (``resnet101.pth``), of which the one of ``backbone`` is taken; or ``timm``, which
+    is timm's own for each.
 
     Raises:
         SettingsError: there is no such file, or there are several.
@@ -35,9 +35,14 @@ def find_weights(given: str, backbone: str, *, flag: str) -> str:
         raise SettingsError(f"{flag}={given}: there is no such file or folder")
     if path.is_file() or (path / "config.json").is_file():
         return given
-    files = sorted(file for file in path.iterdir() if backbone in (file.name, file.stem))
+    files = sorted(
+        file for file in path.iterdir() if backbone in (file.name, file.stem)
+    )
     if len(files) != 1:
-        found = ", ".join(file.name for file in files or sorted(path.iterdir())) or "nothing"
+        found = (
+            ", ".join(file.name for file in files or sorted(path.iterdir()))
+            or "nothing"
+        )
         raise SettingsError(
             f"{flag}={given} must hold one file of the weights of {backbone}, such as "
             f"{backbone}.pth; it holds {found}"
@@ -46,11 +51,16 @@ def find_weights(given: str, backbone: str, *, flag: str) -> str:
 
 
 def fingerprint(weights: str) -> str:
-    """The last name of weights and a hash of their content; of timm's the name alone."""
+    """The last name of weights and a hash of their content; of timm's the name
+    alone."""
     if weights.startswith(HUB):
         return weights
     path = _path(weights)
-    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    files = (
+        [path]
+        if path.is_file()
+        else [file for file in path.iterdir() if file.is_file()]
+    )
     return f"{Path(weights).name}:{_hash(files)}"
 
 

@@ -1,2 +1,2 @@
-"""What trainings and pre-trainings share: the folder a run writes and goes on from, and the loop
-that runs it."""
+"""What trainings and pre-trainings share: the folder a run writes and goes on from, and
+the loop that runs it."""

@@ -1,8 +1,9 @@
-"""The folder of a run: whether one may be started or gone on with in it. Checked before any data
-are read.
+"""The folder of a run: whether one may be started or gone on with in it. Checked before
+any data are read.
 
-`RUN` records settings and figures for people, `RESUME` is what a run goes on from. Each can be lost
-or damaged without the other. Nothing heavy is imported before there is a resume file.
+`RUN` records settings and figures for people, `RESUME` is what a run goes on from. Each
+can be lost or damaged without the other. Nothing heavy is imported before there is a
+resume file.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ log = logging.getLogger("sencap")
 class Kind:
     """What distinguishes one kind of run from another.
 
-    recorder: the callback under whose name the resume file keeps history and settings. folders:
-    what the run writes beside its logs. free: settings that may change before a run goes on, whole
-    groups or ``group.name``. paths: settings that name a file, which may have moved. formerly:
-    defaults of older versions that are None now.
+    recorder: the callback under whose name the resume file keeps history and settings.
+    folders: what the run writes beside its logs. free: settings that may change before
+    a run goes on, whole groups or ``group.name``. paths: settings that name a file,
+    which may have moved. formerly: defaults of older versions that are None now.
     """
 
     recorder: str
@@ -47,20 +48,24 @@ class Kind:
 
 
 def check_run(
-    settings: Any, kind: Kind, *, other_epochs: bool, inputs: Iterable[str | Path | None] = ()
+    settings: Any,
+    kind: Kind,
+    *,
+    other_epochs: bool,
+    inputs: Iterable[str | Path | None] = (),
 ) -> int:
-    """Refuse, before any data are read, hardware and a folder that a run cannot use; return the
-    epochs done so far.
+    """Refuse, before any data are read, hardware and a folder that a run cannot use;
+    return the epochs done so far.
 
-    ``settings`` are those of the run: hardware, out, resume and optimisation.epochs among them.
-    ``other_epochs`` is whether a run that is asked for another number of epochs goes on as if it
-    had been asked for it at the start. ``inputs`` are files and folders that the run starts from,
-    and must not write over.
+    ``settings`` are those of the run: hardware, out, resume and optimisation.epochs
+    among them. ``other_epochs`` is whether a run that is asked for another number of
+    epochs goes on as if it had been asked for it at the start. ``inputs`` are files and
+    folders that the run starts from, and must not write over.
 
     Raises:
-        SettingsError: hardware that is not here; a folder that is a file, or holds a run of other
-            settings or something else. CheckpointError: what the run would go on from is damaged.
-            OutputError: one may not write there.
+        SettingsError: hardware that is not here; a folder that is a file, or holds a
+            run of other settings or something else. CheckpointError: what the run would
+            go on from is damaged. OutputError: one may not write there.
     """
     out = Path(settings.out)
     check_output_folder("out", out)
@@ -70,10 +75,15 @@ def check_run(
     resume, run = out / RESUME, out / RUN
     if resume.is_file() and not settings.resume:
         raise SettingsError(
-            f"out={out} holds an unfinished or finished run and resume=false; choose another folder"
+            f"out={out} holds an unfinished or finished run and resume=false; choose "
+            "another folder"
         )
     recorded = read_resume(resume, kind) if resume.is_file() else {}
-    before = _settings_before(run, recorded, resume) if run.is_file() else recorded.get("settings")
+    before = (
+        _settings_before(run, recorded, resume)
+        if run.is_file()
+        else recorded.get("settings")
+    )
     done = sum("loss" in epoch for epoch in recorded.get("history", ()))
     if before is not None:
         _check_same(before, settings, kind, done=done if other_epochs else None)
@@ -107,22 +117,27 @@ def read_record(run: Path) -> dict[str, Any]:
     record = read_json(run, most_megabytes=_MOST_MEGABYTES)
     record = record if isinstance(record, dict) else {}
     epochs, settings = record.get("epochs"), record.get("settings")
-    whole = isinstance(epochs, list) and all(isinstance(epoch, dict) for epoch in epochs)
+    whole = isinstance(epochs, list) and all(
+        isinstance(epoch, dict) for epoch in epochs
+    )
     if not (whole and isinstance(settings, dict)):
-        raise CheckpointError(f"{run} is no record of a run of sencap (settings and epochs)")
+        raise CheckpointError(
+            f"{run} is no record of a run of sencap (settings and epochs)"
+        )
     return record
 
 
 def load_resume(resume: str | Path, **options: Any) -> dict[str, Any]:
-    """The content of a resume file, as plain data: code in it is not run, and refused. ``options``
-    of torch.load.
+    """The content of a resume file, as plain data: code in it is not run, and refused.
+    ``options`` of torch.load.
 
     Raises:
-        CheckpointError: it cannot be read; the message names the file and says what to delete.
+        CheckpointError: it cannot be read; the message names the file and says what to
+            delete.
     """
     damaged = (
-        f"{resume} is damaged, or no resume file of sencap; delete it, and the same command "
-        "starts the run from its first epoch"
+        f"{resume} is damaged, or no resume file of sencap; delete it, and the same "
+        "command starts the run from its first epoch"
     )
     if not zipfile.is_zipfile(resume):
         raise CheckpointError(damaged)
@@ -147,7 +162,8 @@ def load_resume(resume: str | Path, **options: Any) -> dict[str, Any]:
 
 
 def read_resume(resume: Path, kind: Kind) -> dict[str, Any]:
-    """What the recorder of a run has put into its resume file: the history, the settings.
+    """What the recorder of a run has put into its resume file: the history, the
+    settings.
 
     Raises:
         CheckpointError: it cannot be read, or is of another kind of run.
@@ -157,8 +173,8 @@ def read_resume(resume: Path, kind: Kind) -> dict[str, Any]:
     recorded = callbacks.get(kind.recorder) if isinstance(callbacks, dict) else None
     if not isinstance(recorded, dict) or not isinstance(recorded.get("history"), list):
         raise CheckpointError(
-            f"{resume} is a resume file of something else than this kind of run; choose another "
-            "out, or delete it"
+            f"{resume} is a resume file of something else than this kind of run; "
+            "choose another out, or delete it"
         )
     return recorded
 
@@ -168,16 +184,16 @@ def _check_entries(out: Path, kind: Kind) -> None:
     for name in (RESUME, RUN):
         if (out / name).is_dir():
             raise SettingsError(
-                f"{out / name} is a folder, and a run writes a file there; rename it, or choose "
-                "another out"
+                f"{out / name} is a folder, and a run writes a file there; rename "
+                "it, or choose another out"
             )
     for name in (LOGS, *kind.folders):
         if (out / name).is_dir():
             check_output_folder("out", out / name)
         elif (out / name).exists():
             raise SettingsError(
-                f"{out / name} is a file, and a run writes a folder there; rename it, or choose "
-                "another out"
+                f"{out / name} is a file, and a run writes a folder there; rename "
+                "it, or choose another out"
             )
 
 
@@ -186,7 +202,8 @@ def _check_inputs(out: Path, kind: Kind, inputs: Iterable[str | Path | None]) ->
     for path in inputs:
         if path is not None and written & {identity(path), identity(Path(path).parent)}:
             raise SettingsError(
-                f"out={out}: the run would write over {path}, which it starts from; choose another"
+                f"out={out}: the run would write over {path}, which it starts from; "
+                "choose another"
             )
 
 
@@ -195,32 +212,43 @@ def _check_new(out: Path, kind: Kind) -> None:
     for name in kind.folders:
         if (out / name).is_dir() and any((out / name).iterdir()):
             raise SettingsError(
-                f"out={out} holds {name}/ of another run, which would be written over; choose "
-                f"another folder, or delete {out / name}"
+                f"out={out} holds {name}/ of another run, which would be written "
+                f"over; choose another folder, or delete {out / name}"
             )
 
 
-def _settings_before(run: Path, recorded: Mapping[str, Any], resume: Path) -> dict[str, Any]:
-    """The settings of the run in this folder, from its record, or else from its resume file."""
+def _settings_before(
+    run: Path, recorded: Mapping[str, Any], resume: Path
+) -> dict[str, Any]:
+    """The settings of the run in this folder, from its record, or else from its resume
+    file."""
     try:
         settings: dict[str, Any] = read_record(run)["settings"]
     except CheckpointError as error:
         if "settings" in recorded:
-            log.warning(f"{error}; {resume} is whole, so the run goes on, and writes {RUN} anew")
+            log.warning(
+                f"{error}; {resume} is whole, so the run goes on, and writes {RUN} anew"
+            )
             settings = recorded["settings"]
         else:
-            raise CheckpointError(f"{error}; delete it, or choose another out") from error
+            raise CheckpointError(
+                f"{error}; delete it, or choose another out"
+            ) from error
     return settings
 
 
-def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int | None) -> None:
+def _check_same(
+    before: dict[str, Any], settings: Any, kind: Kind, *, done: int | None
+) -> None:
     """A run goes on with the settings it began with.
 
-    ``done`` are the epochs behind a run whose number of epochs may change; None if it may not.
+    ``done`` are the epochs behind a run whose number of epochs may change; None if it
+    may not.
     """
     there = _comparable(before, kind)
     now = _comparable(as_dict(settings), kind)
-    # settings that were not there yet when the run began: it ran with what is their default
+    # settings that were not there yet when the run began: it ran with what is their
+    # default
     bare = type(settings)(data=settings.data, out=settings.out)
     defaults = _comparable(as_dict(bare), kind)
     for name in now:
@@ -241,17 +269,19 @@ def _check_same(before: dict[str, Any], settings: Any, kind: Kind, *, done: int 
     advice = "choose another folder, or delete that one"
     if epochs_only and done is None and now[EPOCHS] > there[EPOCHS]:
         advice = (
-            "its learning rate falls to nothing by its last epoch, so it cannot be made longer; "
-            "give another folder, for a run of that many epochs or for one that starts from this "
-            "run's weights"
+            "its learning rate falls to nothing by its last epoch, so it cannot be "
+            "made longer; give another folder, for a run of that many epochs or for "
+            "one that starts from this run's weights"
         )
     raise SettingsError(
-        f"out={settings.out} holds a run with other settings ({'; '.join(told)}); {advice}"
+        f"out={settings.out} holds a run with other settings ({'; '.join(told)}); "
+        f"{advice}"
     )
 
 
 def _comparable(settings: dict[str, Any], kind: Kind) -> dict[str, Any]:
-    """Settings by their dotted names, as JSON has them, without those that may change."""
+    """Settings by their dotted names, as JSON has them, without those that may
+    change."""
     values: dict[str, Any] = json.loads(json.dumps(flat(settings)))
     result = {}
     for name, value in values.items():

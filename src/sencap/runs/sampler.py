@@ -1,5 +1,5 @@
-"""The order in which a run of any kind sees its samples: shuffled by epoch, the same wherever the
-run was resumed."""
+"""The order in which a run of any kind sees its samples: shuffled by epoch, the same
+wherever the run was resumed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.utils.data import DistributedSampler
 
 
 class EpochSampler(DistributedSampler[int]):
-    """A shuffled order per epoch, the same for every run with one seed; yields epoch × length +
-    number.
+    """A shuffled order per epoch, the same for every run with one seed; yields epoch ×
+    length + number.
 
     Lightning tells it the epoch. Works for one process and for several.
     """

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM in a run: it stops where nothing is half done.
 
-Python would raise in the middle of anything: with a lock of a logger held, so that closing the
-logger waits for ever, or in a clean-up of its own, where the interrupt is lost.
+Python would raise in the middle of anything: with a lock of a logger held, so that
+closing the logger waits for ever, or in a clean-up of its own, where the interrupt is
+lost.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
 class StopAtBatch(Callback):
-    """Raises, before the next batch, what a signal has asked for; a second signal does not wait."""
+    """Raises, before the next batch, what a signal has asked for; a second signal does
+    not wait."""
 
     def __init__(self) -> None:
         self.asked: KeyboardInterrupt | None = None
@@ -27,15 +29,18 @@ class StopAtBatch(Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals in the block, and raise at its end what came too late for a batch."""
+        """Take the signals in the block, and raise at its end what came too late for a
+        batch."""
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        self.listens = threading.current_thread() is threading.main_thread()  # no other may
+        self.listens = (
+            threading.current_thread() is threading.main_thread()
+        )  # no other may
         self._listen()
         try:
             yield
         except Exception as error:
-            # what fails as the run is being stopped, such as a loading process that got the signal
-            # too
+            # what fails as the run is being stopped, such as a loading process that got
+            # the signal too
             if self.asked is not None:
                 raise self.asked from error
             raise

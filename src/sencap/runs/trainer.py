@@ -1,5 +1,5 @@
-"""The loop of a run: Lightning's trainer with our way to write files, to stop, and to tell what
-went wrong."""
+"""The loop of a run: Lightning's trainer with our way to write files, to stop, and to
+tell what went wrong."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ log = logging.getLogger("sencap")
 
 
 class Recorder(Callback):
-    """Keeps a run's history: ``run.json`` for people, and the same in the resume file. For
-    subclasses to extend.
+    """Keeps a run's history: ``run.json`` for people, and the same in the resume file.
+    For subclasses to extend.
 
     Only the first of several processes writes.
     """
@@ -71,14 +71,18 @@ class Recorder(Callback):
         write_whole(self.out / RUN, json.dumps(record, indent=2) + "\n")
 
 
-def run(task: L.LightningModule, data: L.LightningDataModule, recorder: Recorder) -> None:
-    """Run a task to its last epoch, from the resume file in the recorder's folder if there is one.
+def run(
+    task: L.LightningModule, data: L.LightningDataModule, recorder: Recorder
+) -> None:
+    """Run a task to its last epoch, from the resume file in the recorder's folder if
+    there is one.
 
     Raises:
-        SettingsError: the loss or a weight is no longer a finite number, or the memory does not
-            suffice.
-        OutputError: a file cannot be written. KeyboardInterrupt, Terminated: the run was stopped,
-            by Ctrl-C or by SIGTERM; the same run goes on from its last whole epoch.
+        SettingsError: the loss or a weight is no longer a finite number, or the memory
+            does not suffice.
+        OutputError: a file cannot be written. KeyboardInterrupt, Terminated: the run
+            was stopped, by Ctrl-C or by SIGTERM; the same run goes on from its last
+            whole epoch.
     """
     out, settings = recorder.out, recorder.settings
     stop = StopAtBatch()
@@ -88,7 +92,9 @@ def run(task: L.LightningModule, data: L.LightningDataModule, recorder: Recorder
         resume = out / RESUME
         finite = FiniteLoss(settings.optimisation.learning_rate, out)
         trainer = _trainer(settings, out, [stop, finite, recorder])
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume.is_file() else None)
+        trainer.fit(
+            task, datamodule=data, ckpt_path=str(resume) if resume.is_file() else None
+        )
 
 
 def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
@@ -127,10 +133,12 @@ def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes the resume file whole or not at all, and reads it as plain data, so that nothing in it
-    is run."""
+    """Writes the resume file whole or not at all, and reads it as plain data, so that
+    nothing in it is run."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, **_: object) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, **_: object
+    ) -> None:
         """See the class."""
         content = io.BytesIO()  # PyTorch hides why it cannot write to a file
         torch.save(checkpoint, content)
@@ -145,16 +153,23 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class FiniteLoss(Callback):
-    """Stops a run as soon as its loss, or a weight at the end of an epoch, is no finite number."""
+    """Stops a run as soon as its loss, or a weight at the end of an epoch, is no finite
+    number."""
 
     def __init__(self, learning_rate: float, out: Path) -> None:
         self.learning_rate, self.out = learning_rate, out
         self._finite: torch.Tensor | bool = True
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, _: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        _: Any,
+        batch_idx: int,
     ) -> None:
-        """Take in the loss of a batch; look at those of the last batches now and then."""
+        """Take in the loss of a batch; look at those of the last batches now and
+        then."""
         self._finite = self._finite & outputs["loss"].detach().isfinite().all()
         epoch, batch = trainer.current_epoch + 1, batch_idx + 1
         if trainer.is_last_batch or batch % LOOK_EVERY == 0:
@@ -165,7 +180,9 @@ class FiniteLoss(Callback):
         if trainer.is_last_batch:
             tensors = itertools.chain(pl_module.parameters(), pl_module.buffers())
             finite = all(bool(tensor.isfinite().all()) for tensor in tensors)
-            self._stop_unless(finite, trainer, f"weights are no finite numbers after epoch {epoch}")
+            self._stop_unless(
+                finite, trainer, f"weights are no finite numbers after epoch {epoch}"
+            )
 
     def _stop_unless(self, finite: bool, trainer: L.Trainer, problem: str) -> None:
         of_all = trainer.strategy.reduce_boolean_decision(
@@ -176,8 +193,9 @@ class FiniteLoss(Callback):
         resume = self.out / RESUME
         before = f"; {resume} holds the epoch before" if resume.is_file() else ""
         raise SettingsError(
-            f"{problem}, so the run was stopped{before}. Start again in another folder, with a "
-            f"lower optimisation.learning_rate than {self.learning_rate:g}"
+            f"{problem}, so the run was stopped{before}. Start again in another "
+            "folder, with a lower optimisation.learning_rate than "
+            f"{self.learning_rate:g}"
         )
 
 
@@ -187,7 +205,9 @@ def _told(out: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
-            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings(
+                "ignore", message=".*isinstance.treespec, LeafSpec.*"
+            )
             warnings.filterwarnings(
                 "ignore", message="Grad strides do not match bucket view strides"
             )
@@ -208,26 +228,31 @@ def _told(out: Path) -> Iterator[None]:
         raise
     except torch.OutOfMemoryError as error:
         raise SettingsError(
-            "the memory of the GPU does not suffice; give a smaller batch_size, or smaller images"
+            "the memory of the GPU does not suffice; give a smaller batch_size, or "
+            "smaller images"
         ) from error
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
             raise SettingsError(
-                "a process that reads images was ended, perhaps for want of memory; give fewer "
-                "workers"
+                "a process that reads images was ended, perhaps for want of memory; "
+                "give fewer workers"
             ) from error
-        if "can't allocate memory" in str(error):  # of the CPU, which has no class of its own
+        if "can't allocate memory" in str(
+            error
+        ):  # of the CPU, which has no class of its own
             raise SettingsError(
-                "the memory of this machine does not suffice; give a smaller batch_size, or "
-                "smaller images"
+                "the memory of this machine does not suffice; give a smaller "
+                "batch_size, or smaller images"
             ) from error
         raise
 
 
 def _without_traceback(error: SencapError) -> SencapError:
-    """An error of a loading process comes with the traceback as text; what it says stands behind
-    its name."""
+    """An error of a loading process comes with the traceback as text; what it says
+    stands behind its name."""
     kind = type(error)
     if "Original Traceback" not in str(error):
         return error
-    return kind(str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip())
+    return kind(
+        str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip()
+    )

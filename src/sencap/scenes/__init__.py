@@ -1,13 +1,15 @@
-"""Whole scenes: two georeferenced rasters of any size, captioned window by window, on the map.
+"""Whole scenes: two georeferenced rasters of any size, captioned window by window, on
+the map.
 
-    ScanSettings ▶ Scene (two rasters on one grid, one scale) · Tiling (numbered windows)
+    ScanSettings ▶ Scene (two rasters on one grid, one scale) · Tiling (numbered
+    windows)
                    Scene.read(number) ▶ Seen: the pair, its valid data
     batches      ▶ Batch of Rows ──▶ Journal (what is done, kept for a run that goes on)
     series       the same for more than two dates, step by step, on the first one's grid
     Summary · Layer ▶ write_layers: .gpkg, .geojson, .fgb, .parquet, .csv
 
-It uses `sencap.rasters` for the files, `sencap.images` for values and sizes, and `sencap.predictor`
-for the words. PyTorch is not needed.
+It uses `sencap.rasters` for the files, `sencap.images` for values and sizes, and
+`sencap.predictor` for the words. PyTorch is not needed.
 """
 
 from sencap.scenes.scanning import scan

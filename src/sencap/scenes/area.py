@@ -17,7 +17,8 @@ from sencap.scenes.ground import WGS84, Ring
 
 
 class Area:
-    """Polygons of a GeoJSON file (longitude and latitude, WGS 84) on the grid of a scene.
+    """Polygons of a GeoJSON file (longitude and latitude, WGS 84) on the grid of a
+    scene.
 
     Raises:
         DataError: no GeoJSON, or no polygon in it.
@@ -26,7 +27,9 @@ class Area:
 
     def __init__(self, path: str | Path, grid: Grid) -> None:
         if not grid.is_placed or grid.crs is None:
-            raise SettingsError(f"roi={path}: the before image does not say where it lies")
+            raise SettingsError(
+                f"roi={path}: the before image does not say where it lies"
+            )
         self._grid = grid
         content = read_json(path, error=DataError)
         try:
@@ -34,9 +37,13 @@ class Area:
             self._polygons = [found for found in map(self._here, polygons) if found]
             self._boxes = [_box(polygon[0]) for polygon in self._polygons]
         except (ValueError, TypeError, LookupError) as error:
-            raise DataError(f"{path}: a polygon in it cannot be read; write it again") from error
+            raise DataError(
+                f"{path}: a polygon in it cannot be read; write it again"
+            ) from error
         if not polygons:
-            raise DataError(f"{path} holds no polygon: give a GeoJSON file of one or more")
+            raise DataError(
+                f"{path} holds no polygon: give a GeoJSON file of one or more"
+            )
         if not self.meets(Window(0, 0, grid.height, grid.width)):
             where = grid.extent((0, 0, grid.width, grid.height))
             raise SettingsError(
@@ -48,7 +55,10 @@ class Area:
         """Whether any pixel of a window lies in the area."""
         right, bottom = window.column + window.width, window.row + window.height
         near = any(
-            box[0] < right and box[2] > window.column and box[1] < bottom and box[3] > window.row
+            box[0] < right
+            and box[2] > window.column
+            and box[1] < bottom
+            and box[3] > window.row
             for box in self._boxes
         )
         if not near:
@@ -67,11 +77,14 @@ class Area:
         return inside
 
     def _here(self, rings: Any) -> list[Ring] | None:
-        """A polygon in pixels of the scene; None if its projection has no place for all of it."""
+        """A polygon in pixels of the scene; None if its projection has no place for all
+        of it."""
         back = ~self._grid.transform
         moved = []
         for ring in rings:
-            points = [(float(x), float(y)) for x, y, *_ in ring]  # heights do not matter
+            points = [
+                (float(x), float(y)) for x, y, *_ in ring
+            ]  # heights do not matter
             there = reprojected(points, WGS84, self._grid.crs)
             if len(there) < 3 or not np.isfinite(there).all():
                 return None
@@ -86,8 +99,8 @@ def _box(outer: Ring) -> Box:
 
 
 def _turn_right_of(ring: Ring, window: Window, pixels: NDArray[np.bool_]) -> None:
-    """Turn the pixels of a window to the right of each edge of a ring: those that were turned an
-    odd number of times lie in it."""
+    """Turn the pixels of a window to the right of each edge of a ring: those that were
+    turned an odd number of times lie in it."""
     rows = window.row + 0.5 + np.arange(window.height)
     columns = window.column + 0.5 + np.arange(window.width)
     for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):

@@ -1,4 +1,5 @@
-"""When the images of a scene were taken: said by the user, by a file's tags, or by its name."""
+"""When the images of a scene were taken: said by the user, by a file's tags, or by its
+name."""
 
 from __future__ import annotations
 
@@ -9,27 +10,39 @@ from pathlib import Path
 from sencap.dates import find_date
 from sencap.errors import SettingsError
 
-# tags that say when an image was taken, most certain first; TIFFTAG_DATETIME may be that of writing
-_TAKEN = ("ACQUISITIONDATETIME", "ACQUISITION_DATE", "DATE_ACQUIRED", "SENSING_TIME", "datetime")
+# tags that say when an image was taken, most certain first; TIFFTAG_DATETIME may be
+# that of writing
+_TAKEN = (
+    "ACQUISITIONDATETIME",
+    "ACQUISITION_DATE",
+    "DATE_ACQUIRED",
+    "SENSING_TIME",
+    "datetime",
+)
 _WRITTEN = "TIFFTAG_DATETIME"
 
 
 def image_dates(
     paths: Sequence[Path], tags: Sequence[Mapping[str, str]], given: Sequence[str] = ()
 ) -> list[str | None]:
-    """The date of each image as 2018-04-26: given, else from its tags, else from its name; None
-    where nothing tells it.
+    """The date of each image as 2018-04-26: given, else from its tags, else from its
+    name; None where nothing tells it.
 
     Raises:
-        SettingsError: given dates that are none, of another number, or not in their order.
+        SettingsError: given dates that are none, of another number, or not in their
+            order.
     """
     if not given:
         return [_told(path, own) for path, own in zip(paths, tags, strict=True)]
     if len(given) != len(paths):
-        raise SettingsError(f"dates names {len(given)}, but there are {len(paths)} images")
+        raise SettingsError(
+            f"dates names {len(given)}, but there are {len(paths)} images"
+        )
     found = [_parsed(text) for text in given]
     if sorted(found) != found:
-        raise SettingsError(f"dates={','.join(given)}: the earliest comes first, as the images do")
+        raise SettingsError(
+            f"dates={','.join(given)}: the earliest comes first, as the images do"
+        )
     return [date.isoformat() for date in found]
 
 

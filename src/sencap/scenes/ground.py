@@ -1,4 +1,5 @@
-"""Ground in metres and in other projections: areas, sizes of pixels, corners of windows."""
+"""Ground in metres and in other projections: areas, sizes of pixels, corners of
+windows."""
 
 from __future__ import annotations
 
@@ -44,12 +45,14 @@ def crs_of(text: str) -> Any:
             return rasterio.crs.CRS.from_user_input(text)
     except (rasterio.errors.RasterioError, ValueError) as error:
         raise SettingsError(
-            f"crs={text!r} is no projection that is known; give a code such as EPSG:32633"
+            f"crs={text!r} is no projection that is known; give a code such as "
+            "EPSG:32633"
         ) from error
 
 
 def area(grid: Grid, window: Window) -> float | None:
-    """The ground of a window in m², on the ellipsoid; None if it is not known where it lies."""
+    """The ground of a window in m², on the ellipsoid; None if it is not known where it
+    lies."""
     if not grid.is_placed or grid.crs is None:
         return None
     ring = reprojected(corners(grid, window), grid.crs, WGS84)
@@ -67,7 +70,9 @@ def area(grid: Grid, window: Window) -> float | None:
 def _q(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
     """What grows with the area between the equator and a latitude, on the ellipsoid."""
     e, sine = math.sqrt(_E2), np.sin(latitude)
-    found: NDArray[np.float64] = (1 - _E2) * (sine / (1 - _E2 * sine**2) + np.arctanh(e * sine) / e)
+    found: NDArray[np.float64] = (1 - _E2) * (
+        sine / (1 - _E2 * sine**2) + np.arctanh(e * sine) / e
+    )
     return found
 
 
@@ -90,7 +95,7 @@ def check_plausible(grid: Grid, path: object) -> None:
     if max(map(abs, ys)) > 90.01 or max(map(abs, xs)) > 540:
         reach = grid.extent((0, 0, grid.width, grid.height))
         raise ImageError(
-            f"{path}: its projection ({grid.crs.to_string()}) counts in degrees, but it covers "
-            f"{reach}, which no place on Earth does: give it the right projection, say by "
-            "gdal_edit -a_srs"
+            f"{path}: its projection ({grid.crs.to_string()}) counts in degrees, but "
+            f"it covers {reach}, which no place on Earth does: give it the right "
+            "projection, say by gdal_edit -a_srs"
         )

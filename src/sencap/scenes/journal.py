@@ -1,8 +1,8 @@
 """What a scan has done so far, beside its output: a stopped scan goes on with it.
 
-The file ``<output>.unfinished`` has one line of JSON for what is scanned and how, and then one for
-each batch, flushed to the disk as the batch is done. A line that a killed run left half-written is
-cut off. It is deleted when the output is there.
+The file ``<output>.unfinished`` has one line of JSON for what is scanned and how, and
+then one for each batch, flushed to the disk as the batch is done. A line that a killed
+run left half-written is cut off. It is deleted when the output is there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _BLOCK = 1 << 20
 
 @dataclass
 class Batch:
-    """A step of a scan: the number of the window after it, its rows, and what else it saw.
+    """A step of a scan: the number of the window after it, its rows, and what else it
+    saw.
 
-    ``without_data`` windows hold too little data, ``unread`` of them were told to without reading;
-    ``unseen`` pixels of their own ground hold data all the same.
+    ``without_data`` windows hold too little data, ``unread`` of them were told to
+    without reading; ``unseen`` pixels of their own ground hold data all the same.
     """
 
     end: int
@@ -44,11 +45,12 @@ class Batch:
 
 
 class Journal(Closing):
-    """The file that keeps the batches of a scan; ``done`` are those that it held already.
+    """The file that keeps the batches of a scan; ``done`` are those that it held
+    already.
 
     Raises:
-        DataError: it was begun with other files or settings, or is no journal; told with what to
-            do. OutputError: it cannot be written.
+        DataError: it was begun with other files or settings, or is no journal; told
+            with what to do. OutputError: it cannot be written.
     """
 
     def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
@@ -60,7 +62,8 @@ class Journal(Closing):
         if self.path.exists():
             whole = self._read(wanted)
         with told_as_output(self.path):
-            # without a buffer, which would fail once more as it is closed on a full disk
+            # without a buffer, which would fail once more as it is closed on a full
+            # disk
             self._file: FileIO = self.path.open("r+b" if whole else "wb", buffering=0)
             self._file.truncate(whole)
             self._file.seek(whole)
@@ -80,15 +83,15 @@ class Journal(Closing):
             self.done = [Batch.from_json(batch) for batch in batches]
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
-                f"{self.path} is no record of a scan that sencap can go on with; delete it, or "
-                "give the output another name"
+                f"{self.path} is no record of a scan that sencap can go on with; "
+                "delete it, or give the output another name"
             ) from error
         differences = list(_differences(begun, wanted))
         if differences:
             raise DataError(
-                f"{self._output} was begun otherwise: {'; '.join(differences)}. Give the command "
-                f"that it was begun with, delete {self.path} to begin again, or give the output "
-                "another name"
+                f"{self._output} was begun otherwise: {'; '.join(differences)}. Give "
+                f"the command that it was begun with, delete {self.path} to begin "
+                "again, or give the output another name"
             )
         return whole
 
@@ -121,7 +124,9 @@ def _differences(begun: Any, wanted: Any, name: str = "") -> list[str]:
             inner = f"{name}.{key}" if name else key
             told += _differences(begun.get(key), wanted.get(key), inner)
         return told
-    return [] if begun == wanted else [f"{name} was {begun!s:.60} and is {wanted!s:.60}"]
+    return (
+        [] if begun == wanted else [f"{name} was {begun!s:.60} and is {wanted!s:.60}"]
+    )
 
 
 def file_record(path: str | Path) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Rows and summaries as files for maps and tables: GeoPackage, FlatGeobuf, GeoJSON, GeoParquet,
-CSV."""
+"""Rows and summaries as files for maps and tables: GeoPackage, FlatGeobuf, GeoJSON,
+GeoParquet, CSV."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Parts = Sequence[Ring]  # of a polygon: the outer corners, then holes
 
 @dataclass(frozen=True)
 class Layer:
-    """A table of features: polygons (each a ring, then its holes) in one projection, and columns of
-    equal length by name."""
+    """A table of features: polygons (each a ring, then its holes) in one projection,
+    and columns of equal length by name."""
 
     name: str
     crs: Any
@@ -52,8 +52,8 @@ def check_format(path: str | Path) -> None:
     ending = Path(path).suffix.lower()
     if ending not in _WRITERS:
         raise SettingsError(
-            f"out={path}: its ending says the format, and {ending or 'none'} is unknown; "
-            f"known are {', '.join(_WRITERS)}"
+            f"out={path}: its ending says the format, and {ending or 'none'} is "
+            f"unknown; known are {', '.join(_WRITERS)}"
         )
     if ending in (".gpkg", ".fgb"):
         _import_pyogrio()
@@ -70,9 +70,9 @@ def write_layers(
 ) -> Path:
     """Write layers to one file, whole or not at all; its ending says in which format.
 
-    Formats other than GeoPackage hold one layer: the first. ``about`` is what was done, as JSON
-    values, which all but CSV take; ``date`` (ISO, UTC) the date of change that a GeoPackage notes,
-    given so that equal scans are equal files.
+    Formats other than GeoPackage hold one layer: the first. ``about`` is what was done,
+    as JSON values, which all but CSV take; ``date`` (ISO, UTC) the date of change that
+    a GeoPackage notes, given so that equal scans are equal files.
 
     Raises:
         OutputError: it cannot be written.
@@ -81,10 +81,13 @@ def write_layers(
     with whole_file(path) as draft:
         try:
             write(draft, layers, About(json.dumps(about, sort_keys=True), date))
-        except (RuntimeError, sqlite3.Error) as error:  # GDAL's, which name drafts and tables
+        except (
+            RuntimeError,
+            sqlite3.Error,
+        ) as error:  # GDAL's, which name drafts and tables
             raise OutputError(
-                f"{path} cannot be written: is the disk full? Make room, and give the same command "
-                "again"
+                f"{path} cannot be written: is the disk full? Make room, and give "
+                "the same command again"
             ) from error
     return Path(path)
 
@@ -97,7 +100,9 @@ def _write_gpkg(path: Path, layers: Sequence[Layer], about: About) -> None:
             _write_by_gdal(path, layer, "GPKG", about, append=number > 0)
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
-    add_style(path, [layer.name for layer in layers if "change_probability" in layer.columns])
+    add_style(
+        path, [layer.name for layer in layers if "change_probability" in layer.columns]
+    )
 
 
 def _write_fgb(path: Path, layers: Sequence[Layer], about: About) -> None:
@@ -126,17 +131,24 @@ def _write_by_gdal(
 def _write_geojson(path: Path, layers: Sequence[Layer], about: About) -> None:
     layer = layers[0]
     with path.open("w", encoding="utf-8") as file:
-        file.write('{"type": "FeatureCollection", "sencap": ' + about.text + ', "features": [')
+        file.write(
+            '{"type": "FeatureCollection", "sencap": ' + about.text + ', "features": ['
+        )
         for number, polygon in enumerate(layer.polygons):
             rings = [reprojected(ring, layer.crs, WGS84) for ring in polygon]
             # about a centimetre
-            closed = [[[round(x, 7), round(y, 7)] for x, y in [*ring, ring[0]]] for ring in rings]
+            closed = [
+                [[round(x, 7), round(y, 7)] for x, y in [*ring, ring[0]]]
+                for ring in rings
+            ]
             feature = {
                 "type": "Feature",
                 "geometry": {"type": "Polygon", "coordinates": closed},
                 "properties": _row(layer, number),
             }
-            file.write(("," if number else "") + "\n" + json.dumps(feature, ensure_ascii=False))
+            file.write(
+                ("," if number else "") + "\n" + json.dumps(feature, ensure_ascii=False)
+            )
         file.write("\n]}\n")
 
 
@@ -156,7 +168,11 @@ def _write_parquet(path: Path, layers: Sequence[Layer], about: About) -> None:
     )
     crs = None if layer.crs is None else layer.crs.to_dict(projjson=True)
     told = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs}
-    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": told}}
+    geo = {
+        "version": "1.1.0",
+        "primary_column": "geometry",
+        "columns": {"geometry": told},
+    }
     table = arrow.table(columns)
     metadata = {b"geo": json.dumps(geo).encode(), b"sencap": about.text.encode()}
     parquet.write_table(table.replace_schema_metadata(metadata), path)
@@ -177,7 +193,8 @@ def _row(layer: Layer, number: int) -> dict[str, Any]:
 
 
 def _as_array(values: Sequence[Any]) -> Any:
-    """A column as an array that GDAL takes: texts, whole numbers, numbers or truth values."""
+    """A column as an array that GDAL takes: texts, whole numbers, numbers or truth
+    values."""
     if not values:
         return np.array([], object)
     if all(isinstance(value, bool) for value in values):
@@ -207,8 +224,8 @@ def _import_pyogrio() -> Any:
         import pyogrio.raw  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            "a GeoPackage or FlatGeobuf needs the package pyogrio: pip install 'sencap[geo]'; "
-            ".geojson and .csv do without"
+            "a GeoPackage or FlatGeobuf needs the package pyogrio: pip install "
+            "'sencap[geo]'; .geojson and .csv do without"
         ) from error
     return pyogrio
 
@@ -219,7 +236,7 @@ def _import_pyarrow() -> tuple[Any, Any]:
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            "GeoParquet needs the package pyarrow: pip install 'sencap[geo]'; .gpkg, .geojson and "
-            ".csv do without"
+            "GeoParquet needs the package pyarrow: pip install 'sencap[geo]'; .gpkg, "
+            ".geojson and .csv do without"
         ) from error
     return pyarrow, pyarrow.parquet

@@ -18,10 +18,12 @@ Place = tuple[int, int]  # of a corner: row, column
 
 
 def merge(rows: Sequence[Row], scene: Scene) -> list[Row]:
-    """The rows, in which windows side by side that tell a change in the same words have become one.
+    """The rows, in which windows side by side that tell a change in the same words have
+    become one.
 
-    Its polygon is the ground that is their own (see `Tiling.cell`), its number the least, its
-    probability the highest of theirs; `Row.windows` says how many they are. Other rows stay.
+    Its polygon is the ground that is their own (see `Tiling.cell`), its number the
+    least, its probability the highest of theirs; `Row.windows` says how many they are.
+    Other rows stay.
     """
     tiling = scene.tiling
     changed = {row.window: row for row in rows if row.changed}
@@ -74,13 +76,19 @@ def _as_one(rows: Sequence[Row], scene: Scene) -> Row:
 
 
 def outlines(numbers: Iterable[int], tiling: Tiling) -> list[list[Place]]:
-    """The corners, in pixels, around the own ground of windows that hang together: the outer ring,
-    then those around holes. The ground lies to the left of each edge."""
+    """The corners, in pixels, around the own ground of windows that hang together: the
+    outer ring, then those around holes. The ground lies to the left of each edge."""
     edges: set[tuple[Place, Place]] = set()
     for number in numbers:
         row, column, height, width = tiling.cell(number)
         bottom, right = row + height, column + width
-        ring = [(row, column), (bottom, column), (bottom, right), (row, right), (row, column)]
+        ring = [
+            (row, column),
+            (bottom, column),
+            (bottom, right),
+            (row, right),
+            (row, column),
+        ]
         for one, other in pairwise(ring):
             if (other, one) in edges:  # between two of them
                 edges.remove((other, one))

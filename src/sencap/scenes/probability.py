@@ -23,14 +23,17 @@ def check_probability(path: str | Path | None) -> None:
         SettingsError: it is.
     """
     if path is not None and Path(path).suffix.lower() not in (".tif", ".tiff"):
-        raise SettingsError(f"probability={path}: it is a GeoTIFF; give a name that ends in .tif")
+        raise SettingsError(
+            f"probability={path}: it is a GeoTIFF; give a name that ends in .tif"
+        )
 
 
 def write_probability(path: str | Path, rows: Sequence[Row], scene: Scene) -> Path:
-    """Write the mean probability of the windows over each place as a cloud-optimised GeoTIFF.
+    """Write the mean probability of the windows over each place as a cloud-optimised
+    GeoTIFF.
 
-    Its pixels are a quarter of the step from one window to the next, since nothing finer is known.
-    Where no window was captioned it holds no data (NaN).
+    Its pixels are a quarter of the step from one window to the next, since nothing
+    finer is known. Where no window was captioned it holds no data (NaN).
 
     Raises:
         OutputError: it cannot be written.
@@ -49,7 +52,9 @@ def write_probability(path: str | Path, rows: Sequence[Row], scene: Scene) -> Pa
     nothing = np.full_like(total, np.nan)
     mean = np.divide(total, count, out=nothing, where=count > 0).astype(np.float32)
     own = scene.grid.transform
-    larger = type(own)(own.a * cell, own.b * cell, own.c, own.d * cell, own.e * cell, own.f)
+    larger = type(own)(
+        own.a * cell, own.b * cell, own.c, own.d * cell, own.e * cell, own.f
+    )
     profile = {"driver": "COG", "count": 1, "dtype": "float32", "nodata": np.nan}
     profile |= {"height": height, "width": width, "compress": "deflate"}
     if scene.grid.is_placed:
@@ -61,14 +66,15 @@ def write_probability(path: str | Path, rows: Sequence[Row], scene: Scene) -> Pa
                 file.set_band_description(1, "probability of change")
         except rasterio.errors.RasterioError as error:
             raise OutputError(
-                f"{path} cannot be written: is the disk full? Make room, and give the same command "
-                "again"
+                f"{path} cannot be written: is the disk full? Make room, and give "
+                "the same command again"
             ) from error
     return Path(path)
 
 
 def _cells(start: int, length: int, cell: int, whole: int) -> slice:
-    """The cells whose middles lie in a stretch of pixels, up to the border of the whole."""
+    """The cells whose middles lie in a stretch of pixels, up to the border of the
+    whole."""
     end = start + length
     last = -(-whole // cell) if end >= whole else round(end / cell)
     return slice(round(start / cell), last)

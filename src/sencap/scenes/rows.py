@@ -1,4 +1,5 @@
-"""What a scan says of one window: plain values, as a journal and a file of features take them."""
+"""What a scan says of one window: plain values, as a journal and a file of features
+take them."""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ _DIGITS = 6  # of probabilities: more is noise
 class Row:
     """A window and what was said of it.
 
-    ``window`` is its number (see `sencap.scenes.tiling.Tiling`); ``row``, ``column``, ``height``,
-    ``width`` its pixels of the common ground; ``polygon`` its corners in the projection of the
-    output. ``valid`` is the share of its pixels that hold data at both dates, ``pixels`` how many
-    of its own ground do. ``alternatives`` are the next best captions with their log-probabilities.
-    ``windows`` are how many windows tell of it: 1, unless rows were merged; then the polygon may
-    have ``holes``. ``domain`` is as in `sencap.Caption`.
+    ``window`` is its number (see `sencap.scenes.tiling.Tiling`); ``row``, ``column``,
+    ``height``, ``width`` its pixels of the common ground; ``polygon`` its corners in
+    the projection of the output. ``valid`` is the share of its pixels that hold data at
+    both dates, ``pixels`` how many of its own ground do. ``alternatives`` are the next
+    best captions with their log-probabilities. ``windows`` are how many windows tell of
+    it: 1, unless rows were merged; then the polygon may have ``holes``. ``domain`` is
+    as in `sencap.Caption`.
     """
 
     window: int
@@ -44,7 +46,10 @@ class Row:
     @classmethod
     def of(cls, caption: Caption, **more: Any) -> Row:
         """From a caption; ``more`` are the fields that are not the caption's."""
-        others = [(other.text, round(other.log_prob, _DIGITS)) for other in caption.alternatives]
+        others = [
+            (other.text, round(other.log_prob, _DIGITS))
+            for other in caption.alternatives
+        ]
         p = caption.change_probability
         return cls(
             caption=caption.text,
@@ -60,7 +65,10 @@ class Row:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Row:
         """Back from `to_json`."""
-        pairs = {key: [(one, two) for one, two in told[key]] for key in ("polygon", "alternatives")}
+        pairs = {
+            key: [(one, two) for one, two in told[key]]
+            for key in ("polygon", "alternatives")
+        }
         return cls(**{**told, **pairs})
 
     def to_json(self) -> dict[str, Any]:

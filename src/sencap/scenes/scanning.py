@@ -1,4 +1,5 @@
-"""The scan itself: windows read ahead of the model, captioned in batches, kept as they are done."""
+"""The scan itself: windows read ahead of the model, captioned in batches, kept as they
+are done."""
 
 from __future__ import annotations
 
@@ -26,18 +27,21 @@ USUAL_SCAN = ScanSettings()
 def scan(
     before: str | Path, after: str | Path, *, settings: ScanSettings = USUAL_SCAN
 ) -> Iterator[Row]:
-    """What is said of each window of two georeferenced rasters, in the order of their numbers.
+    """What is said of each window of two georeferenced rasters, in the order of their
+    numbers.
 
     >>> for row in scan("before.tif", "after.tif"):          # doctest: +SKIP
     ...     print(row.window, row.caption, row.change_probability)
 
-    The after image is brought to the grid of the before image as it is read, over the ground that
-    both show. Windows that hold too little data are left out. `sencap.write_scan` writes the same
-    rows as a file for a map.
+    The after image is brought to the grid of the before image as it is read, over the
+    ground that both show. Windows that hold too little data are left out.
+    `sencap.write_scan` writes the same rows as a file for a map.
 
     Raises:
-        ImageError: a file that cannot be read, no ground in common, a window that is damaged.
-        SettingsError, CheckpointError, MissingDependencyError: as `ScanSettings` and `sencap.load`.
+        ImageError: a file that cannot be read, no ground in common, a window that is
+            damaged.
+        SettingsError, CheckpointError, MissingDependencyError: as `ScanSettings` and
+        `sencap.load`.
     """
     with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
         predictor = settings.load()
@@ -48,8 +52,8 @@ def scan(
 def batches(scene: Scene, predictor: Predictor, *, first: int = 0) -> Iterator[Batch]:
     """The windows of a scene from number ``first`` on, in batches.
 
-    A batch takes as many windows with data as the settings say, and those without data among them.
-    So batches that begin where another one ended are the same in every run.
+    A batch takes as many windows with data as the settings say, and those without data
+    among them. So batches that begin where another one ended are the same in every run.
     """
 
     def read(number: int) -> Seen:
@@ -59,10 +63,13 @@ def batches(scene: Scene, predictor: Predictor, *, first: int = 0) -> Iterator[B
         small = resize(seen.pair, predictor.size)
         return Seen(number, small, seen.valid, seen.pixels)
 
-    numbers = (number for number in range(first, len(scene.tiling)) if scene.is_wanted(number))
+    numbers = (
+        number for number in range(first, len(scene.tiling)) if scene.is_wanted(number)
+    )
     size = scene.settings.batch_size
     batch, waiting = Batch(first), list[Seen]()
-    # a raster is for one thread at a time: one reads and resamples while the model works
+    # a raster is for one thread at a time: one reads and resamples while the model
+    # works
     for seen in ahead(read, numbers, threads=1, most=2 * size):
         batch.end = seen.number + 1
         if seen.pair is not None:
@@ -92,7 +99,9 @@ def _rows(scene: Scene, predictor: Predictor, windows: Sequence[Seen]) -> list[R
                 caption,
                 window=seen.number,
                 **window._asdict(),
-                polygon=reprojected(corners(scene.grid, window), scene.grid.crs, scene.crs),
+                polygon=reprojected(
+                    corners(scene.grid, window), scene.grid.crs, scene.crs
+                ),
                 valid=round(seen.valid, 4),
                 pixels=seen.pixels,
             )

@@ -1,4 +1,5 @@
-"""Two rasters as one scene: what its windows are, and each of them as an `ImagePair`."""
+"""Two rasters as one scene: what its windows are, and each of them as an
+`ImagePair`."""
 
 from __future__ import annotations
 
@@ -32,8 +33,9 @@ _FACTORS = (1.0, 255.0, 10_000.0)
 
 @dataclass(frozen=True)
 class Seen:
-    """A window as it was read: the pair (None if too little of it holds data at both dates), that
-    share, how many pixels of its own ground hold data, and whether it was read at all."""
+    """A window as it was read: the pair (None if too little of it holds data at both
+    dates), that share, how many pixels of its own ground hold data, and whether it was
+    read at all."""
 
     number: int
     pair: ImagePair | None
@@ -43,17 +45,21 @@ class Seen:
 
 
 class Scene(Closing):
-    """Two open rasters of one place, cut into windows. Use it with ``with``; one thread at a time.
+    """Two open rasters of one place, cut into windows. Use it with ``with``; one thread
+    at a time.
 
-    ``tiling`` says where the windows lie on ``grid``, ``crs`` in which projection polygons are
-    told, ``notes`` what a user has to know, `details` what was chosen.
+    ``tiling`` says where the windows lie on ``grid``, ``crs`` in which projection
+    polygons are told, ``notes`` what a user has to know, `details` what was chosen.
 
-    ``grid`` is another ground than what both share on the grid of the first: that of a series.
+    ``grid`` is another ground than what both share on the grid of the first: that of a
+    series.
 
     Raises:
-        ImageError: a file cannot be read, there is no ground in common, it is not known where one
-            of them lies, degrees that no place has, or no picture in the values.
-        SettingsError, MissingDependencyError: settings that the files cannot fulfil; no rasterio.
+        ImageError: a file cannot be read, there is no ground in common, it is not known
+            where one of them lies, degrees that no place has, or no picture in the
+            values.
+        SettingsError, MissingDependencyError: settings that the files cannot fulfil; no
+            rasterio.
     """
 
     def __init__(
@@ -85,7 +91,9 @@ class Scene(Closing):
             self.metres = metres_per_pixel(self.grid)
             side, notes = window_side(settings, self.metres, trained)
             self.notes = [*self._rasters.notes, *notes]
-            self.tiling = Tiling(self.grid.height, self.grid.width, side, settings.overlap)
+            self.tiling = Tiling(
+                self.grid.height, self.grid.width, side, settings.overlap
+            )
             self._area = None if settings.roi is None else Area(settings.roi, self.grid)
             self.scales = self._find_scales()
             self._opened = opening.pop_all()
@@ -96,10 +104,14 @@ class Scene(Closing):
             return self.grid.crs
         crs = crs_of(wanted)
         if self.grid.crs is None:
-            raise SettingsError(f"crs={wanted}: the before image does not say its own projection")
+            raise SettingsError(
+                f"crs={wanted}: the before image does not say its own projection"
+            )
         ground = reprojected(corners(self.grid, self.whole), self.grid.crs, crs)
         if not np.isfinite(ground).all():
-            raise SettingsError(f"crs={wanted} has no place for the ground of {self.before}")
+            raise SettingsError(
+                f"crs={wanted} has no place for the ground of {self.before}"
+            )
         return crs
 
     @property
@@ -133,7 +145,11 @@ class Scene(Closing):
             images.append(levels)
             masks.append(valid)
             # of a window without data at one date the other date is not read
-            if share_lost(valid) > self._empty and valid is not None and not valid.any():
+            if (
+                share_lost(valid) > self._empty
+                and valid is not None
+                and not valid.any()
+            ):
                 return Seen(number, None, 0.0, 0)
         shown = both(*masks)
         valid_share = 1.0 - share_lost(shown)
@@ -145,7 +161,8 @@ class Scene(Closing):
         return Seen(number, pair, valid_share, pixels)
 
     def _own_pixels(self, number: int, window: Window, shown: Mask | None) -> int:
-        """How many pixels of a window's own ground hold data, in the area to be looked at."""
+        """How many pixels of a window's own ground hold data, in the area to be looked
+        at."""
         cell = self.tiling.cell(number)
         inside = np.ones((cell.height, cell.width), np.bool_)
         if shown is not None:
@@ -162,8 +179,8 @@ class Scene(Closing):
         return to_levels(values, valid, scale)
 
     def _find_scales(self) -> tuple[Scale | None, Scale | None]:
-        """How the values of each date become 8 bits: given, or told from pixels of the whole
-        ground, once for all windows; None where they have 8 bits."""
+        """How the values of each date become 8 bits: given, or told from pixels of the
+        whole ground, once for all windows; None where they have 8 bits."""
         given = self.settings.reading.given_scale()
         if given is not None:
             return given, given
@@ -188,10 +205,14 @@ class Scene(Closing):
     def _check_alike(self, samples: list[_Sample]) -> None:
         one, other = samples
         if one.factor != other.factor or one.is_deep != other.is_deep:
-            kinds = [f"{raster.path} holds {raster.dtype}" for raster in self._rasters.rasters]
+            kinds = [
+                f"{raster.path} holds {raster.dtype}"
+                for raster in self._rasters.rasters
+            ]
             raise ImageError(
-                f"{' and '.join(kinds)}, in other units: say by --scale LOW,HIGH which values are "
-                "black and white, or scale each date by itself with --stretch per-date"
+                f"{' and '.join(kinds)}, in other units: say by --scale LOW,HIGH "
+                "which values are black and white, or scale each date by itself with "
+                "--stretch per-date"
             )
 
     def _sample(self, date: int) -> _Sample:
@@ -242,8 +263,8 @@ class Scene(Closing):
 
 @dataclass(frozen=True)
 class _Sample:
-    """How often each level occurs, what values are multiplied with to become levels, and whether
-    these have more than 8 bits."""
+    """How often each level occurs, what values are multiplied with to become levels,
+    and whether these have more than 8 bits."""
 
     counts: NDArray[np.int64]
     factor: float
@@ -254,7 +275,9 @@ def _factor(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) -> f
     """What values were multiplied with to become levels, told from the largest."""
     if values.dtype.kind != "f":
         return 1.0
-    shown, there = (values, levels) if valid is None else (values[:, valid], levels[:, valid])
+    shown, there = (
+        (values, levels) if valid is None else (values[:, valid], levels[:, valid])
+    )
     if not shown.size:
         return 1.0
     most, level = float(shown.max()), float(there.max())

@@ -1,4 +1,5 @@
-"""More than two dates: one step after another, all on the first image's grid and windows."""
+"""More than two dates: one step after another, all on the first image's grid and
+windows."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ _LEAST = 32  # pixels a side that all dates must share
 
 @dataclass(frozen=True)
 class Step:
-    """What changed from one date to a later one, and what a user has to know of the files."""
+    """What changed from one date to a later one, and what a user has to know of the
+    files."""
 
     before: str
     after: str
@@ -46,8 +48,9 @@ class Step:
 def find_images(
     sources: Sequence[str | Path], *, dates: Sequence[str] = (), asset: str = "visual"
 ) -> tuple[list[Path], tuple[str, ...]]:
-    """The images that are named, and the dates that are known of them: files as they are; of a
-    folder its TIFF files, of a STAC file (.json) its items, in the order of their dates.
+    """The images that are named, and the dates that are known of them: files as they
+    are; of a folder its TIFF files, of a STAC file (.json) its items, in the order of
+    their dates.
 
     Raises:
         SettingsError: nothing, or fewer than two images. DataError: as `stac_images`.
@@ -56,9 +59,13 @@ def find_images(
     given = tuple(dates)
     if len(paths) == 1 and paths[0].is_dir():
         folder = paths[0]
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        paths = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in ENDINGS
+        )
         if len(paths) < 2:
-            raise SettingsError(f"{folder} holds {len(paths)} TIFF files; a scan needs two dates")
+            raise SettingsError(
+                f"{folder} holds {len(paths)} TIFF files; a scan needs two dates"
+            )
     elif len(paths) == 1 and paths[0].suffix.lower() in (".json", ".geojson"):
         items = sorted(stac_images(paths[0], asset), key=lambda item: item[1])
         paths = [path for path, _ in items]
@@ -68,7 +75,8 @@ def find_images(
         if reason:
             raise SettingsError(f"{paths[0]}: {reason}; give two images or more")
         raise SettingsError(
-            f"a scan needs two images or more, a folder or a STAC file; got {len(paths)}"
+            "a scan needs two images or more, a folder or a STAC file; got "
+            f"{len(paths)}"
         )
     return paths, given
 
@@ -82,21 +90,26 @@ def write_series(
     merge: bool = False,
     progress: bool = False,
 ) -> list[Step]:
-    """Scan a series of rasters of one place, each against the one before it (or ``against`` the
-    first), and write all steps to one file, as `write_scan` does two.
+    """Scan a series of rasters of one place, each against the one before it (or
+    ``against`` the first), and write all steps to one file, as `write_scan` does two.
 
-    The dates of the images (``settings.dates``, else their tags or names) say their order. All
-    windows are those of the first image, over the ground that all share. A GeoPackage has a layer
-    for each step, one of summaries, and one that says of each window when it changed; other formats
-    have all steps in one table.
+    The dates of the images (``settings.dates``, else their tags or names) say their
+    order. All windows are those of the first image, over the ground that all share. A
+    GeoPackage has a layer for each step, one of summaries, and one that says of each
+    window when it changed; other formats have all steps in one table.
 
     Raises:
-        SettingsError: an image without a date, or two of one date. Else as `write_scan`.
+        SettingsError: an image without a date, or two of one date. Else as
+            `write_scan`.
     """
     check_choice("against", against, get_args(Against))
     out = Path(out)
     check_format(out)
-    inputs: list[str | Path | None] = [*images, *checkpoint_files(settings.weights), settings.roi]
+    inputs: list[str | Path | None] = [
+        *images,
+        *checkpoint_files(settings.weights),
+        settings.roi,
+    ]
     check_outputs({"out": out}, inputs)
     dated = _in_order([Path(image) for image in images], settings)
     paths = [path for path, _ in dated]
@@ -111,7 +124,10 @@ def write_series(
     with ExitStack() as stack:
         journals = []
         for number in range(1, len(dated)):
-            before, after = dated[0 if against == "first" else number - 1], dated[number]
+            before, after = (
+                dated[0 if against == "first" else number - 1],
+                dated[number],
+            )
             dates = before[1], after[1]
             own = replace(settings, dates=dates)
             with Scene(before[0], after[0], own, trained, grid=grid) as scene:
@@ -122,7 +138,9 @@ def write_series(
                 done = scanned(scene, predictor, journal, progress=progress)
                 summary = Summary.of(scene, done)
                 rows = [row for batch in done for row in batch.rows]
-                layer = changes_layer(merged(rows, scene) if merge else rows, scene, dates)
+                layer = changes_layer(
+                    merged(rows, scene) if merge else rows, scene, dates
+                )
                 changes.append(replace(layer, name=f"changes_{dates[0]}_{dates[1]}"))
                 summaries.append(summary_layer(summary, scene, dates))
                 records.append({**told, "read": scene.details()})
@@ -149,14 +167,17 @@ def _in_order(paths: Sequence[Path], settings: ScanSettings) -> list[tuple[Path,
     for path, date in zip(paths, image_dates(paths, tags, settings.dates), strict=True):
         if date is None:
             raise SettingsError(
-                f"{path} does not say when it was taken, neither in its tags nor by its name: give "
-                "the dates of all images, in their order, by --dates 2018-04-26,2019-02-03,…"
+                f"{path} does not say when it was taken, neither in its tags nor by "
+                "its name: give the dates of all images, in their order, by --dates "
+                "2018-04-26,2019-02-03,…"
             )
         dated.append((path, date))
     dated.sort(key=lambda one: one[1])
     for one, other in pairwise(dated):
         if one[1] == other[1]:
-            raise SettingsError(f"{one[0]} and {other[0]} are both of {one[1]}: give one of them")
+            raise SettingsError(
+                f"{one[0]} and {other[0]} are both of {one[1]}: give one of them"
+            )
     return dated
 
 
@@ -176,8 +197,8 @@ def common_grid(paths: Sequence[Path], settings: ScanSettings) -> Grid:
     grid = whole.cut(box)
     if min(grid.width, grid.height) < _LEAST:
         raise ImageError(
-            f"the {len(paths)} images share {grid.width}×{grid.height} pixels of {paths[0]}, and "
-            f"{_LEAST} a side are needed: give images of one place"
+            f"the {len(paths)} images share {grid.width}×{grid.height} pixels of "
+            f"{paths[0]}, and {_LEAST} a side are needed: give images of one place"
         )
     return grid
 
@@ -186,13 +207,16 @@ def _together(layers: Sequence[Layer]) -> Layer:
     """Layers of the same columns as one."""
     first = layers[0]
     columns = {
-        name: [value for layer in layers for value in layer.columns[name]] for name in first.columns
+        name: [value for layer in layers for value in layer.columns[name]]
+        for name in first.columns
     }
     polygons = [polygon for layer in layers for polygon in layer.polygons]
     return Layer(first.name.partition("_")[0], first.crs, polygons, columns)
 
 
-def _when_layer(rows_of: Sequence[Sequence[Row]], steps: Sequence[Step], crs: Any) -> Layer:
+def _when_layer(
+    rows_of: Sequence[Sequence[Row]], steps: Sequence[Step], crs: Any
+) -> Layer:
     """For each window that was captioned, when it changed."""
     polygons: dict[int, Any] = {}
     when: dict[int, list[str]] = {}

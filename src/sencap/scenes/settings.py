@@ -21,16 +21,17 @@ Stretch = Literal["together", "per-date"]
 class ScanSettings:
     """How a scene is scanned, and by which weights.
 
-    ``weights``, ``beam``, ``device``, ``engine``, ``precision``, ``decision`` are those of
-    `sencap.load`. ``reading``: bands, scale and the share without data up to which a window is
-    captioned, as for pairs. ``window``: the side of a window in metres; ``side``: the same in
-    pixels of the before image; without either it is the ground that the weights were trained on.
-    ``overlap``: the share of a side that a window has in common with the next. ``stretch``:
-    whether values of more than 8 bits are brought to 8 by one scale for both dates or each date by
-    its own. ``roi``: a GeoJSON file of the area to look at. ``crs``: the projection of the polygons
-    (default: that of the before image). ``dates`` of the two images, if they are known better than
-    the files tell. ``assume_same_grid``: a file that does not say where it lies shows the ground of
-    the other.
+    ``weights``, ``beam``, ``device``, ``engine``, ``precision``, ``decision`` are those
+    of `sencap.load`. ``reading``: bands, scale and the share without data up to which a
+    window is captioned, as for pairs. ``window``: the side of a window in metres;
+    ``side``: the same in pixels of the before image; without either it is the ground
+    that the weights were trained on. ``overlap``: the share of a side that a window has
+    in common with the next. ``stretch``: whether values of more than 8 bits are brought
+    to 8 by one scale for both dates or each date by its own. ``roi``: a GeoJSON file of
+    the area to look at. ``crs``: the projection of the polygons (default: that of the
+    before image). ``dates`` of the two images, if they are known better than the files
+    tell. ``assume_same_grid``: a file that does not say where it lies shows the ground
+    of the other.
 
     Raises:
         SettingsError: a number or a word that cannot be, or both sizes of a window.
@@ -59,14 +60,14 @@ class ScanSettings:
         check_fraction("overlap", self.overlap)
         if self.overlap > 0.95:
             raise SettingsError(
-                f"overlap is {self.overlap}; it must be in [0, 0.95]: beyond that a scan shows "
-                "each place hundreds of times"
+                f"overlap is {self.overlap}; it must be in [0, 0.95]: beyond that a "
+                "scan shows each place hundreds of times"
             )
         check_choice("stretch", self.stretch, get_args(Stretch))
         if self.window is not None and self.side is not None:
             raise SettingsError(
-                f"window={self.window:g} metres and side={self.side} pixels both say how large a "
-                "window is: give one of them"
+                f"window={self.window:g} metres and side={self.side} pixels both say "
+                "how large a window is: give one of them"
             )
 
     def details(self) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def add_style(path: Path, layers: Sequence[str]) -> None:
     """Put the style into a GeoPackage, as the default of the layers named."""
     with closing(sqlite3.connect(path)) as database, database:
         # what GDAL wrote as the date of change holds for the style too
-        (date,) = database.execute("SELECT max(last_change) FROM gpkg_contents").fetchone()
+        (date,) = database.execute(
+            "SELECT max(last_change) FROM gpkg_contents"
+        ).fetchone()
         database.execute(_TABLE)
         database.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, last_change) "

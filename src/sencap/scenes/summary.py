@@ -21,13 +21,14 @@ _SQUARE_KM = 1e6
 class Summary:
     """The figures of a scene.
 
-    ``windows`` are all that lie on the ground to be looked at: ``captioned`` of them were
-    captioned, ``changed`` of these tell a change; ``without_data`` were left out, ``unread`` of
-    them without being read. Ground counts once, however many windows show it, and only where both
-    dates hold data: ``seen_km2`` was captioned, ``changed_km2`` of it changed, ``unseen_km2`` lies
-    in windows that were left out; None if the size of a pixel is not known. ``changed_share``
-    (0–1) is of the ground that was captioned. ``phrases`` are the captions of changes that occur
-    most often, with how often.
+    ``windows`` are all that lie on the ground to be looked at: ``captioned`` of them
+    were captioned, ``changed`` of these tell a change; ``without_data`` were left out,
+    ``unread`` of them without being read. Ground counts once, however many windows show
+    it, and only where both dates hold data: ``seen_km2`` was captioned, ``changed_km2``
+    of it changed, ``unseen_km2`` lies in windows that were left out; None if the size
+    of a pixel is not known. ``changed_share`` (0–1) is of the ground that was
+    captioned. ``phrases`` are the captions of changes that occur most often, with how
+    often.
     """
 
     windows: int
@@ -56,7 +57,8 @@ class Summary:
         pixels = sum(row.pixels for row in rows)
         changed_pixels = sum(row.pixels for row in changed)
         phrases = Counter(row.caption for row in changed).most_common()
-        # most_common keeps the order of the rows among equals: say the same whatever it was
+        # most_common keeps the order of the rows among equals: say the same whatever it
+        # was
         phrases.sort(key=lambda phrase: (-phrase[1], phrase[0]))
         ground = corners(scene.grid, scene.whole)
         return cls(
@@ -84,20 +86,25 @@ class Summary:
             ground += f", {self.changed_km2:.4g} of {self.seen_km2:.4g} km²"
         lines[0] += f": {ground}"
         if self.without_data:
-            left_out = f"{self.without_data} windows hold too little data and were left out"
+            left_out = (
+                f"{self.without_data} windows hold too little data and were left out"
+            )
             lines.append(f"{left_out}, {self.unread} of them unread")
         lines += [f"{count:5}  {phrase}" for phrase, count in self.phrases]
         return "\n".join(lines)
 
 
 def _square_km(scene: Scene, rows: Iterable[Row]) -> float | None:
-    """The own ground of windows where it holds data: pixels differ in size over a scene."""
+    """The own ground of windows where it holds data: pixels differ in size over a
+    scene."""
     if scene.metres is None:
         return None
     total = 0.0
     for row in rows:
         cell = scene.tiling.cell(row.window)
-        total += (area(scene.grid, cell) or 0.0) * row.pixels / (cell.height * cell.width)
+        total += (
+            (area(scene.grid, cell) or 0.0) * row.pixels / (cell.height * cell.width)
+        )
     return round(total / _SQUARE_KM, 6)
 
 
@@ -105,4 +112,6 @@ def _of_mean_pixels(scene: Scene, pixels: int) -> float | None:
     whole = area(scene.grid, scene.whole)
     if whole is None:
         return None
-    return round(whole * pixels / (scene.grid.height * scene.grid.width) / _SQUARE_KM, 6)
+    return round(
+        whole * pixels / (scene.grid.height * scene.grid.width) / _SQUARE_KM, 6
+    )

@@ -1,4 +1,5 @@
-"""Where the windows of a scene lie: numbered, overlapping, and each with ground of its own."""
+"""Where the windows of a scene lie: numbered, overlapping, and each with ground of its
+own."""
 
 from __future__ import annotations
 
@@ -14,14 +15,16 @@ from sencap.images.windows import Window
 
 @dataclass(frozen=True)
 class Tiling:
-    """Windows of ``side`` × ``side`` pixels over a ground of ``height`` × ``width``, row by row.
+    """Windows of ``side`` × ``side`` pixels over a ground of ``height`` × ``width``,
+    row by row.
 
-    Each overlaps the next by the share ``overlap`` of a side; the last of a row or column reach
-    back from the border, so that every pixel is in a window. A ground smaller than a window is one
-    window, as far as it goes. A window's number depends on nothing but these four values.
+    Each overlaps the next by the share ``overlap`` of a side; the last of a row or
+    column reach back from the border, so that every pixel is in a window. A ground
+    smaller than a window is one window, as far as it goes. A window's number depends on
+    nothing but these four values.
 
-    `cell` gives each window the ground that counts as its own: the cells share no pixel and leave
-    out none, so that totals over them count no ground twice.
+    `cell` gives each window the ground that counts as its own: the cells share no pixel
+    and leave out none, so that totals over them count no ground twice.
 
     Raises:
         SettingsError: a side or an overlap out of its bounds.

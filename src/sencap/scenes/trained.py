@@ -18,16 +18,16 @@ _OTHER = 2  # times coarser or finer: then a user is told
 
 @dataclass(frozen=True)
 class Trained:
-    """Pixels a side of the pairs that weights were trained on, and metres per pixel: by default
-    those of LEVIR-CC."""
+    """Pixels a side of the pairs that weights were trained on, and metres per pixel: by
+    default those of LEVIR-CC."""
 
     pixels: int = 256
     metres_per_pixel: float = 0.5
 
     @classmethod
     def of(cls, weights: str | Path | None) -> Trained:
-        """From the entry ``training.ground`` of a checkpoint folder's config, if it has one; what
-        else the folder holds is for `sencap.load` to judge.
+        """From the entry ``training.ground`` of a checkpoint folder's config, if it has
+        one; what else the folder holds is for `sencap.load` to judge.
 
         Raises:
             CheckpointError: no such folder, or a ground that cannot be.
@@ -46,7 +46,9 @@ class Trained:
                 "metres_per_pixel"
             ) from error
         if not (pixels > 0 and 0 < metres < math.inf):
-            raise CheckpointError(f"{config}: training.ground is {shown(ground)}: no ground")
+            raise CheckpointError(
+                f"{config}: training.ground is {shown(ground)}: no ground"
+            )
         return cls(pixels, metres)
 
     @property
@@ -63,16 +65,16 @@ def window_side(
     ``metres`` is the side of a pixel, None if it is not known.
 
     Raises:
-        SettingsError: a size in metres of a ground that is not known, or one that is too small or
-            too large in pixels.
+        SettingsError: a size in metres of a ground that is not known, or one that is
+            too small or too large in pixels.
     """
     if settings.side is not None:
         return settings.side, _told_if_other(metres, trained)
     if metres is None:
         if settings.window is not None:
             raise SettingsError(
-                f"window={settings.window:g} metres: the before image does not say how large its "
-                "pixels are; give the side in pixels, as in --side 256"
+                f"window={settings.window:g} metres: the before image does not say "
+                "how large its pixels are; give the side in pixels, as in --side 256"
             )
         return trained.pixels, []
     if settings.window is None:
@@ -81,8 +83,9 @@ def window_side(
     side = round(settings.window / metres)
     if not 32 <= side <= _MOST:
         raise SettingsError(
-            f"window={settings.window:g} metres are {side} pixels of {metres:g} m; a window has 32 "
-            f"to {_MOST}: give {32 * metres:g} to {_MOST * metres:g} metres"
+            f"window={settings.window:g} metres are {side} pixels of {metres:g} m; a "
+            f"window has 32 to {_MOST}: give {32 * metres:g} to {_MOST * metres:g} "
+            "metres"
         )
     return side, _told_if_other(metres, trained)
 
@@ -93,14 +96,16 @@ def _told_if_other(metres: float | None, trained: Trained) -> list[str]:
     usual = trained.metres_per_pixel
     if metres > _OTHER * usual:
         return [
-            f"a pixel is {metres:.3g} m, {metres / usual:.3g} times as coarse as what the weights "
-            f"were trained on ({usual:g} m): single houses cannot be told at this size, so trust "
-            "changes of large areas only, or use weights trained on such images"
+            f"a pixel is {metres:.3g} m, {metres / usual:.3g} times as coarse as "
+            f"what the weights were trained on ({usual:g} m): single houses cannot "
+            "be told at this size, so trust changes of large areas only, or use "
+            "weights trained on such images"
         ]
     if metres * _OTHER < usual:
         return [
-            f"a pixel is {metres:.3g} m, {usual / metres:.3g} times as fine as what the weights "
-            f"were trained on ({usual:g} m): windows are reduced to that, and smaller things are "
-            "not seen; a smaller --window shows more detail than the weights know"
+            f"a pixel is {metres:.3g} m, {usual / metres:.3g} times as fine as what "
+            f"the weights were trained on ({usual:g} m): windows are reduced to "
+            "that, and smaller things are not seen; a smaller --window shows more "
+            "detail than the weights know"
         ]
     return []

@@ -1,4 +1,5 @@
-"""A scan from two rasters to a file on the map: begun, stopped, gone on with, written."""
+"""A scan from two rasters to a file on the map: begun, stopped, gone on with,
+written."""
 
 from __future__ import annotations
 
@@ -41,11 +42,12 @@ def write_scan(
 ) -> tuple[Summary, list[str]]:
     """Scan two rasters and write what is said of each window as a file for a map.
 
-    ``out`` ends in .gpkg, .geojson, .fgb, .parquet or .csv. It appears when all is done, and takes
-    the place of a file of its name. Until then ``<out>.unfinished`` keeps what is done: the same
-    call goes on with it after a stop of any kind, to an equal file. With ``merge`` windows side by
-    side that tell a change in the same words become one polygon. ``probability`` is a GeoTIFF to
-    write too: the probability of change over the scene; ``page`` an HTML page to look at it.
+    ``out`` ends in .gpkg, .geojson, .fgb, .parquet or .csv. It appears when all is
+    done, and takes the place of a file of its name. Until then ``<out>.unfinished``
+    keeps what is done: the same call goes on with it after a stop of any kind, to an
+    equal file. With ``merge`` windows side by side that tell a change in the same words
+    become one polygon. ``probability`` is a GeoTIFF to write too: the probability of
+    change over the scene; ``page`` an HTML page to look at it.
 
     Returns the summary, and what a user has to know of the files.
 
@@ -59,7 +61,9 @@ def write_scan(
     if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"page={page}: it must end in .html")
     inputs = [before, after, *checkpoint_files(settings.weights)]
-    check_outputs({"out": out, "probability": probability, "page": page}, [*inputs, settings.roi])
+    check_outputs(
+        {"out": out, "probability": probability, "page": page}, [*inputs, settings.roi]
+    )
     with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
         dates = image_dates((before, after), scene.tags, settings.dates)
         predictor = settings.load()
@@ -74,7 +78,10 @@ def write_scan(
                 write_whole(page, page_of(scene, rows, summary, dates))
             if merge:
                 rows = merged(rows, scene)
-            layers = [changes_layer(rows, scene, dates), summary_layer(summary, scene, dates)]
+            layers = [
+                changes_layer(rows, scene, dates),
+                summary_layer(summary, scene, dates),
+            ]
             about = {**told, "read": scene.details(), "summary": summary.details()}
             write_layers(out, layers, about=about, date=newest(before, after))
             journal.delete()
@@ -84,7 +91,8 @@ def write_scan(
 def scanned(
     scene: Scene, predictor: Predictor, journal: Journal, *, progress: bool = False
 ) -> list[Batch]:
-    """All batches of a scene: those that a journal holds already, then the rest, which it takes."""
+    """All batches of a scene: those that a journal holds already, then the rest, which
+    it takes."""
     done = list(journal.done)
     total = len(scene.tiling)
     first = done[-1].end if done else 0
@@ -98,7 +106,9 @@ def scanned(
     return done
 
 
-def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]) -> Layer:
+def changes_layer(
+    rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]
+) -> Layer:
     """The rows as features."""
     count = len(rows)
     columns: dict[str, list[Any]] = {
@@ -120,7 +130,9 @@ def changes_layer(rows: Sequence[Row], scene: Scene, dates: Sequence[str | None]
         "width": [row.width for row in rows],
         "note": [row.note for row in rows],
     }
-    return Layer("changes", scene.crs, [[row.polygon, *row.holes] for row in rows], columns)
+    return Layer(
+        "changes", scene.crs, [[row.polygon, *row.holes] for row in rows], columns
+    )
 
 
 def page_of(
@@ -161,7 +173,8 @@ def summary_layer(summary: Summary, scene: Scene, dates: Sequence[str | None]) -
 
 
 def newest(*paths: Path) -> str:
-    """When the later of the images was changed: an output's own date would differ in each run."""
+    """When the later of the images was changed: an output's own date would differ in
+    each run."""
     newest = max(path.stat().st_mtime for path in paths)
     moment = datetime.datetime.fromtimestamp(int(newest), datetime.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -35,9 +35,13 @@ class Said(Alternative):
     change_probability: float | None = Field(
         description="the model's probability that anything changed, 0–1; null: it has none"
     )
-    finished: bool = Field(description="false: the sentence was cut at the longest length")
+    finished: bool = Field(
+        description="false: the sentence was cut at the longest length"
+    )
     note: str = Field(description="what has to be known beside the sentence")
-    alternatives: list[Alternative] = Field(description="the next best sentences, best first")
+    alternatives: list[Alternative] = Field(
+        description="the next best sentences, best first"
+    )
     read: dict[str, Any] = Field(description="what was chosen as the files were read")
     geometry: dict[str, Any] | None = Field(
         description="the ground of the pair as a GeoJSON geometry, where the files tell it"
@@ -142,7 +146,9 @@ class Scanned(BaseModel):
     placed: bool = Field(
         description="whether coordinates are degrees; else they are pixels, rows downwards"
     )
-    pixels: tuple[int, int] = Field(description="width and height of the ground that both show")
+    pixels: tuple[int, int] = Field(
+        description="width and height of the ground that both show"
+    )
     notes: list[str] = Field(description="what has to be known of the files")
     features: list[dict[str, Any]]
 

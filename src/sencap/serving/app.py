@@ -27,10 +27,12 @@ _LONGEST_FIELD = 1024  # bytes
 
 
 def create_app(settings: ServerSettings) -> ASGIApp:
-    """The application (ASGI), with its weights loaded; for a server of one's own, or for tests.
+    """The application (ASGI), with its weights loaded; for a server of one's own, or
+    for tests.
 
     Raises:
-        CheckpointError, SettingsError: weights that cannot be loaded, a token file that holds none.
+        CheckpointError, SettingsError: weights that cannot be loaded, a token file that
+            holds none.
     """
     metrics = Metrics()
     token = settings.token()
@@ -42,7 +44,8 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with service:
             yield
-            # in a thread: a scan that ends waits for captions, which come through this loop
+            # in a thread: a scan that ends waits for captions, which come through this
+            # loop
             await asyncio.to_thread(jobs.close)
 
     app = FastAPI(
@@ -68,13 +71,17 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     return Gate(app, settings, token, metrics)
 
 
-def serve(settings: ServerSettings, tell: Callable[[str], object] | None = None) -> None:
-    """Serve the page and the interface until SIGTERM or Ctrl-C; what was begun is finished first.
+def serve(
+    settings: ServerSettings, tell: Callable[[str], object] | None = None
+) -> None:
+    """Serve the page and the interface until SIGTERM or Ctrl-C; what was begun is
+    finished first.
 
     ``tell`` is called with the address, once it can be asked.
 
     Raises:
-        CheckpointError, SettingsError: as `create_app`; an address that is not to be had.
+        CheckpointError, SettingsError: as `create_app`; an address that is not to be
+            had.
     """
     listening = _listen(settings.host, settings.port)
     with listening:
@@ -103,12 +110,14 @@ def _listen(host: str, port: int) -> socket.socket:
         told = getattr(error, "strerror", None) or "there is no such host"
         reason = told.partition(" (")[0]  # Python adds what the message says anyway
         raise SettingsError(
-            f"host={host}, port={port} cannot be listened on ({reason}); name another, as in "
-            "--port 8001"
+            f"host={host}, port={port} cannot be listened on ({reason}); name "
+            "another, as in --port 8001"
         ) from error
 
 
-def _with_problems(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+def _with_problems(
+    openapi: Callable[[], dict[str, Any]],
+) -> Callable[[], dict[str, Any]]:
     """The OpenAPI document, with the schema of problems."""
 
     def document() -> dict[str, Any]:

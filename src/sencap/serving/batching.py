@@ -1,5 +1,5 @@
-"""Requests that come at about the same time are captioned together, by the one thread that runs the
-model."""
+"""Requests that come at about the same time are captioned together, by the one thread
+that runs the model."""
 
 from __future__ import annotations
 
@@ -31,12 +31,16 @@ class _Asked:
 class Batcher:
     """Captions pairs in batches of what is there.
 
-    A pair waits ``wait`` seconds for others, less if the batch is full. A pair whose request has
-    gone is left out. Use it with ``async with``.
+    A pair waits ``wait`` seconds for others, less if the batch is full. A pair whose
+    request has gone is left out. Use it with ``async with``.
     """
 
     def __init__(
-        self, *, batch_size: int, wait: float, seen: Callable[[int], object] | None = None
+        self,
+        *,
+        batch_size: int,
+        wait: float,
+        seen: Callable[[int], object] | None = None,
     ) -> None:
         self._batch_size, self._wait, self._seen = batch_size, wait, seen
         self._waiting: deque[_Asked] = deque()
@@ -44,8 +48,11 @@ class Batcher:
         self._model = ThreadPoolExecutor(1, thread_name_prefix="sencap-model")
         self._loop: asyncio.Task[None] | None = None
 
-    async def caption(self, predictor: Predictor, beam: int, pair: ImagePair) -> Caption:
-        """The caption of a pair, at the model's size; whoever stops waiting gives its place up."""
+    async def caption(
+        self, predictor: Predictor, beam: int, pair: ImagePair
+    ) -> Caption:
+        """The caption of a pair, at the model's size; whoever stops waiting gives its
+        place up."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(predictor, beam, pair, future))
         self._some.set()
@@ -80,7 +87,9 @@ class Batcher:
     def _take(self) -> list[_Asked]:
         """The next batch: the first that waits, and those that go with it."""
         waiting = [asked for asked in self._waiting if not asked.caption.done()]
-        batch = [asked for asked in waiting if asked.goes_with(waiting[0])][: self._batch_size]
+        batch = [asked for asked in waiting if asked.goes_with(waiting[0])][
+            : self._batch_size
+        ]
         taken = {id(asked) for asked in batch}
         self._waiting = deque(asked for asked in waiting if id(asked) not in taken)
         if not self._waiting:
@@ -102,4 +111,6 @@ class Batcher:
 
 def _caption(batch: list[_Asked]) -> list[Caption]:
     first = batch[0]
-    return first.predictor.caption_pairs([asked.pair for asked in batch], beam=first.beam)
+    return first.predictor.caption_pairs(
+        [asked.pair for asked in batch], beam=first.beam
+    )

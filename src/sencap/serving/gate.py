@@ -1,7 +1,8 @@
-"""What every request passes, before its body is read: token, limits of bytes, time and number; and
-the headers that every answer gets.
+"""What every request passes, before its body is read: token, limits of bytes, time and
+number; and the headers that every answer gets.
 
-It lies around the application as plain ASGI, so that it sees a body arrive and a client go away.
+It lies around the application as plain ASGI, so that it sees a body arrive and a client
+go away.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from sencap.serving.settings import ServerSettings
 _OPEN = ("/", "/health", "/ready", "/static/", "/examples/")
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
+        "data: blob:; connect-src 'self'; base-uri 'self'; form-action 'none'; "
+        "frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -42,9 +44,18 @@ class Gate:
     """The application, behind its limits."""
 
     def __init__(
-        self, app: ASGIApp, settings: ServerSettings, token: str | None, metrics: Metrics
+        self,
+        app: ASGIApp,
+        settings: ServerSettings,
+        token: str | None,
+        metrics: Metrics,
     ) -> None:
-        self.app, self.settings, self.token, self.metrics = app, settings, token, metrics
+        self.app, self.settings, self.token, self.metrics = (
+            app,
+            settings,
+            token,
+            metrics,
+        )
         self._clients: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +92,9 @@ class Gate:
         if self.token is not None and not _is_open(request.scope):
             sent = headers.get("authorization", "").encode()
             if not secrets.compare_digest(sent, f"Bearer {self.token}".encode()):
-                refused = Refused(401, "send the token of this server: Authorization: Bearer TOKEN")
+                refused = Refused(
+                    401, "send the token of this server: Authorization: Bearer TOKEN"
+                )
                 refused.headers = {"WWW-Authenticate": "Bearer"}
                 raise refused
         if headers.get("sec-fetch-site") == "cross-site" and request.method != "GET":
@@ -92,13 +105,18 @@ class Gate:
     def _check_body(self, headers: Headers) -> None:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
-            raise Refused(415, "send a form of the type multipart/form-data, with before and after")
+            raise Refused(
+                415,
+                "send a form of the type multipart/form-data, with before and after",
+            )
         length = headers.get("content-length", "")
         if length.isdigit() and int(length[:20]) > self.settings.max_bytes:
             raise self._too_many_bytes()
 
     def _too_many_bytes(self) -> Refused:
-        return Refused(413, f"a request may have {self.settings.max_bytes:,} bytes: send less")
+        return Refused(
+            413, f"a request may have {self.settings.max_bytes:,} bytes: send less"
+        )
 
     @contextmanager
     def _place(self, request: Request) -> Iterator[None]:
@@ -110,11 +128,14 @@ class Gate:
         if self._clients[client] >= self.settings.per_client:
             raise Refused(
                 429,
-                f"{self.settings.per_client} requests of one client may wait: send fewer at once",
+                f"{self.settings.per_client} requests of one client may wait: send "
+                "fewer at once",
                 retry_after=_SOON,
             )
         if self._clients.total() >= self.settings.waiting:
-            raise Refused(503, "too many requests are waiting: try again", retry_after=_SOON)
+            raise Refused(
+                503, "too many requests are waiting: try again", retry_after=_SOON
+            )
         self._clients[client] += 1
         self.metrics.waiting.inc()
         try:
@@ -126,7 +147,8 @@ class Gate:
                 del self._clients[client]  # or it would grow with every address
 
     async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, until it has answered, the time is up, or the client has gone."""
+        """The application, until it has answered, the time is up, or the client has
+        gone."""
         body = _Body(receive, self.settings.max_bytes, self._too_many_bytes)
 
         async def answer(message: Message) -> None:
@@ -151,13 +173,17 @@ class Gate:
             limit = f"{self.settings.timeout} s"
             if not body.complete.is_set():
                 raise Refused(408, f"the request was not sent within {limit}")
-            raise Refused(503, f"the answer was not ready within {limit}", retry_after=_SOON)
+            raise Refused(
+                503, f"the answer was not ready within {limit}", retry_after=_SOON
+            )
 
 
 class _Body:
     """A request's body, counted as it comes."""
 
-    def __init__(self, receive: Receive, most: int, too_many: Callable[[], Refused]) -> None:
+    def __init__(
+        self, receive: Receive, most: int, too_many: Callable[[], Refused]
+    ) -> None:
         self._receive, self._most, self._too_many = receive, most, too_many
         self._bytes = 0
         self.complete = asyncio.Event()
@@ -175,8 +201,8 @@ class _Body:
         return message
 
     async def client_gone(self) -> None:
-        """Wait until the client has gone without an answer; for ever if it does not. What it sends
-        before is the application's to read."""
+        """Wait until the client has gone without an answer; for ever if it does not.
+        What it sends before is the application's to read."""
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -1,7 +1,8 @@
-"""Work that takes longer than a request may: it is started, asked after, fetched, cancelled.
+"""Work that takes longer than a request may: it is started, asked after, fetched,
+cancelled.
 
-Jobs are worked off one after the other, in a thread of their own. Nothing of them is on the disk
-under a name. Their ids cannot be guessed.
+Jobs are worked off one after the other, in a thread of their own. Nothing of them is on
+the disk under a name. Their ids cannot be guessed.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class Job:
 
 
 class Jobs:
-    """The jobs of a server. ``most`` may wait or run; of those that ended as many are kept, the
-    newest, for ``keep`` seconds."""
+    """The jobs of a server. ``most`` may wait or run; of those that ended as many are
+    kept, the newest, for ``keep`` seconds."""
 
     def __init__(self, *, most: int, keep: float) -> None:
         self._most, self._keep = most, keep
@@ -92,7 +93,9 @@ class Jobs:
         self._forget()
         if self.unfinished >= self._most:
             raise Refused(
-                503, f"{self._most} jobs are waiting: cancel one, or try again", retry_after=60
+                503,
+                f"{self._most} jobs are waiting: cancel one, or try again",
+                retry_after=60,
             )
         job = Job()
         self._jobs[job.id] = job
@@ -108,7 +111,9 @@ class Jobs:
         self._forget()
         if job_id not in self._jobs:
             minutes = round(self._keep / 60)
-            raise Refused(404, f"there is no such job; results are kept for {minutes} minutes")
+            raise Refused(
+                404, f"there is no such job; results are kept for {minutes} minutes"
+            )
         return self._jobs[job_id]
 
     def cancel(self, job_id: str) -> None:
@@ -129,7 +134,9 @@ class Jobs:
 
     def _forget(self) -> None:
         now = time.monotonic()
-        ended = [(job.ended, key) for key, job in self._jobs.items() if job.ended is not None]
+        ended = [
+            (job.ended, key) for key, job in self._jobs.items() if job.ended is not None
+        ]
         newest = sorted(ended, reverse=True)
         for place, (moment, key) in enumerate(newest):
             if place >= self._most or now - moment > self._keep:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.process_collector import ProcessCollector
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -34,7 +40,9 @@ class Metrics:
             registry=self._all,
         )
         self.waiting = Gauge(
-            "sencap_requests_waiting", "Requests at work or waiting.", registry=self._all
+            "sencap_requests_waiting",
+            "Requests at work or waiting.",
+            registry=self._all,
         )
         self.jobs = Gauge("sencap_jobs", "Scans that wait or run.", registry=self._all)
 

@@ -1,4 +1,5 @@
-"""The page: one template with its style sheet and script, and the example pairs to try."""
+"""The page: one template with its style sheet and script, and the example pairs to
+try."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Errors as problem+json (RFC 9457), in the words of sencap's own errors and without paths of the
-server."""
+"""Errors as problem+json (RFC 9457), in the words of sencap's own errors and without
+paths of the server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Problem(BaseModel):
 class Refused(HTTPException):
     """A request that is refused, with its status; ``retry_after`` in seconds."""
 
-    def __init__(self, status: int, detail: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, retry_after: int | None = None
+    ) -> None:
         headers = None if retry_after is None else {"Retry-After": str(retry_after)}
         super().__init__(status, detail, headers)
 
@@ -49,7 +51,9 @@ class KindError(ImageError):
     """A file that is no image of a kind that sencap reads."""
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """The response that tells a problem."""
     told = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(told.model_dump(), status, dict(headers or {}), MEDIA_TYPE)
@@ -79,7 +83,9 @@ async def _of_http(_: Request, error: Exception) -> JSONResponse:
     status, detail = error.status_code, str(error.detail)
     if not isinstance(error, Refused):
         detail = _ADVICE.get(status, detail)
-    if status == 400:  # the form's parser: too many fields or files, a field too long, or damage
+    if (
+        status == 400
+    ):  # the form's parser: too many fields or files, a field too long, or damage
         too_much = detail.startswith(("Too many", "Field exceeded", "Part exceeded"))
         status = 413 if too_much else 400
         detail = f"the form cannot be read: {detail}"

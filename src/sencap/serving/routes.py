@@ -35,14 +35,18 @@ _SAID = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What the OpenAPI document says of the errors of a route."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _SAID[status], "content": content} for status in statuses}
+    return {
+        status: {"description": _SAID[status], "content": content}
+        for status in statuses
+    }
 
 
 WORK = problems(*sorted(set(_SAID) - {404, 409}))
 router = APIRouter(responses=problems(401))
 
 
-# What follows is asynchronous though nothing waits: FastAPI would else run it in threads.
+# What follows is asynchronous though nothing waits: FastAPI would else run it in
+# threads.
 
 
 async def service_of(request: Request) -> Service:
@@ -55,11 +59,19 @@ ServiceOf = Annotated[Service, Depends(service_of)]
 
 async def choice_of(  # noqa: PLR0917  (FastAPI calls it, by names)
     service: ServiceOf,
-    weights: Annotated[str | None, Form(description="their name, of those in /info")] = None,
-    beam: Annotated[int | None, Form(ge=1, le=100, description="width of the search")] = None,
+    weights: Annotated[
+        str | None, Form(description="their name, of those in /info")
+    ] = None,
+    beam: Annotated[
+        int | None, Form(ge=1, le=100, description="width of the search")
+    ] = None,
     threshold: Annotated[
         float | None,
-        Form(ge=0, le=1, description="probability of change from which a pair counts as changed"),
+        Form(
+            ge=0,
+            le=1,
+            description="probability of change from which a pair counts as changed",
+        ),
     ] = None,
     bands: Annotated[
         str | None, Form(description="red, green and blue by number or name: 4,3,2")
@@ -68,7 +80,10 @@ async def choice_of(  # noqa: PLR0917  (FastAPI calls it, by names)
         str | None, Form(description="the values that become black and white: 0,3000")
     ] = None,
     empty: Annotated[
-        float, Form(ge=0, le=1, description="a pair with a larger share without data is refused")
+        float,
+        Form(
+            ge=0, le=1, description="a pair with a larger share without data is refused"
+        ),
     ] = 0.5,
 ) -> Choice:
     """What a request chose beside its files."""
@@ -85,7 +100,9 @@ async def uploads_of(
     return pairs_of(before, after, service.settings.max_pairs)
 
 
-async def upload_of(pairs: Annotated[list[UploadedPair], Depends(uploads_of)]) -> UploadedPair:
+async def upload_of(
+    pairs: Annotated[list[UploadedPair], Depends(uploads_of)],
+) -> UploadedPair:
     """The one pair that a request sent.
 
     Raises:
@@ -105,13 +122,16 @@ async def caption(
     choice: ChoiceOf,
     pairs: Annotated[list[UploadedPair], Depends(uploads_of)],
 ) -> Captions:
-    """What changed between two images of one place, in a sentence; of one pair or of several."""
+    """What changed between two images of one place, in a sentence; of one pair or of
+    several."""
     return await service.captions(pairs, choice)
 
 
 @router.post("/explain", responses=WORK)
 async def explain(
-    service: ServiceOf, choice: ChoiceOf, pair: Annotated[UploadedPair, Depends(upload_of)]
+    service: ServiceOf,
+    choice: ChoiceOf,
+    pair: Annotated[UploadedPair, Depends(upload_of)],
 ) -> Explained:
     """The caption of one pair, and where the decoder looked as it chose each word."""
     return await service.explained(pair, choice)

@@ -1,4 +1,5 @@
-"""Scans of two large images, as jobs: started, asked after, fetched as GeoJSON, cancelled."""
+"""Scans of two large images, as jobs: started, asked after, fetched as GeoJSON,
+cancelled."""
 
 from __future__ import annotations
 
@@ -48,10 +49,17 @@ async def start_scan(  # noqa: PLR0917  (FastAPI calls it, by names)
     response: Response,
     side: Annotated[
         int | None,
-        Form(ge=32, le=4096, description="of a window, in pixels; usual: as the weights learnt"),
+        Form(
+            ge=32,
+            le=4096,
+            description="of a window, in pixels; usual: as the weights learnt",
+        ),
     ] = None,
     overlap: Annotated[
-        float, Form(ge=0, le=0.95, description="the share of a side that windows have in common")
+        float,
+        Form(
+            ge=0, le=0.95, description="the share of a side that windows have in common"
+        ),
     ] = 0.25,
 ) -> JobState:
     """Caption two large images window by window; what comes is a job to ask after."""
@@ -66,7 +74,9 @@ async def start_scan(  # noqa: PLR0917  (FastAPI calls it, by names)
     if not isinstance(pair.before.source, Path):
         raise Refused(501, "scans need Linux, where a file without a name has a path")
     pair.check_kinds()
-    shared = cast(Predictor, _Shared(choice, service.batcher, asyncio.get_running_loop()))
+    shared = cast(
+        Predictor, _Shared(choice, service.batcher, asyncio.get_running_loop())
+    )
     job = jobs.start(_work(service, pair, settings, shared))
     response.headers["Location"] = str(request.url_for("scan_state", job_id=job.id))
     return _state(job)
@@ -94,9 +104,12 @@ async def cancel_scan(job_id: str, jobs: JobsOf) -> None:
 
 
 class _Shared:
-    """A predictor for a job's thread, whose pairs wait in the one queue with those of requests."""
+    """A predictor for a job's thread, whose pairs wait in the one queue with those of
+    requests."""
 
-    def __init__(self, choice: Choice, batcher: Batcher, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, choice: Choice, batcher: Batcher, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.size = choice.predictor.size
         self._choice, self._batcher, self._loop = choice, batcher, loop
 
@@ -153,4 +166,6 @@ def _feature(row: Row, crs: Any) -> dict[str, Any]:
 
 
 def _state(job: Job) -> JobState:
-    return JobState(id=job.id, state=job.state, done=job.done, total=job.total, problem=job.problem)
+    return JobState(
+        id=job.id, state=job.state, done=job.done, total=job.total, problem=job.problem
+    )

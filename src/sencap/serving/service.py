@@ -34,7 +34,8 @@ _DIGITS = 4  # of a map
 
 @dataclass(frozen=True)
 class Choice:
-    """What a request chose: weights by name, width of the search, threshold, how files are read."""
+    """What a request chose: weights by name, width of the search, threshold, how files
+    are read."""
 
     weights: str
     predictor: Predictor
@@ -43,7 +44,8 @@ class Choice:
 
 
 class Service:
-    """The weights, loaded; the work, in threads. Use it with ``async with`` before it is asked.
+    """The weights, loaded; the work, in threads. Use it with ``async with`` before it
+    is asked.
 
     Raises:
         CheckpointError, SettingsError: as `sencap.load`; two folders of one name.
@@ -56,10 +58,12 @@ class Service:
             path = checkpoint_folder(folder.strip() or None)
             if path.name in self.predictors:
                 raise SettingsError(
-                    f"weights={settings.weights}: two folders are called {path.name}; requests "
-                    "name weights by that, so rename one"
+                    f"weights={settings.weights}: two folders are called "
+                    f"{path.name}; requests name weights by that, so rename one"
                 )
-            predictor = load(path, beam=settings.beam, precision=settings.precision, engine="onnx")
+            predictor = load(
+                path, beam=settings.beam, precision=settings.precision, engine="onnx"
+            )
             predictor.threshold = settings.threshold
             self.predictors[path.name] = predictor
         self.batcher = Batcher(
@@ -71,24 +75,34 @@ class Service:
         self.ready = False
 
     def choose(
-        self, weights: str | None, beam: int | None, threshold: float | None, reading: Reading
+        self,
+        weights: str | None,
+        beam: int | None,
+        threshold: float | None,
+        reading: Reading,
     ) -> Choice:
         """What a request chose, or else what is usual here.
 
         Raises:
-            SettingsError: weights that are not here, a search too wide, a threshold of weights
-                that have no probability of change.
+            SettingsError: weights that are not here, a search too wide, a threshold of
+                weights that have no probability of change.
         """
         name = weights or next(iter(self.predictors))
         if name not in self.predictors:
-            raise SettingsError(f"weights={name!r} are not here; {nearest(name, self.predictors)}")
+            raise SettingsError(
+                f"weights={name!r} are not here; {nearest(name, self.predictors)}"
+            )
         predictor = self.predictors[name]
         beam = self.settings.beam if beam is None else beam
         if beam > self.settings.max_beam:
-            raise SettingsError(f"beam is {beam}; here it may be {self.settings.max_beam} at most")
+            raise SettingsError(
+                f"beam is {beam}; here it may be {self.settings.max_beam} at most"
+            )
         if threshold is not None and threshold != predictor.threshold:
             if predictor.decision != "probability":
-                raise SettingsError(f"weights={name!r} tell no probability: leave threshold out")
+                raise SettingsError(
+                    f"weights={name!r} tell no probability: leave threshold out"
+                )
             predictor = copy.copy(predictor)  # it shares the engine
             predictor.threshold = threshold
         return Choice(name, predictor, beam, reading)
@@ -120,20 +134,28 @@ class Service:
             with uploaded.within(self.settings.max_pixels):
                 before, after = uploaded.before.source, uploaded.after.source
                 found = explain(
-                    before, after, choice.predictor, beam=choice.beam, reading=choice.reading
+                    before,
+                    after,
+                    choice.predictor,
+                    beam=choice.beam,
+                    reading=choice.reading,
                 )
             images = [photo_uri(image) for image in found.pair.images]
             note = uploaded.without_paths(found.caption.note)
             said = _said(found.caption, found.pair).model_copy(update={"note": note})
             return Explained(
-                **_told(choice), said=said, words=_words(found), before=images[0], after=images[1]
+                **_told(choice),
+                said=said,
+                words=_words(found),
+                before=images[0],
+                after=images[1],
             )
 
         return await self.in_thread(work)
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Work in one of the few threads that read files; it is not begun if the request has
-        gone."""
+        """Work in one of the few threads that read files; it is not begun if the
+        request has gone."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     def weights(self) -> list[Weights]:
@@ -154,7 +176,9 @@ class Service:
         # the first run of a graph takes longer than the others
         for predictor in self.predictors.values():
             grey = np.full((2, 3, predictor.size, predictor.size), 128, np.uint8)
-            await self.batcher.caption(predictor, self.settings.beam, ImagePair(grey, "warm-up"))
+            await self.batcher.caption(
+                predictor, self.settings.beam, ImagePair(grey, "warm-up")
+            )
         self.ready = True
         return self
 
@@ -191,22 +215,28 @@ def _words(explanation: Explanation) -> list[Word]:
 
 
 def ground_of(details: Any) -> dict[str, Any] | None:
-    """The ground of a pair as a polygon of longitudes and latitudes; None where it is not known.
+    """The ground of a pair as a polygon of longitudes and latitudes; None where it is
+    not known.
 
     ``details`` are those of its `ImagePair`.
     """
-    crs, transform, pixels = (details.get(key) for key in ("crs", "transform", "pixels"))
+    crs, transform, pixels = (
+        details.get(key) for key in ("crs", "transform", "pixels")
+    )
     if crs is None or transform is None or pixels is None:
         return None
     a, b, c, d, e, f = transform
     width, height = pixels
-    # from the upper left corner down, so that the ring runs against the clock, as GeoJSON wants it
+    # from the upper left corner down, so that the ring runs against the clock, as
+    # GeoJSON wants it
     places = ((0, 0), (0, height), (width, height), (width, 0), (0, 0))
     xs = [a * x + b * y + c for x, y in places]
     ys = [d * x + e * y + f for x, y in places]
     rasterio = import_rasterio("a georeference")
     longitudes, latitudes = rasterio.warp.transform(crs, "EPSG:4326", xs, ys)
-    ring = [[round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)]
+    ring = [
+        [round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)
+    ]
     if not all(math.isfinite(number) for point in ring for number in point):
         return None
     return {"type": "Polygon", "coordinates": [ring]}

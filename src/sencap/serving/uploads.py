@@ -1,5 +1,5 @@
-"""Files that were sent: on the disk without a name, so that nothing of them is left even after a
-kill; and as pairs, read within the server's limits."""
+"""Files that were sent: on the disk without a name, so that nothing of them is left
+even after a kill; and as pairs, read within the server's limits."""
 
 from __future__ import annotations
 
@@ -24,14 +24,23 @@ from sencap.serving.problems import KindError, Refused
 from sencap.structures import ImagePair
 
 _OPEN_FILES = Path("/proc/self/fd")  # Linux's: a path to an open file that has no name
-_KINDS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_KINDS = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"RIFF",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+)
 
 
 class Upload:
-    """A file that was sent, with no name on the disk; it is there as long as this object is.
+    """A file that was sent, with no name on the disk; it is there as long as this
+    object is.
 
-    ``source`` is what `sencap.images` reads: a path to the open file where the system has such
-    (then a georeference in it is heeded), else its content.
+    ``source`` is what `sencap.images` reads: a path to the open file where the system
+    has such (then a georeference in it is heeded), else its content.
     """
 
     def __init__(self, file: UploadFile, label: str) -> None:
@@ -41,7 +50,8 @@ class Upload:
         self.head: bytes = opened.read(12)
         self.source: ImageSource
         if _OPEN_FILES.is_dir():
-            # it moves to a file now, if it was in memory; our own handle outlives the request's
+            # it moves to a file now, if it was in memory; our own handle outlives the
+            # request's
             handle = os.dup(opened.fileno())
             opened.flush()
             weakref.finalize(self, os.close, handle)
@@ -55,7 +65,9 @@ class Upload:
         if not self.head:
             raise ImageError(f"{self.label}: the file is empty")
         if not self.head.startswith(_KINDS):
-            raise KindError(f"{self.label}: by its content it is no PNG, JPEG, WebP or TIFF image")
+            raise KindError(
+                f"{self.label}: by its content it is no PNG, JPEG, WebP or TIFF image"
+            )
 
 
 @dataclass(frozen=True)
@@ -66,17 +78,20 @@ class UploadedPair:
     after: Upload
 
     def read(self, size: int, reading: Reading, pixels: int) -> ImagePair:
-        """The pair at the model's size, each image of at most so many pixels; errors as `within`
-        and `sencap.images.as_pair`."""
+        """The pair at the model's size, each image of at most so many pixels; errors as
+        `within` and `sencap.images.as_pair`."""
         with self.within(pixels):
-            pair = as_pair(self.before.source, self.after.source, size=size, reading=reading)
+            pair = as_pair(
+                self.before.source, self.after.source, size=size, reading=reading
+            )
         notes = tuple(self.without_paths(note) for note in pair.notes)
         return ImagePair(pair.images, "", notes, pair.details)
 
     @contextmanager
     def within(self, pixels: int, *, as_scene: bool = False) -> Iterator[None]:
-        """Allow images of so many pixels in the block, and let its errors name the files by what
-        they were sent as. ``as_scene``: whatever they are, they are read as rasters.
+        """Allow images of so many pixels in the block, and let its errors name the
+        files by what they were sent as. ``as_scene``: whatever they are, they are read
+        as rasters.
 
         Raises:
             KindError, TooLargeError: a file is no image, or has more pixels.
@@ -95,7 +110,8 @@ class UploadedPair:
         self.after.check_kind()
 
     def _check_rasters(self, *, every: bool) -> None:
-        """Refuse georeferenced files of too many pixels, which elsewhere may be of any size."""
+        """Refuse georeferenced files of too many pixels, which elsewhere may be of any
+        size."""
         sources = self.before.source, self.after.source
         paths = sources if every else as_rasters(*sources) or ()
         for path in paths:
@@ -111,7 +127,9 @@ class UploadedPair:
         """A text in which the files are called by what they were sent as."""
         for upload in (self.before, self.after):
             if isinstance(upload.source, Path):
-                text = re.sub(rf"{re.escape(str(upload.source))}(?!\d)", upload.label, text)
+                text = re.sub(
+                    rf"{re.escape(str(upload.source))}(?!\d)", upload.label, text
+                )
         return text
 
 
@@ -124,11 +142,15 @@ def pairs_of(
         Refused: not as many of one date as of the other, or too many.
     """
     if len(before) != len(after):
-        raise Refused(422, f"there are {len(before)} files before and {len(after)} after")
+        raise Refused(
+            422, f"there are {len(before)} files before and {len(after)} after"
+        )
     if len(before) > most:
         raise Refused(413, f"a request may have {most} pairs; these are {len(before)}")
     pairs = []
     for number, (one, other) in enumerate(zip(before, after, strict=True), start=1):
         place = "" if len(before) == 1 else f" {number}"
-        pairs.append(UploadedPair(Upload(one, f"before{place}"), Upload(other, f"after{place}")))
+        pairs.append(
+            UploadedPair(Upload(one, f"before{place}"), Upload(other, f"after{place}"))
+        )
     return pairs

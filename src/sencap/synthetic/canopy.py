@@ -1,7 +1,9 @@
-"""Tree crowns as a height map: light, shading and shadows of the woods follow from one surface.
+"""Tree crowns as a height map: light, shading and shadows of the woods follow from one
+surface.
 
-By hand, since a renderer in three dimensions (Blender, a game engine) is thousands of times the
-work for a view from straight above, where heights and one direction of light are all there is.
+By hand, since a renderer in three dimensions (Blender, a game engine) is thousands of
+times the work for a view from straight above, where heights and one direction of light
+are all there is.
 """
 
 from __future__ import annotations
@@ -39,15 +41,21 @@ def _crowns() -> dict[int, tuple[NDArray[np.float32], ...]]:
             dome = np.sqrt(np.clip(1 - (length / np.maximum(edge, 0.6)) ** 2, 0, None))
             lumps = noise.crop(rng, "fine" if radius < 5 else "grain", 2 * reach + 1)
             height = radius * HEIGHT_PER_RADIUS * dome * (1 + 0.16 * lumps)
-            variants.append(np.where(dome > 0, np.clip(height, 0.3, None), 0).astype(np.float32))
+            variants.append(
+                np.where(dome > 0, np.clip(height, 0.3, None), 0).astype(np.float32)
+            )
         crowns[radius] = tuple(variants)
     return crowns
 
 
 def stamp(
-    trees: Trees, chosen: NDArray[np.bool_], height: NDArray[np.float32], species: NDArray[np.uint8]
+    trees: Trees,
+    chosen: NDArray[np.bool_],
+    height: NDArray[np.float32],
+    species: NDArray[np.uint8],
 ) -> None:
-    """Raise the height map (CANVAS, CANVAS) by the chosen trees, and note whose crown is on top.
+    """Raise the height map (CANVAS, CANVAS) by the chosen trees, and note whose crown
+    is on top.
 
     Both maps are changed in place.
     """
@@ -77,7 +85,8 @@ def stamp(
 
 
 def canopies(trees: Trees) -> tuple[tuple[NDArray[np.float32], NDArray[np.uint8]], ...]:
-    """Height in pixels and species of the topmost crown, (CANVAS, CANVAS), for both dates."""
+    """Height in pixels and species of the topmost crown, (CANVAS, CANVAS), for both
+    dates."""
     # Most trees stand at both dates and are drawn once.
     height = np.zeros((CANVAS, CANVAS), np.float32)
     species = np.zeros((CANVAS, CANVAS), np.uint8)
@@ -94,13 +103,16 @@ def canopies(trees: Trees) -> tuple[tuple[NDArray[np.float32], NDArray[np.uint8]
 def cast_shadow(
     surface: NDArray[np.float32], sun: tuple[float, float], slope: float, reach: float
 ) -> NDArray[np.float32]:
-    """How far each pixel lies in the shadow of a height map: 0 lit to 1 dark, soft at the edge.
+    """How far each pixel lies in the shadow of a height map: 0 lit to 1 dark, soft at
+    the edge.
 
-    `sun` is the unit vector towards the sun in the image plane, `slope` the tangent of its
-    elevation, `reach` the longest shadow in pixels that is followed.
+    `sun` is the unit vector towards the sun in the image plane, `slope` the tangent of
+    its elevation, `reach` the longest shadow in pixels that is followed.
     """
-    # A pixel is in shadow if, some way towards the sun, the surface rises above the ray from it.
-    # All pixels take a step together: the surface is moved against the sun and lowered by the ray.
+    # A pixel is in shadow if, some way towards the sun, the surface rises above the ray
+    # from it.
+    # All pixels take a step together: the surface is moved against the sun and lowered
+    # by the ray.
     blocked = np.zeros_like(surface)
     step = 1.5  # pixels; houses and crowns are wider
     for count in range(1, int(reach / step) + 1):

@@ -1,8 +1,9 @@
-"""Sentences about a change, in the manner of LEVIR-CC's annotators, from the facts alone.
+"""Sentences about a change, in the manner of LEVIR-CC's annotators, from the facts
+alone.
 
-Templates by hand, since they are the only captions that are true by construction: a language model
-would say more than the scene holds. Each kind has some; what a template needs (a place, a road, old
-houses) decides whether it is among them.
+Templates by hand, since they are the only captions that are true by construction: a
+language model would say more than the scene holds. Each kind has some; what a template
+needs (a place, a road, old houses) decides whether it is among them.
 """
 
 from __future__ import annotations
@@ -37,15 +38,22 @@ def _houses(facts: Facts) -> list[Sentence]:
     if facts.cover > 0.3:
         sentences += [
             lambda w: (
-                f"{w.trees()} {w.vanish()} and {w.houses()} {w.appear()} {w.along() or w.place()}"
+                f"{w.trees()} {w.vanish()} and {w.houses()} {w.appear()} "
+                f"{w.along() or w.place()}"
             ),
             lambda w: f"{w.houses()} {w.replace()} {w.trees(part=True)} {w.place()}",
-            lambda w: f"{w.houses()} {w.appear(perfect=True)} {w.along()} to replace some trees",
+            lambda w: (
+                f"{w.houses()} {w.appear(perfect=True)} {w.along()} to replace some "
+                "trees"
+            ),
         ]
     if facts.near_old_house:
         sentences += [
             lambda w: f"{w.houses()} {w.appear()} {w.beside_old()}",
-            lambda w: f"{w.more()} {w.appear(many=facts.houses > 1)} {w.along() or w.beside_old()}",
+            lambda w: (
+                f"{w.more()} {w.appear(many=facts.houses > 1)} "
+                f"{w.along() or w.beside_old()}"
+            ),
         ]
     if facts.one_row or (facts.rows > 1 and facts.houses >= 6):
         sentences += [lambda w: w.row_sentence(), lambda w: w.row_sentence()]
@@ -58,32 +66,38 @@ def _roads_and_houses(facts: Facts) -> list[Sentence]:
     """A road or several, and houses along them."""
     sentences: list[Sentence] = [
         lambda w: (
-            f"{w.road()} {w.built(w.many_roads)} and {w.houses()} {w.appear()} {w.along_it()}"
+            f"{w.road()} {w.built(w.many_roads)} and {w.houses()} {w.appear()} "
+            f"{w.along_it()}"
         ),
         lambda w: (
-            f"{w.road()} with {w.houses()} {w.alongside()} {w.appear(many=w.many_roads)} "
-            f"{w.ground()}"
+            f"{w.road()} with {w.houses()} {w.alongside()} "
+            f"{w.appear(many=w.many_roads)} {w.ground()}"
         ),
         lambda w: f"{w.houses()} and {w.road()} {w.appear(many=True)} {w.ground()}",
         lambda w: f"{w.houses()} {w.appear()} {w.along_new()} {w.ground()}",
         lambda w: f"{w.houses()} {w.appear()} {w.along_new()} {w.place()}",
-        lambda w: f"{w.road()} and {w.houses()} {w.appear(many=True)} {w.place() or w.ground()}",
+        lambda w: (
+            f"{w.road()} and {w.houses()} {w.appear(many=True)} "
+            f"{w.place() or w.ground()}"
+        ),
     ]
     if facts.cover > 0.3:
         sentences += [
             lambda w: (
-                f"{w.trees()} {w.vanish()} and {w.road()} with {w.houses()} {w.alongside()} "
-                f"{w.roads_are()}"
+                f"{w.trees()} {w.vanish()} and {w.road()} with {w.houses()} "
+                f"{w.alongside()} {w.roads_are()}"
             ),
             lambda w: f"{w.trees()} {w.replaced()} by {w.road()} and {w.houses()}",
             lambda w: f"{w.road()} and {w.houses()} replace {w.trees(part=True)}",
             lambda w: (
-                f"{w.road()} {w.roads_are()} in the woods and {w.houses()} {w.appear()} "
-                f"{w.along_it()}"
+                f"{w.road()} {w.roads_are()} in the woods and {w.houses()} "
+                f"{w.appear()} {w.along_it()}"
             ),
         ]
     elif facts.cover < 0.12:
-        sentences.append(lambda w: f"the {w.land()} is replaced by {w.road()} and {w.houses()}")
+        sentences.append(
+            lambda w: f"the {w.land()} is replaced by {w.road()} and {w.houses()}"
+        )
     if facts.houses >= 8 and facts.kind == "neighbourhood_built":
         sentences += [lambda w: w.residential(), lambda w: w.residential()]
     if facts.rows >= 2 and facts.houses >= 6:
@@ -103,11 +117,13 @@ def _roads(facts: Facts) -> list[Sentence]:
     if facts.cover > 0.3:
         sentences += [
             lambda w: (
-                f"{w.trees(part=True)} {w.vanish()} and {w.road()} {w.appear(many=w.many_roads)}"
+                f"{w.trees(part=True)} {w.vanish()} and {w.road()} "
+                f"{w.appear(many=w.many_roads)}"
             ),
             lambda w: f"{w.road()} {w.built(w.many_roads)} to replace some trees",
             lambda w: (
-                f"{w.road()} {w.appear(many=w.many_roads)} {w.across()} and some trees are removed"
+                f"{w.road()} {w.appear(many=w.many_roads)} {w.across()} and some "
+                "trees are removed"
             ),
         ]
     return sentences
@@ -121,11 +137,13 @@ def _gone(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.the_houses()} {w.along()} {w.demolished()}",
         lambda w: f"{w.count_gone()} {w.demolished()} {w.place()}",
         lambda w: (
-            f"{w.count_gone()} {w.demolished()} and become{'' if facts.gone > 1 else 's'} "
-            f"{w.bare()}"
+            f"{w.count_gone()} {w.demolished()} and "
+            f"become{'' if facts.gone > 1 else 's'} {w.bare()}"
         ),
         lambda w: f"{w.count_gone()} {w.replaced_gone()} by {w.bare()}",
-        lambda w: f"{w.count_gone()} {w.demolished()} and {w.bare()} appears {w.place()}",
+        lambda w: (
+            f"{w.count_gone()} {w.demolished()} and {w.bare()} appears {w.place()}"
+        ),
     ]
 
 
@@ -137,11 +155,13 @@ def _rebuilt(_facts: Facts) -> list[Sentence]:
             f"{w.one_of('has been rebuilt', 'is rebuilt', 'is renovated')}"
         ),
         lambda w: (
-            f"a {w.house_word()} is rebuilt into a {w.one_of('bigger', 'larger')} one {w.place()}"
+            f"a {w.house_word()} is rebuilt into a {w.one_of('bigger', 'larger')} "
+            f"one {w.place()}"
         ),
         lambda w: f"a new {w.house_word()} is built to replace the old one {w.place()}",
         lambda w: (
-            f"a former {w.house_word()} is replaced by a new {w.one_of('one', 'villa', 'house')}"
+            f"a former {w.house_word()} is replaced by a new "
+            f"{w.one_of('one', 'villa', 'house')}"
         ),
         lambda w: (
             f"the original {w.house_word()} {w.along()} is replaced by a "
@@ -149,8 +169,8 @@ def _rebuilt(_facts: Facts) -> list[Sentence]:
         ),
         lambda w: f"a small {w.house_word()} has been rebuilt {w.along() or w.place()}",
         lambda w: (
-            f"a large {w.house_word()} replaces the {w.one_of('small', 'old', 'former')} one "
-            f"{w.place()}"
+            f"a large {w.house_word()} replaces the "
+            f"{w.one_of('small', 'old', 'former')} one {w.place()}"
         ),
     ]
 
@@ -161,16 +181,20 @@ def _cleared(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.trees(part=True)} {w.place()} {w.vanish()}",
         lambda w: f"{w.trees(part=True)} {w.vanish()}",
         lambda w: (
-            f"{w.trees(part=True)} {w.one_of('become', 'turn into', 'have become')} {w.bare()} "
-            f"{w.place()}"
+            f"{w.trees(part=True)} {w.one_of('become', 'turn into', 'have become')} "
+            f"{w.bare()} {w.place()}"
         ),
         lambda w: (
-            f"{w.trees(part=True)} {w.one_of('have been replaced', 'are replaced')} by {w.bare()}"
+            f"{w.trees(part=True)} {w.one_of('have been replaced', 'are replaced')} "
+            f"by {w.bare()}"
         ),
-        lambda w: f"{w.trees(part=True)} {w.vanish()} {w.place()} and {w.bare()} appears",
+        lambda w: (
+            f"{w.trees(part=True)} {w.vanish()} {w.place()} and {w.bare()} appears"
+        ),
         lambda w: f"{w.bare()} appears in the {w.forest()} {w.place()}",
         lambda w: (
-            f"{w.trees(part=True)} {w.one_of('are cut down', 'have been cut down')} {w.place()}"
+            f"{w.trees(part=True)} {w.one_of('are cut down', 'have been cut down')} "
+            f"{w.place()}"
         ),
     ]
     if facts.place:
@@ -194,12 +218,19 @@ def _block(facts: Facts) -> list[Sentence]:
     if facts.cover > 0.3:
         sentences += [
             lambda w: f"{w.block()} replaces {w.trees(part=True)} {w.place()}",
-            lambda w: f"{w.trees(part=True)} {w.vanish()} and {w.block()} {w.appear(many=False)}",
+            lambda w: (
+                f"{w.trees(part=True)} {w.vanish()} and {w.block()} "
+                f"{w.appear(many=False)}"
+            ),
         ]
     if facts.parkings:
         sentences = [
-            lambda w: f"{w.block()} with {w.parking()} {w.appear(many=False)} {w.where()}",
-            lambda w: f"{w.block()} and {w.parking()} {w.appear(many=True)} {w.where()}",
+            lambda w: (
+                f"{w.block()} with {w.parking()} {w.appear(many=False)} {w.where()}"
+            ),
+            lambda w: (
+                f"{w.block()} and {w.parking()} {w.appear(many=True)} {w.where()}"
+            ),
             lambda w: f"{w.parking()} and {w.block()} {w.built(True)} {w.ground()}",
             lambda w: f"{w.parking()} {w.built(False)} beside {w.block()} {w.place()}",
             lambda w: f"{w.block()} {w.built(False)} near {w.parking()}",
@@ -209,11 +240,17 @@ def _block(facts: Facts) -> list[Sentence]:
         sentences += [
             lambda w: f"{w.road()} and {w.block()} {w.appear(many=True)} {w.ground()}",
             lambda w: (
-                f"{w.road()} {w.built(w.many_roads)} and {w.block()} {w.appear(many=False)} "
-                f"{w.place()}"
+                f"{w.road()} {w.built(w.many_roads)} and {w.block()} "
+                f"{w.appear(many=False)} {w.place()}"
             ),
-            lambda w: f"{w.block()} {w.appear(many=False)} and {w.road()} {w.built(w.many_roads)}",
-            lambda w: f"{w.road()} with {w.block()} {w.appear(many=w.many_roads)} {w.ground()}",
+            lambda w: (
+                f"{w.block()} {w.appear(many=False)} and {w.road()} "
+                f"{w.built(w.many_roads)}"
+            ),
+            lambda w: (
+                f"{w.road()} with {w.block()} {w.appear(many=w.many_roads)} "
+                f"{w.ground()}"
+            ),
         ]
     return sentences
 
@@ -230,14 +267,17 @@ def _parking(facts: Facts) -> list[Sentence]:
     if facts.near_old_block:
         sentences.append(
             lambda w: (
-                f"{w.parking()} {w.built(False)} {w.one_of('beside', 'near', 'next to')} the "
-                "building"
+                f"{w.parking()} {w.built(False)} "
+                f"{w.one_of('beside', 'near', 'next to')} the building"
             )
         )
     if facts.cover > 0.3:
         sentences += [
             lambda w: f"{w.trees(part=True)} {w.replaced()} by {w.parking()}",
-            lambda w: f"{w.trees(part=True)} {w.vanish()} and {w.parking()} {w.appear(many=False)}",
+            lambda w: (
+                f"{w.trees(part=True)} {w.vanish()} and {w.parking()} "
+                f"{w.appear(many=False)}"
+            ),
         ]
     elif facts.cover < 0.12:
         sentences.append(lambda w: f"the {w.land()} becomes {w.parking()}")
@@ -252,11 +292,13 @@ def _pool(facts: Facts) -> list[Sentence]:
             lambda w: f"{w.houses()} with {w.pool()} {w.appear()} {w.place()}",
             lambda w: f"{w.houses()} and {w.pool()} {w.appear(many=True)} {w.ground()}",
             lambda w: (
-                f"{w.houses()} {w.appear()} {w.where()} and {w.pool()} {w.appear(many=False)} "
-                "beside it"
+                f"{w.houses()} {w.appear()} {w.where()} and {w.pool()} "
+                f"{w.appear(many=False)} beside it"
             ),
             lambda w: f"{w.houses()} with {w.pool()} {w.appear()} {w.ground()}",
-            lambda w: f"{w.houses()} {w.appear()} {w.place() or w.where()} with {w.pool()}",
+            lambda w: (
+                f"{w.houses()} {w.appear()} {w.place() or w.where()} with {w.pool()}"
+            ),
         ]
     return [
         lambda w: f"{w.pool()} {w.appear(many=False)}",
@@ -264,7 +306,9 @@ def _pool(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.pool()} {w.appear(many=False)} {w.place() or w.beside_house()}",
         lambda w: f"{w.pool()} {w.built(False)} {w.beside_house()} {w.place()}",
         lambda w: f"{w.pool()} {w.built(False)} {w.place()}",
-        lambda w: f"the {w.one_of('house', 'villa')} {w.place()} is completed with {w.pool()}",
+        lambda w: (
+            f"the {w.one_of('house', 'villa')} {w.place()} is completed with {w.pool()}"
+        ),
     ]
 
 
@@ -272,22 +316,26 @@ def _lake(_facts: Facts) -> list[Sentence]:
     """A pond or lake."""
     return [
         lambda w: (
-            f"{w.lake()} {w.one_of('appears', 'has formed', 'is formed', 'has appeared')} "
+            f"{w.lake()} "
+            f"{w.one_of('appears', 'has formed', 'is formed', 'has appeared')} "
             f"{w.place()}"
         ),
         lambda w: (
-            f"{w.lake()} {w.one_of('appears', 'has formed', 'is formed', 'has appeared')} "
+            f"{w.lake()} "
+            f"{w.one_of('appears', 'has formed', 'is formed', 'has appeared')} "
             f"{w.ground()}"
         ),
         lambda w: (
-            f"the {w.land_or_woods()} {w.one_of('turns into', 'becomes', 'has become')} {w.lake()}"
+            f"the {w.land_or_woods()} "
+            f"{w.one_of('turns into', 'becomes', 'has become')} {w.lake()}"
         ),
         lambda w: (
-            f"{w.lake()} {w.one_of('replaces', 'has replaced')} the {w.land_or_woods()} {w.place()}"
+            f"{w.lake()} {w.one_of('replaces', 'has replaced')} the "
+            f"{w.land_or_woods()} {w.place()}"
         ),
         lambda w: (
-            f"the {w.land_or_woods()} {w.one_of('is', 'has been')} replaced by {w.lake()} "
-            f"{w.place()}"
+            f"the {w.land_or_woods()} {w.one_of('is', 'has been')} replaced by "
+            f"{w.lake()} {w.place()}"
         ),
     ]
 
@@ -319,7 +367,8 @@ def _clean(sentence: str) -> str:
 
 
 def describe(rng: np.random.Generator, facts: Facts) -> tuple[str, ...]:
-    """Five different sentences that are all true of a change: lower case, no punctuation."""
+    """Five different sentences that are all true of a change: lower case, no
+    punctuation."""
     sentences = FAMILIES[facts.kind](facts)
     words = Words(rng, facts)
     found: list[str] = []
@@ -336,4 +385,6 @@ def describe(rng: np.random.Generator, facts: Facts) -> tuple[str, ...]:
 
 def no_change(rng: np.random.Generator) -> tuple[str, ...]:
     """LEVIR-CC's five sentences for an unchanged pair, in a random order."""
-    return tuple(UNCHANGED[int(position)] for position in rng.permutation(len(UNCHANGED)))
+    return tuple(
+        UNCHANGED[int(position)] for position in rng.permutation(len(UNCHANGED))
+    )

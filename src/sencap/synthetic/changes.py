@@ -1,4 +1,5 @@
-"""The kinds of change: each composes one scene whose elements differ between its two dates."""
+"""The kinds of change: each composes one scene whose elements differ between its two
+dates."""
 
 from __future__ import annotations
 
@@ -40,7 +41,11 @@ def house_built(rng: np.random.Generator, scene: Scene) -> None:
         add_lonely_house(rng, scene, ADDED)
         return
     roads = add_roads(rng, scene, pick_shape(rng), BOTH)
-    need(houses_along(rng, scene, int(rng.choice(roads)), style, most=1, dates=ADDED, margin=22))
+    need(
+        houses_along(
+            rng, scene, int(rng.choice(roads)), style, most=1, dates=ADDED, margin=22
+        )
+    )
     add_standing_houses(rng, scene, style)
 
 
@@ -55,7 +60,14 @@ def houses_built(rng: np.random.Generator, scene: Scene) -> None:
     sides = (-1, 1) if rng.random() < 0.6 else (int(rng.choice([-1, 1])),)
     wanted = int(rng.integers(2, 7))
     placed = houses_along(
-        rng, scene, int(rng.choice(roads)), style, sides=sides, most=wanted, dates=ADDED, margin=14
+        rng,
+        scene,
+        int(rng.choice(roads)),
+        style,
+        sides=sides,
+        most=wanted,
+        dates=ADDED,
+        margin=14,
     )
     need(placed, 2)
     add_standing_houses(rng, scene, style)
@@ -73,7 +85,9 @@ def house_row_built(rng: np.random.Generator, scene: Scene) -> None:
         3 * len(sides),
     )
     if len(sides) == 1 and rng.random() < 0.5:
-        houses_along(rng, scene, roads[0], style, sides=(-side,), dates=BOTH, margin=-15)
+        houses_along(
+            rng, scene, roads[0], style, sides=(-side,), dates=BOTH, margin=-15
+        )
 
 
 def houses_demolished(rng: np.random.Generator, scene: Scene) -> None:
@@ -84,7 +98,11 @@ def houses_demolished(rng: np.random.Generator, scene: Scene) -> None:
         add_lonely_house(rng, scene, REMOVED)
     else:
         roads = add_roads(rng, scene, pick_shape(rng), BOTH)
-        need(houses_along(rng, scene, roads[0], style, most=wanted, dates=REMOVED, margin=18))
+        need(
+            houses_along(
+                rng, scene, roads[0], style, most=wanted, dates=REMOVED, margin=18
+            )
+        )
         add_standing_houses(rng, scene, style, chance=0.7)
     for house in [item for item in scene.houses if item.dates == REMOVED]:
         outline = rectangle(house.centre, house.angle, house.width + 5, house.depth + 5)
@@ -98,15 +116,20 @@ def house_rebuilt(rng: np.random.Generator, scene: Scene) -> None:
     roads = add_roads(rng, scene, pick_shape(rng), BOTH)
     need(houses_along(rng, scene, roads[0], small, most=1, dates=REMOVED, margin=26))
     old = scene.houses[-1]
-    # A dark roof becomes a light one and the other way round, so that the change is seen.
+    # A dark roof becomes a light one and the other way round, so that the change is
+    # seen.
     if sum(old.roof) < 330:
         red, green, blue = (min(int(value * 1.5 + 30), 235) for value in old.roof)
     else:
         red, green, blue = (int(value * 0.55) for value in old.roof)
-    large = replace(style, width=float(rng.uniform(34, 44)), depth=float(rng.uniform(28, 36)))
+    large = replace(
+        style, width=float(rng.uniform(34, 44)), depth=float(rng.uniform(28, 36))
+    )
     facing = np.array([-math.sin(old.angle), math.cos(old.angle)])
     place = old.centre - facing * 6
-    new = make_house(rng, large, place, facing, ADDED, to_road=12.0, road=old.road, side=old.side)
+    new = make_house(
+        rng, large, place, facing, ADDED, to_road=12.0, road=old.road, side=old.side
+    )
     scene.houses.append(replace(new, roof=(red, green, blue)))
     add_standing_houses(rng, scene, style, chance=0.5, keep=0.4)
 
@@ -120,16 +143,22 @@ def road_built(rng: np.random.Generator, scene: Scene) -> None:
 def path_built(rng: np.random.Generator, scene: Scene) -> None:
     """A dirt path appears, mostly through the woods."""
     shape: Shape = ("straight", "curved", "winding")[int(rng.integers(3))]
-    scene.roads += make_roads(rng, shape, ADDED, surface="dirt", width=float(rng.uniform(4.5, 7.4)))
+    scene.roads += make_roads(
+        rng, shape, ADDED, surface="dirt", width=float(rng.uniform(4.5, 7.4))
+    )
     scene.shape = shape
 
 
 def _pool_at(rng: np.random.Generator, house: House) -> Points:
     """The outline of a pool behind a house."""
-    local = np.array([[float(rng.uniform(-0.25, 0.25)) * house.width, -house.depth / 2 - 11.0]])
+    local = np.array(
+        [[float(rng.uniform(-0.25, 0.25)) * house.width, -house.depth / 2 - 11.0]]
+    )
     centre = to_world(local, house.centre, house.angle)[0]
     if rng.random() < 0.5:
-        return rectangle(centre, house.angle, float(rng.uniform(14, 20)), float(rng.uniform(8, 11)))
+        return rectangle(
+            centre, house.angle, float(rng.uniform(14, 20)), float(rng.uniform(8, 11))
+        )
     return blob(rng, centre, float(rng.uniform(5, 7)), 1.5)
 
 
@@ -138,7 +167,8 @@ def pool_built(rng: np.random.Generator, scene: Scene) -> None:
     add_roads(rng, scene, pick_shape(rng), BOTH)
     style = house_style(rng)
     placed = sum(
-        houses_along(rng, scene, index, style, keep=0.7) for index in range(len(scene.roads))
+        houses_along(rng, scene, index, style, keep=0.7)
+        for index in range(len(scene.roads))
     )
     need(placed)
     occupancy = Occupancy(scene)
@@ -155,7 +185,10 @@ def house_and_pool_built(rng: np.random.Generator, scene: Scene) -> None:
     house_built(rng, scene)
     house = next(item for item in scene.houses if item.dates == ADDED)
     outline = _pool_at(rng, house)
-    if not Occupancy(scene).is_free(outline, gap=2) or not inside_frame(outline, 4.0).all():
+    if (
+        not Occupancy(scene).is_free(outline, gap=2)
+        or not inside_frame(outline, 4.0).all()
+    ):
         raise Unplaced
     scene.patches.append(Patch("pool", outline, ADDED, float(rng.random())))
 
@@ -168,7 +201,9 @@ def road_and_houses_built(rng: np.random.Generator, scene: Scene) -> None:
     sides = (-1, 1) if rng.random() < 0.8 else (int(rng.choice([-1, 1])),)
     placed = 0
     for index in roads:
-        placed += houses_along(rng, scene, index, style, sides=sides, dates=ADDED, keep=keep)
+        placed += houses_along(
+            rng, scene, index, style, sides=sides, dates=ADDED, keep=keep
+        )
     need(placed, 2)
 
 
@@ -182,24 +217,33 @@ def neighbourhood_built(rng: np.random.Generator, scene: Scene) -> None:
         main = scene.roads[0]
         angle = direction(main) + math.pi / 2
         centre = rng.uniform(80, 176, 2)
-        extra = make_roads(rng, "straight", ADDED, surface=main.surface, width=main.width)[0]
+        extra = make_roads(
+            rng, "straight", ADDED, surface=main.surface, width=main.width
+        )[0]
         way = np.array([[math.cos(angle), math.sin(angle)]])
         along = np.linspace(-400, 400, 201)[:, None] * way
         scene.roads.append(replace(extra, points=centre + along))
-    placed = sum(houses_along(rng, scene, index, style, dates=ADDED, margin=-4) for index in roads)
+    placed = sum(
+        houses_along(rng, scene, index, style, dates=ADDED, margin=-4)
+        for index in roads
+    )
     need(placed, 8)
 
 
 def houses_completed(rng: np.random.Generator, scene: Scene) -> None:
-    """The plots of a partly built estate are filled: the roads and some houses were there."""
+    """The plots of a partly built estate are filled: the roads and some houses were
+    there."""
     style = house_style(rng, dense=bool(rng.random() < 0.6))
     roads = add_roads(rng, scene, pick_shape(rng, estate=True), BOTH)
     standing = float(rng.uniform(0.0, 0.5))
     if standing > 0.08:
         for index in roads:
-            houses_along(rng, scene, index, style, dates=BOTH, keep=standing, margin=-15)
+            houses_along(
+                rng, scene, index, style, dates=BOTH, keep=standing, margin=-15
+            )
     placed = sum(
-        houses_along(rng, scene, index, style, dates=ADDED, margin=0, keep=0.85) for index in roads
+        houses_along(rng, scene, index, style, dates=ADDED, margin=0, keep=0.85)
+        for index in roads
     )
     need(placed, 4)
 

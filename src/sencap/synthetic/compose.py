@@ -44,12 +44,15 @@ def _setting(rng: np.random.Generator, kind: str) -> tuple[float, float]:
 
 
 def compose(seed: int, index: int, kind: str) -> tuple[Scene, Facts]:
-    """The scene of a kind, drawn again until its change fits into the frame and can be seen.
+    """The scene of a kind, drawn again until its change fits into the frame and can be
+    seen.
 
     Raises SettingsError for an unknown kind.
     """
     if kind not in KINDS:
-        raise SettingsError(f"kind={kind!r} is no kind of synthetic change; {nearest(kind, KINDS)}")
+        raise SettingsError(
+            f"kind={kind!r} is no kind of synthetic change; {nearest(kind, KINDS)}"
+        )
     change = KINDS[kind][0]
     for attempt in range(ATTEMPTS):
         rng = random_for(seed, index, SCENE, attempt)

@@ -1,7 +1,9 @@
-"""Hard-edged things, drawn at twice the resolution: roads, roofs, cars, pools, parking lots.
+"""Hard-edged things, drawn at twice the resolution: roads, roofs, cars, pools, parking
+lots.
 
-The same strokes are drawn twice: in colours on a `Canvas`, which gives the picture, and in classes
-on a `LabelCanvas`, which gives the mask of change. So the mask is exact by construction.
+The same strokes are drawn twice: in colours on a `Canvas`, which gives the picture, and
+in classes on a `LabelCanvas`, which gives the mask of change. So the mask is exact by
+construction.
 """
 
 from __future__ import annotations
@@ -12,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from sencap.synthetic.geometry import Points, inside_frame, rectangle, strip, tangents, to_world
+from sencap.synthetic.geometry import (
+    Points,
+    inside_frame,
+    rectangle,
+    strip,
+    tangents,
+    to_world,
+)
 from sencap.synthetic.look import Look
 from sencap.synthetic.world import (
     CANVAS,
@@ -48,7 +57,8 @@ CAR_COLOURS: tuple[Colour, ...] = (
 
 
 class Canvas:
-    """A drawing of one date at twice the resolution, and the heights of what stands on the ground.
+    """A drawing of one date at twice the resolution, and the heights of what stands on
+    the ground.
 
     Points and widths are pixels of the frame, colours lie on a 0..255 scale.
     """
@@ -91,22 +101,29 @@ class Canvas:
         """Fill a circle."""
         x, y = ((float(value) + PAD) * SCALE for value in centre)
         reach = radius * SCALE
-        self.pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=self.ink(colour))
+        self.pen.ellipse(
+            (x - reach, y - reach, x + reach, y + reach), fill=self.ink(colour)
+        )
 
     def raise_to(self, points: Points, height: float) -> None:
         """Give a polygon a height above ground in pixels."""
         draw_polygon(self.height_pen, points, int(min(height, 40) * HEIGHT_STEPS))
 
-    def layers(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """At image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights (h, w)."""
-        # What is not drawn is black and clear, so the mean of subpixels is already colour × cover.
+    def layers(
+        self,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """At image resolution: colour times cover (h, w, 3), cover (h, w, 1), heights
+        (h, w)."""
+        # What is not drawn is black and clear, so the mean of subpixels is already
+        # colour × cover.
         drawn = np.asarray(self.image.reduce(SCALE), np.float32)
         heights = np.asarray(self.heights, np.float32) / np.float32(HEIGHT_STEPS)
         return drawn[..., :3], drawn[..., 3:] / np.float32(255.0), heights
 
 
 class LabelCanvas(Canvas):
-    """The same drawing in classes: the label of what changes, `SAME` where other things hide it."""
+    """The same drawing in classes: the label of what changes, `SAME` where other things
+    hide it."""
 
     mode = "L"
 
@@ -126,7 +143,8 @@ class LabelCanvas(Canvas):
         """A mask has no heights."""
 
     def labels(self) -> Image.Image:
-        """The labels at image resolution (CANVAS, CANVAS): a pixel has the highest of its parts."""
+        """The labels at image resolution (CANVAS, CANVAS): a pixel has the highest of
+        its parts."""
         fine = np.asarray(self.image).reshape(CANVAS, SCALE, CANVAS, SCALE)
         return Image.fromarray(fine.max(axis=(1, 3)))
 
@@ -139,7 +157,8 @@ def road_colour(road: Road, look: Look) -> NDArray[np.float64]:
 
 
 def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
-    """All roads of a date: kerbs first, so that crossings stay open, then surfaces, then lines."""
+    """All roads of a date: kerbs first, so that crossings stay open, then surfaces,
+    then lines."""
     standing = [road for road in scene.roads if road.dates[date]]
     for road in standing:
         canvas.begin(road.dates, PAVED)
@@ -172,11 +191,14 @@ def draw_house_ground(canvas: Canvas, house: House) -> None:
             canvas.line(house.plot[[first, second]], (112, 96, 76), 0.8)
 
 
-def _face(canvas: Canvas, points: Points, normal: Points, colour: NDArray[np.float64]) -> None:
+def _face(
+    canvas: Canvas, points: Points, normal: Points, colour: NDArray[np.float64]
+) -> None:
     """One roof face; `normal` is its downhill direction in the plane."""
     look = canvas.look
-    # Lambert's law: the cosine between the face's normal (sin, cos of the pitch) and the sun, whose
-    # direction is (toward, slope). Faces away from the sun keep half of the light, from the sky.
+    # Lambert's law: the cosine between the face's normal (sin, cos of the pitch) and
+    # the sun, whose direction is (toward, slope). Faces away from the sun keep half of
+    # the light, from the sky.
     toward = float(normal @ np.array(look.sun))
     lit = math.cos(PITCH) * look.slope + math.sin(PITCH) * toward
     light = 0.5 + 0.62 * max(lit, 0.0) / max(look.slope, 0.1)
@@ -184,14 +206,18 @@ def _face(canvas: Canvas, points: Points, normal: Points, colour: NDArray[np.flo
 
 
 def _walls(canvas: Canvas, base: Points, top: Points, colour: Paint) -> None:
-    """The four walls between a base (4, 2) and its eaves; the roof hides those on the far side."""
+    """The four walls between a base (4, 2) and its eaves; the roof hides those on the
+    far side."""
     for first in range(4):
         second = (first + 1) % 4
-        canvas.polygon(np.stack([base[first], base[second], top[second], top[first]]), colour)
+        canvas.polygon(
+            np.stack([base[first], base[second], top[second], top[first]]), colour
+        )
 
 
 def _roof(canvas: Canvas, house: House, wing: Wing) -> None:
-    """A gable or hip roof over one wing, lit by the sun, on walls seen a little from the side."""
+    """A gable or hip roof over one wing, lit by the sun, on walls seen a little from
+    the side."""
     # The ridge runs along `angle`, over a rectangle of length × breadth.
     angle, length, breadth = house.angle, wing.width, wing.depth
     if not wing.along_x:
@@ -219,7 +245,9 @@ def _roof(canvas: Canvas, house: House, wing: Wing) -> None:
     canvas.line(ends, colour * 1.18, 0.6)
     # For shadows two steps do: the eaves all over, and a higher band along the ridge.
     canvas.raise_to(rectangle(middle, angle, length, breadth), eave)
-    canvas.raise_to(rectangle(middle, angle, length - inset, breadth * 0.5), (eave + 2 * ridge) / 3)
+    canvas.raise_to(
+        rectangle(middle, angle, length - inset, breadth * 0.5), (eave + 2 * ridge) / 3
+    )
 
 
 def draw_house(canvas: Canvas, house: House) -> None:
@@ -238,7 +266,9 @@ def draw_block(canvas: Canvas, block: Block) -> None:
     _walls(canvas, base, top, (150, 140, 128))
     colour = np.array(block.roof, float)
     canvas.polygon(top, colour * 1.08)
-    inner = rectangle(block.centre, block.angle, block.width - 3, block.depth - 3) + lean
+    inner = (
+        rectangle(block.centre, block.angle, block.width - 3, block.depth - 3) + lean
+    )
     canvas.polygon(inner, colour * 0.96)
     # Seeded by the building, so that its units stand in the same places at both dates.
     rng = np.random.default_rng((block.units, int(block.width * 10)))
@@ -253,11 +283,14 @@ def draw_block(canvas: Canvas, block: Block) -> None:
 
 
 def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> None:
-    """A paved lot with rows of bays of 2.7 m × 4.8 m; which bays hold a car differs by date."""
+    """A paved lot with rows of bays of 2.7 m × 4.8 m; which bays hold a car differs by
+    date."""
     canvas.begin(parking.dates, PAVED)
     tone = parking.tone * (0.5 + 0.5 * canvas.look.asphalt)
     canvas.polygon(
-        rectangle(parking.centre, parking.angle, parking.width + 1.5, parking.depth + 1.5),
+        rectangle(
+            parking.centre, parking.angle, parking.width + 1.5, parking.depth + 1.5
+        ),
         (190, 184, 172),
     )
     canvas.polygon(parking.outline, (tone, tone * 0.99, tone * 0.97))
@@ -266,14 +299,20 @@ def draw_parking(canvas: Canvas, parking: Parking, rng: np.random.Generator) -> 
     while row < parking.depth / 2 - 4:
         for column in np.arange(-parking.width / 2 + 4, parking.width / 2 - 4, 5.4):
             corner = np.array([[column - 2.7, row - 4.8], [column - 2.7, row + 4.8]])
-            canvas.line(to_world(corner, parking.centre, parking.angle), (214, 212, 206), 0.5)
+            canvas.line(
+                to_world(corner, parking.centre, parking.angle), (214, 212, 206), 0.5
+            )
             if rng.random() < parking.filled:
-                spot = to_world(np.array([[column, row]]), parking.centre, parking.angle)[0]
+                spot = to_world(
+                    np.array([[column, row]]), parking.centre, parking.angle
+                )[0]
                 draw_car(canvas, spot, parking.angle + math.pi / 2, rng)
         row += 26.0 if row > 0 else 24.0
 
 
-def draw_car(canvas: Canvas, spot: Points, angle: float, rng: np.random.Generator) -> None:
+def draw_car(
+    canvas: Canvas, spot: Points, angle: float, rng: np.random.Generator
+) -> None:
     """A car, 4.5 m by 2 m, with dark windows and a small shadow."""
     colour = np.array(CAR_COLOURS[rng.integers(len(CAR_COLOURS))], float)
     away = np.array(canvas.look.sun) * -1.2
@@ -284,7 +323,8 @@ def draw_car(canvas: Canvas, spot: Points, angle: float, rng: np.random.Generato
 
 
 def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
-    """Cars on roads and driveways, new places at every date; in a mask a car is its ground."""
+    """Cars on roads and driveways, new places at every date; in a mask a car is its
+    ground."""
     seed = canvas.look.car_seed
     for number, road in enumerate(scene.roads):
         if not road.dates[date] or road.is_path or road.surface == "dirt":
@@ -312,7 +352,9 @@ def draw_pool(canvas: Canvas, patch: Patch) -> None:
     middle = patch.outline.mean(axis=0)
     canvas.polygon(middle + (patch.outline - middle) * 1.35, (208, 200, 186))
     canvas.polygon(patch.outline, (72 + 30 * patch.tone, 176, 192))
-    canvas.polygon(middle + (patch.outline - middle) * 0.6, (58 + 30 * patch.tone, 164, 190))
+    canvas.polygon(
+        middle + (patch.outline - middle) * 0.6, (58 + 30 * patch.tone, 164, 190)
+    )
 
 
 def draw_everything(canvas: Canvas, scene: Scene, date: int) -> None:
@@ -320,7 +362,11 @@ def draw_everything(canvas: Canvas, scene: Scene, date: int) -> None:
     houses = [house for house in scene.houses if house.dates[date]]
     for number, parking in enumerate(scene.parkings):
         if parking.dates[date]:
-            draw_parking(canvas, parking, np.random.default_rng((canvas.look.car_seed, 2, number)))
+            draw_parking(
+                canvas,
+                parking,
+                np.random.default_rng((canvas.look.car_seed, 2, number)),
+            )
     for house in houses:
         draw_house_ground(canvas, house)
     draw_roads(canvas, scene, date)

@@ -1,7 +1,7 @@
 """What is true of a change: counts, places, surroundings.
 
-Captions say nothing that is not read off here. Distances are in pixels of 0.5 m; their limits are
-where people would no longer say "along the road" or "beside the house".
+Captions say nothing that is not read off here. Distances are in pixels of 0.5 m; their
+limits are where people would no longer say "along the road" or "beside the house".
 """
 
 from __future__ import annotations
@@ -13,17 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.synthetic.geometry import FRAME, Points, distance, inside_frame
-from sencap.synthetic.world import Block, House, Parking, Road, Scene, Trees, changed_region
+from sencap.synthetic.world import (
+    Block,
+    House,
+    Parking,
+    Road,
+    Scene,
+    Trees,
+    changed_region,
+)
 
 CELL = 8
 Ground = Literal["woods", "trees", "bareland", "grass", "open"]
 Place = Literal[
     "top", "bottom", "left", "right", "center",
-    "upper left corner", "upper right corner", "lower left corner", "lower right corner",
+    "upper left corner", "upper right corner", "lower left corner", "lower right "
+        "corner",
 ]  # fmt: skip
 
 
-SIDES: dict[str, Place] = {"top": "top", "bottom": "bottom", "left": "left", "right": "right"}
+SIDES: dict[str, Place] = {
+    "top": "top",
+    "bottom": "bottom",
+    "left": "left",
+    "right": "right",
+}
 CORNERS: dict[tuple[str, ...], Place] = {
     ("top", "left"): "upper left corner",
     ("top", "right"): "upper right corner",
@@ -36,9 +50,9 @@ CORNERS: dict[tuple[str, ...], Place] = {
 class Facts:
     """The truth about one changed pair.
 
-    `place` is where all of the change lies (None if it spreads), `ground` what was there before,
-    `cover` the share of the changed area that trees covered before, `region` the changed pixels
-    (256, 256).
+    `place` is where all of the change lies (None if it spreads), `ground` what was
+    there before, `cover` the share of the changed area that trees covered before,
+    `region` the changed pixels (256, 256).
     """
 
     kind: str
@@ -79,7 +93,8 @@ def tree_cover(trees: Trees, standing: NDArray[np.bool_]) -> NDArray[np.float64]
     chosen = standing & inside_frame(trees.points)
     columns, rows = (trees.points[chosen] / CELL).astype(int).T
     np.add.at(area, (rows, columns), np.pi * trees.radius[chosen] ** 2 / CELL**2)
-    # The mean over each cell and its eight neighbours, since crowns reach over the cells' edges.
+    # The mean over each cell and its eight neighbours, since crowns reach over the
+    # cells' edges.
     padded = np.pad(area, 1, mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return np.asarray(np.clip(around.mean(axis=(2, 3)), 0.0, 1.0), np.float64)
@@ -88,8 +103,8 @@ def tree_cover(trees: Trees, standing: NDArray[np.bool_]) -> NDArray[np.float64]
 def place_of(region: NDArray[np.bool_]) -> Place | None:
     """The word for where a region lies, or None if it spreads too far for one.
 
-    A side is named when nine tenths of the region lie in that half and its centre within 3/8 of
-    that edge.
+    A side is named when nine tenths of the region lie in that half and its centre
+    within 3/8 of that edge.
     """
     rows, columns = np.nonzero(region)
     if len(rows) == 0:
@@ -107,7 +122,11 @@ def place_of(region: NDArray[np.bool_]) -> Place | None:
     if named:
         return SIDES[named[0]]
     central = (x > 0.2) & (x < 0.8) & (y > 0.2) & (y < 0.8)
-    if abs(middle_x - 0.5) < 0.13 and abs(middle_y - 0.5) < 0.13 and float(central.mean()) >= 0.95:
+    if (
+        abs(middle_x - 0.5) < 0.13
+        and abs(middle_y - 0.5) < 0.13
+        and float(central.mean()) >= 0.95
+    ):
         return "center"
     return None
 
@@ -139,7 +158,9 @@ def _visible_roads(roads: list[Road]) -> list[Road]:
 
 def _near(houses: list[House], points: Points, reach: float) -> bool:
     """Whether every house lies within `reach` pixels of some of the points."""
-    return bool(houses) and all(distance(house.centre, points) < reach for house in houses)
+    return bool(houses) and all(
+        distance(house.centre, points) < reach for house in houses
+    )
 
 
 def _road_points(roads: list[Road]) -> Points:
@@ -175,7 +196,9 @@ def gather(scene: Scene) -> Facts:
     added = _seen([house for house in scene.houses if house.dates == (False, True)])
     gone = _seen([house for house in scene.houses if house.dates == (True, False)])
     stay = _seen([house for house in scene.houses if house.dates == (True, True)])
-    new_roads = _visible_roads([road for road in scene.roads if road.dates == (False, True)])
+    new_roads = _visible_roads(
+        [road for road in scene.roads if road.dates == (False, True)]
+    )
     old_roads = _visible_roads(
         [road for road in scene.roads if all(road.dates) and not road.is_path]
     )
@@ -189,19 +212,29 @@ def gather(scene: Scene) -> Facts:
     solid: list[House | Block | Parking] = [*subjects, *blocks, *parkings]
     spots = np.array([item.centre for item in solid]).reshape(-1, 2)
     spots = np.concatenate(
-        [spots, *[patch.outline.mean(axis=0)[None] for patch in patches if patch.kind == "pool"]]
+        [
+            spots,
+            *[
+                patch.outline.mean(axis=0)[None]
+                for patch in patches
+                if patch.kind == "pool"
+            ],
+        ]
     )
     trees_after = tree_cover(scene.trees, scene.trees.after)
     return Facts(
         kind=scene.kind,
-        visible=_is_visible(scene, region, cover, len(added) + len(gone), len(new_roads)),
+        visible=_is_visible(
+            scene, region, cover, len(added) + len(gone), len(new_roads)
+        ),
         region=region,
         place=place_of(region),
         ground=_ground(scene, cover),
         cover=cover,
         houses=len(added),
         gone=len(gone),
-        small_house=bool(added) and max(house.width * house.depth for house in added) < 560,
+        small_house=bool(added)
+        and max(house.width * house.depth for house in added) < 560,
         roads=sum(not road.is_path for road in new_roads),
         paths=sum(road.is_path for road in new_roads),
         shape=scene.shape,
@@ -215,12 +248,16 @@ def gather(scene: Scene) -> Facts:
         one_row=len(sides) == 1 and len(subjects) >= 3,
         rows=sum(side_count >= 3 for side_count in _row_lengths(subjects)),
         roads_used=len(roads_used),
-        near_old_house=len(spots) > 0 and all(distance(spot, old_centres) < 72 for spot in spots),
-        near_old_block=bool(parkings) and any(all(block.dates) for block in scene.blocks),
+        near_old_house=len(spots) > 0
+        and all(distance(spot, old_centres) < 72 for spot in spots),
+        near_old_block=bool(parkings)
+        and any(all(block.dates) for block in scene.blocks),
         old_houses=len(stay),
         at_crossing=_at_crossing(scene, subjects),
         dense=len(added) >= 12,
-        surrounded=bool((trees_after * (cells > 0)).sum() / max((cells > 0).sum(), 1) > 0.3),
+        surrounded=bool(
+            (trees_after * (cells > 0)).sum() / max((cells > 0).sum(), 1) > 0.3
+        ),
         cars=any(parking.filled > 0.35 for parking in parkings),
     )
 
@@ -235,7 +272,8 @@ def _row_lengths(houses: list[House]) -> list[int]:
 
 
 def _along(houses: list[House], spots: Points, roads: list[Road]) -> bool:
-    """Whether all houses stand along the roads; without houses, whether all large things do."""
+    """Whether all houses stand along the roads; without houses, whether all large
+    things do."""
     points = _road_points(roads)
     if houses:
         return _near(houses, points, 62)
@@ -245,13 +283,17 @@ def _along(houses: list[House], spots: Points, roads: list[Road]) -> bool:
 def _is_visible(
     scene: Scene, region: NDArray[np.bool_], cover: float, houses: int, roads: int
 ) -> bool:
-    """Whether the change can be seen and is what its kind says, given the houses and roads in the
-    frame."""
+    """Whether the change can be seen and is what its kind says, given the houses and
+    roads in the frame."""
     kind = scene.kind
     if kind == "trees_cleared":
         return cover > 0.4 and int(region.sum()) > 1500
     needs_road = any(word in kind for word in ("road", "neighbourhood", "path"))
-    several = kind == "road_built" and scene.shape in ("t-shaped", "crossroad", "parallel")
+    several = kind == "road_built" and scene.shape in (
+        "t-shaped",
+        "crossroad",
+        "parallel",
+    )
     if needs_road and roads < (2 if several else 1):
         return False
     if houses == 0 and any(house.dates[0] != house.dates[1] for house in scene.houses):

@@ -9,7 +9,17 @@ import numpy as np
 from sencap.synthetic.geometry import Points, blob, inside_frame, to_world
 from sencap.synthetic.layout import Occupancy
 from sencap.synthetic.parts import Unplaced, add_roads, spot
-from sencap.synthetic.world import ADDED, BOTH, Block, Colour, Dates, Parking, Patch, Road, Scene
+from sencap.synthetic.world import (
+    ADDED,
+    BOTH,
+    Block,
+    Colour,
+    Dates,
+    Parking,
+    Patch,
+    Road,
+    Scene,
+)
 
 FLAT_ROOFS: tuple[Colour, ...] = (
     (226, 226, 222), (204, 200, 192), (170, 168, 164), (140, 136, 130), (190, 176, 156),
@@ -32,13 +42,25 @@ def trees_cleared(rng: np.random.Generator, scene: Scene) -> None:
 
 
 def _block(
-    rng: np.random.Generator, scene: Scene, *, angle: float, place: Points, dates: Dates = ADDED
+    rng: np.random.Generator,
+    scene: Scene,
+    *,
+    angle: float,
+    place: Points,
+    dates: Dates = ADDED,
 ) -> Block:
     """A large building near a spot, if there is room."""
     width, depth = float(rng.uniform(46, 110)), float(rng.uniform(36, 74))
     roof = FLAT_ROOFS[int(rng.integers(len(FLAT_ROOFS)))]
     block = Block(
-        place, angle, width, depth, roof, float(rng.uniform(9, 18)), int(rng.integers(0, 14)), dates
+        place,
+        angle,
+        width,
+        depth,
+        roof,
+        float(rng.uniform(9, 18)),
+        int(rng.integers(0, 14)),
+        dates,
     )
     fits = Occupancy(scene).is_free(block.outline, gap=5)
     if not fits or not inside_frame(block.centre[None], 14)[0]:
@@ -94,7 +116,9 @@ def parking_built(rng: np.random.Generator, scene: Scene) -> None:
 
 def road_and_building_built(rng: np.random.Generator, scene: Scene) -> None:
     """A new road and a large building, often with a parking lot."""
-    roads = add_roads(rng, scene, "straight" if rng.random() < 0.7 else "t-shaped", ADDED)
+    roads = add_roads(
+        rng, scene, "straight" if rng.random() < 0.7 else "t-shaped", ADDED
+    )
     angle = direction(scene.roads[roads[0]])
     block = _block(rng, scene, angle=angle, place=spot(rng, margin=36))
     if rng.random() < 0.5:

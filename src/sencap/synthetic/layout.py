@@ -45,9 +45,11 @@ ALL = 99  # more houses than a road in the frame has plots
 
 
 class Occupancy:
-    """Where anything built or water stands at either date, kept up to date while placing more.
+    """Where anything built or water stands at either date, kept up to date while
+    placing more.
 
-    A drawn mask, on which any outline can be asked for: simpler than testing polygons in pairs.
+    A drawn mask, on which any outline can be asked for: simpler than testing polygons
+    in pairs.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -68,7 +70,8 @@ class Occupancy:
         draw_polygon(self._pen, outline, 1)
 
     def is_free(self, outline: Points, *, gap: float = 3.0) -> bool:
-        """Whether nothing stands within about `gap` pixels of a convex outline (n, 2)."""
+        """Whether nothing stands within about `gap` pixels of a convex outline (n,
+        2)."""
         # Each corner moves outwards by the gap.
         centre = outline.mean(axis=0)
         spread = outline - centre
@@ -76,7 +79,9 @@ class Occupancy:
         grown = centre + spread * (1 + gap / reach)[:, None] + PAD
         # Only the box around the outline is drawn and compared.
         left, top = np.maximum(np.floor(grown.min(axis=0)).astype(int), 0).tolist()
-        right, bottom = np.minimum(np.ceil(grown.max(axis=0)).astype(int) + 1, CANVAS).tolist()
+        right, bottom = np.minimum(
+            np.ceil(grown.max(axis=0)).astype(int) + 1, CANVAS
+        ).tolist()
         if right <= left or bottom <= top:
             return False
         wanted = Image.new("L", (right - left, bottom - top))
@@ -104,10 +109,11 @@ def houses_along(
     keep: float = 1.0,
     margin: float = 8.0,
 ) -> int:
-    """Place houses along a road of the scene, from a random place on; returns how many were placed.
+    """Place houses along a road of the scene, from a random place on; returns how many
+    were placed.
 
-    `keep` is the chance that a free plot gets its house; `margin` keeps centres inside the frame;
-    `most` is the largest number of houses.
+    `keep` is the chance that a free plot gets its house; `margin` keeps centres inside
+    the frame; `most` is the largest number of houses.
     """
     road = scene.roads[road_index]
     occupancy = Occupancy(scene)
@@ -118,7 +124,9 @@ def houses_along(
     candidates: list[tuple[int, int]] = []
     for side in sides:
         first = int(rng.integers(stride))
-        candidates += [(index, side) for index in range(first, len(road.points), stride)]
+        candidates += [
+            (index, side) for index in range(first, len(road.points), stride)
+        ]
     if most < ALL:  # the few houses wanted may stand anywhere along the road
         start = int(rng.integers(max(len(candidates), 1)))
         candidates = candidates[start:] + candidates[:start]
@@ -129,14 +137,26 @@ def houses_along(
         tangent = directions[index]
         normal = np.array([-tangent[1], tangent[0]]) * side
         setback = style.setback * float(rng.uniform(0.9, 1.1))
-        centre = road.points[index] + normal * (road.width / 2 + setback + style.depth / 2)
+        centre = road.points[index] + normal * (
+            road.width / 2 + setback + style.depth / 2
+        )
         if not inside_frame(centre[None], margin)[0] or rng.random() > keep:
             continue
         # At a bend or a crossing the house would stand on a road, its own or another.
-        if distance(centre, others) < road.width / 2 + style.depth / 2 + min(setback, 9.0) - 2:
+        if (
+            distance(centre, others)
+            < road.width / 2 + style.depth / 2 + min(setback, 9.0) - 2
+        ):
             continue
         house = make_house(
-            rng, style, centre, -normal, dates, to_road=setback, road=road_index, side=side
+            rng,
+            style,
+            centre,
+            -normal,
+            dates,
+            to_road=setback,
+            road=road_index,
+            side=side,
         )
         if occupancy.is_free(house.outline):
             scene.houses.append(house)
@@ -146,11 +166,15 @@ def houses_along(
     return placed
 
 
-def _plant_yard(rng: np.random.Generator, scene: Scene, house: House, style: HouseStyle) -> None:
+def _plant_yard(
+    rng: np.random.Generator, scene: Scene, house: House, style: HouseStyle
+) -> None:
     """Some trees on a house's plot, there as long as the house is."""
     for _ in range(int(rng.poisson(style.yard_trees))):
         across = float(rng.uniform(-0.5, 0.5)) * style.spacing
-        along = float(rng.choice([-1.0, 1.0])) * (house.depth / 2 + float(rng.uniform(5, 12)))
+        along = float(rng.choice([-1.0, 1.0])) * (
+            house.depth / 2 + float(rng.uniform(5, 12))
+        )
         x, y = to_world(np.array([[across, along]]), house.centre, house.angle)[0]
         radius = float(rng.uniform(2.0, 6.5))
         species = int(rng.integers(8))
@@ -165,7 +189,8 @@ def make_roads(
     surface: Surface | None = None,
     width: float = 0.0,
 ) -> list[Road]:
-    """The roads of one shape, all through the frame; a width of 0 picks a residential one."""
+    """The roads of one shape, all through the frame; a width of 0 picks a residential
+    one."""
     width = width or float(rng.uniform(11, 17))  # 5.5 to 8.5 m
     if surface is None:
         surface = "asphalt" if rng.random() < 0.6 else "concrete"
@@ -186,7 +211,8 @@ def make_roads(
 def _lines(
     rng: np.random.Generator, shape: Shape, centre: Points, angle: float, bow: float
 ) -> list[Points]:
-    """The middle lines of the roads of one shape through a centre, the main road first."""
+    """The middle lines of the roads of one shape through a centre, the main road
+    first."""
     direction = np.array([math.cos(angle), math.sin(angle)])
     normal = np.array([-direction[1], direction[0]])
     if shape == "straight":
@@ -204,7 +230,9 @@ def _lines(
         across = angle + math.pi / 2 + float(rng.normal(0, 0.1))
         lines = [straight(centre, angle), straight(centre, across)]
     elif shape == "parallel":
-        gap = float(rng.uniform(88, 118))  # room for two rows of houses and their gardens
+        gap = float(
+            rng.uniform(88, 118)
+        )  # room for two rows of houses and their gardens
         middle = MIDDLE + normal * float(rng.uniform(-25, 25))
         offsets = (-gap, 0.0, gap) if rng.random() < 0.4 else (-gap / 2, gap / 2)
         lines = [straight(middle + normal * offset, angle) for offset in offsets]
@@ -214,8 +242,11 @@ def _lines(
     return lines
 
 
-def plant_woods(rng: np.random.Generator, scene: Scene, *, cover: float, size: float) -> None:
-    """Cover the scene with trees, patchy, then take out those that something built replaces.
+def plant_woods(
+    rng: np.random.Generator, scene: Scene, *, cover: float, size: float
+) -> None:
+    """Cover the scene with trees, patchy, then take out those that something built
+    replaces.
 
     `cover` in 0..1 is the wooded share, `size` the usual crown radius in pixels.
     """
@@ -225,12 +256,14 @@ def plant_woods(rng: np.random.Generator, scene: Scene, *, cover: float, size: f
     grid = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
     points = grid + rng.uniform(-0.55, 0.55, grid.shape) * spacing
     points = np.clip(points, -PAD + 1.0, FRAME + PAD - 2.0)
-    # The chance of a tree follows a cloudy field, whose highest share `cover` is woods; the edges
-    # of the woods are sharp in some scenes and loose in others.
+    # The chance of a tree follows a cloudy field, whose highest share `cover` is woods;
+    # the edges of the woods are sharp in some scenes and loose in others.
     field = noise.crop(rng, "cover", CANVAS)
     columns, rows = (points + PAD).astype(int).T
     threshold = float(np.quantile(field[::8, ::8], 1.0 - cover))
-    chance = 1.0 / (1.0 + np.exp(-(field[rows, columns] - threshold) * float(rng.uniform(3, 12))))
+    chance = 1.0 / (
+        1.0 + np.exp(-(field[rows, columns] - threshold) * float(rng.uniform(3, 12)))
+    )
     chance = 0.03 * min(cover * 4, 1.0) + 0.95 * chance
     # Scrub: small bushes on some of the open ground.
     densest = 0.7 if rng.random() < 0.5 else 0.06

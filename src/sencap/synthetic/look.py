@@ -19,8 +19,8 @@ SEASONS: tuple[Season, ...] = ("spring", "summer", "autumn", "winter")
 
 TONES = np.arange(0, 400, 0.25)  # radiances in quarter steps, for tone curves
 MOST_SHIFT = 3.0  # pixels of misregistration
-# Colours of a season under neutral light: green grass, dry grass, four evergreen and four deciduous
-# crowns.
+# Colours of a season under neutral light: green grass, dry grass, four evergreen and
+# four deciduous crowns.
 GRASS: dict[Season, Triple] = {
     "spring": (112, 124, 84), "summer": (120, 124, 88), "autumn": (142, 134, 100),
     "winter": (146, 138, 114),
@@ -42,9 +42,10 @@ DECIDUOUS: dict[Season, tuple[Triple, ...]] = {
 class Look:
     """One date's season, light and sensor.
 
-    `sun` is the unit vector towards the sun in the image plane and `slope` the tangent of its
-    elevation; `shade` the light that is left in a shadow. `shift` (pixels) and `turn` (degrees) are
-    the misregistration, `lean` how far a thing of height 1 leans; the rest is the sensor's.
+    `sun` is the unit vector towards the sun in the image plane and `slope` the tangent
+    of its elevation; `shade` the light that is left in a shadow. `shift` (pixels) and
+    `turn` (degrees) are the misregistration, `lean` how far a thing of height 1 leans;
+    the rest is the sensor's.
     """
 
     season: Season
@@ -72,7 +73,8 @@ class Look:
 
 @dataclass(frozen=True)
 class Style:
-    """The colours of a sensor; `spread` is how far its gain varies from scene to scene."""
+    """The colours of a sensor; `spread` is how far its gain varies from scene to
+    scene."""
 
     gain: float
     spread: float
@@ -82,8 +84,8 @@ class Style:
     saturation: float
 
 
-# Measured by eye on LEVIR-CC's images. The older date leans to bright and warm colours, the newer
-# to dark ones: the chances are those of the older and of the newer date.
+# Measured by eye on LEVIR-CC's images. The older date leans to bright and warm colours,
+# the newer to dark ones: the chances are those of the older and of the newer date.
 STYLES = {
     "bright": Style(1.15, 0.12, 1.05, 1.4, (1.02, 1.01, 0.95), 0.85),
     "teal": Style(0.92, 0.07, 1.2, 1.4, (0.98, 1.0, 0.98), 1.05),
@@ -92,11 +94,19 @@ STYLES = {
     "neutral": Style(0.82, 0.1, 1.05, 1.25, (1.0, 1.0, 0.99), 0.75),
 }
 STYLE_CHANCES = ((0.3, 0.22, 0.14, 0.12, 0.22), (0.07, 0.05, 0.1, 0.5, 0.28))
-ELEVATIONS = {"spring": 54.0, "summer": 66.0, "autumn": 46.0, "winter": 36.0}  # degrees, at noon
+ELEVATIONS = {
+    "spring": 54.0,
+    "summer": 66.0,
+    "autumn": 46.0,
+    "winter": 36.0,
+}  # degrees, at noon
 
 
-def make_look(rng: np.random.Generator, date: int, *, season: Season | None = None) -> Look:
-    """A look at random: `date` is 0 for the older image, 1 for the newer; a season may be given."""
+def make_look(
+    rng: np.random.Generator, date: int, *, season: Season | None = None
+) -> Look:
+    """A look at random: `date` is 0 for the older image, 1 for the newer; a season may
+    be given."""
     style = STYLES[str(rng.choice(list(STYLES), p=STYLE_CHANCES[date]))]
     gain = style.gain + style.spread * float(rng.normal(0, 1))
     gains = np.array(style.tint) * rng.normal(1, 0.025, 3)
@@ -105,7 +115,9 @@ def make_look(rng: np.random.Generator, date: int, *, season: Season | None = No
     azimuth = math.radians(float(rng.normal(90, 48)))
     elevation = ELEVATIONS[season] + float(rng.normal(0, 6))
     shade = float(rng.uniform(0.22, 0.46))
-    soft = float(rng.random())  # low: a blurred image, in between: a coarse one, high: a sharp one
+    soft = float(
+        rng.random()
+    )  # low: a blurred image, in between: a coarse one, high: a sharp one
     return Look(
         season=season,
         dryness=float(rng.beta(2, 2)),
@@ -132,20 +144,28 @@ def make_look(rng: np.random.Generator, date: int, *, season: Season | None = No
 
 
 def _tone_curve(look: Look) -> NDArray[np.uint8]:
-    """A look's contrast, gamma, highlights and haze: the delivered value for each of ``TONES``."""
+    """A look's contrast, gamma, highlights and haze: the delivered value for each of
+    ``TONES``."""
     # Contrast turns about the radiance of open ground.
     pivot = 84.0 * look.gain
-    tones = np.clip(((TONES - pivot) * look.contrast + pivot) / 255.0, 0, 1.15) ** look.gamma
+    tones = (
+        np.clip(((TONES - pivot) * look.contrast + pivot) / 255.0, 0, 1.15)
+        ** look.gamma
+    )
     # Highlights are compressed, as a film's shoulder does.
     tones = 1.06 * tones / (1 + 0.18 * tones**3)
-    return np.clip(tones * (255.0 - look.haze) + look.haze + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(tones * (255.0 - look.haze) + look.haze + 0.5, 0, 255).astype(
+        np.uint8
+    )
 
 
-def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) -> NDArray[np.uint8]:
+def develop(
+    rng: np.random.Generator, scene: NDArray[np.float32], look: Look
+) -> NDArray[np.uint8]:
     """From radiance to the delivered image: tone, geometry, resampling, sensor.
 
-    `scene` is (CANVAS, CANVAS, 3) on a 0..255 scale; returns (FRAME, FRAME, 3) uint8 without the
-    padding.
+    `scene` is (CANVAS, CANVAS, 3) on a 0..255 scale; returns (FRAME, FRAME, 3) uint8
+    without the padding.
     """
     image = scene * (np.array(look.tint, np.float32) * look.gain)
     grey = image @ np.array([0.3, 0.59, 0.11], np.float32)
@@ -160,10 +180,16 @@ def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) ->
     if look.blur:
         picture = picture.filter(ImageFilter.GaussianBlur(look.blur))
     if look.sharpen:
-        sharper = ImageFilter.UnsharpMask(radius=1.2, percent=int(look.sharpen), threshold=0)
+        sharper = ImageFilter.UnsharpMask(
+            radius=1.2, percent=int(look.sharpen), threshold=0
+        )
         picture = picture.filter(sharper)
-    grain = rng.standard_normal((picture.height, picture.width, 1), np.float32) * look.noise
-    pixels = np.clip(np.asarray(picture, np.float32) + grain + 0.5, 0, 255).astype(np.uint8)
+    grain = (
+        rng.standard_normal((picture.height, picture.width, 1), np.float32) * look.noise
+    )
+    pixels = np.clip(np.asarray(picture, np.float32) + grain + 0.5, 0, 255).astype(
+        np.uint8
+    )
     if look.jpeg:
         store = io.BytesIO()
         Image.fromarray(pixels).save(store, "JPEG", quality=look.jpeg)
@@ -172,18 +198,25 @@ def develop(rng: np.random.Generator, scene: NDArray[np.float32], look: Look) ->
 
 
 def place(
-    picture: Image.Image, look: Look, resampling: Image.Resampling = Image.Resampling.BICUBIC
+    picture: Image.Image,
+    look: Look,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """Cut the frame out of the padded canvas, misregistered by the look's shift and turn."""
+    """Cut the frame out of the padded canvas, misregistered by the look's shift and
+    turn."""
     side = picture.width - 2 * PAD
-    shift_x, shift_y = (min(max(shift, -MOST_SHIFT), MOST_SHIFT) for shift in look.shift)
+    shift_x, shift_y = (
+        min(max(shift, -MOST_SHIFT), MOST_SHIFT) for shift in look.shift
+    )
     if look.turn == 0:
         left, top = PAD + shift_x, PAD + shift_y
-        return picture.resize((side, side), resampling, box=(left, top, left + side, top + side))
+        return picture.resize(
+            (side, side), resampling, box=(left, top, left + side, top + side)
+        )
     angle, middle = math.radians(look.turn), side / 2
     cosine, sine = math.cos(angle), math.sin(angle)
-    # From a pixel of the frame to its place on the canvas: a turn about the frame's middle, and the
-    # shift.
+    # From a pixel of the frame to its place on the canvas: a turn about the frame's
+    # middle, and the shift.
     matrix = (
         cosine, -sine, PAD + middle + shift_x - cosine * middle + sine * middle,
         sine, cosine, PAD + middle + shift_y - sine * middle - cosine * middle,

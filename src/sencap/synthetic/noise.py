@@ -1,9 +1,10 @@
 """Noise textures for soil, grass and crowns, drawn once per process and then cropped.
 
-A tile costs some milliseconds, a crop of it microseconds: a scene takes its textures as random
-crops of a fixed bank, so that the same world looks the same at both dates.
+A tile costs some milliseconds, a crop of it microseconds: a scene takes its textures as
+random crops of a fixed bank, so that the same world looks the same at both dates.
 
-By hand, since a package of noise (Perlin, simplex) would be a dependency for one sum of octaves.
+By hand, since a package of noise (Perlin, simplex) would be a dependency for one sum of
+octaves.
 """
 
 from __future__ import annotations
@@ -51,13 +52,16 @@ def _octave_sum(
 def _tiles(texture: Texture) -> NDArray[np.float32]:
     """The fixed tiles of one texture: (TILES_PER_TEXTURE, TILE, TILE)."""
     rng = np.random.default_rng((20_240_317, sorted(OCTAVES).index(texture)))
-    return np.stack([_octave_sum(rng, OCTAVES[texture]) for _ in range(TILES_PER_TEXTURE)])
+    return np.stack(
+        [_octave_sum(rng, OCTAVES[texture]) for _ in range(TILES_PER_TEXTURE)]
+    )
 
 
 def crop(rng: np.random.Generator, texture: Texture, side: int) -> NDArray[np.float32]:
     """A random square piece of a texture, turned and mirrored at random.
 
-    Returns (side, side), about zero mean and unit deviation. `side` is at most ``TILE`` pixels.
+    Returns (side, side), about zero mean and unit deviation. `side` is at most ``TILE``
+    pixels.
     """
     tile = _tiles(texture)[rng.integers(TILES_PER_TEXTURE)]
     top, left = rng.integers(0, TILE - side + 1, size=2)

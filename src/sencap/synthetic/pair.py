@@ -12,7 +12,15 @@ from PIL import Image
 from sencap.errors import SettingsError
 from sencap.synthetic.canopy import canopies
 from sencap.synthetic.captions import describe, no_change
-from sencap.synthetic.compose import CHOICE, LOOK, SENSOR, WORDS, compose, pick_kind, random_for
+from sencap.synthetic.compose import (
+    CHOICE,
+    LOOK,
+    SENSOR,
+    WORDS,
+    compose,
+    pick_kind,
+    random_for,
+)
 from sencap.synthetic.facts import Facts
 from sencap.synthetic.geometry import FRAME
 from sencap.synthetic.look import SEASONS, develop, make_look
@@ -33,13 +41,14 @@ SMALLEST = 32
 class SyntheticPair:
     """A rendered pair and what is true of it.
 
-    `before` and `after` are (256, 256, 3) uint8 RGB, `captions` five sentences in lower case
-    without punctuation, `changed` whether anything but season, light, sensor and cars differs,
-    `kind` the kind of change ("unchanged" if none).
+    `before` and `after` are (256, 256, 3) uint8 RGB, `captions` five sentences in lower
+    case without punctuation, `changed` whether anything but season, light, sensor and
+    cars differs, `kind` the kind of change ("unchanged" if none).
 
-    `mask` (256, 256) uint8 is 255 where a building was built or torn down, 128 where paved ground
-    was (a road, path, driveway, parking lot or pool), else 0. Trees, water and cleared ground are
-    not in it: pairs of the kinds trees_cleared and lake_formed have changed, and their mask is 0.
+    `mask` (256, 256) uint8 is 255 where a building was built or torn down, 128 where
+    paved ground was (a road, path, driveway, parking lot or pool), else 0. Trees, water
+    and cleared ground are not in it: pairs of the kinds trees_cleared and lake_formed
+    have changed, and their mask is 0.
     """
 
     before: NDArray[np.uint8]
@@ -52,7 +61,8 @@ class SyntheticPair:
 
 @dataclass(frozen=True)
 class Plan:
-    """A pair before it is drawn: its scene and, if it changes, the facts of its change."""
+    """A pair before it is drawn: its scene and, if it changes, the facts of its
+    change."""
 
     scene: Scene
     facts: Facts | None
@@ -72,7 +82,8 @@ def _check(seed: int, index: int, size: int) -> None:
 def plan_pair(
     seed: int, index: int, *, changed: bool | None = None, kind: str | None = None
 ) -> Plan:
-    """Compose a pair without drawing it. For the arguments and errors see `render_pair`."""
+    """Compose a pair without drawing it. For the arguments and errors see
+    `render_pair`."""
     rng = random_for(seed, index, CHOICE)
     coin, freeze_at = rng.random() < 0.5, int(rng.integers(2))
     drawn = pick_kind(rng)
@@ -101,15 +112,21 @@ def _resized(
 
 
 def render_pair(
-    seed: int, index: int, *, changed: bool | None = None, kind: str | None = None, size: int = 256
+    seed: int,
+    index: int,
+    *,
+    changed: bool | None = None,
+    kind: str | None = None,
+    size: int = 256,
 ) -> SyntheticPair:
     """Draw one pair; the same arguments give the same pixels and words.
 
-    `changed` None flips a fair coin (a given `kind` then means changed); `kind` is one of
-    ``KIND_NAMES``, and with ``changed=False`` the kind of scene that is frozen. The scene is 128 m
-    wide; another `size` than 256 resamples it.
+    `changed` None flips a fair coin (a given `kind` then means changed); `kind` is one
+    of ``KIND_NAMES``, and with ``changed=False`` the kind of scene that is frozen. The
+    scene is 128 m wide; another `size` than 256 resamples it.
 
-    Raises SettingsError for a negative seed or index, an unknown kind or a size below 32.
+    Raises SettingsError for a negative seed or index, an unknown kind or a size below
+    32.
     """
     _check(seed, index, size)
     plan = plan_pair(seed, index, changed=changed, kind=kind)
@@ -131,9 +148,9 @@ def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uin
     """Draw one place in spring, summer, autumn and winter of one year, for contrastive
     pre-training.
 
-    Returns four (date, image), oldest first: the date as 'YYYY-MM-DD', the image (size, size, 3)
-    uint8 RGB. Between them the vegetation, the light, the sensor and the cars differ, the built
-    things do not.
+    Returns four (date, image), oldest first: the date as 'YYYY-MM-DD', the image (size,
+    size, 3) uint8 RGB. Between them the vegetation, the light, the sensor and the cars
+    differ, the built things do not.
 
     Raises SettingsError for a negative seed or a size below 32.
     """
@@ -146,10 +163,15 @@ def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uin
     images = []
     for number, season in enumerate(SEASONS):
         month, day, spread = SEASON_STARTS[season]
-        date = datetime.date(year, month, day) + datetime.timedelta(days=int(rng.integers(spread)))
+        date = datetime.date(year, month, day) + datetime.timedelta(
+            days=int(rng.integers(spread))
+        )
         own = make_look(rng, number % 2, season=season)
         look = replace(
-            own, gamma=base.gamma, gain=(own.gain + base.gain) / 2, contrast=base.contrast
+            own,
+            gamma=base.gamma,
+            gain=(own.gain + base.gain) / 2,
+            contrast=base.contrast,
         )
         sensor = random_for(seed, 0, SENSOR, number)
         images.append(

@@ -1,4 +1,5 @@
-"""What the kinds of change are put together from: roads, standing houses, a backdrop, places."""
+"""What the kinds of change are put together from: roads, standing houses, a backdrop,
+places."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ SOILS: tuple[Colour, ...] = (
     (190, 156, 122), (206, 192, 164), (150, 122, 94), (176, 160, 136), (198, 172, 138),
     (164, 134, 104), (142, 128, 108),
 )  # fmt: skip
-# How often a road has each shape: any road, and one of an estate, which is seldom a dead end.
+# How often a road has each shape: any road, and one of an estate, which is seldom a
+# dead end.
 SHAPES: dict[Shape, tuple[float, float]] = {
     "straight": (0.34, 0.2),
     "curved": (0.2, 0.17),
@@ -40,7 +42,9 @@ def pick_shape(rng: np.random.Generator, *, estate: bool = False) -> Shape:
     return list(SHAPES)[int(rng.choice(len(SHAPES), p=weights))]
 
 
-def add_roads(rng: np.random.Generator, scene: Scene, shape: Shape, dates: Dates) -> list[int]:
+def add_roads(
+    rng: np.random.Generator, scene: Scene, shape: Shape, dates: Dates
+) -> list[int]:
     """Add the roads of a shape to a scene; returns their indexes."""
     first = len(scene.roads)
     scene.roads += make_roads(rng, shape, dates)
@@ -72,11 +76,15 @@ def add_backdrop(rng: np.random.Generator, scene: Scene) -> None:
         tone, furrows = float(rng.random()), float(rng.uniform(0, 3))
         scene.patches.append(Patch("field", outline, BOTH, tone, furrows))
     elif draw < 0.2:
-        outline = blob(rng, centre, float(rng.uniform(18, 46)), float(rng.uniform(1, 2)))
+        outline = blob(
+            rng, centre, float(rng.uniform(18, 46)), float(rng.uniform(1, 2))
+        )
         if not Occupancy(scene).touches(outline):
             scene.patches.append(Patch("lake", outline, BOTH, float(rng.random())))
     if rng.random() < 0.12:
-        path = make_roads(rng, "winding", BOTH, surface="dirt", width=float(rng.uniform(3, 6)))
+        path = make_roads(
+            rng, "winding", BOTH, surface="dirt", width=float(rng.uniform(3, 6))
+        )
         watery = any(patch.kind == "lake" for patch in scene.patches)
         if not scene.houses and not scene.large and not watery:
             scene.roads += path
@@ -105,8 +113,13 @@ def add_lonely_house(
         to_road = float(rng.uniform(10, 26)) if rng.random() < 0.4 else 0.0
         plain = replace(style, plot="none")
         house = make_house(rng, plain, spot(rng), facing, dates, to_road=to_road)
-        roads = np.concatenate([np.zeros((0, 2)), *(road.points for road in scene.roads)])
-        if occupancy.is_free(house.outline, gap=6) and distance(house.centre, roads) > away:
+        roads = np.concatenate(
+            [np.zeros((0, 2)), *(road.points for road in scene.roads)]
+        )
+        if (
+            occupancy.is_free(house.outline, gap=6)
+            and distance(house.centre, roads) > away
+        ):
             scene.houses.append(house)
             return
     raise Unplaced

@@ -22,7 +22,7 @@ class Phrases:
         weights = np.linspace(1.6, 1.0, len(options))
         return options[int(self.rng.choice(len(options), p=weights / weights.sum()))]
 
-    # -- things ---------------------------------------------------------------------------------
+    # -- things ------------------------------------------------------------------------
 
     def house_word(self) -> str:
         """One house."""
@@ -60,7 +60,9 @@ class Phrases:
     def more(self) -> str:
         """The new houses beside old ones."""
         if self.facts.houses == 1:
-            return self.one_of("another house", "another building", "a new house", "one more house")
+            return self.one_of(
+                "another house", "another building", "a new house", "one more house"
+            )
         noun = self.one_of("houses", "buildings", "villas")
         return self.one_of(
             f"more {noun}",
@@ -79,10 +81,17 @@ class Phrases:
         """The houses that are gone, as known."""
         if self.facts.gone == 1:
             return self.one_of(
-                "the house", "the building", "the original house", "the original building"
+                "the house",
+                "the building",
+                "the original house",
+                "the original building",
             )
         return self.one_of(
-            "the houses", "some houses", "the buildings", "some buildings", "the original houses"
+            "the houses",
+            "some houses",
+            "the buildings",
+            "some buildings",
+            "the original houses",
         )
 
     def block(self) -> str:
@@ -98,7 +107,12 @@ class Phrases:
 
     def parking(self) -> str:
         """A parking lot."""
-        options = ["a parking lot", "a parking lot", "a large parking lot", "a new parking lot"]
+        options = [
+            "a parking lot",
+            "a parking lot",
+            "a large parking lot",
+            "a new parking lot",
+        ]
         if self.facts.cars:
             options.append("a parking lot with many cars")
         return self.one_of(*options)
@@ -114,7 +128,8 @@ class Phrases:
         return self.one_of("a lake", "a small lake", "a pond")
 
     def road(self) -> str:
-        """The new roads or the new path; `many_roads` then says whether the phrase is plural."""
+        """The new roads or the new path; `many_roads` then says whether the phrase is
+        plural."""
         phrase = self._road()
         self.many_roads = not phrase.startswith("a ")
         return phrase
@@ -123,7 +138,9 @@ class Phrases:
         """A phrase for the new roads."""
         facts = self.facts
         if facts.paths:
-            return self.one_of("a path", "a path", "a dirt road", "a narrow road", "a road")
+            return self.one_of(
+                "a path", "a path", "a dirt road", "a narrow road", "a road"
+            )
         if facts.roads == 1:
             special = {
                 "straight": ("a straight road", "a new road"),
@@ -134,19 +151,29 @@ class Phrases:
         count = NUMBERS.get(facts.roads, "several")
         if facts.shape == "crossroad":
             return self.one_of(
-                "a crossroad", "crossing roads", "some roads", "some crossing roads", "roads"
+                "a crossroad",
+                "crossing roads",
+                "some roads",
+                "some crossing roads",
+                "roads",
             )
         if facts.shape == "t-shaped":
-            return self.one_of("a t-shaped road", "some roads", f"{count} roads", "roads")
+            return self.one_of(
+                "a t-shaped road", "some roads", f"{count} roads", "roads"
+            )
         if facts.shape == "parallel":
             return self.one_of(
-                f"{count} roads", "some roads", "parallel roads", "several roads", "roads"
+                f"{count} roads",
+                "some roads",
+                "parallel roads",
+                "several roads",
+                "roads",
             )
         return self.one_of("some roads", f"{count} roads", "roads")
 
     def trees(self, *, part: bool = False) -> str:
-        """The trees that go; `part` asks for words that leave others standing. Always takes a
-        plural verb."""
+        """The trees that go; `part` asks for words that leave others standing. Always
+        takes a plural verb."""
         options = ["some trees", "many trees", "trees", "some plants"]
         woods = ["many trees", "part of the woods"]
         if not part:
@@ -178,7 +205,7 @@ class Phrases:
         """The bare ground that is left."""
         return self.one_of("bareland", "bareland", "wasteland")
 
-    # -- verbs ----------------------------------------------------------------------------------
+    # -- verbs -------------------------------------------------------------------------
 
     def appear(self, *, many: bool | None = None, perfect: bool = False) -> str:
         """The verb of something new; the number follows the new houses unless given."""
@@ -197,7 +224,14 @@ class Phrases:
             )
         else:
             built = ("has been built", "has been constructed")
-            plain = ("is built", "appears", "is constructed", "appears", "shows up", "has appeared")
+            plain = (
+                "is built",
+                "appears",
+                "is constructed",
+                "appears",
+                "shows up",
+                "has appeared",
+            )
         if perfect:
             return self.one_of(*built)
         return self.one_of(*plain, *built)
@@ -209,13 +243,19 @@ class Phrases:
     def built(self, many: bool) -> str:
         """The passive verb of something new."""
         if many:
-            return self.one_of("are built", "are constructed", "have been built", "are built")
+            return self.one_of(
+                "are built", "are constructed", "have been built", "are built"
+            )
         return self.one_of("is built", "is constructed", "has been built", "is built")
 
     def vanish(self) -> str:
         """The verb of trees that go."""
         return self.one_of(
-            "are removed", "disappear", "have been removed", "are cut down", "have disappeared"
+            "are removed",
+            "disappear",
+            "have been removed",
+            "are cut down",
+            "have disappeared",
         )
 
     def replace(self) -> str:
@@ -237,7 +277,11 @@ class Phrases:
                 "are demolished",
             )
         return self.one_of(
-            "disappears", "has been demolished", "is removed", "has disappeared", "is demolished"
+            "disappears",
+            "has been demolished",
+            "is removed",
+            "has disappeared",
+            "is demolished",
         )
 
     def replaced_gone(self) -> str:

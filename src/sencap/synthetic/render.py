@@ -1,12 +1,12 @@
 """From a scene to two images: ground, built things, crowns, shadows, then the sensor.
 
-Radiances lie on a 0..255 scale that may be left upwards; layers are float32 arrays over the padded
-canvas, (CANVAS, CANVAS, 3) for colours and (…, 1) for covers in 0..1. Each date is painted from the
-ground up, with the textures of the world, which both dates share: what looks different has changed,
-or is the look's.
+Radiances lie on a 0..255 scale that may be left upwards; layers are float32 arrays over
+the padded canvas, (CANVAS, CANVAS, 3) for colours and (…, 1) for covers in 0..1. Each
+date is painted from the ground up, with the textures of the world, which both dates
+share: what looks different has changed, or is the look's.
 
-By hand, since drawing polygons and blending layers is all that a view from above needs, and every
-number here is one that a caption or a mask can be true to.
+By hand, since drawing polygons and blending layers is all that a view from above needs,
+and every number here is one that a caption or a mask can be true to.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def _grown(outline: Points, factor: float) -> Points:
 
 
 def _lay(ground: Layer, mask: Image.Image, radius: float, colour: Layer) -> Layer:
-    """Lay a colour (h, w, 3) over the ground where a mask is drawn, with soft edges, in place."""
+    """Lay a colour (h, w, 3) over the ground where a mask is drawn, with soft edges, in
+    place."""
     box = mask.getbbox()
     if box is None:
         return ground
@@ -90,7 +91,8 @@ def ground_textures(seed: int) -> GroundTextures:
 
 
 class GroundTextures:
-    """The textures of one world, the same at both dates; `floor` is how bare woods' ground is."""
+    """The textures of one world, the same at both dates; `floor` is how bare woods'
+    ground is."""
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -110,14 +112,23 @@ def _field(
     mask, pen = _blank()
     draw_polygon(pen, patch.outline, 255)
     rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
-    across = columns * np.float32(np.cos(patch.angle)) + rows * np.float32(np.sin(patch.angle))
-    stripes = np.sin(across * (0.35 + 0.5 * patch.tone))[..., None] + textures.grain * 0.6
+    across = columns * np.float32(np.cos(patch.angle)) + rows * np.float32(
+        np.sin(patch.angle)
+    )
+    stripes = (
+        np.sin(across * (0.35 + 0.5 * patch.tone))[..., None] + textures.grain * 0.6
+    )
     crop = dry * patch.tone + green * (1 - patch.tone)
-    return _lay(ground, mask, 1.0, crop * (1 + 0.045 * stripes + 0.06 * textures.blotch))
+    return _lay(
+        ground, mask, 1.0, crop * (1 + 0.045 * stripes + 0.06 * textures.blotch)
+    )
 
 
-def _plots(ground: Layer, scene: Scene, date: int, look: Look, textures: GroundTextures) -> Layer:
-    """Lawns and trodden soil around houses, verges of roads, yards of large buildings."""
+def _plots(
+    ground: Layer, scene: Scene, date: int, look: Look, textures: GroundTextures
+) -> Layer:
+    """Lawns and trodden soil around houses, verges of roads, yards of large
+    buildings."""
     (lawn, lawn_pen), (bare, bare_pen) = _blank(), _blank()
     for road in scene.roads:
         if road.dates[date] and not road.is_path:
@@ -173,12 +184,16 @@ def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> 
         draw_polygon(pen, patch.outline, 255)
         clear = np.array([62, 78, 74], np.float32)
         muddy = np.array([128, 112, 84], np.float32)
-        colour = (clear + np.float32(patch.tone) * (muddy - clear)) * (1 + 0.025 * textures.coarse)
+        colour = (clear + np.float32(patch.tone) * (muddy - clear)) * (
+            1 + 0.025 * textures.coarse
+        )
         ground = _lay(ground, mask, 1.0, colour)
     return ground
 
 
-def _ground(scene: Scene, date: int, look: Look, textures: GroundTextures, woods: Layer) -> Layer:
+def _ground(
+    scene: Scene, date: int, look: Look, textures: GroundTextures, woods: Layer
+) -> Layer:
     """The ground of a date, without what is built: (CANVAS, CANVAS, 3)."""
     green = np.array(GRASS[look.season], np.float32)
     dry = np.array(DRY[look.season], np.float32)
@@ -222,8 +237,11 @@ def _crowns(
     return colour, np.clip(cover, 0, 1)
 
 
-def radiance(scene: Scene, date: int, look: Look, trees: tuple[Layer, NDArray[np.uint8]]) -> Layer:
-    """One date under its light, before the sensor: (CANVAS, CANVAS, 3) on a 0..255 scale."""
+def radiance(
+    scene: Scene, date: int, look: Look, trees: tuple[Layer, NDArray[np.uint8]]
+) -> Layer:
+    """One date under its light, before the sensor: (CANVAS, CANVAS, 3) on a 0..255
+    scale."""
     textures = ground_textures(scene.texture_seed)
     height, species = trees
     woods = _soft(Image.fromarray((height > 0).astype(np.uint8) * np.uint8(255)), 5)
@@ -232,7 +250,9 @@ def radiance(scene: Scene, date: int, look: Look, trees: tuple[Layer, NDArray[np
     draw_everything(canvas, scene, date)
     drawn, cover, built_height = canvas.layers()
     # `drawn` is already colour times cover.
-    image = image * (1 - cover) + drawn * (1 + 0.03 * textures.fine + 0.02 * textures.blotch)
+    image = image * (1 - cover) + drawn * (
+        1 + 0.03 * textures.fine + 0.02 * textures.blotch
+    )
     crowns, crown_cover = _crowns(height, species, look, textures)
     # A crown covers a roof only where it stands higher.
     over = np.where((height > built_height)[..., None], crown_cover, np.float32(0))
@@ -251,16 +271,19 @@ def render_dates(
     """Both dates of a scene, (FRAME, FRAME, 3) each; `rng` feeds the sensors' noise."""
     both = canopies(scene.trees)
     before, after = (
-        develop(rng, radiance(scene, date, looks[date], both[date]), looks[date]) for date in (0, 1)
+        develop(rng, radiance(scene, date, looks[date], both[date]), looks[date])
+        for date in (0, 1)
     )
     return before, after
 
 
 def render_mask(scene: Scene, looks: tuple[Look, Look]) -> NDArray[np.uint8]:
-    """What was built, paved or torn down: (FRAME, FRAME), values of `draw` (SAME, PAVED, BUILDING).
+    """What was built, paved or torn down: (FRAME, FRAME), values of `draw` (SAME,
+    PAVED, BUILDING).
 
-    What is gone lies where the older image shows it, what is new where the newer one does: each
-    date is drawn with its own lean and misregistration. Ground, water and plants are no part of it.
+    What is gone lies where the older image shows it, what is new where the newer one
+    does: each date is drawn with its own lean and misregistration. Ground, water and
+    plants are no part of it.
     """
     mask = np.full((FRAME, FRAME), SAME, np.uint8)
     for date, look in enumerate(looks):

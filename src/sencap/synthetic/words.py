@@ -1,11 +1,17 @@
-"""Places and whole sentences in the words of LEVIR-CC's annotators, on their nouns and verbs."""
+"""Places and whole sentences in the words of LEVIR-CC's annotators, on their nouns and
+verbs."""
 
 from __future__ import annotations
 
 from sencap.synthetic.phrases import Phrases
 
 PLACES: dict[str, tuple[str, ...]] = {
-    "top": ("at the top", "at the top of the scene", "on the top", "at the top side of the scene"),
+    "top": (
+        "at the top",
+        "at the top of the scene",
+        "on the top",
+        "at the top side of the scene",
+    ),
     "bottom": (
         "at the bottom",
         "at the bottom of the scene",
@@ -38,7 +44,9 @@ for _row, _short in (("upper", "top"), ("lower", "bottom")):
             f"in the {_row} {_side} corner of the scene",
             f"at the {_short} {_side} corner",
             f"in the {_short} {_side}",
-            f"in the {_row}-{_side} corner" if _row == "lower" else f"on the {_row} {_side}",
+            f"in the {_row}-{_side} corner"
+            if _row == "lower"
+            else f"on the {_row} {_side}",
             f"at the {_short} {_side} corner of the scene",
         )
 
@@ -46,7 +54,7 @@ for _row, _short in (("upper", "top"), ("lower", "bottom")):
 class Words(Phrases):
     """Draws phrases that are true of one change; every call draws anew."""
 
-    # -- places ---------------------------------------------------------------------------------
+    # -- places ------------------------------------------------------------------------
 
     def place(self) -> str:
         """Where in the scene, or nothing if the change spreads."""
@@ -56,7 +64,9 @@ class Words(Phrases):
         """On what ground."""
         ground = self.facts.ground
         if ground == "woods":
-            return self.one_of("in the woods", "in the forest", "in the woods", "among the trees")
+            return self.one_of(
+                "in the woods", "in the forest", "in the woods", "among the trees"
+            )
         if ground == "trees":
             return self.one_of("among the trees", "near the trees", "on the bareland")
         if ground == "grass":
@@ -76,7 +86,10 @@ class Words(Phrases):
                 "on the wasteland",
             )
         return self.one_of(
-            "on the bareland", "in the open space", "in the clearing", "on the open space"
+            "on the bareland",
+            "in the open space",
+            "in the clearing",
+            "on the open space",
         )
 
     def _the_road(self) -> str:
@@ -99,9 +112,15 @@ class Words(Phrases):
                 near = "at the crossroad"
             return self.one_of("at the corner of the road", near)
         if self.facts.houses > 2:
-            return self.one_of(f"along {road}", f"along {road}", f"beside {road}", f"along {road}")
+            return self.one_of(
+                f"along {road}", f"along {road}", f"beside {road}", f"along {road}"
+            )
         return self.one_of(
-            "beside the road", "by the road", "near the road", "along the road", "next to the road"
+            "beside the road",
+            "by the road",
+            "near the road",
+            "along the road",
+            "next to the road",
         )
 
     def along_new(self) -> str:
@@ -131,20 +150,30 @@ class Words(Phrases):
         """How houses stand by the road just named."""
         if self.facts.both_sides:
             return self.one_of(
-                "on both sides", "built along on both sides", "alongside", "on both sides"
+                "on both sides",
+                "built along on both sides",
+                "alongside",
+                "on both sides",
             )
         return self.one_of(
-            "alongside", "built along", "beside it" if self.facts.roads == 1 else "alongside"
+            "alongside",
+            "built along",
+            "beside it" if self.facts.roads == 1 else "alongside",
         )
 
     def across(self) -> str:
         """Through what a road runs."""
         if self.facts.ground == "woods":
             return self.one_of(
-                "across the forest", "through the woods", "in the woods", "across the woods"
+                "across the forest",
+                "through the woods",
+                "in the woods",
+                "across the woods",
             )
         if self.facts.ground == "trees":
-            return self.one_of("among the trees", "through the trees", "across the trees")
+            return self.one_of(
+                "among the trees", "through the trees", "across the trees"
+            )
         return f"{self.one_of('across', 'on')} the {self.land()}"
 
     def beside_old(self) -> str:
@@ -152,13 +181,18 @@ class Words(Phrases):
         if self.facts.old_houses == 1:
             old = self.one_of("the original house", "the old house")
         else:
-            old = self.one_of("the original houses", "the existing houses", "the old houses")
+            old = self.one_of(
+                "the original houses", "the existing houses", "the old houses"
+            )
         return f"{self.one_of('near', 'beside', 'next to')} {old}"
 
     def beside_house(self) -> str:
         """Beside a house that was there."""
         return self.one_of(
-            "beside the house", "near the house", "next to the house", "beside the villa"
+            "beside the house",
+            "near the house",
+            "next to the house",
+            "beside the villa",
         )
 
     def where(self) -> str:
@@ -169,16 +203,20 @@ class Words(Phrases):
         ]
         return options[int(self.rng.integers(len(options)))]
 
-    # -- whole sentences ------------------------------------------------------------------------
+    # -- whole sentences ---------------------------------------------------------------
 
     def row_sentence(self) -> str:
         """Rows of houses."""
         noun = self.one_of("houses", "buildings", "villas", "detached houses")
         where = self.where()
         if self.facts.one_row:
-            verb = self.one_of("is built", "appears", "is constructed", "has been built")
+            verb = self.one_of(
+                "is built", "appears", "is constructed", "has been built"
+            )
             return f"a row of {noun} {verb} {where}"
-        rows = "two rows" if self.facts.rows == 2 and self.rng.random() < 0.7 else "rows"
+        rows = (
+            "two rows" if self.facts.rows == 2 and self.rng.random() < 0.7 else "rows"
+        )
         verb = self.one_of("are built", "appear", "are constructed", "have been built")
         if self.facts.both_sides and self.facts.rows == 2 and self.rng.random() < 0.6:
             where = "on both sides of the road"
@@ -187,13 +225,18 @@ class Words(Phrases):
     def residential(self) -> str:
         """A whole estate."""
         houses = self.one_of(
-            "many houses", "massive houses", "lots of houses", "some houses", "several houses"
+            "many houses",
+            "massive houses",
+            "lots of houses",
+            "some houses",
+            "several houses",
         )
         roads = "roads" if self.facts.roads > 1 else "a road"
         where = self.ground()
         return self.one_of(
             f"a residential area with {houses} and {roads} appears",
             f"a residential area with {houses} and {roads} {self.built(False)} {where}",
-            f"a residential area with {roads} and neatly arranged houses appears {where}",
+            f"a residential area with {roads} and neatly arranged houses appears "
+            f"{where}",
             f"many neatly arranged houses and {roads} appear {where}",
         )

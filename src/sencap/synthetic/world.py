@@ -1,8 +1,9 @@
-"""What a synthetic scene holds: roads, buildings, water, trees, each with the dates it exists at.
+"""What a synthetic scene holds: roads, buildings, water, trees, each with the dates it
+exists at.
 
-A scene is one world at two dates. Every element says whether it exists `before` and `after`; a
-change is an element that exists at one date only, so an unchanged pair is the same scene with every
-element frozen.
+A scene is one world at two dates. Every element says whether it exists `before` and
+`after`; a change is an element that exists at one date only, so an unchanged pair is
+the same scene with every element frozen.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from PIL import Image, ImageDraw
 
 from sencap.synthetic.geometry import FRAME, Points, rectangle, strip
 
-# A scene is drawn with a margin: misregistration moves the frame by up to three pixels, and crowns
-# and shadows reach in from outside.
+# A scene is drawn with a margin: misregistration moves the frame by up to three pixels,
+# and crowns and shadows reach in from outside.
 PAD = 10
 CANVAS = FRAME + 2 * PAD
 
@@ -27,7 +28,9 @@ ADDED: Dates = (False, True)
 REMOVED: Dates = (True, False)
 
 Surface = Literal["asphalt", "concrete", "dirt"]
-Shape = Literal["straight", "curved", "winding", "t-shaped", "crossroad", "parallel", "dead end"]
+Shape = Literal[
+    "straight", "curved", "winding", "t-shaped", "crossroad", "parallel", "dead end"
+]
 Colour = tuple[int, int, int]
 
 
@@ -35,8 +38,8 @@ Colour = tuple[int, int, int]
 class Road:
     """A road or path: a polyline (n, 2) and its width in pixels.
 
-    `bulb` is the radius of the turning circle at its end, 0 for none; `marked` roads have a broken
-    line in the middle.
+    `bulb` is the radius of the turning circle at its end, 0 for none; `marked` roads
+    have a broken line in the middle.
     """
 
     points: Points
@@ -54,7 +57,8 @@ class Road:
 
 @dataclass(frozen=True)
 class Wing:
-    """One rectangular part of a house, in the house's own coordinates (+y faces the road)."""
+    """One rectangular part of a house, in the house's own coordinates (+y faces the
+    road)."""
 
     x: float
     y: float
@@ -66,10 +70,11 @@ class Wing:
 
 @dataclass(frozen=True)
 class House:
-    """A house: wings under roofs, a driveway towards its road, and the plot it stands on.
+    """A house: wings under roofs, a driveway towards its road, and the plot it stands
+    on.
 
-    `road` is the index of its road in ``Scene.roads`` (-1: none), `side` the side it stands on, 1
-    or -1. Lengths and the height of its ridge are in pixels.
+    `road` is the index of its road in ``Scene.roads`` (-1: none), `side` the side it
+    stands on, 1 or -1. Lengths and the height of its ridge are in pixels.
     """
 
     centre: Points
@@ -114,7 +119,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Parking:
-    """A parking lot; `filled` is the share of its bays that hold a car, `tone` its grey."""
+    """A parking lot; `filled` is the share of its bays that hold a car, `tone` its
+    grey."""
 
     centre: Points
     angle: float
@@ -132,7 +138,8 @@ class Parking:
 
 @dataclass(frozen=True)
 class Patch:
-    """An area of one kind; `tone` in 0..1 is its colour, `angle` the direction of a field."""
+    """An area of one kind; `tone` in 0..1 is its colour, `angle` the direction of a
+    field."""
 
     kind: Literal["pool", "lake", "clearing", "field"]
     outline: Points
@@ -143,7 +150,8 @@ class Patch:
 
 @dataclass(frozen=True)
 class Trees:
-    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3 evergreen), dates."""
+    """All trees: positions (n, 2), crown radius in pixels, species 0..7 (0..3
+    evergreen), dates."""
 
     points: Points
     radius: NDArray[np.float64]
@@ -178,9 +186,11 @@ def _frozen(things: list[Built], date: int) -> list[Built]:
 
 @dataclass
 class Scene:
-    """One world at two dates. `grass` in 0..1 is how green the open ground is, 0 is bare soil.
+    """One world at two dates. `grass` in 0..1 is how green the open ground is, 0 is
+    bare soil.
 
-    `shape` is that of its roads; `yard` the trees on plots, which `plant_woods` turns into `trees`.
+    `shape` is that of its roads; `yard` the trees on plots, which `plant_woods` turns
+    into `trees`.
     """
 
     kind: str
@@ -202,7 +212,8 @@ class Scene:
         return [*self.blocks, *self.parkings]
 
     def frozen(self, date: int) -> Scene:
-        """The same scene, unchanged: both dates show what stood at `date` (0 before, 1 after)."""
+        """The same scene, unchanged: both dates show what stood at `date` (0 before, 1
+        after)."""
         stands = (self.trees.before, self.trees.after)[date]
         return replace(
             self,
@@ -217,17 +228,27 @@ class Scene:
         )
 
 
-def draw_polygon(pen: ImageDraw.ImageDraw, points: Points, fill: int, scale: float = 1.0) -> None:
-    """Fill a polygon of frame coordinates, which may be empty, on a mask of the padded canvas."""
+def draw_polygon(
+    pen: ImageDraw.ImageDraw, points: Points, fill: int, scale: float = 1.0
+) -> None:
+    """Fill a polygon of frame coordinates, which may be empty, on a mask of the padded
+    canvas."""
     if len(points) == 0:
         return
-    pen.polygon([((x + PAD) * scale, (y + PAD) * scale) for x, y in points.tolist()], fill=fill)
+    pen.polygon(
+        [((x + PAD) * scale, (y + PAD) * scale) for x, y in points.tolist()], fill=fill
+    )
 
 
 def draw_road(
-    pen: ImageDraw.ImageDraw, road: Road, fill: int, grow: float = 0.0, scale: float = 1.0
+    pen: ImageDraw.ImageDraw,
+    road: Road,
+    fill: int,
+    grow: float = 0.0,
+    scale: float = 1.0,
 ) -> None:
-    """Draw a road, `grow` pixels wider on either side, on a mask of the padded canvas."""
+    """Draw a road, `grow` pixels wider on either side, on a mask of the padded
+    canvas."""
     band = strip(road.points, road.width + 2 * grow)
     draw_polygon(pen, band, fill, scale)
     if road.bulb:
@@ -236,7 +257,8 @@ def draw_road(
 
 
 def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
-    """Where no tree can stand at a date: (CANVAS, CANVAS), by row and column with PAD added."""
+    """Where no tree can stand at a date: (CANVAS, CANVAS), by row and column with PAD
+    added."""
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
     for road in scene.roads:
@@ -245,14 +267,18 @@ def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
     # Trees keep some pixels away from walls, and off plots and driveways.
     for house in scene.houses:
         if house.dates[date]:
-            grown = rectangle(house.centre, house.angle, house.width + 9, house.depth + 9)
+            grown = rectangle(
+                house.centre, house.angle, house.width + 9, house.depth + 9
+            )
             draw_polygon(pen, grown, 1)
             for extra in (house.plot, house.drive):
                 if extra is not None:
                     draw_polygon(pen, extra, 1)
     for large in scene.large:
         if large.dates[date]:
-            grown = rectangle(large.centre, large.angle, large.width + 12, large.depth + 12)
+            grown = rectangle(
+                large.centre, large.angle, large.width + 12, large.depth + 12
+            )
             draw_polygon(pen, grown, 1)
     for patch in scene.patches:
         if patch.dates[date]:
@@ -261,13 +287,19 @@ def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
 
 
 def changed_region(scene: Scene) -> NDArray[np.bool_]:
-    """Where built things, water or clearings stand at one date only, misregistration aside.
+    """Where built things, water or clearings stand at one date only, misregistration
+    aside.
 
-    Returns (FRAME, FRAME). Captions speak of this region; `render.render_mask` is what images show.
+    Returns (FRAME, FRAME). Captions speak of this region; `render.render_mask` is what
+    images show.
     """
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
-    changing: list[House | Block | Parking | Patch] = [*scene.houses, *scene.large, *scene.patches]
+    changing: list[House | Block | Parking | Patch] = [
+        *scene.houses,
+        *scene.large,
+        *scene.patches,
+    ]
     for item in changing:
         if item.dates[0] != item.dates[1]:
             draw_polygon(pen, item.outline, 1)

@@ -24,9 +24,17 @@ from sencap.synthetic.pair import captions_of, plan_pair, render_pair
 from sencap.version import __version__
 
 SETTINGS_FILE = "synthetic.json"
-IMAGES = ("A", "B", "label")  # before, after, mask of change: each a folder below its split's
-FOLDERS = tuple(f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES))
-_ORDER = 1_000_003  # the stream of the change flags' order, apart from those of the pairs
+IMAGES = (
+    "A",
+    "B",
+    "label",
+)  # before, after, mask of change: each a folder below its split's
+FOLDERS = tuple(
+    f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES)
+)
+_ORDER = (
+    1_000_003  # the stream of the change flags' order, apart from those of the pairs
+)
 README = """\
 # Synthetic change captioning pairs
 
@@ -70,7 +78,9 @@ def _check(pairs: int, seed: int, val: float, test: float, workers: int) -> None
     check_numbers(pairs=pairs, seed=seed, workers=workers)
     check_shares(val=val, test=test)
     if _split_sizes(pairs, val, test)["train"] < 2:
-        raise SettingsError(f"val={val} and test={test} leave nothing to train on; lower them")
+        raise SettingsError(
+            f"val={val} and test={test} leave nothing to train on; lower them"
+        )
 
 
 def _jobs(out: Path, pairs: int, seed: int, val: float, test: float) -> list[_Job]:
@@ -175,11 +185,20 @@ def write_dataset(
         for folder in FOLDERS:  # a worker that was ended as it wrote leaves a draft
             delete_drafts(out / folder)
     body = {"dataset": "sencap-synthetic", "images": images}
-    write_whole(out / CAPTION_FILE, json.dumps(body, indent=None, separators=(", ", ": ")) + "\n")
-    extra = "".join(
-        f" --{name} {share}" for name, share in (("val", val), ("test", test)) if share != 0.1
+    write_whole(
+        out / CAPTION_FILE,
+        json.dumps(body, indent=None, separators=(", ", ": ")) + "\n",
     )
-    splits = ", ".join(f"{split} {size}" for split, size in _split_sizes(pairs, val, test).items())
-    readme = README.format(pairs=pairs, version=__version__, seed=seed, extra=extra, splits=splits)
+    extra = "".join(
+        f" --{name} {share}"
+        for name, share in (("val", val), ("test", test))
+        if share != 0.1
+    )
+    splits = ", ".join(
+        f"{split} {size}" for split, size in _split_sizes(pairs, val, test).items()
+    )
+    readme = README.format(
+        pairs=pairs, version=__version__, seed=seed, extra=extra, splits=splits
+    )
     write_whole(out / "README.md", readme)
     return out

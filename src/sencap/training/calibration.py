@@ -1,4 +1,5 @@
-"""The temperature that makes the flag head's probabilities right as often as they say."""
+"""The temperature that makes the flag head's probabilities right as often as they
+say."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ Floats = NDArray[np.float64]
 
 
 def best_temperature(logits: Floats, changed: NDArray[np.bool_]) -> float:
-    """The temperature under which the flags are likeliest: logits (pairs,), changed (pairs,).
+    """The temperature under which the flags are likeliest: logits (pairs,), changed
+    (pairs,).
 
     Guo et al. 2017. Of pairs that are all alike nothing can be learnt; it is then 1.
 
@@ -38,8 +40,8 @@ def best_temperature(logits: Floats, changed: NDArray[np.bool_]) -> float:
 
 
 def calibrate(folder: Path, pairs: Sequence[CaptionedPair]) -> float:
-    """Find the temperature of a checkpoint's flag head on pairs that it was not trained on, and
-    write it into the checkpoint; returns it."""
+    """Find the temperature of a checkpoint's flag head on pairs that it was not trained
+    on, and write it into the checkpoint; returns it."""
     checkpoint = load_checkpoint(folder)
     known = [pair for pair in pairs if pair.changed is not None]
     changed = np.array([bool(pair.changed) for pair in known])

@@ -1,4 +1,5 @@
-"""What a model's training images look like, kept in its checkpoint once training is over."""
+"""What a model's training images look like, kept in its checkpoint once training is
+over."""
 
 from __future__ import annotations
 
@@ -21,14 +22,20 @@ BATCH = 16
 
 
 def fit_domain(
-    folder: Path, trained: Sequence[CaptionedPair], selection: Sequence[CaptionedPair], *, seed: int
+    folder: Path,
+    trained: Sequence[CaptionedPair],
+    selection: Sequence[CaptionedPair],
+    *,
+    seed: int,
 ) -> None:
     """Fit the `Domain` of a checkpoint, and write it into the checkpoint."""
     checkpoint = load_checkpoint(folder)
     captioner, size = checkpoint.captioner.eval(), checkpoint.settings.size
     assert captioner.domain is not None  # whoever calls knows that there is one
     drawn = random.Random(seed).sample(list(trained), min(MOST_PAIRS, len(trained)))
-    captioner.domain.fit(_means(captioner, drawn, size), _means(captioner, selection, size))
+    captioner.domain.fit(
+        _means(captioner, drawn, size), _means(captioner, selection, size)
+    )
     save_checkpoint(folder, checkpoint)
 
 

@@ -1,12 +1,13 @@
 """Features of a frozen extractor, computed once for all epochs and all runs.
 
-A frozen backbone gives the same maps of an image in every epoch. They are computed for the eight
-placements of each pair (flips and quarter turns, `sencap.data.augmentation.PLACEMENTS`) and kept in
-a file that is mapped into memory; an epoch then costs what the trained parts cost.
+A frozen backbone gives the same maps of an image in every epoch. They are computed for
+the eight placements of each pair (flips and quarter turns,
+`sencap.data.augmentation.PLACEMENTS`) and kept in a file that is mapped into memory; an
+epoch then costs what the trained parts cost.
 
-The folder of the file is named by its content: the backbone's weights, what it makes of the images,
-and the bytes of the image files. So a folder of features may be shared by runs, and none is ever
-used for other images or other weights.
+The folder of the file is named by its content: the backbone's weights, what it makes of
+the images, and the bytes of the image files. So a folder of features may be shared by
+runs, and none is ever used for other images or other weights.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ SAVE_EVERY = 20  # pairs between two notes of how far it got
 class FeatureStore:
     """The maps (pairs, 8, S, C, h, w) float32 of all pairs of a run, in a file.
 
-    Missing ones are computed when the store is made; a computation that was stopped goes on. Of
-    several runs that ask for the same features at once, one computes them and the others wait.
+    Missing ones are computed when the store is made; a computation that was stopped
+    goes on. Of several runs that ask for the same features at once, one computes them
+    and the others wait.
 
     Raises:
         SettingsError: the extractor is not frozen, or its images are not square.
@@ -59,8 +61,8 @@ class FeatureStore:
         extractor: Any = captioner.extractor
         if not extractor.is_frozen:
             raise SettingsError(
-                "loading.features keeps the features of a frozen extractor, and this one is "
-                "trained; say extractor.fine_tune_from=none and "
+                "loading.features keeps the features of a frozen extractor, and this "
+                "one is trained; say extractor.fine_tune_from=none and "
                 "extractor.frozen_statistics=fixed, or leave loading.features out"
             )
         self._rows = {_key(pair): row for row, pair in enumerate(pairs)}
@@ -74,17 +76,25 @@ class FeatureStore:
 
     def maps(self, pair: CaptionedPair, placement: Placement) -> NDArray[np.float32]:
         """The backbone's maps (S, C, h, w) of a pair laid so."""
-        found: NDArray[np.float32] = np.array(self._maps[self._rows[_key(pair)], placement.number])
+        found: NDArray[np.float32] = np.array(
+            self._maps[self._rows[_key(pair)], placement.number]
+        )
         return found
 
     def _open(
-        self, captioner: Captioner, pairs: Sequence[CaptionedPair], size: int, *, progress: bool
+        self,
+        captioner: Captioner,
+        pairs: Sequence[CaptionedPair],
+        size: int,
+        *,
+        progress: bool,
     ) -> NDArray[np.float32]:
         path, done_path = self.folder / MAPS, self.folder / DONE
         shape = (len(pairs), len(PLACEMENTS), *_shape(captioner, size))
         try:
             done = int(json.loads(done_path.read_text(encoding="utf-8")))
-            # for reading: opened for writing, a file that was cut off would be filled up with zeros
+            # for reading: opened for writing, a file that was cut off would be filled
+            # up with zeros
             is_whole = np.lib.format.open_memmap(path, "r").shape == shape
         except (FileNotFoundError, ValueError, TypeError):
             is_whole = False
@@ -94,7 +104,14 @@ class FeatureStore:
             done = 0
             maps = np.lib.format.open_memmap(path, "w+", np.float32, shape)
         waiting = range(done, len(pairs))
-        bar = tqdm(waiting, "features", len(pairs), initial=done, unit="pair", disable=not progress)
+        bar = tqdm(
+            waiting,
+            "features",
+            len(pairs),
+            initial=done,
+            unit="pair",
+            disable=not progress,
+        )
         for row in bar:
             maps[row] = _maps_of(captioner, pairs[row], size)
             if (row + 1) % SAVE_EVERY == 0 or row + 1 == len(pairs):
@@ -108,7 +125,9 @@ def _key(pair: CaptionedPair) -> tuple[str, str]:
 
 
 @torch.inference_mode()
-def _maps_of(captioner: Captioner, pair: CaptionedPair, size: int) -> NDArray[np.float32]:
+def _maps_of(
+    captioner: Captioner, pair: CaptionedPair, size: int
+) -> NDArray[np.float32]:
     """Of all placements of a pair, (8, S, C, h, w)."""
     extractor: Any = captioner.extractor
     images = read_images(pair, size).images
@@ -131,10 +150,16 @@ def _shape(captioner: Captioner, size: int) -> tuple[int, ...]:
 
 
 def _digest(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> str:
-    """A name for the features: equal if and only if what they are computed from is equal."""
+    """A name for the features: equal if and only if what they are computed from is
+    equal."""
     digest = hashlib.sha256()
     extractor: Any = captioner.extractor
-    settings = [size, captioner.mean.tolist(), captioner.std.tolist(), extractor.structure]
+    settings = [
+        size,
+        captioner.mean.tolist(),
+        captioner.std.tolist(),
+        extractor.structure,
+    ]
     digest.update(json.dumps([*settings, extractor.stage, extractor.pyramid]).encode())
     for name, tensor in extractor.backbone.state_dict().items():
         digest.update(name.encode())
@@ -151,14 +176,15 @@ def open_features(
     """The store that the settings ask for, None if they ask for none.
 
     Raises:
-        SettingsError: as `FeatureStore`, or several devices, of which each would compute its own.
+        SettingsError: as `FeatureStore`, or several devices, of which each would
+            compute its own.
     """
     if settings.loading.features is None:
         return None
     if settings.hardware.devices * settings.hardware.nodes > 1:
         raise SettingsError(
-            "loading.features is computed and read by one process; say hardware.devices=1 and "
-            "hardware.nodes=1, or leave it out"
+            "loading.features is computed and read by one process; say "
+            "hardware.devices=1 and hardware.nodes=1, or leave it out"
         )
     device = captioner.mean.device
     captioner.to(device_type(settings.hardware.accelerator))

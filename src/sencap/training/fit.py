@@ -15,7 +15,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
-from sencap.data.levir_cc import CaptionedPair, all_captions, read_captions, read_dataset
+from sencap.data.levir_cc import (
+    CaptionedPair,
+    all_captions,
+    read_captions,
+    read_dataset,
+)
 from sencap.data.masks import has_masks_only, read_masked_pairs
 from sencap.data.vocabulary import Vocabulary
 from sencap.environment import check_memory, device_type, environment
@@ -43,7 +48,8 @@ log = logging.getLogger("sencap")
 
 
 def train(settings: TrainingSettings) -> Path:
-    """`fit`, and the graphs that caption without PyTorch, written into the best checkpoint."""
+    """`fit`, and the graphs that caption without PyTorch, written into the best
+    checkpoint."""
     best = fit(settings)
     if rank_zero_only.rank == 0:  # of several processes the first writes them
         export_checkpoint(best)
@@ -51,18 +57,19 @@ def train(settings: TrainingSettings) -> Path:
 
 
 def fit(settings: TrainingSettings) -> Path:
-    """Train as the settings say; returns the folder of the best checkpoint (by val BLEU-4).
+    """Train as the settings say; returns the folder of the best checkpoint (by val
+    BLEU-4).
 
-    ``settings.out`` receives ``best/`` and ``last/`` (checkpoints), ``resume.ckpt``, ``run.json``
-    (settings, environment, scores and seconds per epoch) and ``logs/`` (CSV and TensorBoard). A run
-    that was cut off goes on from its last whole epoch and ends with the weights of an uninterrupted
-    one.
+    ``settings.out`` receives ``best/`` and ``last/`` (checkpoints), ``resume.ckpt``,
+    ``run.json`` (settings, environment, scores and seconds per epoch) and ``logs/``
+    (CSV and TensorBoard). A run that was cut off goes on from its last whole epoch and
+    ends with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the data cannot be used. SettingsError: settings that do not go with them, with
-            this machine or
-        with the run found in ``out``, or a loss that is no longer a finite number. CheckpointError:
-        what the run
+        DataError: the data cannot be used. SettingsError: settings that do not go with
+            them, with this machine or
+        with the run found in ``out``, or a loss that is no longer a finite number.
+        CheckpointError: what the run
         would go on from is damaged. OutputError: a file cannot be written.
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
@@ -83,30 +90,42 @@ def fit(settings: TrainingSettings) -> Path:
         seed=settings.seed,
     )
     features = open_features(captioner, [*train_pairs, *val_pairs], settings)
-    data = _Data(settings, vocabulary, train_pairs, val_pairs, epoch=done, features=features)
+    data = _Data(
+        settings, vocabulary, train_pairs, val_pairs, epoch=done, features=features
+    )
     exporter = Exporter(out, settings)
     exporter.by_captions = any(pair.captions for pair in train_pairs)
     exporter.no_change = own_no_change(train_pairs)
     run(task, data, exporter)
     if settings.change.flag and rank_zero_only.rank == 0:
         temperature = calibrate(out / BEST, val_pairs)
-        log.info(f"the flag head's temperature is {temperature:g}, found on the selection pairs")
+        log.info(
+            f"the flag head's temperature is {temperature:g}, found on the selection "
+            "pairs"
+        )
     if settings.domain and rank_zero_only.rank == 0:
         fit_domain(out / BEST, train_pairs, val_pairs, seed=settings.seed)
     return out / BEST
 
 
-def _read_pairs(settings: TrainingSettings) -> tuple[list[CaptionedPair], list[CaptionedPair]]:
+def _read_pairs(
+    settings: TrainingSettings,
+) -> tuple[list[CaptionedPair], list[CaptionedPair]]:
     joined: list[CaptionedPair] = []
     for folder in map(Path, settings.folders):
-        joined += read_masked_pairs(folder) if has_masks_only(folder) else read_dataset(folder)
+        joined += (
+            read_masked_pairs(folder)
+            if has_masks_only(folder)
+            else read_dataset(folder)
+        )
     selection = read_dataset(Path(settings.selection_data or settings.folders[0]))
     train = [p for p in joined if p.split == "train"]
     val = [p for p in selection if p.split == "val"]
     for name, pairs in (("train", train), ("val", val)):
         if not pairs:
             raise DataError(
-                f"no pairs of split {name!r} in {', '.join(settings.folders)}; see `sencap check`"
+                f"no pairs of split {name!r} in {', '.join(settings.folders)}; see "
+                "`sencap check`"
             )
     return train, val
 
@@ -116,15 +135,17 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
     if settings.start is not None:
         start = load_checkpoint(settings.start)
         asked = as_dict(settings.model)
-        if json.loads(json.dumps(asked)) != json.loads(json.dumps(as_dict(start.settings))):
+        if json.loads(json.dumps(asked)) != json.loads(
+            json.dumps(as_dict(start.settings))
+        ):
             captioner = build(settings.model, len(start.vocabulary))
             state = start.captioner.state_dict()
             differences = misfit(captioner.state_dict(), state)
             if differences:
                 raise SettingsError(
-                    f"start={settings.start} holds another model than the settings describe: "
-                    f"{differences}; give the settings of {Path(settings.start) / CONFIG}, or "
-                    "leave start out"
+                    f"start={settings.start} holds another model than the settings "
+                    f"describe: {differences}; give the settings of "
+                    f"{Path(settings.start) / CONFIG}, or leave start out"
                 )
             captioner.load_state_dict(state)
             return captioner, start.vocabulary
@@ -139,19 +160,25 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
 
 def _check_memory(settings: TrainingSettings, words: int) -> None:
     """Refuse a system that is too large to be trained here, before it is made."""
-    total = info(settings.system, vocabulary_size=words, settings=settings.model)["total"]
+    total = info(settings.system, vocabulary_size=words, settings=settings.model)[
+        "total"
+    ]
     on_cpu = device_type(settings.hardware.accelerator) == "cpu"
-    # of each parameter the weight; where it is trained, also the gradient and Adam's two means
+    # of each parameter the weight; where it is trained, also the gradient and Adam's
+    # two means
     copies = 4 if on_cpu else 1
     check_memory(total * copies * 4, f"training {total:,} parameters")
 
 
-def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vocabulary:
-    """The vocabulary of some data folders' captions, or of ``settings.captions``, counted as the
-    settings say.
+def build_vocabulary(
+    folders: Sequence[str], settings: VocabularySettings
+) -> Vocabulary:
+    """The vocabulary of some data folders' captions, or of ``settings.captions``,
+    counted as the settings say.
 
     Raises:
-        SettingsError: none of the folders has captions, and ``settings.captions`` is not given.
+        SettingsError: none of the folders has captions, and ``settings.captions`` is
+            not given.
     """
     captioned = [folder for folder in folders if not has_masks_only(Path(folder))]
     if settings.captions is None and not captioned:
@@ -169,8 +196,8 @@ def build_vocabulary(folders: Sequence[str], settings: VocabularySettings) -> Vo
 
 
 class _Data(L.LightningDataModule):
-    """The loaders; made when the trainer knows how many processes there are. ``epoch`` is the first
-    one to come."""
+    """The loaders; made when the trainer knows how many processes there are. ``epoch``
+    is the first one to come."""
 
     def __init__(
         self,
@@ -207,8 +234,8 @@ class _Data(L.LightningDataModule):
         loader = training_loader(
             dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank
         )
-        # Lightning says so too, but only when loading processes have begun to read the first
-        # batches
+        # Lightning says so too, but only when loading processes have begun to read the
+        # first batches
         loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
         return loader
 
@@ -227,10 +254,13 @@ class _Data(L.LightningDataModule):
 
 
 class Exporter(Recorder):
-    """After each epoch: ``best/`` if val BLEU-4 rose, and ``run.json``; at the end ``last/``."""
+    """After each epoch: ``best/`` if val BLEU-4 rose, and ``run.json``; at the end
+    ``last/``."""
 
     began = 0.0
-    by_captions = True  # whether captions are learnt, so that they choose the best epoch
+    by_captions = (
+        True  # whether captions are learnt, so that they choose the best epoch
+    )
     no_change: tuple[str, ...] = ()  # with what the data say that nothing changed
 
     def on_train_epoch_start(self, *_: object) -> None:
@@ -252,8 +282,8 @@ class Exporter(Recorder):
             self._save(pl_module, BEST, trainer.current_epoch)
 
     def _score(self, epoch: Mapping[str, float]) -> float:
-        """What the best epoch has most of: BLEU-4, or, where no caption is learnt, least loss of
-        the change heads."""
+        """What the best epoch has most of: BLEU-4, or, where no caption is learnt,
+        least loss of the change heads."""
         if self.by_captions:
             return epoch["val_bleu4"]
         return -epoch[CHANGE_LOSS]
@@ -282,4 +312,6 @@ class Exporter(Recorder):
         model = dataclasses.replace(
             model, extractor=dataclasses.replace(model.extractor, init=None)
         )
-        save_checkpoint(self.out / name, Checkpoint(task.result, task.vocabulary, model, training))
+        save_checkpoint(
+            self.out / name, Checkpoint(task.result, task.vocabulary, model, training)
+        )

@@ -1,5 +1,5 @@
-"""The folder of a training run. Nothing heavy is imported, so that `sencap train` can check it
-first of all."""
+"""The folder of a training run. Nothing heavy is imported, so that `sencap train` can
+check it first of all."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def check_folder(settings: TrainingSettings) -> int:
     """`check_run` for a training run: how many epochs are done.
 
     Raises:
-        CheckpointError: as there, and where the best checkpoint of the epochs that are done is
-            missing.
+        CheckpointError: as there, and where the best checkpoint of the epochs that are
+            done is missing.
     """
     done = check_run(
         settings,
@@ -41,9 +41,9 @@ def check_folder(settings: TrainingSettings) -> int:
     best = Path(settings.out) / BEST
     if done and not (best / "config.json").is_file():
         raise CheckpointError(
-            f"{best} is no longer there, and it is the result of the epochs that are done; put "
-            f"it back, or delete {Path(settings.out) / RESUME}, and the same command starts the "
-            "run from its first epoch"
+            f"{best} is no longer there, and it is the result of the epochs that are "
+            f"done; put it back, or delete {Path(settings.out) / RESUME}, and the "
+            "same command starts the run from its first epoch"
         )
     return done
 

@@ -15,7 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from sencap.config import LoadingSettings
-from sencap.data.augmentation import PLACEMENTS, Placement, draw_placement, random_colour
+from sencap.data.augmentation import (
+    PLACEMENTS,
+    Placement,
+    draw_placement,
+    random_colour,
+)
 from sencap.data.levir_cc import CaptionedPair
 from sencap.data.masks import Mask, read_mask, resize_mask
 from sencap.data.reading import read_images
@@ -28,10 +33,10 @@ from sencap.runs.sampler import EpochSampler
 class Batch:
     """What a training step gets of B pairs.
 
-    ``images`` (B, 2, 3, H, W) uint8; ``tokens`` (B, K, T) with padding; ``index`` (B,), each pair's
-    in its data set; ``flags`` (B,): 1 changed, 0 not, NaN unknown; ``masks`` (B, H, W) uint8 and
-    ``masked`` (B,): which of them are there. ``maps`` (B, S, C, h, w), the frozen backbone's, or
-    None where they are to be computed.
+    ``images`` (B, 2, 3, H, W) uint8; ``tokens`` (B, K, T) with padding; ``index`` (B,),
+    each pair's in its data set; ``flags`` (B,): 1 changed, 0 not, NaN unknown;
+    ``masks`` (B, H, W) uint8 and ``masked`` (B,): which of them are there. ``maps`` (B,
+    S, C, h, w), the frozen backbone's, or None where they are to be computed.
     """
 
     images: Tensor
@@ -60,9 +65,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One item: images (2, 3, H, W) uint8, captions as id lists with <start> and <end>, index of
-    the pair, whether it changed, its change mask (H, W) and the backbone's maps (S, C, h, w), the
-    last three None where they are not known."""
+    """One item: images (2, 3, H, W) uint8, captions as id lists with <start> and <end>,
+    index of the pair, whether it changed, its change mask (H, W) and the backbone's
+    maps (S, C, h, w), the last three None where they are not known."""
 
     images: NDArray[np.uint8]
     captions: list[list[int]]
@@ -83,12 +88,13 @@ class Features(Protocol):
 
 
 class PairDataset(Dataset[Sample]):
-    """Captioned pairs as samples: one per caption, or (``one_pass``) one per pair with all its
-    captions. A pair without captions is one sample of its own.
+    """Captioned pairs as samples: one per caption, or (``one_pass``) one per pair with
+    all its captions. A pair without captions is one sample of its own.
 
-    An item's key is epoch × length + number (see `EpochSampler`), so that random augmentation
-    depends on seed, epoch and number alone, whatever process draws it and wherever a run was
-    resumed. Masks are read where ``masks`` says that a head learns from them.
+    An item's key is epoch × length + number (see `EpochSampler`), so that random
+    augmentation depends on seed, epoch and number alone, whatever process draws it and
+    wherever a run was resumed. Masks are read where ``masks`` says that a head learns
+    from them.
     """
 
     def __init__(
@@ -105,7 +111,12 @@ class PairDataset(Dataset[Sample]):
         features: Features | None = None,
     ) -> None:
         self.pairs, self.vocabulary, self.settings = pairs, vocabulary, settings
-        self.size, self.max_words, self.seed, self.augment = size, max_words, seed, augment
+        self.size, self.max_words, self.seed, self.augment = (
+            size,
+            max_words,
+            seed,
+            augment,
+        )
         self.masks, self.features = masks, features
         self._items: list[tuple[int, int | None]] = []
         for i, pair in enumerate(pairs):
@@ -141,7 +152,9 @@ class PairDataset(Dataset[Sample]):
                 changed, mask = False, np.zeros_like(images[0, 0])
                 captions = self._no_change(pair, max(1, len(captions)))
             elif order == REVERSE and changed:
-                captions = [words for words in map(reverse_words, captions) if words is not None]
+                captions = [
+                    words for words in map(reverse_words, captions) if words is not None
+                ]
             if self.settings.colour:
                 images = random_colour(images, generator, strength=self.settings.colour)
         maps = None
@@ -151,14 +164,21 @@ class PairDataset(Dataset[Sample]):
         ids = [self._encode(words) for words in captions]
         return Sample(images, ids, i, changed, mask, maps)
 
-    def _draw_order(self, changed: bool | None, generator: np.random.Generator) -> tuple[int, int]:
-        """Which dates become before and after: usually both, or one twice, or reversed."""
+    def _draw_order(
+        self, changed: bool | None, generator: np.random.Generator
+    ) -> tuple[int, int]:
+        """Which dates become before and after: usually both, or one twice, or
+        reversed."""
         if self.settings.same and generator.random() < self.settings.same:
             date = int(generator.integers(2))
             return date, date
         if self.settings.swap and changed is False and generator.random() < 0.5:
             return REVERSE
-        if self.settings.reverse and changed and generator.random() < self.settings.reverse:
+        if (
+            self.settings.reverse
+            and changed
+            and generator.random() < self.settings.reverse
+        ):
             return REVERSE
         return 0, 1
 
@@ -178,7 +198,8 @@ class PairDataset(Dataset[Sample]):
         return images, mask
 
     def _no_change(self, pair: CaptionedPair, count: int) -> list[list[str]]:
-        """So many captions of a pair that is one image twice, in the words of its data set."""
+        """So many captions of a pair that is one image twice, in the words of its data
+        set."""
         sentences = itertools.cycle(fixed_sentences(pair.no_change, self.vocabulary))
         return [sentence.split() for sentence in itertools.islice(sentences, count)]
 
@@ -188,12 +209,14 @@ class PairDataset(Dataset[Sample]):
 
 
 def collate(samples: Sequence[Sample], *, pad: int) -> Batch:
-    """Samples → batch; captions are padded to the longest, and pairs with fewer captions get empty
-    ones."""
+    """Samples → batch; captions are padded to the longest, and pairs with fewer
+    captions get empty ones."""
     all_captions = [sample.captions for sample in samples]
     K = max(1, *(len(captions) for captions in all_captions))
     all_ids = list(itertools.chain.from_iterable(all_captions))
-    T = max((len(ids) for ids in all_ids), default=2)  # of no caption at all: <start> and <end>
+    T = max(
+        (len(ids) for ids in all_ids), default=2
+    )  # of no caption at all: <start> and <end>
     tokens = torch.full((len(samples), K, T), pad)
     for b, captions in enumerate(all_captions):
         for k, ids in enumerate(captions):
@@ -230,16 +253,22 @@ class _Numbers(Dataset[int]):
         return number
 
 
-def training_loader(dataset: PairDataset, *, replicas: int, rank: int) -> DataLoader[Sample]:
-    """Shuffled batches for one of ``replicas`` processes; the batch size is shared out among
-    them."""
+def training_loader(
+    dataset: PairDataset, *, replicas: int, rank: int
+) -> DataLoader[Sample]:
+    """Shuffled batches for one of ``replicas`` processes; the batch size is shared out
+    among them."""
     settings = dataset.settings
     samples = settings.batch_size
     if settings.one_pass:
         most = max(len(pair.captions) for pair in dataset.pairs)
         samples = max(1, round(samples / max(1, most)))
     sampler = EpochSampler(
-        _Numbers(dataset), num_replicas=replicas, rank=rank, shuffle=True, seed=dataset.seed
+        _Numbers(dataset),
+        num_replicas=replicas,
+        rank=rank,
+        shuffle=True,
+        seed=dataset.seed,
     )
     return _loader(dataset, max(1, samples // replicas), sampler)
 
@@ -264,14 +293,15 @@ def _loader(
         num_workers=dataset.settings.workers,
         collate_fn=Collate(dataset.vocabulary.pad),
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=dataset.settings.workers > 0,  # so that they keep what they cached
+        persistent_workers=dataset.settings.workers
+        > 0,  # so that they keep what they cached
     )
 
 
 @dataclass(frozen=True)
 class Collate:
-    """`collate` with its padding id; a class, so that worker processes can be given it on every
-    system."""
+    """`collate` with its padding id; a class, so that worker processes can be given it
+    on every system."""
 
     pad: int
 

@@ -1,4 +1,5 @@
-"""What a training step makes small: the loss of the words, and those of the change heads."""
+"""What a training step makes small: the loss of the words, and those of the change
+heads."""
 
 from __future__ import annotations
 
@@ -13,33 +14,44 @@ from sencap.structures import Memory
 def caption_loss(
     logits: Tensor, tokens: Tensor, *, pad: int, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Cross-entropy per word, padding ignored: logits (B, K, T-1, V) of tokens (B, K, T) without
-    their first.
+    """Cross-entropy per word, padding ignored: logits (B, K, T-1, V) of tokens (B, K,
+    T) without their first.
 
-    The mean runs over all words of all captions, so that K captions of B pairs weigh as K·B samples
-    do. Of pairs that have no captions at all it is 0.
+    The mean runs over all words of all captions, so that K captions of B pairs weigh as
+    K·B samples do. Of pairs that have no captions at all it is 0.
     """
     targets = tokens[..., 1:].flatten()
     if bool((targets == pad).all()):
         return logits.sum() * 0.0
     return F.cross_entropy(
-        logits.flatten(0, 2).float(), targets, ignore_index=pad, label_smoothing=label_smoothing
+        logits.flatten(0, 2).float(),
+        targets,
+        ignore_index=pad,
+        label_smoothing=label_smoothing,
     )
 
 
 def change_losses(
-    memory: Memory, flags: Tensor, masks: Tensor, masked: Tensor, settings: ChangeSettings
+    memory: Memory,
+    flags: Tensor,
+    masks: Tensor,
+    masked: Tensor,
+    settings: ChangeSettings,
 ) -> dict[str, Tensor]:
-    """The weighted losses of the change heads that there are, by name: ``flag`` and ``mask``.
+    """The weighted losses of the change heads that there are, by name: ``flag`` and
+    ``mask``.
 
-    ``flags``, ``masks`` and ``masked`` as in `sencap.training.loading.Batch`. Both are binary
-    cross-entropies: of the flag where it is known; of each cell's share of changed building where
-    the pair has a mask. A batch in which nothing is known loses nothing.
+    ``flags``, ``masks`` and ``masked`` as in `sencap.training.loading.Batch`. Both are
+    binary cross-entropies: of the flag where it is known; of each cell's share of
+    changed building where the pair has a mask. A batch in which nothing is known loses
+    nothing.
     """
     losses = {}
     if memory.flag is not None:
         known = ~flags.isnan()
-        losses["flag"] = settings.flag * _cross_entropy(memory.flag[known], flags[known])
+        losses["flag"] = settings.flag * _cross_entropy(
+            memory.flag[known], flags[known]
+        )
     if memory.mask is not None:
         building = (masks[masked] == BUILDING).float()
         shares = F.adaptive_avg_pool2d(building, memory.grid).flatten(1)  # (pairs, N)

@@ -10,16 +10,22 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from sencap.config import OptimisationSettings
 
 
-def decoder_plateau(optimiser: Optimizer, settings: OptimisationSettings) -> ReduceLROnPlateau:
-    """The paper's: after ``patience`` epochs in a row without a better score the decoder's learning
-    rate is multiplied by ``decay``, and the count starts anew."""
+def decoder_plateau(
+    optimiser: Optimizer, settings: OptimisationSettings
+) -> ReduceLROnPlateau:
+    """The paper's: after ``patience`` epochs in a row without a better score the
+    decoder's learning rate is multiplied by ``decay``, and the count starts anew."""
     # no other group's rate may fall: each has its own as its least
-    least = [0.0 if group["name"] == "decoder" else group["lr"] for group in optimiser.param_groups]
+    least = [
+        0.0 if group["name"] == "decoder" else group["lr"]
+        for group in optimiser.param_groups
+    ]
     return ReduceLROnPlateau(
         optimiser,
         mode="max",
         factor=settings.decay,
-        patience=settings.patience - 1,  # PyTorch counts the epochs that are put up with
+        patience=settings.patience
+        - 1,  # PyTorch counts the epochs that are put up with
         threshold=0.0,
         min_lr=least,
         eps=0.0,

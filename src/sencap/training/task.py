@@ -1,5 +1,5 @@
-"""Training a captioner: loss, validation by greedy search, optimiser and schedule, as a Lightning
-module."""
+"""Training a captioner: loss, validation by greedy search, optimiser and schedule, as a
+Lightning module."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ def _remember(captioner: Captioner, batch: Batch) -> Memory:
         return captioner.encode(batch.images)
     extractor = cast("Extractor", captioner.extractor)
     maps = batch.maps.flatten(0, 1)  # (B, S, C, h, w) → (B·S, C, h, w)
-    return captioner.remember(extractor.features(maps), captioner.normalise(batch.images))
+    return captioner.remember(
+        extractor.features(maps), captioner.normalise(batch.images)
+    )
 
 
 def _named(losses: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The losses under names of the log; one alone is the whole loss, and needs no second line."""
+    """The losses under names of the log; one alone is the whole loss, and needs no
+    second line."""
     if len(losses) == 1:
         return {}
     return {f"{prefix}_{name}": value for name, value in losses.items()}
@@ -57,9 +60,9 @@ def _parameters(part: nn.Module | None) -> list[nn.Parameter]:
 class CaptioningTask(L.LightningModule):
     """The training of one captioner.
 
-    Every batch starts from a random state that depends on seed, epoch, its number and process
-    alone; with the sampler's and the augmentation's seeds this makes a run that was killed and
-    resumed end as an uninterrupted one.
+    Every batch starts from a random state that depends on seed, epoch, its number and
+    process alone; with the sampler's and the augmentation's seeds this makes a run that
+    was killed and resumed end as an uninterrupted one.
     """
 
     def __init__(
@@ -75,19 +78,28 @@ class CaptioningTask(L.LightningModule):
         super().__init__()
         self.captioner = captioner
         self.vocabulary, self.optimisation = vocabulary, optimisation
-        self.validation_pairs, self.max_words, self.seed = validation_pairs, max_words, seed
+        self.validation_pairs, self.max_words, self.seed = (
+            validation_pairs,
+            max_words,
+            seed,
+        )
         self.average: AveragedModel | None = None
         if optimisation.average:
             decay = get_ema_multi_avg_fn(optimisation.average)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(captioner, multi_avg_fn=decay, use_buffers=True)
+            self.average = AveragedModel(
+                captioner, multi_avg_fn=decay, use_buffers=True
+            )
             self.average.requires_grad_(False)
         self._found: dict[int, tuple[int, ...]] = {}
 
     @property
     def result(self) -> Captioner:
-        """The captioner that is validated and kept: the averaged one if there is one."""
+        """The captioner that is validated and kept: the averaged one if there is
+        one."""
         return (
-            cast("Captioner", self.average.module) if self.average is not None else self.captioner
+            cast("Captioner", self.average.module)
+            if self.average is not None
+            else self.captioner
         )
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -97,7 +109,9 @@ class CaptioningTask(L.LightningModule):
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         """Seed what dropout will draw for this batch, whatever was drawn before it."""
-        key = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank))
+        key = np.random.SeedSequence(
+            (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        )
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -126,7 +140,9 @@ class CaptioningTask(L.LightningModule):
         """Log the mean over an epoch."""
         size = len(batch.images)
         bar = name == "loss"
-        self.log(name, value, prog_bar=bar, on_step=False, on_epoch=True, batch_size=size)
+        self.log(
+            name, value, prog_bar=bar, on_step=False, on_epoch=True, batch_size=size
+        )
 
     def on_validation_epoch_start(self) -> None:
         """Forget the captions of the last validation."""
@@ -148,18 +164,25 @@ class CaptioningTask(L.LightningModule):
             self._found[index] = hypotheses[0].ids
 
     def on_validation_epoch_end(self) -> None:
-        """Score the captions: BLEU-4 under the protocol ``ids``, at which the plateau looks."""
+        """Score the captions: BLEU-4 under the protocol ``ids``, at which the plateau
+        looks."""
         found = self._found
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(shares, found)
-            found = dict(itertools.chain.from_iterable(share.items() for share in shares))
+            found = dict(
+                itertools.chain.from_iterable(share.items() for share in shares)
+            )
         if self.trainer.sanity_checking or not found:
             return
         order = sorted(found)
         references = [self._references(index) for index in order]
-        bleu4 = 100 * corpus_bleu4([_as_words(found[index]) for index in order], references)
-        self.log("val_bleu4", bleu4, prog_bar=True, rank_zero_only=False, sync_dist=False)
+        bleu4 = 100 * corpus_bleu4(
+            [_as_words(found[index]) for index in order], references
+        )
+        self.log(
+            "val_bleu4", bleu4, prog_bar=True, rank_zero_only=False, sync_dist=False
+        )
 
     def _references(self, index: int) -> list[list[str]]:
         """The captions of a validation pair, as ids."""
@@ -179,8 +202,14 @@ class CaptioningTask(L.LightningModule):
                 settings.extractor_learning_rate or settings.learning_rate,
             ),
             "projection": (rest, settings.learning_rate),
-            "difference": (list(self.captioner.difference.parameters()), settings.learning_rate),
-            "decoder": (list(self.captioner.decoder.parameters()), settings.learning_rate),
+            "difference": (
+                list(self.captioner.difference.parameters()),
+                settings.learning_rate,
+            ),
+            "decoder": (
+                list(self.captioner.decoder.parameters()),
+                settings.learning_rate,
+            ),
             "change": (_parameters(self.captioner.change), settings.learning_rate),
         }
         groups = [
@@ -194,7 +223,11 @@ class CaptioningTask(L.LightningModule):
         )
         if settings.schedule == "constant":
             plateau = decoder_plateau(optimiser, settings)
-            schedule = {"scheduler": plateau, "interval": "epoch", "monitor": "val_bleu4"}
+            schedule = {
+                "scheduler": plateau,
+                "interval": "epoch",
+                "monitor": "val_bleu4",
+            }
         else:
             steps = int(self.trainer.estimated_stepping_batches)
             cosine = warm_cosine(optimiser, steps=steps, epochs=settings.epochs)
@@ -202,13 +235,16 @@ class CaptioningTask(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": schedule}
 
     def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """Clamp the gradient values of extractor and decoder, as the paper's code does."""
+        """Clamp the gradient values of extractor and decoder, as the paper's code
+        does."""
         clip = self.optimisation.clip_value
         for part in (self.captioner.extractor, self.captioner.decoder):
             trained = [p for p in part.parameters() if p.grad is not None]
             if trained:  # an extractor that is frozen as a whole has none
                 nn.utils.clip_grad_value_(trained, clip)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, _: int
+    ) -> Batch:
         """Move a batch (Lightning does not know the class)."""
         return batch.to(device, non_blocking=True)

@@ -1,5 +1,5 @@
-"""What a training run says of its captions before it starts: how many, and how much of them the
-vocabulary knows."""
+"""What a training run says of its captions before it starts: how many, and how much of
+them the vocabulary knows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def tell_words(
     vocabulary: Vocabulary,
     settings: TrainingSettings,
 ) -> None:
-    """Log pairs, captions, words known and unknown; warn where the captions cannot be learnt from
-    such words."""
+    """Log pairs, captions, words known and unknown; warn where the captions cannot be
+    learnt from such words."""
     longest = settings.decoder.max_words
     words = len(vocabulary) - len(SPECIAL_WORDS)
     poor = False
@@ -31,18 +31,20 @@ def tell_words(
         covered = coverage(captions, vocabulary)
         poor |= covered.is_poor
         poor |= words < FEW_WORDS and covered.known < covered.words
-        log.info(f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}")
+        log.info(
+            f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}"
+        )
         cut = sum(len(caption) > longest for caption in captions)
         if cut:
             log.info(
-                f"{use}: {cut:,} captions have more than decoder.max_words={longest} words, and "
-                "are cut"
+                f"{use}: {cut:,} captions have more than decoder.max_words={longest} "
+                "words, and are cut"
             )
         unknown = sum(pair.changed is None for pair in pairs)
         if unknown:
             log.info(
-                f"{use}: of {unknown:,} pairs it is not known whether they changed; training "
-                "does without"
+                f"{use}: of {unknown:,} pairs it is not known whether they changed; "
+                "training does without"
             )
     if poor:
         log.warning(
@@ -52,8 +54,8 @@ def tell_words(
 
 
 def own_no_change(pairs: Iterable[CaptionedPair]) -> tuple[str, ...]:
-    """With what the data sets of these pairs say that nothing changed, the most frequent first;
-    `MOST_SENTENCES` at most."""
+    """With what the data sets of these pairs say that nothing changed, the most
+    frequent first; `MOST_SENTENCES` at most."""
     found: dict[str, None] = {}
     for sentences in dict.fromkeys(pair.no_change for pair in pairs):
         found.update(dict.fromkeys(sentences))
@@ -63,11 +65,12 @@ def own_no_change(pairs: Iterable[CaptionedPair]) -> tuple[str, ...]:
 def _advice(settings: TrainingSettings) -> str:
     if settings.start is not None:
         return (
-            f"it is that of start={settings.start}; without start the words of the data are counted"
+            f"it is that of start={settings.start}; "
+            "without start the words of the data are counted"
         )
     minimum = settings.vocabulary.minimum_count
     counted = settings.vocabulary.captions or "the data"
     return (
-        f"a word is kept if {counted} has it vocabulary.minimum_count={minimum} times; give "
-        "fewer, such as 1 or 2, for a small data set"
+        f"a word is kept if {counted} has it vocabulary.minimum_count={minimum} "
+        "times; give fewer, such as 1 or 2, for a small data set"
     )

@@ -25,19 +25,21 @@ def command(
     json: str | None = None,
     picture: str | None = None,
 ) -> str:
-    """Measure how fast captions come on this machine: by engine and batch, beside the field's way.
+    """Measure how fast captions come on this machine: by engine and batch, beside the
+    field's way.
 
-    Needs no data: pairs are drawn, and systems have random weights. All ways take turns in one run,
-    so that their ratios hold on a machine that does other things too. The field's way is what
-    public code does: PyTorch, one pair at a time, and for every word the whole padded caption
-    through the decoder. Every caption has 12 words.
+    Needs no data: pairs are drawn, and systems have random weights. All ways take turns
+    in one run, so that their ratios hold on a machine that does other things too. The
+    field's way is what public code does: PyTorch, one pair at a time, and for every
+    word the whole padded caption through the decoder. Every caption has 12 words.
     Output: tables: pairs per second, milliseconds by part, peak memory, ratios.
 
     Args:
         systems: Systems joined by commas, as `sencap info --list-systems` prints them.
-        weights: A checkpoint folder that is measured beside them (default: the weights that ship
-            with sencap).
-        batches: Numbers of pairs captioned at once, joined by commas; 1 is always among them.
+        weights: A checkpoint folder that is measured beside them (default: the weights
+            that ship with sencap).
+        batches: Numbers of pairs captioned at once, joined by commas; 1 is always among
+            them.
         rounds: How often all ways take a turn.
         threads: Threads of each engine (0: one for each core).
         size: Pixels of each side of the images that the systems see (default: 256).
@@ -57,10 +59,17 @@ def command(
         check_path(picture, endings=DRAWN, flag="picture")
     sizes = _whole_numbers(batches)
     side = 256 if size is None else size
-    settings = {name: ModelSettings(system=name, size=side) for name in systems.split(",")}
+    settings = {
+        name: ModelSettings(system=name, size=side) for name in systems.split(",")
+    }
     checkpoint = {f"weights {folder.resolve().name}": folder}
     report = bench(
-        settings, checkpoint, batches=sizes, rounds=rounds, threads=threads, precision=precision
+        settings,
+        checkpoint,
+        batches=sizes,
+        rounds=rounds,
+        threads=threads,
+        precision=precision,
     )
     if json is not None:
         write_whole(json, json_.dumps(report.as_dict(), indent=2) + "\n")
@@ -72,7 +81,9 @@ def command(
 def _draw(report: Report, path: str) -> Path:
     from sencap.figures.speeds import speeds_plot
 
-    rounds = f"median of {len(report.products)} rounds, line from the lowest to the highest"
+    rounds = (
+        f"median of {len(report.products)} rounds, line from the lowest to the highest"
+    )
     note = f"{rounds}; {report.threads} threads; {report.hardware()}"
     return speeds_plot(report.bars(), path, note=note)
 
@@ -82,5 +93,6 @@ def _whole_numbers(batches: str) -> tuple[int, ...]:
         return tuple(int(text) for text in batches.split(","))
     except ValueError as error:  # of a number with thousands of digits too
         raise SettingsError(
-            f"batches={shown(batches)} are not whole numbers joined by commas, like 1,4,16"
+            f"batches={shown(batches)} are not whole numbers joined by commas, like "
+            "1,4,16"
         ) from error

@@ -1,4 +1,5 @@
-"""`sencap caption`: what changed between two images, or between the images of many pairs."""
+"""`sencap caption`: what changed between two images, or between the images of many
+pairs."""
 
 from __future__ import annotations
 
@@ -38,37 +39,41 @@ def command(
 ) -> None:
     """Say what changed between two images of one place.
 
-    Input: BEFORE AFTER (two image files), or one folder (with folders A and B, before and after, T1
-    and T2, 2018 and 2019, …, or files <name>_before.* and <name>_after.*), or one CSV file with
-    columns before and after. PNG, JPEG, WebP or TIFF; of files with a georeference, AFTER is put on
-    the grid of BEFORE. Output: the sentence; for several pairs one line each: name, tab, sentence.
-    Files that cannot be read are listed at the end, as are pictures that cannot be written, and the
-    exit code is then 2.
+    Input: BEFORE AFTER (two image files), or one folder (with folders A and B, before
+    and after, T1 and T2, 2018 and 2019, …, or files <name>_before.* and
+    <name>_after.*), or one CSV file with columns before and after. PNG, JPEG, WebP or
+    TIFF; of files with a georeference, AFTER is put on the grid of BEFORE. Output: the
+    sentence; for several pairs one line each: name, tab, sentence. Files that cannot be
+    read are listed at the end, as are pictures that cannot be written, and the exit
+    code is then 2.
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
         weights: A checkpoint folder (default: the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         json: Print all details as JSON (several pairs: one object per line).
-        picture: Also write a picture with before, after and the sentence (several pairs: a folder
-            for them).
+        picture: Also write a picture with before, after and the sentence (several
+            pairs: a folder for them).
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
-            and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
-            bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a pair changed: the model's probability of change (all sentences of no
-            change counted together), or whatever the best caption of the search says.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
+            has graphs and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
+            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
+        decision: What makes a pair changed: the model's probability of change (all
+            sentences of no change counted together), or whatever the best caption of
+            the search says.
         batch_size: Pairs captioned at once.
-        bands: The bands that are red, green and blue, by number from 1 or by name, joined by
-            commas: 4,3,2 (default: by their names, else the first three).
-        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they are, more
-            by what is in both images). A negative one is written --scale=-25,0.
+        bands: The bands that are red, green and blue, by number from 1 or by name,
+            joined by commas: 4,3,2 (default: by their names, else the first three).
+        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they
+            are, more by what is in both images). A negative one is written
+            --scale=-25,0.
         empty: A pair of which more than this share holds no data gets no caption.
-        windows: Side in pixels, such as 256, of the windows in which one large pair is captioned
-            too; those that changed are printed with their place.
-        shard: I/N, as in 3/16: only the third of sixteen parts of many pairs. The outputs of all
-            parts, one after another, are that of a single run. Batches are never parted.
+        windows: Side in pixels, such as 256, of the windows in which one large pair is
+            captioned too; those that changed are printed with their place.
+        shard: I/N, as in 3/16: only the third of sixteen parts of many pairs. The
+            outputs of all parts, one after another, are that of a single run. Batches
+            are never parted.
     """
     from sencap.images import Reading
 
@@ -79,8 +84,12 @@ def command(
     files = _files(sources)
     single = len(sources) == 2
     if single and shard is not None:
-        raise SettingsError("shard is a part of many pairs: give a folder or a CSV file")
-    pictures = _pictures(picture, files, single=single, inputs=_inputs(sources, files, weights))
+        raise SettingsError(
+            "shard is a part of many pairs: give a folder or a CSV file"
+        )
+    pictures = _pictures(
+        picture, files, single=single, inputs=_inputs(sources, files, weights)
+    )
     part = shard_of(len(files), shard, together=batch_size)
     files, pictures = files[part.start : part.stop], pictures[part.start : part.stop]
     if not files:
@@ -106,7 +115,12 @@ def command(
             Path(picture).mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     captioned = caption_files(
-        predictor, files, problems, batch_size=batch_size, reading=reading, already=already
+        predictor,
+        files,
+        problems,
+        batch_size=batch_size,
+        reading=reading,
+        already=already,
     )
     for found in captioned:
         path = pictures[found.number]
@@ -119,10 +133,15 @@ def command(
         report = None
         if windows is not None:
             report = caption_windows(
-                predictor, *sources, side=windows, batch_size=batch_size, reading=reading
+                predictor,
+                *sources,
+                side=windows,
+                batch_size=batch_size,
+                reading=reading,
             )
         sys.stdout.write(
-            _told(found, report, path, first=part.start, json=json, single=single) + "\n"
+            _told(found, report, path, first=part.start, json=json, single=single)
+            + "\n"
         )
         sys.stdout.flush()
         if found.caption.note and not json:
@@ -160,19 +179,23 @@ def _files(sources: Sequence[str]) -> list[Files]:
 
     if len(sources) > 2:
         raise SettingsError(
-            f"give BEFORE and AFTER, or one folder or CSV file; got {len(sources)} arguments"
+            f"give BEFORE and AFTER, or one folder or CSV file; got {len(sources)} "
+            "arguments"
         )
     if len(sources) == 2:
         return [(Path(sources[0]), Path(sources[1]), "")]
     source = Path(sources[0])
     if source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES:
         raise SettingsError(
-            f"{source} is one image; give two, BEFORE and AFTER, or a folder or CSV file"
+            f"{source} is one image; give two, BEFORE and AFTER, or a folder or CSV "
+            "file"
         )
     return find_pairs(source)
 
 
-def _inputs(sources: Sequence[str], files: Sequence[Files], weights: str | None) -> list[Path]:
+def _inputs(
+    sources: Sequence[str], files: Sequence[Files], weights: str | None
+) -> list[Path]:
     """All files that the run reads."""
     from sencap.weights import checkpoint_files
 
@@ -185,7 +208,8 @@ def _inputs(sources: Sequence[str], files: Sequence[Files], weights: str | None)
 def _pictures(
     picture: str | None, files: Sequence[Files], *, single: bool, inputs: Sequence[Path]
 ) -> list[Path | None]:
-    """Where each pair's picture goes, checked before any work; None without pictures."""
+    """Where each pair's picture goes, checked before any work; None without
+    pictures."""
     from sencap.captioning import picture_paths
     from sencap.figures.pair import FORMATS, check_ending
 
@@ -195,21 +219,27 @@ def _pictures(
     if single:
         if path.is_dir():
             raise SettingsError(
-                f"picture={path} is a folder; for one pair name a file that ends in .png"
+                f"picture={path} is a folder; for one pair name a file that ends in "
+                ".png"
             )
         check_ending(path)
         check_outputs({"picture": path}, inputs)
         return [path]
     if path.suffix.lower() in FORMATS and not path.is_dir():
-        raise SettingsError(f"picture={path}: for several pairs name a folder, not a file")
+        raise SettingsError(
+            f"picture={path}: for several pairs name a folder, not a file"
+        )
     check_output_folder("picture", path)
     paths = picture_paths(path, [name for _, _, name in files])
     # a picture that is not there yet can destroy nothing
-    existing = {f"picture {number}": one for number, one in enumerate(paths, 1) if one.exists()}
+    existing = {
+        f"picture {number}": one for number, one in enumerate(paths, 1) if one.exists()
+    }
     check_outputs(existing, inputs)
     return [*paths]
 
 
 def _one_line(name: str) -> str:
-    """A name without the white space that would break a line of the output, or its columns."""
+    """A name without the white space that would break a line of the output, or its
+    columns."""
     return re.sub(r"\s", " ", name)

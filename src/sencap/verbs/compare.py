@@ -20,12 +20,13 @@ def command(
     seed: int = 0,
     json: str | None = None,
 ) -> None:
-    """Compare two systems on the same pairs: the difference of each metric, with its 95 % interval.
+    """Compare two systems on the same pairs: the difference of each metric, with its 95
+    % interval.
 
-    Input: the JSON files of sencap evaluate: A and B; or all seeds of A, then --against and all
-    seeds of B. No data and no Java are needed. Output: a Markdown table, printed; and JSON if asked
-    for. Differences are B − A. Reports on other pairs, vocabularies or versions of the metrics are
-    refused.
+    Input: the JSON files of sencap evaluate: A and B; or all seeds of A, then --against
+    and all seeds of B. No data and no Java are needed. Output: a Markdown table,
+    printed; and JSON if asked for. Differences are B − A. Reports on other pairs,
+    vocabularies or versions of the metrics are refused.
 
     Args:
         reports: Two reports, A and B; or the reports of A, one per seed.
@@ -38,14 +39,17 @@ def command(
     """
     if against is None and len(reports) != 2:
         raise SettingsError(
-            f"compare takes two reports, A and B, and got {len(reports)}; for several seeds of "
-            "each system write: sencap compare A1 A2 A3 --against B1 B2 B3"
+            f"compare takes two reports, A and B, and got {len(reports)}; for "
+            "several seeds of each system write: sencap compare A1 A2 A3 --against "
+            "B1 B2 B3"
         )
     a, b = (reports[:1], reports[1:]) if against is None else (reports, against)
     check_outputs({"json": json}, [*a, *b])
     from sencap.evaluation.compare import as_markdown, compare
 
-    found = compare(a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed)
+    found = compare(
+        a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed
+    )
     sys.stdout.write(as_markdown(found) + "\n")  # said, whatever becomes of the file
     if json is not None:
         write_whole(json, json_.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -7,11 +7,13 @@ from sencap.files import check_output_folder, not_a_file
 
 
 def command(source: str, out: str, *, vocabulary: str) -> str:
-    """Convert a checkpoint of SEN's authors into sencap's format, without running anything in it.
+    """Convert a checkpoint of SEN's authors into sencap's format, without running
+    anything in it.
 
-    Input: their file (whole pickled modules encoder_image, encoder_feat and decoder, compiled or
-    not) and the word map it was trained with. Output: a checkpoint folder OUT, which caption,
-    evaluate and --extractor.init take. The converted model gives the logits of the original.
+    Input: their file (whole pickled modules encoder_image, encoder_feat and decoder,
+    compiled or not) and the word map it was trained with. Output: a checkpoint folder
+    OUT, which caption, evaluate and --extractor.init take. The converted model gives
+    the logits of the original.
 
     Args:
         source: Their checkpoint, a file such as official.pth.tar.

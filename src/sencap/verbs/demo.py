@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 def command(*, out: str = "demo", weights: str | None = None, beam: int = 3) -> str:
-    """Caption the example pairs that ship with sencap, and write one page with the pictures.
+    """Caption the example pairs that ship with sencap, and write one page with the
+    pictures.
 
     Output: OUT/index.html, self-contained; the captions are printed too. Works offline.
 

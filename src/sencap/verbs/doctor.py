@@ -7,11 +7,12 @@ import sys
 
 
 def command(*, weights: str | None = None, json: bool = False) -> str:
-    """Tell what works here and what does not: engine, weights, an example captioned, Java, extras.
+    """Tell what works here and what does not: engine, weights, an example captioned,
+    Java, extras.
 
-    What captions and scores is tried, the extras' packages are looked for. What is absent and
-    optional is no failure. Output: a line for each part. The exit code is 0, or 1 if something that
-    is here does not work.
+    What captions and scores is tried, the extras' packages are looked for. What is
+    absent and optional is no failure. Output: a line for each part. The exit code is 0,
+    or 1 if something that is here does not work.
 
     Args:
         weights: A checkpoint folder (default: the weights that ship with sencap).

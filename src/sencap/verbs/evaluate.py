@@ -26,12 +26,13 @@ def command(
     no_change: list[str] | None = None,
     quiet: bool = False,
 ) -> None:
-    """Score a checkpoint on captioned pairs: BLEU-1..4, METEOR, ROUGE-L, CIDEr and S*m under both
-    protocols.
+    """Score a checkpoint on captioned pairs: BLEU-1..4, METEOR, ROUGE-L, CIDEr and S*m
+    under both protocols.
 
-    Input: a data folder (see sencap check --help) and a checkpoint folder. Output: a Markdown
-    report, printed; and as files what is asked for. METEOR needs Java; without it the other metrics
-    still come. Captions made elsewhere are scored by sencap score, without a model.
+    Input: a data folder (see sencap check --help) and a checkpoint folder. Output: a
+    Markdown report, printed; and as files what is asked for. METEOR needs Java; without
+    it the other metrics still come. Captions made elsewhere are scored by sencap score,
+    without a model.
 
     Args:
         data: The folder of captioned pairs.
@@ -43,16 +44,16 @@ def command(
         page: Write a page of pictures (best, worst and random pairs) to this HTML file.
         batch_size: Pairs captioned at once.
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
-            and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
-            bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a pair changed: the model's probability of change (all sentences of no
-            change counted together), or whatever the best caption of the search says, as in the
-            literature.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
+            has graphs and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
+            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
+        decision: What makes a pair changed: the model's probability of change (all
+            sentences of no change counted together), or whatever the best caption of
+            the search says, as in the literature.
         limit: Evaluate the first pairs only.
-        no_change: The sentences with which this data set says that nothing changed, where its
-            pairs have no changeflag and its wording is its own.
+        no_change: The sentences with which this data set says that nothing changed,
+            where its pairs have no changeflag and its wording is its own.
         quiet: No progress bar.
     """
     from sencap.data.levir_cc import splits_named

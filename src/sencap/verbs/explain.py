@@ -24,8 +24,8 @@ def command(
     """Show where the model looked as it chose each word of its caption.
 
     Input: two image files of one place, PNG, JPEG, WebP or TIFF.
-    Output: OUT: a page to point at words on (.html), or a picture (.png, .pdf, .svg; needs
-    matplotlib). The sentence is printed.
+    Output: OUT: a page to point at words on (.html), or a picture (.png, .pdf, .svg;
+    needs matplotlib). The sentence is printed.
 
     Args:
         before: The image before.
@@ -34,16 +34,18 @@ def command(
         weights: A checkpoint folder (default: the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
-            and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
-            bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a pair changed: the model's probability of change (all sentences of no
-            change counted together), or whatever the best caption of the search says.
-        bands: The bands that are red, green and blue, by number from 1 or by name, joined by
-            commas: 4,3,2 (default: by their names, else the first three).
-        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they are, more
-            by what is in both images). A negative one is written --scale=-25,0.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
+            has graphs and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
+            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
+        decision: What makes a pair changed: the model's probability of change (all
+            sentences of no change counted together), or whatever the best caption of
+            the search says.
+        bands: The bands that are red, green and blue, by number from 1 or by name,
+            joined by commas: 4,3,2 (default: by their names, else the first three).
+        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they
+            are, more by what is in both images). A negative one is written
+            --scale=-25,0.
         empty: A pair of which more than this share holds no data gets no caption.
     """
     from sencap.figures.files import check_path
@@ -67,7 +69,9 @@ def command(
         decision=decision,
     )
     explanation = explain(before, after, predictor, reading=reading)
-    sys.stdout.write(explanation.caption.text + "\n")  # said, whatever becomes of the file
+    sys.stdout.write(
+        explanation.caption.text + "\n"
+    )  # said, whatever becomes of the file
     if explanation.caption.note:
         sys.stderr.write(f"sencap: note: {explanation.caption.note}\n")
     return f"where it looked: {save(explanation, out)}"

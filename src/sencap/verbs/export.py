@@ -16,20 +16,23 @@ def command(
     check: str | None = None,
     split: str = "val+test",
 ) -> str:
-    """Write the graphs that ONNX Runtime runs into a checkpoint folder, so that captioning needs no
-    PyTorch.
+    """Write the graphs that ONNX Runtime runs into a checkpoint folder, so that
+    captioning needs no PyTorch.
 
-    `sencap train` and `sencap convert` do it themselves; this is for older checkpoints, and for
-    int8, which needs no PyTorch. Output: encoder.onnx, start.onnx and step.onnx in the folder,
-    which point into model.safetensors; or, with precision int8, encoder.int8.onnx beside them.
+    `sencap train` and `sencap convert` do it themselves; this is for older checkpoints,
+    and for int8, which needs no PyTorch. Output: encoder.onnx, start.onnx and step.onnx
+    in the folder, which point into model.safetensors; or, with precision int8,
+    encoder.int8.onnx beside them.
 
     Args:
         checkpoint: The checkpoint folder.
-        precision: fp32 for the graphs themselves, int8 for an encoder in 8 bits beside them.
-        calibrate: What shows int8 the ranges of its numbers: drawn (pairs that sencap draws), or a
-            folder of pairs or a CSV file, as sencap caption takes them.
-        check: A folder of captioned pairs on which int8 is compared with fp32. It is kept if S*m
-            stays within 0.5, the change flag is the same for 98 % of the pairs, and captions come
+        precision: fp32 for the graphs themselves, int8 for an encoder in 8 bits beside
+            them.
+        calibrate: What shows int8 the ranges of its numbers: drawn (pairs that sencap
+            draws), or a folder of pairs or a CSV file, as sencap caption takes them.
+        check: A folder of captioned pairs on which int8 is compared with fp32. It is
+            kept if S*m stays within 0.5, the change flag is the same for 98 % of the
+            pairs, and captions come
             1.5 times as fast; it is deleted otherwise.
         split: The splits of that folder, joined by a plus sign.
     """
@@ -46,7 +49,9 @@ def command(
     return "\n".join(f"wrote {path}" for path in written)
 
 
-def _int8(folder: Path, precision: str, calibrate: str, data: str | None, splits: list[str]) -> str:
+def _int8(
+    folder: Path, precision: str, calibrate: str, data: str | None, splits: list[str]
+) -> str:
     from sencap.checkpoint_folder import read_checkpoint_folder
     from sencap.data.levir_cc import read_dataset
     from sencap.engines.precisions import check_precision
@@ -54,13 +59,17 @@ def _int8(folder: Path, precision: str, calibrate: str, data: str | None, splits
     check_precision(precision)
     size = read_checkpoint_folder(folder).settings.size
     if data is not None:
-        read_dataset(data, splits=splits)  # what is wrong with it is told before any work
+        read_dataset(
+            data, splits=splits
+        )  # what is wrong with it is told before any work
     from sencap.engines.quantise import PAIRS, drawn_pairs, pairs_of, write_int8
 
     if calibrate == "drawn":
         path = write_int8(folder, drawn_pairs(size), f"{PAIRS} drawn pairs")
     else:
-        path = write_int8(folder, pairs_of(calibrate, size), f"pairs of {Path(calibrate).name}")
+        path = write_int8(
+            folder, pairs_of(calibrate, size), f"pairs of {Path(calibrate).name}"
+        )
     if data is None:
         return f"wrote {path}"
     from sencap.bench.int8 import check_int8
@@ -69,7 +78,7 @@ def _int8(folder: Path, precision: str, calibrate: str, data: str | None, splits
     against = found.reasons_against()
     if against:
         raise SencapError(
-            f"{found.markdown()}\n\nint8 is not offered for {folder}, and {path.name} is deleted: "
-            f"{'; '.join(against)}"
+            f"{found.markdown()}\n\nint8 is not offered for {folder}, and "
+            f"{path.name} is deleted: {'; '.join(against)}"
         )
     return f"{found.markdown()}\n\nint8 is kept: wrote {path}"

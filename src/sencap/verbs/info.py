@@ -6,7 +6,12 @@ import json as json_
 from pathlib import Path
 
 from sencap.checkpoint_folder import count_parameters, read_checkpoint_folder
-from sencap.config import DecoderSettings, DifferenceSettings, ExtractorSettings, ModelSettings
+from sencap.config import (
+    DecoderSettings,
+    DifferenceSettings,
+    ExtractorSettings,
+    ModelSettings,
+)
 
 
 def command(
@@ -30,8 +35,8 @@ def command(
         vocabulary_size: V, the number of words with the four markers.
         json: Print JSON.
         list_systems: Print the names of all systems instead.
-        size: Side of the square that images are resized to; a backbone that cannot take it is
-            refused.
+        size: Side of the square that images are resized to; a backbone that cannot take
+            it is refused.
         dimension: D, the embedding width (512, if not given).
         extractor: The feature extractor.
         difference: The difference encoder.

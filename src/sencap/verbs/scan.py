@@ -39,57 +39,67 @@ def command(
     decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
 ) -> None:
-    """Say what changed where between georeferenced rasters, window by window, on the map.
+    """Say what changed where between georeferenced rasters, window by window, on the
+    map.
 
-    Input: BEFORE AFTER, two rasters of any size (GeoTIFF of 8 or 16 bits or floats). AFTER is
-    brought to the grid of BEFORE as it is read, over the ground that both show. Or a series: three
-    or more rasters, a folder of them, or a local STAC file; each is compared with the one before
-    it. Output: a file of polygons, one for
-    each window, with caption, probability of change and more; a summary is printed. The file
-    appears when all is done. After Ctrl-C, or a stop of any other kind, the same command goes on;
-    what is done lies in OUT.unfinished until then. Needs the extra geo.
+    Input: BEFORE AFTER, two rasters of any size (GeoTIFF of 8 or 16 bits or floats).
+    AFTER is brought to the grid of BEFORE as it is read, over the ground that both
+    show. Or a series: three or more rasters, a folder of them, or a local STAC file;
+    each is compared with the one before it. Output: a file of polygons, one for
+    each window, with caption, probability of change and more; a summary is printed. The
+    file appears when all is done. After Ctrl-C, or a stop of any other kind, the same
+    command goes on; what is done lies in OUT.unfinished until then. Needs the extra
+    geo.
 
     Args:
-        images: BEFORE and AFTER, or more rasters of one place, or a folder, or a STAC item
-            collection (.json).
-        out: The file to write: .gpkg (with a style for QGIS and a layer of the summary), .geojson
-            (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no polygons).
+        images: BEFORE and AFTER, or more rasters of one place, or a folder, or a STAC
+            item collection (.json).
+        out: The file to write: .gpkg (with a style for QGIS and a layer of the
+            summary), .geojson (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no
+            polygons).
         weights: A checkpoint folder (default: the weights that ship with sencap).
-        window: Side of a window in metres (default: as much ground as the weights were trained on,
-            but at least 64 pixels).
+        window: Side of a window in metres (default: as much ground as the weights were
+            trained on, but at least 64 pixels).
         side: Side of a window in pixels of BEFORE, instead of metres.
         overlap: The share of its side that a window has in common with the next.
-        bands: The bands that are red, green and blue, by number from 1 or by name, joined by
-            commas: 4,3,2 (default: by their names, else the first three).
-        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they are, more
-            by percentiles of the common ground). A negative one is written --scale=-25,0.
-        stretch: together (one scale for both dates), or per-date, where the two dates are stored in
-            different units.
+        bands: The bands that are red, green and blue, by number from 1 or by name,
+            joined by commas: 4,3,2 (default: by their names, else the first three).
+        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they
+            are, more by percentiles of the common ground). A negative one is written
+            --scale=-25,0.
+        stretch: together (one scale for both dates), or per-date, where the two dates
+            are stored in different units.
         empty: A window of which more than this share holds no data gets no caption.
-        roi: A GeoJSON file of polygons: only windows that show some of them are captioned, and only
-            their ground is counted.
-        crs: The projection of the polygons, such as EPSG:32633 (default: that of BEFORE; GeoJSON is
-            always WGS 84).
-        dates: The dates of the images, 2018-04-26,2020-05-01 (default: from their tags or names; of
-            a series they must be known).
-        against: Of a series: compare each image with the previous one, or with the first.
+        roi: A GeoJSON file of polygons: only windows that show some of them are
+            captioned, and only their ground is counted.
+        crs: The projection of the polygons, such as EPSG:32633 (default: that of
+            BEFORE; GeoJSON is always WGS 84).
+        dates: The dates of the images, 2018-04-26,2020-05-01 (default: from their tags
+            or names; of a series they must be known).
+        against: Of a series: compare each image with the previous one, or with the
+            first.
         asset: Which asset of STAC items is the image.
-        assume_same_grid: A raster that does not say where it lies shows the ground of the other.
-        merge: Windows side by side that tell a change in the same words become one polygon.
-        probability: Also write the probability of change over the scene to this .tif file.
-        page: Also write a page (.html) to look at the scene: before and after to swipe between,
-            windows coloured by probability, captions in a list that zooms. It needs no network.
+        assume_same_grid: A raster that does not say where it lies shows the ground of
+            the other.
+        merge: Windows side by side that tell a change in the same words become one
+            polygon.
+        probability: Also write the probability of change over the scene to this .tif
+            file.
+        page: Also write a page (.html) to look at the scene: before and after to swipe
+            between, windows coloured by probability, captions in a list that zooms. It
+            needs no network.
         json: Print the summary as JSON.
         quiet: Show no progress.
         beam: Width of the beam search; 1 is greedy.
         device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint has graphs
-            and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the processor offer it;
-            bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a window changed: the model's probability of change, or whatever the
-            best caption of the search says.
-        batch_size: Windows captioned at once, and what is lost at most when a scan is stopped.
+        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
+            has graphs and no GPU is named.
+        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
+            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
+        decision: What makes a window changed: the model's probability of change, or
+            whatever the best caption of the search says.
+        batch_size: Windows captioned at once, and what is lost at most when a scan is
+            stopped.
     """
     from sencap.images import Reading
     from sencap.scenes import ScanSettings, find_images, write_scan, write_series
@@ -128,12 +138,22 @@ def command(
         text = json_.dumps(summary.details()) if json else str(summary)
     else:
         if probability is not None or page is not None:
-            raise SettingsError("page and probability are of two images; give BEFORE and AFTER")
+            raise SettingsError(
+                "page and probability are of two images; give BEFORE and AFTER"
+            )
         steps = write_series(
-            paths, out, settings=settings, against=against, merge=merge, progress=not quiet
+            paths,
+            out,
+            settings=settings,
+            against=against,
+            merge=merge,
+            progress=not quiet,
         )
         notes = list(dict.fromkeys(note for step in steps for note in step.notes))
-        told = [{"before": one.before, "after": one.after} | one.summary.details() for one in steps]
+        told = [
+            {"before": one.before, "after": one.after} | one.summary.details()
+            for one in steps
+        ]
         lines = [f"{one.before} to {one.after}: {one.summary}" for one in steps]
         text = json_.dumps(told) if json else "\n".join(lines)
     sys.stdout.write(text + "\n")

@@ -10,9 +10,10 @@ from sencap.serving.settings import ServerSettings
 def command(settings: ServerSettings) -> None:
     """Serve a page to drop two images on, and an HTTP interface for programs.
 
-    Input: settings, from a YAML file (--config) and flags, which win over the file. Output: the
-    address is printed, then it serves until Ctrl-C or SIGTERM, after which it finishes what was
-    begun. /openapi.json describes the interface. Nothing that is sent to it is kept.
+    Input: settings, from a YAML file (--config) and flags, which win over the file.
+    Output: the address is printed, then it serves until Ctrl-C or SIGTERM, after which
+    it finishes what was begun. /openapi.json describes the interface. Nothing that is
+    sent to it is kept.
     """
     settings.token()  # what can be refused is refused before anything heavy is imported
     from sencap.serving.app import serve

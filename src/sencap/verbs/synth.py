@@ -13,10 +13,12 @@ def command(
     workers: int = 0,
     quiet: bool = False,
 ) -> str:
-    """Write synthetic before/after pairs with captions and masks of change, in LEVIR-CC's layout.
+    """Write synthetic before/after pairs with captions and masks of change, in
+    LEVIR-CC's layout.
 
-    Output: OUT/images/{train,val,test}/{A,B,label}/*.png and OUT/LevirCCcaptions.json. The same
-    seed gives the same bytes. A run that was stopped goes on when the same command is given again.
+    Output: OUT/images/{train,val,test}/{A,B,label}/*.png and OUT/LevirCCcaptions.json.
+    The same seed gives the same bytes. A run that was stopped goes on when the same
+    command is given again.
 
     Args:
         out: The folder to write; it may be new, empty, or a stopped run's.
@@ -30,6 +32,12 @@ def command(
     from sencap.synthetic import write_dataset
 
     folder = write_dataset(
-        out, pairs=pairs, seed=seed, val=val, test=test, workers=workers, progress=not quiet
+        out,
+        pairs=pairs,
+        seed=seed,
+        val=val,
+        test=test,
+        workers=workers,
+        progress=not quiet,
     )
     return f"wrote {folder}"

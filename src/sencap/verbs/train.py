@@ -8,10 +8,11 @@ from sencap.config import TrainingSettings
 def command(settings: TrainingSettings) -> str:
     """Train a captioner on folders of captioned pairs.
 
-    Input: data folders and settings, from a YAML file (--config) and flags, which win over the
-    file. Output: OUT/best (a checkpoint with its graphs), OUT/last (a checkpoint), OUT/logs (CSV,
-    TensorBoard) and OUT/run.json (settings, environment, scores). A run that was stopped or killed
-    goes on when the same command is given again.
+    Input: data folders and settings, from a YAML file (--config) and flags, which win
+    over the file. Output: OUT/best (a checkpoint with its graphs), OUT/last (a
+    checkpoint), OUT/logs (CSV, TensorBoard) and OUT/run.json (settings, environment,
+    scores). A run that was stopped or killed goes on when the same command is given
+    again.
     """
     from sencap.training.folder import check_folder, check_sources
 

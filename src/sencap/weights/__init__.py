@@ -1,5 +1,5 @@
-"""Where the weights that ship with sencap lie, and what a checkpoint folder holds; nothing heavy is
-imported."""
+"""Where the weights that ship with sencap lie, and what a checkpoint folder holds;
+nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ SHIPPED = Path(__file__).parent / "siamese-lite0"
 
 
 def checkpoint_folder(weights: str | Path | None) -> Path:
-    """The folder that a flag ``weights`` means: None, and only None, means the weights that ship.
+    """The folder that a flag ``weights`` means: None, and only None, means the weights
+    that ship.
 
     Raises:
         SettingsError: an empty text, as an unset variable of the shell gives it.
-        CheckpointError: no folder. What it holds is for `sencap.models.checkpoint` to judge.
+        CheckpointError: no folder. What it holds is for `sencap.models.checkpoint` to
+            judge.
     """
     if weights is None:
         return SHIPPED
@@ -35,5 +37,6 @@ def checkpoint_folder(weights: str | Path | None) -> Path:
 
 
 def checkpoint_files(weights: str | Path | None) -> list[Path]:
-    """All files in that folder, which `sencap.files.check_outputs` keeps from being overwritten."""
+    """All files in that folder, which `sencap.files.check_outputs` keeps from being
+    overwritten."""
     return sorted(checkpoint_folder(weights).glob("*"))

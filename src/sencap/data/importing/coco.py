@@ -1,4 +1,5 @@
-"""Captions in the manner of COCO: one list of images, one of annotations, joined by ids.
+"""Captions in the manner of COCO: one list of images, one of annotations, joined by
+ids.
 
     {"images": [{"id": 7, …}, …],
      "annotations": [{"image_id": 7, "caption": "a road is built"}, …]}
@@ -7,10 +8,12 @@ COCO has one image for an entry, a pair has two. These ways to name them are kno
 
 1. two keys (or before, after; or file_name, file_name_after; …):
    {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}
-2. one name that two folders have, A and B (or others of `sencap.images.marks`), beside the JSON
+2. one name that two folders have, A and B (or others of `sencap.images.marks`), beside
+  the JSON
    file or below images:
    {"id": 7, "file_name": "7.png"}
-3. two entries whose names differ in before/after, A/B, 2018/2019, … only (or A/7.png and B/7.png);
+3. two entries whose names differ in before/after, A/B, 2018/2019, … only (or A/7.png
+  and B/7.png);
    annotations may be of either:
    {"id": 7, "file_name": "7_before.png"}, {"id": 8, "file_name": "7_after.png"}
 """
@@ -60,14 +63,18 @@ def is_coco(content: Any) -> bool:
     """Whether a JSON file's content has COCO's two lists."""
     if not isinstance(content, dict):
         return False
-    return isinstance(content.get("images"), list) and isinstance(content.get("annotations"), list)
+    return isinstance(content.get("images"), list) and isinstance(
+        content.get("annotations"), list
+    )
 
 
 def read_coco(files: list[tuple[Path, str]], problems: Problems) -> Iterator[Row]:
-    """The rows of such files, given with the split that each is of ("" if that is not known).
+    """The rows of such files, given with the split that each is of ("" if that is not
+    known).
 
     Raises:
-        DataError: a file cannot be read, is none of them, or names no pairs in a known way.
+        DataError: a file cannot be read, is none of them, or names no pairs in a known
+            way.
     """
     for file, split in files:
         content = read_content(file)
@@ -82,7 +89,9 @@ def read_coco(files: list[tuple[Path, str]], problems: Problems) -> Iterator[Row
         yield from _rows(file, entries, problems)
 
 
-def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems) -> list[_Entry]:
+def _entries(
+    file: Path, content: dict[str, Any], split: str, problems: Problems
+) -> list[_Entry]:
     """The entries of "images", each with its captions under one key more."""
     captions = _captions_by_image(file, content, problems)
     entries: list[_Entry] = []
@@ -95,10 +104,13 @@ def _entries(file: Path, content: dict[str, Any], split: str, problems: Problems
         if image["id"] in known:
             problems.note(place, f"the id {shown(image['id'])} is taken already")
         known.add(image["id"])
-        entries.append(_Entry(place, {**image, _CAPTIONS: captions.pop(image["id"], [])}, split))
+        entries.append(
+            _Entry(place, {**image, _CAPTIONS: captions.pop(image["id"], [])}, split)
+        )
     for image_id in captions:  # those that no image took
         problems.note(
-            f"{file.name}, annotations", f"there is no image with the id {shown(image_id)}"
+            f"{file.name}, annotations",
+            f"there is no image with the id {shown(image_id)}",
         )
     return entries
 
@@ -114,7 +126,8 @@ def _captions_by_image(
             problems.note(place, f"it has no image_id and caption: {shown(annotation)}")
         elif not isinstance(annotation["image_id"], int | str):
             problems.note(
-                place, f"image_id is {shown(annotation['image_id'])}, no number and no text"
+                place,
+                f"image_id is {shown(annotation['image_id'])}, no number and no text",
             )
         else:
             captions[annotation["image_id"]].append(annotation["caption"])
@@ -124,7 +137,9 @@ def _captions_by_image(
 def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row]:
     names = names_in([entry.content for entry in entries])
     # captions are in the annotations; a text of the image itself is something else
-    keys = [name for name in names if name == _CAPTIONS or not find_columns([name]).captions]
+    keys = [
+        name for name in names if name == _CAPTIONS or not find_columns([name]).captions
+    ]
     try:
         columns = find_columns(keys)
     except DataError as error:
@@ -139,24 +154,30 @@ def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row
     single = [name for name in names if image_side(name) == ""]
     if len(single) != 1:
         raise DataError(
-            f"{file}: its images name no pairs: images[0] is {shown(entries[0].content, 200)}. "
-            "Give each a key for the image before and one for the image after, as "
-            "file_name_before and file_name_after"
+            f"{file}: its images name no pairs: images[0] is "
+            f"{shown(entries[0].content, 200)}. Give each a key for the image before "
+            "and one for the image after, as file_name_before and file_name_after"
         )
     yield from _rows_of_single(entries, single[0], columns, bases, problems)
 
 
 def _rows_of_single(
-    entries: list[_Entry], key: str, columns: Columns, bases: list[Path], problems: Problems
+    entries: list[_Entry],
+    key: str,
+    columns: Columns,
+    bases: list[Path],
+    problems: Problems,
 ) -> Iterator[Row]:
-    """Rows of entries with one name each: of a file that two folders have, or of one of two
-    files."""
+    """Rows of entries with one name each: of a file that two folders have, or of one of
+    two files."""
     named: list[_Entry] = []
     partners: Partners = defaultdict(dict)
     for entry in entries:
         name = entry.content.get(key)
         if not isinstance(name, str):
-            problems.note(entry.place, f"{key} is {shown(name)}; it must be the name of a file")
+            problems.note(
+                entry.place, f"{key} is {shown(name)}; it must be the name of a file"
+            )
             continue
         named.append(entry)
         for common, date in _dates_in_name(name):
@@ -170,9 +191,9 @@ def _rows_of_single(
         if names is None:
             problems.note(
                 entry.place,
-                f"{key} {shown(entry.content[key])} is one image, and the other of its pair was "
-                "not found: neither in folders A and B (or before and after), nor as an entry of "
-                "its own",
+                f"{key} {shown(entry.content[key])} is one image, and the other of "
+                "its pair was not found: neither in folders A and B (or before and "
+                "after), nor as an entry of its own",
             )
             continue
         record = {**entry.content, "before": names[0], "after": names[1]}
@@ -207,8 +228,8 @@ def _dated_folders(place: Path) -> list[tuple[str, str]]:
 
 
 def _dates_in_name(name: str) -> Iterator[tuple[str, Date]]:
-    """What a name has in common with its partner's, and which date it is of, by each kind of marks
-    that it has: x_before.png → ("…|x", (0,))."""
+    """What a name has in common with its partner's, and which date it is of, by each
+    kind of marks that it has: x_before.png → ("…|x", (0,))."""
     path = PurePosixPath(name.replace("\\", "/"))
     for kind in KINDS:
         folder, stem = read_mark(path.parent.name, kind), read_mark(path.stem, kind)
@@ -220,7 +241,8 @@ def _dates_in_name(name: str) -> Iterator[tuple[str, Date]]:
 
 
 def _bases(file: Path) -> list[Path]:
-    """The folders that names may be relative to; COCO's files often lie in a folder annotations."""
+    """The folders that names may be relative to; COCO's files often lie in a folder
+    annotations."""
     bases = [file.parent, file.parent / "images"]
     if file.parent.name == "annotations":
         above = file.parent.parent

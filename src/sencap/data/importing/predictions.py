@@ -1,18 +1,18 @@
-"""Captions that any system wrote for the pairs of a data set, in the forms in which people keep
-them.
+"""Captions that any system wrote for the pairs of a data set, in the forms in which
+people keep them.
 
     name,caption                                    CSV or TSV, with or without a line of titles
     test_000001.png,a road is built
     {"test_000001.png": "a road is built"}          JSON: by name; also [caption], [{"caption": …}]
-    [{"image_id": 7, "caption": "a road is built"}] COCO's results; {"images", "annotations"} too
-    {"name": "test_000001", "caption": "…"}         a JSON object in each line
+    [{"image_id": 7, "caption": "a road is built"}] COCO's results; {"images",
+    "annotations"} too {"name": "test_000001", "caption": "…"}         a JSON object in each line
     {"images": [{"filename", "sentences": […]}]}    LEVIR-CC's own layout
     {"pairs": [{"filename", "hypothesis"}]}         a report of `sencap evaluate --json`
     a road is built                                 text: a line for each pair, in their order
 
-Names are those of the images, with or without folders and ending, or the pairs' ids in the caption
-file. Captions become words as the references do (lower case, no punctuation around them), and lose
-the marks of begin, end and padding that some systems leave in.
+Names are those of the images, with or without folders and ending, or the pairs' ids in
+the caption file. Captions become words as the references do (lower case, no punctuation
+around them), and lose the marks of begin, end and padding that some systems leave in.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from sencap.json_files import NotJsonError, parse_json, shown
 
 Pair = CaptionEntry | CaptionedPair
 
-# Names of columns and keys, in small letters and digits alone; the likeliest comes first
+# Names of columns and keys, in small letters and digits alone; the likeliest comes
+# first
 _CAPTIONS = (
     "caption", "hypothesis", "prediction", "predictedcaption", "predcaption", "predictioncaption",
     "generatedcaption", "generated", "predicted", "pred", "hypo", "hyp", "candidate", "result",
@@ -58,7 +59,9 @@ _BEGIN_AND_PADDING = {
     "<pad>", "[pad]", "<null>",
 }  # fmt: skip
 _END = {"<end>", "<eos>", "</s>", "<sep>", "[sep]", "[eos]", "endseq", "<|endoftext|>"}
-_MOST_BYTES = 8 << 20  # a report of LEVIR-CC's test pairs has half of it; more takes long to refuse
+_MOST_BYTES = (
+    8 << 20
+)  # a report of LEVIR-CC's test pairs has half of it; more takes long to refuse
 _FORMS = (
     "give JSON or CSV with a name and a caption for each pair, or a text with one line for each; "
     "docs/evaluation.md shows all forms"
@@ -68,8 +71,8 @@ _FEW = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """One caption in words: where it stands, and what it calls its pair, the likeliest name first;
-    no name in a text of captions alone."""
+    """One caption in words: where it stands, and what it calls its pair, the likeliest
+    name first; no name in a text of captions alone."""
 
     place: str
     names: tuple[str, ...]
@@ -80,8 +83,8 @@ def read_predictions(file: str | Path) -> list[Prediction]:
     """The captions of a file in any of the forms above.
 
     Raises:
-        DataError: it cannot be read, is in no known form, or some captions are none: all of these
-            at once.
+        DataError: it cannot be read, is in no known form, or some captions are none:
+            all of these at once.
     """
     file = Path(file)
     problems = Problems(file, "scored")
@@ -97,16 +100,19 @@ def read_predictions(file: str | Path) -> list[Prediction]:
 
 
 def captions_of_pairs(
-    predictions: Sequence[Prediction], pairs: Sequence[Pair], others: Sequence[Pair], file: Path
+    predictions: Sequence[Prediction],
+    pairs: Sequence[Pair],
+    others: Sequence[Pair],
+    file: Path,
 ) -> tuple[list[tuple[str, ...]], list[str]]:
     """The words said of each pair, in the order of ``pairs``, and notes for a reader.
 
-    ``others`` are the pairs of the data set that are not scored: captions of these are left out,
-    which a note says.
+    ``others`` are the pairs of the data set that are not scored: captions of these are
+    left out, which a note says.
 
     Raises:
-        DataError: a caption of no pair, a pair without a caption or with two that differ; all of
-            these at once.
+        DataError: a caption of no pair, a pair without a caption or with two that
+            differ; all of these at once.
     """
     problems = Problems(file, "scored")
     named = _Names(pairs), _Names(others)
@@ -128,7 +134,9 @@ def captions_of_pairs(
                 "give one for each pair",
             )
     _note_unknown(unknown, pairs, problems)
-    _note_missing([pair for index, pair in enumerate(pairs) if index not in said], pairs, problems)
+    _note_missing(
+        [pair for index, pair in enumerate(pairs) if index not in said], pairs, problems
+    )
     problems.refuse()
     notes = []
     if elsewhere:
@@ -137,7 +145,10 @@ def captions_of_pairs(
 
 
 def _in_order(
-    predictions: Sequence[Prediction], pairs: Sequence[Pair], names: _Names, problems: Problems
+    predictions: Sequence[Prediction],
+    pairs: Sequence[Pair],
+    names: _Names,
+    problems: Problems,
 ) -> tuple[list[tuple[str, ...]], list[str]]:
     """Captions without names: a line for each pair, if there are as many of both."""
     if len(predictions) != len(pairs):
@@ -149,7 +160,9 @@ def _in_order(
     for one in predictions:
         first = re.split(r"[\s,;:]", " ".join(one.words), maxsplit=1)[0]
         if names.find([first]) is not None:
-            problems.note(one.place, f"its caption begins with the name of a pair; {_FORMS}")
+            problems.note(
+                one.place, f"its caption begins with the name of a pair; {_FORMS}"
+            )
     problems.refuse()
     note = (
         "The captions have no names: they were taken for those of the pairs in the order of the "
@@ -158,7 +171,9 @@ def _in_order(
     return [one.words for one in predictions], [note]
 
 
-def _note_unknown(unknown: Sequence[Prediction], pairs: Sequence[Pair], problems: Problems) -> None:
+def _note_unknown(
+    unknown: Sequence[Prediction], pairs: Sequence[Pair], problems: Problems
+) -> None:
     for one in unknown:
         called = " and ".join(shown(name) for name in one.names[:3])
         problems.note(
@@ -168,7 +183,9 @@ def _note_unknown(unknown: Sequence[Prediction], pairs: Sequence[Pair], problems
         )
 
 
-def _note_missing(missing: Sequence[Pair], pairs: Sequence[Pair], problems: Problems) -> None:
+def _note_missing(
+    missing: Sequence[Pair], pairs: Sequence[Pair], problems: Problems
+) -> None:
     if not missing:
         return
     names = ", ".join(shown(pair.name) for pair in missing[:_FEW])
@@ -196,7 +213,8 @@ class _Names:
                 self._ids[pair.imgid].append(index)
 
     def find(self, names: Iterable[str]) -> int | None:
-        """The pair that the first name which means one pair means; None if none does."""
+        """The pair that the first name which means one pair means; None if none
+        does."""
         for name in names:
             found = self._of(name)
             if len(found) == 1:
@@ -208,7 +226,9 @@ class _Names:
         for key in (path.name, path.stem):
             found = self._known.get(key, [])
             if len(found) > 1:  # the same name in several splits: the folders tell
-                found = [index for index in found if self._pairs[index].split in path.parts]
+                found = [
+                    index for index in found if self._pairs[index].split in path.parts
+                ]
             if found:
                 return found
         return self._ids.get(name, [])
@@ -230,9 +250,13 @@ def _from_json(file: Path, text: str, problems: Problems) -> list[Prediction]:
     return _from_object(file, content, problems)
 
 
-def _from_object(file: Path, content: Mapping[str, Any], problems: Problems) -> list[Prediction]:
+def _from_object(
+    file: Path, content: Mapping[str, Any], problems: Problems
+) -> list[Prediction]:
     by_key = {_letters(key): value for key, value in content.items()}
-    if isinstance(by_key.get("images"), list) and isinstance(by_key.get("annotations"), list):
+    if isinstance(by_key.get("images"), list) and isinstance(
+        by_key.get("annotations"), list
+    ):
         return _from_coco(file, by_key["images"], by_key["annotations"], problems)
     for key in _CONTAINERS:
         held = by_key.get(key)
@@ -267,16 +291,22 @@ def _from_list(where: str, items: list[Any], problems: Problems) -> list[Predict
         place = f"{where}[{number}]"
         if isinstance(item, dict):
             records.append((place, item))
-        elif isinstance(item, list) and len(item) == 2 and isinstance(item[0], str | int):
+        elif (
+            isinstance(item, list) and len(item) == 2 and isinstance(item[0], str | int)
+        ):
             records.append((place, {"name": item[0], "caption": item[1]}))
         elif isinstance(item, str):
             records.append((place, {"caption": item}))
         else:
-            problems.note(place, f"{shown(item)} is no object with a name and a caption")
+            problems.note(
+                place, f"{shown(item)} is no object with a name and a caption"
+            )
     return _from_records(records, problems)
 
 
-def _from_mapping(where: str, content: Mapping[str, Any], problems: Problems) -> list[Prediction]:
+def _from_mapping(
+    where: str, content: Mapping[str, Any], problems: Problems
+) -> list[Prediction]:
     found = []
     for name, value in content.items():
         place = f"{where}, {shown(name)}"
@@ -310,7 +340,11 @@ def _from_records(
 def _from_lines(file: Path, text: str, problems: Problems) -> list[Prediction]:
     """CSV with titles; lines of a name and a caption; or captions alone."""
     # not splitlines(), which would also split at what a caption may hold
-    numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    numbered = [
+        (number, line)
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    ]
     if not numbered:
         return []
     lines = [line.removesuffix("\r") for _, line in numbered]
@@ -331,9 +365,11 @@ def _from_lines(file: Path, text: str, problems: Problems) -> list[Prediction]:
 
 
 def _named_lines(lines: Sequence[str], mark: str) -> list[tuple[str, str]]:
-    """Lines of a name and a caption, without titles; none if they are not all such lines.
+    """Lines of a name and a caption, without titles; none if they are not all such
+    lines.
 
-    A name has no space in it, or a tab follows it: a sentence with a comma is no name and caption.
+    A name has no space in it, or a tab follows it: a sentence with a comma is no name
+    and caption.
     """
     found = []
     for line in lines:
@@ -356,7 +392,8 @@ def _letters(key: str) -> str:
 
 
 def _first(record: Mapping[str, Any], known: Sequence[str]) -> Any:
-    """What a record has under the likeliest of some keys; None if it has none of them."""
+    """What a record has under the likeliest of some keys; None if it has none of
+    them."""
     by_key = {_letters(key): value for key, value in record.items()}
     for key in known:
         if by_key.get(key) is not None:
@@ -375,11 +412,14 @@ def _is_name(value: Any) -> bool:
 
 
 def _words_of(place: str, value: Any, problems: Problems) -> tuple[str, ...] | None:
-    """The words of a caption; None, and what is wrong noted, if it is none. An empty one is one."""
+    """The words of a caption; None, and what is wrong noted, if it is none. An empty
+    one is one."""
     sentence = _sentence_of(value)
     if sentence is None:
         count = len(value) if isinstance(value, list) else 0
-        what = f"{count} captions; give one for each pair" if count > 1 else "no sentence"
+        what = (
+            f"{count} captions; give one for each pair" if count > 1 else "no sentence"
+        )
         problems.note(place, f"{shown(value)} is {what}")
         return None
     words = []
@@ -391,7 +431,9 @@ def _words_of(place: str, value: Any, problems: Problems) -> tuple[str, ...] | N
     said = normalise(words)
     most = BOUNDS["max_words"].most
     if len(said) > most:
-        problems.note(place, f"it has {len(said):,} words; a caption has at most {most:,}")
+        problems.note(
+            place, f"it has {len(said):,} words; a caption has at most {most:,}"
+        )
         return None
     if not all(is_word(word) for word in said):
         problems.note(place, f"{shown(sentence)} holds a control character")
@@ -400,8 +442,8 @@ def _words_of(place: str, value: Any, problems: Problems) -> tuple[str, ...] | N
 
 
 def _sentence_of(value: Any) -> str | None:
-    """The sentence in a text, a list of one, a list of words, or an object; None if there is none,
-    or more than one."""
+    """The sentence in a text, a list of one, a list of words, or an object; None if
+    there is none, or more than one."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

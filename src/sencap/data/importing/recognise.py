@@ -38,7 +38,9 @@ def recognise(source: Path, kind: str = "auto") -> Found:
         SettingsError: an unknown kind.
     """
     if kind not in get_args(Kind):
-        raise SettingsError(f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}")
+        raise SettingsError(
+            f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}"
+        )
     if source.is_dir():
         return _in_folder(source, kind)
     reason = not_a_file(source)
@@ -51,7 +53,11 @@ def recognise(source: Path, kind: str = "auto") -> Found:
 
 def _in_folder(folder: Path, kind: str) -> Found:
     # in this order: metadata.csv is a table too
-    finders = {"huggingface": _metadata_files, "coco": _coco_files, "table": _table_files}
+    finders = {
+        "huggingface": _metadata_files,
+        "coco": _coco_files,
+        "table": _table_files,
+    }
     for name, find in finders.items():
         if kind in ("auto", name) and (files := find(folder)):
             return name, files
@@ -68,7 +74,9 @@ def _seen(folder: Path) -> str:
     """The first entries of a folder, for a message."""
     names = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     more = f", … ({len(names)} in all)" if len(names) > 10 else ""
-    parquet = any(name.endswith(".parquet") for name in names) or any(folder.glob("data/*.parquet"))
+    parquet = any(name.endswith(".parquet") for name in names) or any(
+        folder.glob("data/*.parquet")
+    )
     advice = ". Parquet is not read: save the images as files, with a metadata.jsonl beside them"
     return (", ".join(names[:10]) or "nothing") + more + advice * parquet
 
@@ -90,7 +98,9 @@ def _kind_of_file(file: Path) -> str:
     if _is_levir(file):
         raise DataError(f"{file} {_NOTHING_TO_DO}")
     keys = ", ".join(shown(key) for key in list(content)[:10]) or "none"
-    raise DataError(f"{file} is JSON with other keys ({keys}); looked for\n{_LOOKED_FOR}")
+    raise DataError(
+        f"{file} is JSON with other keys ({keys}); looked for\n{_LOOKED_FOR}"
+    )
 
 
 def _is_levir(source: Path) -> bool:
@@ -113,8 +123,13 @@ def _metadata_files(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _coco_files(folder: Path) -> list[tuple[Path, str]]:
-    listed = [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]
-    return _with_splits([file for file in listed if file.is_file() and _holds_coco(file)])
+    listed = [
+        *sorted(folder.glob("*.json")),
+        *sorted(folder.glob("annotations/*.json")),
+    ]
+    return _with_splits(
+        [file for file in listed if file.is_file() and _holds_coco(file)]
+    )
 
 
 def _holds_coco(file: Path) -> bool:
@@ -126,7 +141,9 @@ def _holds_coco(file: Path) -> bool:
 
 def _table_files(folder: Path) -> list[tuple[Path, str]]:
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    tables = [file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)]
+    tables = [
+        file for file in files if file.suffix.lower() in _TABLES or _holds_list(file)
+    ]
     return _with_splits(tables)
 
 

@@ -1,7 +1,9 @@
-"""What the lines of any source say of pairs: which column is what, and rows of one pair joined.
+"""What the lines of any source say of pairs: which column is what, and rows of one pair
+joined.
 
-A *record* is a line of a table or an entry of a JSON file, as {column: value}. A `Row` is what it
-says, its files found. A `Pair` is what all rows of the same two files say together.
+A *record* is a line of a table or an entry of a JSON file, as {column: value}. A `Row`
+is what it says, its files found. A `Pair` is what all rows of the same two files say
+together.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Columns:
 
 @dataclass(frozen=True)
 class Row:
-    """What one record says: two files, words of captions, and what may be absent ("", None)."""
+    """What one record says: two files, words of captions, and what may be absent ("",
+    None)."""
 
     place: str
     before: Path
@@ -78,7 +81,8 @@ class Pair:
 
 
 class Problems:
-    """Everything that is wrong with a source, told at once; ``done`` is what it cannot be."""
+    """Everything that is wrong with a source, told at once; ``done`` is what it cannot
+    be."""
 
     def __init__(self, source: Path, done: str = "imported") -> None:
         self.source, self.done = source, done
@@ -150,8 +154,8 @@ def find_columns(names: Iterable[str]) -> Columns:
 
 
 def image_side(name: str) -> str | None:
-    """Which image a column names: "before", "after", "" (an image, it is not said which), None (no
-    image).
+    """Which image a column names: "before", "after", "" (an image, it is not said
+    which), None (no image).
 
     >>> [image_side(name) for name in ("file_name_after", "t1", "file_name", "caption1")]
     ['after', 'before', '', None]
@@ -172,7 +176,11 @@ def image_side(name: str) -> str | None:
 
 def _is_caption(name: str) -> bool:
     words = _words(name)
-    return bool(words) and words[0] in _CAPTION_WORDS and all(word.isdigit() for word in words[1:])
+    return (
+        bool(words)
+        and words[0] in _CAPTION_WORDS
+        and all(word.isdigit() for word in words[1:])
+    )
 
 
 def _words(name: str) -> list[str]:
@@ -189,7 +197,8 @@ def _only(what: str, names: Sequence[str]) -> str:
 
 
 def split_of(name: str) -> str:
-    """The split that a file's or folder's name tells, "" if none: captions_train2014 → train."""
+    """The split that a file's or folder's name tells, "" if none: captions_train2014 →
+    train."""
     for word in re.findall(r"[a-z]+", name.lower()):
         if word in SPLIT_NAMES:
             return SPLIT_NAMES[word]
@@ -211,7 +220,9 @@ def read_row(
     ``bases`` are the folders that its paths may be relative to.
     """
     wrong = len(problems.found)
-    before = find_file(place, columns.before, record.get(columns.before), bases, problems)
+    before = find_file(
+        place, columns.before, record.get(columns.before), bases, problems
+    )
     after = find_file(place, columns.after, record.get(columns.after), bases, problems)
     captions: list[str] = []
     for column in columns.captions:
@@ -228,10 +239,12 @@ def read_row(
 def find_file(
     place: str, column: str, value: Any, bases: Sequence[Path], problems: Problems
 ) -> Path | None:
-    """The file that a record names, relative to one of some folders; None if there is none, which
-    is noted."""
+    """The file that a record names, relative to one of some folders; None if there is
+    none, which is noted."""
     if not isinstance(value, str) or not value.strip():
-        problems.note(place, f"{column} is {shown(value)}; it must be the path of an image")
+        problems.note(
+            place, f"{column} is {shown(value)}; it must be the path of an image"
+        )
         return None
     path = existing(value.strip(), bases)
     if path is None:
@@ -260,7 +273,9 @@ def read_split(place: str, value: Any, problems: Problems) -> str:
     text = value.strip().lower() if isinstance(value, str) else ""
     if text not in SPLIT_NAMES:
         # the nearest name is not looked for in a text of any length
-        problems.note(place, f"unknown split {shown(value)}; {nearest(text[:60], SPLIT_NAMES)}")
+        problems.note(
+            place, f"unknown split {shown(value)}; {nearest(text[:60], SPLIT_NAMES)}"
+        )
         return ""
     return SPLIT_NAMES[text]
 
@@ -271,7 +286,9 @@ def read_flag(place: str, column: str, value: Any, problems: Problems) -> int | 
         return None
     flag = _FLAGS.get(str(value).strip().lower())  # lists and dicts are none of them
     if flag is None:
-        problems.note(place, f"{column} is {shown(value)}; it must be 1 or 0, true or false")
+        problems.note(
+            place, f"{column} is {shown(value)}; it must be 1 or 0, true or false"
+        )
     return flag
 
 
@@ -296,7 +313,8 @@ def _captions(place: str, column: str, value: Any, problems: Problems) -> list[s
 
 
 def _sentence_in(cell: Any) -> Any:
-    """The sentence of an object like {"raw": "a road is built"}; anything else as it is."""
+    """The sentence of an object like {"raw": "a road is built"}; anything else as it
+    is."""
     if isinstance(cell, dict):
         for key in ("raw", "caption", "sentence", "text"):
             if key in cell:
@@ -320,8 +338,8 @@ def wrong_caption(caption: Any) -> str:
 
 
 def _list_of(text: str) -> Any:
-    """The list that a cell's text writes, in JSON or in Python's way; the text itself if it writes
-    none."""
+    """The list that a cell's text writes, in JSON or in Python's way; the text itself
+    if it writes none."""
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
@@ -336,8 +354,8 @@ def _list_of(text: str) -> Any:
 
 
 def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
-    """The pairs in the order of their first rows; what rows of one pair say differently is
-    noted."""
+    """The pairs in the order of their first rows; what rows of one pair say differently
+    is noted."""
     pairs: dict[tuple[str, str], Pair] = {}
     for row in rows:
         key = os.path.normpath(row.before), os.path.normpath(row.after)
@@ -350,7 +368,8 @@ def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
                 continue
             if before not in ("", None, said):
                 problems.note(
-                    row.place, f"{what} is {said}, but {pair.place} says {before} of the same pair"
+                    row.place,
+                    f"{what} is {said}, but {pair.place} says {before} of the same pair",
                 )
             setattr(pair, what, said)
     for pair in pairs.values():

@@ -1,4 +1,5 @@
-"""Tables of captions: CSV and TSV files, a JSON object in each line, or a JSON list of objects."""
+"""Tables of captions: CSV and TSV files, a JSON object in each line, or a JSON list of
+objects."""
 
 from __future__ import annotations
 
@@ -30,13 +31,15 @@ Records = list[tuple[str, dict[str, Any]]]  # where each is, and what it says
 def read_tables(
     files: list[tuple[Path, str]], problems: Problems, *, by_path: bool = False
 ) -> Iterator[Row]:
-    """The rows of tables, given with the split that each is of ("" if that is not known).
+    """The rows of tables, given with the split that each is of ("" if that is not
+    known).
 
-    A column for the split comes first; with ``by_path`` the first folder of an image's path comes
-    last.
+    A column for the split comes first; with ``by_path`` the first folder of an image's
+    path comes last.
 
     Raises:
-        DataError: a table cannot be read, or its columns are not those of captioned pairs.
+        DataError: a table cannot be read, or its columns are not those of captioned
+            pairs.
     """
     for file, split_of_file in files:
         records = read_records(file, problems)
@@ -63,19 +66,24 @@ def _checked_columns(file: Path, names: list[str]) -> Columns:
         columns = find_columns(names)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    needed = {"before": columns.before, "after": columns.after, "caption": columns.captions}
+    needed = {
+        "before": columns.before,
+        "after": columns.after,
+        "caption": columns.captions,
+    }
     missing = [name for name, found in needed.items() if not found]
     if missing:
         raise DataError(
-            f"{file} has no column for {' and '.join(missing)}; its columns are {seen}. Name "
-            "them before, after and caption (or caption1, caption2, …), and perhaps split, "
-            "changed and name"
+            f"{file} has no column for {' and '.join(missing)}; its columns are "
+            f"{seen}. Name them before, after and caption (or caption1, caption2, "
+            "…), and perhaps split, changed and name"
         )
     return columns
 
 
 def read_records(file: Path, problems: Problems) -> Records:
-    """The lines of a CSV or TSV file, or the objects of a JSON file (told by its first letter).
+    """The lines of a CSV or TSV file, or the objects of a JSON file (told by its first
+    letter).
 
     Raises:
         DataError: it cannot be read, or holds no line of data.
@@ -115,8 +123,8 @@ def csv_records(file: Path, text: str, problems: Problems) -> Records:
             else:
                 problems.note(
                     place,
-                    f"it has {len(cells)} cells, but there are {len(titles)} columns; put "
-                    f"quotation marks around captions that hold {mark!r}",
+                    f"it has {len(cells)} cells, but there are {len(titles)} "
+                    f"columns; put quotation marks around captions that hold {mark!r}",
                 )
     except csv.Error as error:
         problems.note(f"{file.name}, line {reader.line_num}", csv_problem(error))

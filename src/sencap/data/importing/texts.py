@@ -13,7 +13,8 @@ _LARGEST = 512 << 20  # a line for each of a million captions has a fifth of it
 
 
 def read_text(file: Path, *, most_bytes: int = _LARGEST) -> str:
-    """The text of a regular file of at most so many bytes, in UTF-8, line ends as they are.
+    """The text of a regular file of at most so many bytes, in UTF-8, line ends as they
+    are.
 
     Raises:
         DataError: it is none, or cannot be read.

@@ -22,7 +22,13 @@ from sencap.data.importing.tables import read_tables
 from sencap.data.levir_cc import CAPTION_FILE, DATES, SPLITS
 from sencap.data.vocabulary import normalise
 from sencap.errors import DataError, ImageError, OutputError
-from sencap.files import check_output_folder, file_name, told_as_output, whole_file, write_whole
+from sencap.files import (
+    check_output_folder,
+    file_name,
+    told_as_output,
+    whole_file,
+    write_whole,
+)
 from sencap.images import MIN_SIDE, read_pair
 from sencap.images.marks import common_name
 
@@ -32,11 +38,11 @@ _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What `import_dataset` wrote: ``pairs`` by split, and in all ``captions`` and different
-    ``words``.
+    """What `import_dataset` wrote: ``pairs`` by split, and in all ``captions`` and
+    different ``words``.
 
-    ``changed`` and ``unchanged`` count the pairs of which the source says it. ``drawn`` is whether
-    the splits were drawn here, and not named by the source.
+    ``changed`` and ``unchanged`` count the pairs of which the source says it. ``drawn``
+    is whether the splits were drawn here, and not named by the source.
     """
 
     out: Path
@@ -54,13 +60,20 @@ class ImportReport:
         flags = f"{self.changed:,} changed, {self.unchanged:,} unchanged"
         hint = "give more than --val 0" if self.drawn else "--resplit draws new splits"
         lines = [
-            f"{sum(self.pairs.values()):,} pairs ({splits}; {how}), {self.captions:,} captions, "
-            f"{self.words:,} different words",
-            f"change flags: {flags if self.changed + self.unchanged else 'none in the source'}",
+            f"{sum(self.pairs.values()):,} pairs ({splits}; {how}), "
+            f"{self.captions:,} captions, {self.words:,} different words",
+            "change flags: "
+            f"{flags if self.changed + self.unchanged else 'none in the source'}",
         ]
-        empty = [split for split, count in self.pairs.items() if not count and split != "test"]
+        empty = [
+            split
+            for split, count in self.pairs.items()
+            if not count and split != "test"
+        ]
         if empty:
-            lines.append(f"no pair is in {' and '.join(empty)}, which training needs; {hint}")
+            lines.append(
+                f"no pair is in {' and '.join(empty)}, which training needs; {hint}"
+            )
         return "\n".join([*lines, f"wrote {self.out}"])
 
 
@@ -75,20 +88,22 @@ def import_dataset(
     resplit: bool = False,
     progress: bool = True,
 ) -> ImportReport:
-    """Write captioned pairs of another layout in LEVIR-CC's, which `read_dataset` and `sencap
-    check` take.
+    """Write captioned pairs of another layout in LEVIR-CC's, which `read_dataset` and
+    `sencap check` take.
 
-    ``source`` is a table (CSV, TSV, JSON lines), a COCO-style JSON file, or a folder with one of
-    these or with Hugging Face's metadata.csv or metadata.jsonl; ``kind`` (table, coco, huggingface)
-    is told by the content. ``out`` is a new or empty folder. Images are copied byte for byte, under
-    safe names. Splits that the source names are kept; if it names none, or with ``resplit``, the
-    shares ``val`` and ``test`` of the pairs are drawn by ``seed``: where a pair goes depends on the
-    seed and on the paths of the source's pairs, not on their order.
+    ``source`` is a table (CSV, TSV, JSON lines), a COCO-style JSON file, or a folder
+    with one of these or with Hugging Face's metadata.csv or metadata.jsonl; ``kind``
+    (table, coco, huggingface) is told by the content. ``out`` is a new or empty folder.
+    Images are copied byte for byte, under safe names. Splits that the source names are
+    kept; if it names none, or with ``resplit``, the shares ``val`` and ``test`` of the
+    pairs are drawn by ``seed``: where a pair goes depends on the seed and on the paths
+    of the source's pairs, not on their order.
 
     Raises:
-        DataError: the source is of no known kind, or anything in it is wrong: all at once, nothing
-            is written.
-        SettingsError: numbers out of their bounds, an unknown kind, or an ``out`` that is a file.
+        DataError: the source is of no known kind, or anything in it is wrong: all at
+            once, nothing is written.
+        SettingsError: numbers out of their bounds, an unknown kind, or an ``out`` that
+            is a file.
         OutputError: ``out`` cannot be written; what was begun is deleted.
     """
     source, out = Path(source), Path(out)
@@ -118,9 +133,11 @@ def import_dataset(
     return _report(out, found, entries, drawn=drawn)
 
 
-def _draw_splits(source: Path, pairs: list[Pair], *, val: float, test: float, seed: int) -> None:
-    """Give each pair a split: pairs in the order of a hash of seed and paths, the first to val, the
-    next to test."""
+def _draw_splits(
+    source: Path, pairs: list[Pair], *, val: float, test: float, seed: int
+) -> None:
+    """Give each pair a split: pairs in the order of a hash of seed and paths, the first
+    to val, the next to test."""
     base = source if source.is_dir() else source.parent
     by_hash: dict[str, Pair] = {}
     for pair in pairs:
@@ -134,8 +151,8 @@ def _draw_splits(source: Path, pairs: list[Pair], *, val: float, test: float, se
             counts[split] = max(counts[split], 1)
     if pairs and sum(counts.values()) >= len(pairs):
         raise DataError(
-            f"{source} has {len(pairs)} pairs, too few for val={val} and test={test}; give --val "
-            "0 --test 0 to put all of them into train"
+            f"{source} has {len(pairs)} pairs, too few for val={val} and "
+            f"test={test}; give --val 0 --test 0 to put all of them into train"
         )
     for number, (_, pair) in enumerate(sorted(by_hash.items())):
         if number < counts["val"]:
@@ -168,14 +185,16 @@ def _check_room(out: Path, pairs: Iterable[Pair]) -> None:
     free = shutil.disk_usage(there).free
     if needed > free:
         raise OutputError(
-            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} GB left; make "
-            "room"
+            f"{out} needs {needed / 1e9:.1f} GB, but its disk has {free / 1e9:.1f} "
+            "GB left; make room"
         )
 
 
-def _write(out: Path, source: Path, pairs: list[Pair], *, progress: bool) -> list[dict[str, Any]]:
-    """Copy the images, then write the captions; if that fails or is interrupted, delete what was
-    written."""
+def _write(
+    out: Path, source: Path, pairs: list[Pair], *, progress: bool
+) -> list[dict[str, Any]]:
+    """Copy the images, then write the captions; if that fails or is interrupted, delete
+    what was written."""
     was_there = out.is_dir()
     names = _names(pairs)
     entries: list[dict[str, Any]] = []
@@ -191,7 +210,9 @@ def _write(out: Path, source: Path, pairs: list[Pair], *, progress: bool) -> lis
                 target = out / "images" / pair.split / date / (name + _suffix(path))
                 with whole_file(target) as draft:
                     shutil.copyfile(path, draft)
-            entries.append(_entry(pair, name + _suffix(pair.before), len(entries), sentences))
+            entries.append(
+                _entry(pair, name + _suffix(pair.before), len(entries), sentences)
+            )
             sentences += len(pair.captions)
         body = {"dataset": file_name(source.resolve().stem), "images": entries}
         write_whole(out / CAPTION_FILE, json.dumps(body, ensure_ascii=False) + "\n")
@@ -230,19 +251,30 @@ def _suffix(path: Path) -> str:
     return ".tif"
 
 
-def _entry(pair: Pair, filename: str, imgid: int, first_sentence: int) -> dict[str, Any]:
+def _entry(
+    pair: Pair, filename: str, imgid: int, first_sentence: int
+) -> dict[str, Any]:
     """A pair as LEVIR-CC's file has it."""
     sentids = list(range(first_sentence, first_sentence + len(pair.captions)))
     sentences = []
     for caption, sentid in zip(pair.captions, sentids, strict=True):
         words = normalise(caption.split())
-        sentences.append({"tokens": words, "raw": f" {caption}", "imgid": imgid, "sentid": sentid})
+        sentences.append(
+            {"tokens": words, "raw": f" {caption}", "imgid": imgid, "sentid": sentid}
+        )
     flag = {} if pair.changed is None else {"changeflag": pair.changed}
-    head = {"filepath": pair.split, "filename": filename, "imgid": imgid, "split": pair.split}
+    head = {
+        "filepath": pair.split,
+        "filename": filename,
+        "imgid": imgid,
+        "split": pair.split,
+    }
     return {**head, **flag, "sentids": sentids, "sentences": sentences}
 
 
-def _report(out: Path, kind: str, entries: list[dict[str, Any]], *, drawn: bool) -> ImportReport:
+def _report(
+    out: Path, kind: str, entries: list[dict[str, Any]], *, drawn: bool
+) -> ImportReport:
     pairs = Counter(entry["split"] for entry in entries)
     words: set[str] = set()
     captions = 0

@@ -1,8 +1,9 @@
-"""MCCFormer-S and MCCFormer-D (Qiu et al. 2021): attention between all cells of the two dates.
+"""MCCFormer-S and MCCFormer-D (Qiu et al. 2021): attention between all cells of the two
+dates.
 
-x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions (`DateTokens`). A
-layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x, y)). The memory is [x_bef;
-x_aft], (B, N, 2D).
+x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions
+(`DateTokens`). A layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x,
+y)). The memory is [x_bef; x_aft], (B, N, 2D).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from sencap.structures import Memory
 class MCCFormerS(nn.Module):
     """One encoder for the tokens of both dates, 2·N of them.
 
-    z = [x_bef + e_bef, x_aft + e_aft] along the tokens, e_m a learned vector per date; z ←
-    Layer_l(z, z).
+    z = [x_bef + e_bef, x_aft + e_aft] along the tokens, e_m a learned vector per date;
+    z ← Layer_l(z, z).
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class MCCFormerD(nn.Module):
 
 
 def joined(x_bef: Tensor, x_aft: Tensor, *, grid: int) -> Memory:
-    """The dates side by side in the channels, as memory; its parts are ``encoded_bef`` and
-    ``encoded_aft``."""
+    """The dates side by side in the channels, as memory; its parts are ``encoded_bef``
+    and ``encoded_aft``."""
     return Memory(
-        torch.cat((x_bef, x_aft), 2), (grid, grid), {"encoded_bef": x_bef, "encoded_aft": x_aft}
+        torch.cat((x_bef, x_aft), 2),
+        (grid, grid),
+        {"encoded_bef": x_bef, "encoded_aft": x_aft},
     )

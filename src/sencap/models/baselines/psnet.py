@@ -1,8 +1,9 @@
-"""PSNet (Liu et al. 2023): differences perceived layer by layer, each layer a scale, and attention
-over the scales.
+"""PSNet (Liu et al. 2023): differences perceived layer by layer, each layer a scale,
+and attention over the scales.
 
-x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions (`DateTokens`). A
-layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x, y)).
+x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions
+(`DateTokens`). A layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x,
+y)).
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from sencap.structures import Memory
 
 
 class ProgressiveDifference(nn.Module):
-    """y_m = [x_m; x_aft − x_bef], 2D wide; x_m ← W·Layer(y_m, y_m) + b, D wide; the same weights
-    for both dates."""
+    """y_m = [x_m; x_aft − x_bef], 2D wide; x_m ← W·Layer(y_m, y_m) + b, D wide; the
+    same weights for both dates."""
 
-    def __init__(self, dimension: int, *, heads: int, expansion: int, dropout: float) -> None:
+    def __init__(
+        self, dimension: int, *, heads: int, expansion: int, dropout: float
+    ) -> None:
         super().__init__()
         self.layer = CrossAttention(
             2 * dimension, heads=heads, dropout=dropout, expansion=expansion
@@ -31,15 +34,17 @@ class ProgressiveDifference(nn.Module):
         """(B, N, D) and (B, N, D) → the next of both."""
         difference = x_aft - x_bef
         y_bef, y_aft = (torch.cat((x, difference), 2) for x in (x_bef, x_aft))
-        return self.linear(self.layer(y_bef, y_bef)), self.linear(self.layer(y_aft, y_aft))
+        return self.linear(self.layer(y_bef, y_bef)), self.linear(
+            self.layer(y_aft, y_aft)
+        )
 
 
 class PSNetDifference(nn.Module):
     """L progressive difference layers, then L scale-aware layers.
 
-    The outputs of the first are the scales. At each cell of each date they are a sequence of L
-    tokens, s ← Layer_l(s, s); their mean is that cell's token. The memory (B, N, 2D) is [x_bef;
-    x_aft] of these.
+    The outputs of the first are the scales. At each cell of each date they are a
+    sequence of L tokens, s ← Layer_l(s, s); their mean is that cell's token. The memory
+    (B, N, 2D) is [x_bef; x_aft] of these.
     """
 
     def __init__(
@@ -56,7 +61,9 @@ class PSNetDifference(nn.Module):
         super().__init__()
         self.tokens = DateTokens(channels, dimension, grid=grid)
         self.progressive = nn.ModuleList(
-            ProgressiveDifference(dimension, heads=heads, expansion=expansion, dropout=dropout)
+            ProgressiveDifference(
+                dimension, heads=heads, expansion=expansion, dropout=dropout
+            )
             for _ in range(layers)
         )
         self.scale_aware = nn.ModuleList(

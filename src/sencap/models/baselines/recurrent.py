@@ -1,10 +1,10 @@
-"""Capt-Rep-Diff, Capt-Att, Capt-Dual-Att and DUDA (Park et al. 2019): where to look, and LSTMs that
-say it.
+"""Capt-Rep-Diff, Capt-Att, Capt-Dual-Att and DUDA (Park et al. 2019): where to look,
+and LSTMs that say it.
 
-X_bef, X_aft are the features of the dates, (B, C, h, w), X_diff = X_aft − X_bef. A speaker sees
-three vectors, l_bef, l_diff and l_aft (Capt-Rep-Diff: l_diff alone): sums over the N cells of what
-the difference encoder weighs. The memory's tokens are those summands, side by side in the channels,
-so that it keeps its grid and its maps.
+X_bef, X_aft are the features of the dates, (B, C, h, w), X_diff = X_aft − X_bef. A
+speaker sees three vectors, l_bef, l_diff and l_aft (Capt-Rep-Diff: l_diff alone): sums
+over the N cells of what the difference encoder weighs. The memory's tokens are those
+summands, side by side in the channels, so that it keeps its grid and its maps.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sencap.structures import Memory
 
 
 class RepresentationDifference(nn.Module):
-    """Capt-Rep-Diff's: l_diff = mean of X_diff over the cells; the memory is (B, N, C). It has no
-    parameters."""
+    """Capt-Rep-Diff's: l_diff = mean of X_diff over the cells; the memory is (B, N, C).
+    It has no parameters."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,8 +36,8 @@ class RepresentationDifference(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """a = sigmoid(conv(ReLU(conv([X; Y])))), 1×1 convolutions 2C → hidden → 1: (B, C, h, w) twice →
-    (B, 1, h, w)."""
+    """a = sigmoid(conv(ReLU(conv([X; Y])))), 1×1 convolutions 2C → hidden → 1: (B, C,
+    h, w) twice → (B, 1, h, w)."""
 
     def __init__(self, channels: int, *, hidden: int) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class SpatialAttention(nn.Module):
 
 
 class SingleAttention(nn.Module):
-    """Capt-Att's: one map from the pair, a = att(X_bef, X_aft), and l_m = Σ a × X_m over the cells
-    of both dates.
+    """Capt-Att's: one map from the pair, a = att(X_bef, X_aft), and l_m = Σ a × X_m
+    over the cells of both dates.
 
     The map is the memory's part ``attention``, (B, N, 1).
     """
@@ -69,8 +69,8 @@ class SingleAttention(nn.Module):
 
 
 class DualAttention(nn.Module):
-    """Capt-Dual-Att's and DUDA's: a map per date, a_m = att(X_m, X_diff), shared weights; l_m = Σ
-    a_m × X_m.
+    """Capt-Dual-Att's and DUDA's: a map per date, a_m = att(X_m, X_diff), shared
+    weights; l_m = Σ a_m × X_m.
 
     The maps are the memory's parts ``attention_bef`` and ``attention_aft``, (B, N, 1).
     """
@@ -86,7 +86,9 @@ class DualAttention(nn.Module):
         X_diff = X_aft - X_bef
         a_bef, a_aft = self.attention(X_bef, X_diff), self.attention(X_aft, X_diff)
         return _weighed(
-            a_bef * X_bef, a_aft * X_aft, {"attention_bef": a_bef, "attention_aft": a_aft}
+            a_bef * X_bef,
+            a_aft * X_aft,
+            {"attention_bef": a_bef, "attention_aft": a_aft},
         )
 
 
@@ -103,8 +105,8 @@ def _cells(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SpeakerState:
-    """``seen`` (B, S, C), the vectors l; ``v`` (B, D), their embedding; ``cells`` hidden and cell
-    values (B, K, D)."""
+    """``seen`` (B, S, C), the vectors l; ``v`` (B, D), their embedding; ``cells``
+    hidden and cell values (B, K, D)."""
 
     seen: Tensor
     v: Tensor
@@ -117,7 +119,9 @@ class SpeakerState:
 
     def keep(self, pairs: Tensor) -> SpeakerState:
         """See `DecoderState.keep`."""
-        return replace(self._map(lambda x: x[pairs]), seen=self.seen[pairs], v=self.v[pairs])
+        return replace(
+            self._map(lambda x: x[pairs]), seen=self.seen[pairs], v=self.v[pairs]
+        )
 
     def named(self) -> dict[str, Tensor]:
         """See `NamedState.named`."""
@@ -132,10 +136,11 @@ class SpeakerState:
 
 
 class Speaker(nn.Module):
-    """What the two speakers share: words (``embedding``), v = ReLU(W·[l …] + b), the output layer.
+    """What the two speakers share: words (``embedding``), v = ReLU(W·[l …] + b), the
+    output layer.
 
-    ``vectors`` is the number S of vectors l, ``channels`` the C of each, ``dimension`` the D of the
-    LSTMs. Dropout on the word vectors and before the output layer.
+    ``vectors`` is the number S of vectors l, ``channels`` the C of each, ``dimension``
+    the D of the LSTMs. Dropout on the word vectors and before the output layer.
     """
 
     lstms = 1
@@ -161,7 +166,8 @@ class Speaker(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
-        """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after each."""
+        """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after
+        each."""
         state = self.start(memory).select(
             torch.zeros_like(tokens[..., 0])
         )  # K hypotheses of each pair
@@ -174,7 +180,9 @@ class Speaker(nn.Module):
 
     def start(self, memory: Memory) -> SpeakerState:
         """See `Decoder.start`."""
-        seen = memory.tokens.sum(1).view(memory.tokens.shape[0], self.vectors, -1)  # (B, S, C)
+        seen = memory.tokens.sum(1).view(
+            memory.tokens.shape[0], self.vectors, -1
+        )  # (B, S, C)
         v = F_.relu(self.embed(seen.flatten(1)))
         zeros = self.output.weight.new_zeros(seen.shape[0], 1, self.dimension)
         return SpeakerState(seen, v, ((zeros, zeros),) * self.lstms)
@@ -194,8 +202,8 @@ class Speaker(nn.Module):
         return logits, state
 
     def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
-        """One more word vector x (B, K, words) → the hidden value (B, K, D) that the next word is
-        read from."""
+        """One more word vector x (B, K, words) → the hidden value (B, K, D) that the
+        next word is read from."""
         raise NotImplementedError
 
 
@@ -224,16 +232,19 @@ class PlainSpeaker(Speaker):
 
     def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
         """See `Speaker.advance`."""
-        h, c = _lstm(self.lstm, torch.cat((x, _for_each(state.v, x)), 2), state.cells[0])
+        h, c = _lstm(
+            self.lstm, torch.cat((x, _for_each(state.v, x)), 2), state.cells[0]
+        )
         return h, replace(state, cells=((h, c),))
 
 
 class DynamicSpeaker(Speaker):
-    """DUDA's: at each word an LSTM weighs l_bef, l_diff and l_aft, and a second one speaks.
+    """DUDA's: at each word an LSTM weighs l_bef, l_diff and l_aft, and a second one
+    speaks.
 
-    d_t = LSTM_d([v; h_{t−1}], d_{t−1}); α_t = softmax(W·d_t + b), one weight per vector; l_t = Σ
-    α_t,i × l_i; h_t = LSTM_c([x_t; l_t], h_{t−1}). `sencap.models.attention.recording` records α_t,
-    (B, K, S) a word.
+    d_t = LSTM_d([v; h_{t−1}], d_{t−1}); α_t = softmax(W·d_t + b), one weight per
+    vector; l_t = Σ α_t,i × l_i; h_t = LSTM_c([x_t; l_t], h_{t−1}).
+    `sencap.models.attention.recording` records α_t, (B, K, S) a word.
     """
 
     lstms = 2
@@ -256,7 +267,9 @@ class DynamicSpeaker(Speaker):
             words=words,
             dropout=dropout,
         )
-        self.recorder: Callable[[Tensor], None] | None = None  # set by `recording` alone
+        self.recorder: Callable[[Tensor], None] | None = (
+            None  # set by `recording` alone
+        )
         self.lstm_d = nn.LSTMCell(2 * dimension, dimension)
         self.weigh = nn.Linear(dimension, vectors)
         self.lstm_c = nn.LSTMCell(words + channels, dimension)
@@ -264,7 +277,9 @@ class DynamicSpeaker(Speaker):
     def advance(self, state: SpeakerState, x: Tensor) -> tuple[Tensor, SpeakerState]:
         """See `Speaker.advance`."""
         weighing, speaking = state.cells
-        d, d_cell = _lstm(self.lstm_d, torch.cat((_for_each(state.v, x), speaking[0]), 2), weighing)
+        d, d_cell = _lstm(
+            self.lstm_d, torch.cat((_for_each(state.v, x), speaking[0]), 2), weighing
+        )
         alpha = self.weigh(d).softmax(2)  # (B, K, S)
         if self.recorder is not None:
             self.recorder(alpha.detach().float().cpu())
@@ -279,9 +294,11 @@ def _for_each(v: Tensor, x: Tensor) -> Tensor:
     )  # (B, D) → (B, K, D): the pair's, for each hypothesis
 
 
-def _lstm(cell: nn.LSTMCell, x: Tensor, before: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """One step of K hypotheses of B pairs: x (B, K, …), hidden and cell values (B, K, D) → the next
-    two."""
+def _lstm(
+    cell: nn.LSTMCell, x: Tensor, before: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """One step of K hypotheses of B pairs: x (B, K, …), hidden and cell values (B, K,
+    D) → the next two."""
     B, K = x.shape[:2]
     h, c = cell(x.flatten(0, 1), (before[0].flatten(0, 1), before[1].flatten(0, 1)))
     return h.view(B, K, -1), c.view(B, K, -1)

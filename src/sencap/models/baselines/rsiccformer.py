@@ -1,8 +1,9 @@
-"""RSICCformer (Liu et al. 2022): each date asks the difference of the dates; with or without
-multistage fusion.
+"""RSICCformer (Liu et al. 2022): each date asks the difference of the dates; with or
+without multistage fusion.
 
-x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions (`DateTokens`). A
-layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x, y)).
+x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions
+(`DateTokens`). A layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x,
+y)).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from sencap.structures import Memory
 
 
 class RSICCformerDifference(nn.Module):
-    """In each layer d = x_aft − x_bef, then x_m ← Layer_l(x_m, d) for both dates with the same
-    weights.
+    """In each layer d = x_aft − x_bef, then x_m ← Layer_l(x_m, d) for both dates with
+    the same weights.
 
-    The memory (B, N, 2D) is [x_bef; x_aft] of the last layer (RSICCformer_c) or, with ``fusion``,
-    what `MultistageFusion` makes of all layers' (the full RSICCformer).
+    The memory (B, N, 2D) is [x_bef; x_aft] of the last layer (RSICCformer_c) or, with
+    ``fusion``, what `MultistageFusion` makes of all layers' (the full RSICCformer).
     """
 
     def __init__(
@@ -61,8 +62,8 @@ class RSICCformerDifference(nn.Module):
 
 
 class MultistageFusion(nn.Module):
-    """z ← LN_l(Res_l(z + s_l)) over all layers' outputs s_1 … s_L, each (B, N, 2D); z is 0 at
-    first."""
+    """z ← LN_l(Res_l(z + s_l)) over all layers' outputs s_1 … s_L, each (B, N, 2D); z
+    is 0 at first."""
 
     def __init__(self, width: int, *, stages: int) -> None:
         super().__init__()
@@ -73,21 +74,32 @@ class MultistageFusion(nn.Module):
         """L tensors (B, N, width) on a grid → (B, N, width)."""
         z = torch.zeros_like(stages[0])
         for s, block, norm in zip(stages, self.blocks, self.norms, strict=True):
-            x = (z + s).transpose(1, 2).reshape(s.shape[0], -1, *grid)  # (B, width, h, w)
+            x = (
+                (z + s).transpose(1, 2).reshape(s.shape[0], -1, *grid)
+            )  # (B, width, h, w)
             z = norm(block(x).flatten(2).transpose(1, 2))
         return z
 
 
 class ResidualBlock(nn.Module):
-    """ReLU(x + BN(conv1×1(ReLU(BN(conv3×3(ReLU(BN(conv1×1(x))))))))), width → width/2 → width/2 →
-    width."""
+    """ReLU(x + BN(conv1×1(ReLU(BN(conv3×3(ReLU(BN(conv1×1(x))))))))), width → width/2 →
+    width/2 → width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2
-        self.conv1, self.bn1 = nn.Conv2d(width, half, 1, bias=False), nn.BatchNorm2d(half)
-        self.conv2, self.bn2 = nn.Conv2d(half, half, 3, padding=1, bias=False), nn.BatchNorm2d(half)
-        self.conv3, self.bn3 = nn.Conv2d(half, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(width, half, 1, bias=False),
+            nn.BatchNorm2d(half),
+        )
+        self.conv2, self.bn2 = (
+            nn.Conv2d(half, half, 3, padding=1, bias=False),
+            nn.BatchNorm2d(half),
+        )
+        self.conv3, self.bn3 = (
+            nn.Conv2d(half, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) → the same shape."""

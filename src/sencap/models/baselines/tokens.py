@@ -1,5 +1,5 @@
-"""How MCCFormer, RSICCformer and PSNet begin: each date's features as tokens with learned
-positions."""
+"""How MCCFormer, RSICCformer and PSNet begin: each date's features as tokens with
+learned positions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sencap.models.attention import Attention
 
 
 class DateTokens(nn.Module):
-    """Features (B, 2, C, h, w) → tokens of before and of after, each (B, N, D), N = h·w, h = w =
-    ``grid``.
+    """Features (B, 2, C, h, w) → tokens of before and of after, each (B, N, D), N =
+    h·w, h = w = ``grid``.
 
-    A 1×1 convolution shared by the dates, C → D, and learned positions: to the token of row i and
-    column j [R_i; C_j] is added, R and C tables (grid, D/2).
+    A 1×1 convolution shared by the dates, C → D, and learned positions: to the token of
+    row i and column j [R_i; C_j] is added, R and C tables (grid, D/2).
     """
 
     def __init__(self, channels: int, dimension: int, *, grid: int) -> None:
@@ -38,7 +38,9 @@ class DateTokens(nn.Module):
         """The positions (N, D), row by row."""
         g = self.grid
         rows, columns = self.rows.weight, self.columns.weight  # (g, D/2)
-        grid = torch.cat((rows[:, None].expand(g, g, -1), columns[None].expand(g, g, -1)), 2)
+        grid = torch.cat(
+            (rows[:, None].expand(g, g, -1), columns[None].expand(g, g, -1)), 2
+        )
         return grid.flatten(0, 1)
 
 
@@ -48,7 +50,8 @@ def check_features(
     """The two dates of features (B, 2, C, h, w), each (B, C, h, w).
 
     Raises:
-        ShapeError: not two dates, not C = ``channels``, or another grid than ``grid`` × ``grid``.
+        ShapeError: not two dates, not C = ``channels``, or another grid than ``grid`` ×
+            ``grid``.
     """
     h, w = features.shape[-2:] if grid is None else (grid, grid)
     if features.shape[1:] != (2, channels, h, w):
@@ -62,12 +65,16 @@ def check_features(
 def xavier_uniform(module: nn.Module) -> None:
     """Draw every matrix anew, Xavier-uniform, as these systems do.
 
-    The input projections of an `Attention` are left: they start so already, as one matrix.
+    The input projections of an `Attention` are left: they start so already, as one
+    matrix.
     """
     held: set[int] = set()
     for part in module.modules():
         if isinstance(part, Attention):
-            held |= {id(projection.weight) for projection in (part.query, part.key, part.value)}
+            held |= {
+                id(projection.weight)
+                for projection in (part.query, part.key, part.value)
+            }
     for parameter in module.parameters():
         if parameter.ndim > 1 and id(parameter) not in held:
             nn.init.xavier_uniform_(parameter)
