@@ -276,6 +276,9 @@ def test_a_word_twice_is_refused() -> None:
         "all remained the same in this area",
         "all is the same",
         "the area appears the same",
+        "the wasteland is the same as before",
+        "the bare land remains the same",
+        "the trees are all the same as before",
     ],
 )
 def test_sentences_that_tell_of_no_change(sentence: str) -> None:
@@ -285,6 +288,9 @@ def test_sentences_that_tell_of_no_change(sentence: str) -> None:
 @pytest.mark.parametrize(
     "sentence",
     [
+        "the road is the same and a house is built",
+        "a house on the same ground",
+        "three villas appear where the trees are the same as before",
         "a road crossing appeared in the not urbanized area",
         "a house appears while the road remains the same",
         "the area is further urbanized",

@@ -40,6 +40,10 @@ _NO_CHANGE = re.compile(
     r"|nothing( has)? changed\b"
     r"|(everything|all|the (area|scene)) (is|remains|remained|appears|looks|stays|stayed) "
     r"(all )?the same\b"
+    # What a decoder makes of the fixed sentences: "the wasteland is the same as before".
+    # The whole sentence, so that "the road is the same and a house is built" is a change.
+    r"|the (\w+ ){1,2}(is|are|remains?|appears?|looks?|seems?|stays?) (all )?the same"
+    r"( as before)?$"
 )
 CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
 """Control characters and halves of surrogate pairs, for a class of a pattern: no file
