@@ -34,7 +34,7 @@ def demo(
 
     Raises:
         CheckpointError, SettingsError, OutputError: what cannot be used or written, and
-        why.
+            why.
     """
     page = _page(out, weights)
     predictor = load(weights, beam=beam)

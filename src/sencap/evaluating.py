@@ -75,8 +75,7 @@ def evaluate(
 
     Raises:
         DataError, CheckpointError, SettingsError, OutputError: what cannot be used or
-        written, and
-            why.
+            written, and why.
     """
     check_numbers(beam=beam, batch_size=batch_size, limit=limit)
     splits = [split] if isinstance(split, str) else list(split)

@@ -51,8 +51,7 @@ def score(
 
     Raises:
         DataError, CheckpointError, SettingsError, OutputError: what cannot be used or
-        written, and
-            why.
+            written, and why.
     """
     check_inputs({"captions": captions, "vocabulary": vocabulary})
     splits = [split] if isinstance(split, str) else list(split)

@@ -46,12 +46,12 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the places cannot be used. SettingsError: settings that do not go
-            with them, with this machine or
-        with the run found in ``out``, or a loss that is no longer a finite number.
+        DataError: the places cannot be used.
+        SettingsError: settings that do not go with them, with this machine or with the
+            run found in ``out``, or a loss that is no longer a finite number.
         CheckpointError: ``init`` does not fit, or what the run would go on from is
-            damaged. OutputError: a file
-        cannot be written.
+            damaged.
+        OutputError: a file cannot be written.
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)

@@ -41,7 +41,7 @@ def scan(
         ImageError: a file that cannot be read, no ground in common, a window that is
             damaged.
         SettingsError, CheckpointError, MissingDependencyError: as `ScanSettings` and
-        `sencap.load`.
+            `sencap.load`.
     """
     with Scene(before, after, settings, Trained.of(settings.weights)) as scene:
         predictor = settings.load()
