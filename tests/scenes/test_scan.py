@@ -6,9 +6,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,70 @@ def test_the_style_colours_all_probabilities() -> None:
     assert {one.get("symbol") for one in style.iter("range")} == symbols
     (text,) = style.iter("text-style")
     assert text.get("fieldName") == 'CASE WHEN "changed" THEN "caption" END'
+
+
+def test_dates_in_a_geopackage_have_milliseconds_as_it_prescribes(
+    rasters: Pair, watcher: Watcher, tmp_path: Path
+) -> None:
+    write_scan(*rasters, tmp_path / "changes.gpkg", settings=SMALL)
+    with closing(sqlite3.connect(tmp_path / "changes.gpkg")) as database:
+        dates = database.execute(
+            "SELECT update_time FROM layer_styles UNION SELECT last_change FROM "
+            "gpkg_contents WHERE table_name = 'layer_styles'"
+        ).fetchall()
+    assert dates
+    for (date,) in dates:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", date)
+
+
+_IN_QGIS = """
+import os, sys
+from qgis.core import (QgsApplication, QgsMapRendererSequentialJob, QgsMapSettings,
+                       QgsVectorLayer)
+from qgis.PyQt.QtCore import QSize
+app = QgsApplication([], False)
+app.initQgis()
+layer = QgsVectorLayer(f"{sys.argv[1]}|layername=changes", "changes", "ogr")
+settings = QgsMapSettings()
+settings.setLayers([layer])
+settings.setOutputSize(QSize(1000, 1000))
+settings.setDestinationCrs(layer.crs())
+settings.setExtent(layer.extent())
+job = QgsMapRendererSequentialJob(settings)
+job.start()
+job.waitForFinished()
+labels = job.takeLabelingResults().labelsWithinRect(layer.extent())
+ranges = len(layer.renderer().ranges())
+print(layer.renderer().type(), ranges, *sorted({one.labelText for one in labels}), sep="|")
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def test_qgis_opens_a_geopackage_coloured_and_labelled(
+    rasters: Pair, watcher: Watcher, tmp_path: Path
+) -> None:
+    """In QGIS itself, where Debian's python3-qgis is installed."""
+    python = "/usr/bin/python3"  # QGIS belongs to the system's Python
+    if not Path(python).exists():
+        pytest.skip("needs the system's Python, which Debian's QGIS belongs to")
+    probe = subprocess.run([python, "-c", "import qgis.core"], check=False)
+    if probe.returncode != 0:
+        pytest.skip("needs QGIS: apt-get install python3-qgis")
+    out = tmp_path / "changes.gpkg"
+    write_scan(*rasters, out, settings=SMALL)
+    done = subprocess.run(
+        [python, "-c", _IN_QGIS, out],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    kind, ranges, *labels = done.stdout.strip().splitlines()[-1].split("|")
+    assert (kind, ranges) == ("graduatedSymbol", "4")
+    assert labels
 
 
 def test_totals_count_no_ground_twice(
