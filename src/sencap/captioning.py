@@ -22,6 +22,7 @@ from sencap.images.options import USUAL
 from sencap.images.windows import PairWindows, Window, windows_of
 from sencap.predictor import Predictor, told_if_one_file
 from sencap.structures import Caption, ImagePair
+from sencap.weights import Weights
 
 _MOST_TOLD = 20  # pairs in one refusal
 Files = tuple[
@@ -33,7 +34,7 @@ Files = tuple[
 class CaptionedFiles:
     """Two files and what was said of them; ``number`` is the pair's place among all
     that were given, from 0; ``read`` what was chosen as they were read, as JSON
-    values."""
+    values; ``weights`` those that captioned."""
 
     number: int
     before: Path
@@ -42,6 +43,7 @@ class CaptionedFiles:
     caption: Caption
     read: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = USUAL
+    weights: Weights | None = None
 
     def details(self, picture: Path | None = None) -> dict[str, Any]:
         """For JSON; ``picture`` is the file in which the pair is drawn."""
@@ -56,6 +58,7 @@ class CaptionedFiles:
             "note": self.caption.note,
             "picture": None if picture is None else str(picture),
             "read": dict(self.read),
+            "weights": None if self.weights is None else self.weights.record(),
             "alternatives": [_details(other) for other in self.caption.alternatives],
         }
 
@@ -147,7 +150,10 @@ def caption_files(
         number, details = waiting.popleft()
         before, after, name = files[number]
         told = told_if_one_file(caption, before, after)
-        return CaptionedFiles(number, before, after, name, told, details, reading)
+        weights = predictor.weights
+        return CaptionedFiles(
+            number, before, after, name, told, details, reading, weights
+        )
 
     def captions() -> Iterator[Caption]:
         # Batches by the place in the list: the last digits of a probability depend on

@@ -32,14 +32,10 @@ from sencap.json_files import (
     shortened,
     shown,
 )
+from sencap.weights import names
 
-FORMAT = "sencap-captioner-1"
-CONFIG, WEIGHTS, VOCABULARY, CARD = (
-    "config.json",
-    "model.safetensors",
-    "vocabulary.json",
-    "README.md",
-)
+CONFIG, WEIGHTS, VOCABULARY = names.CONFIG, names.WEIGHTS, names.VOCABULARY
+CARD, FORMAT = names.CARD, names.FORMAT
 
 LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together

@@ -121,7 +121,7 @@ def report_on(
     for caption in captions:
         words = caption.text.split()
         said.append(Said(words, caption.log_prob, caption.change_probability))
-    return report_of(
+    report = report_of(
         pairs,
         said,
         predictor.checkpoint.vocabulary,
@@ -131,6 +131,8 @@ def report_on(
         parameters=predictor.parameters(),
         pairs_per_second=len(pairs) / seconds,
     )
+    report["weights"] = predictor.loaded()
+    return report
 
 
 def official_split_notes(

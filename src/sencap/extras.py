@@ -20,6 +20,7 @@ EXTRAS = {
     "pyogrio": "geo",
     "pyarrow": "geo",
     "zarr": "seasons",
+    "huggingface_hub": "hub",
     "fastapi": "serve",
     "uvicorn": "serve",
     "python_multipart": "serve",

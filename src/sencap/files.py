@@ -22,7 +22,7 @@ from sencap.errors import OutputError, SettingsError
 Identity = str | tuple[int, int]
 
 _DRAFT = ".new"
-_NO_FILES = r"timm$|timm:|synthetic:"  # what inputs may be instead
+_NO_FILES = r"timm$|timm:|synthetic:|hub:"  # what inputs may be instead
 # http://…, s3://…, GDAL's /vsicurl/…; a Path has made one slash of two. No drive's name
 # is so long
 _ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+):/+(?=[^/])|/vsi[a-z0-9_]+/")
@@ -206,14 +206,17 @@ def check_inputs(inputs: Mapping[str, str | Path | None]) -> None:
     there, or are neither.
 
     ``inputs`` are paths by the name of their flag; None is "not given", and timm's
-    weights and synthetic places are no files. What files hold is for their readers to
-    check.
+    weights, those of the hub and synthetic places are no files. What files hold is for
+    their readers to check.
 
     Raises:
         SettingsError: with the flag, the path and the reason.
     """
-    for flag, path in inputs.items():
-        if path is None or re.match(_NO_FILES, str(path)) or Path(path).is_dir():
+    for flag, given in inputs.items():
+        if given is None or re.match(_NO_FILES, str(given)):
+            continue
+        path = Path(str(given).removeprefix("local:"))
+        if path.is_dir():
             continue
         if reason := not_a_file(path):
             raise SettingsError(

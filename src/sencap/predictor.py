@@ -22,7 +22,7 @@ from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
 from sencap.search import Markers, score, search
 from sencap.structures import Caption, Hypothesis, ImagePair
-from sencap.weights import checkpoint_folder
+from sencap.weights import Weights, resolve_weights
 
 _TRAINED = 256  # pixels a side: LEVIR-CC's pairs, and those that are drawn
 _MUCH_LARGER = 2  # times as many pixels a side: then detail is lost
@@ -57,6 +57,8 @@ class Predictor:
 
     ``change_probability=False`` leaves that probability out, and the time it takes; the
     decision is then the search's.
+
+    ``weights`` says where the checkpoint came from, for reports.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class Predictor:
         decision: Decision = "probability",
         change_probability: bool = True,
         threshold: float = 0.5,
+        weights: Weights | None = None,
     ) -> None:
         check_numbers(beam=beam)
+        self.weights = weights
         if not 0 <= threshold <= 1:
             raise SettingsError(
                 f"threshold={threshold} is a probability: it must be in 0 … 1"
@@ -305,7 +309,13 @@ class Predictor:
             "vocabulary_size": len(checkpoint.vocabulary),
             "vocabulary_digest": checkpoint.vocabulary.digest,
             "trained_on": checkpoint.training.get("settings", {}).get("data"),
+            "weights": self.loaded(),
         }
+
+    def loaded(self) -> dict[str, Any] | None:
+        """Which weights these are: ``name``, ``commit`` (of the hub's), ``sha256`` of
+        model.safetensors; None of a network that came from no file."""
+        return None if self.weights is None else self.weights.record()
 
 
 def load(
@@ -318,8 +328,8 @@ def load(
     decision: Decision = "probability",
     change_probability: bool = True,
 ) -> Predictor:
-    """A predictor with the weights in a checkpoint folder, or with those that ship with
-    sencap.
+    """A predictor with the weights in a checkpoint folder, with a checkpoint of Hugging
+    Face's hub (``hub:OWNER/NAME@REVISION``), or with those that ship with sencap.
 
     >>> captioner = load()                                    # doctest: +SKIP
     >>> captioner("before.png", "after.png").text             # doctest: +SKIP
@@ -338,12 +348,12 @@ def load(
         SettingsError: ``weights`` is an empty text, a number out of its bounds, no such
             device, a precision that is not offered here.
         MissingDependencyError: PyTorch's engine is needed, and PyTorch is not
-            installed.
+            installed; or the hub is named, and its client is not.
     """
-    folder = checkpoint_folder(weights)
+    found = resolve_weights(weights)
     check_numbers(beam=beam)
     network, model = open_checkpoint(
-        folder, device=device, engine=engine, precision=precision
+        found.folder, device=device, engine=engine, precision=precision
     )
     return Predictor(
         network,
@@ -351,6 +361,7 @@ def load(
         beam=beam,
         decision=decision,
         change_probability=change_probability,
+        weights=found,
     )
 
 

@@ -23,12 +23,11 @@ import onnx
 
 from sencap.errors import CheckpointError
 from sencap.json_files import NotJsonError, parse_json
+from sencap.weights import names
 
-ENCODER, START, STEP = "encoder.onnx", "start.onnx", "step.onnx"
-GRAPHS = (ENCODER, START, STEP)
-ENCODER_INT8 = "encoder.int8.onnx"
+GRAPHS, ENCODER_INT8, WEIGHTS = names.GRAPHS, names.ENCODER_INT8, names.WEIGHTS
+ENCODER, START, STEP = GRAPHS
 INT8 = "int8"  # the key of its metadata: a JSON object, see `int8_record`
-WEIGHTS = "model.safetensors"
 
 IMAGES, TOKENS, FLAG, MASK, DISTANCE = "images", "tokens", "flag", "mask", "distance"
 WORDS, LOGITS, CELLS, DATES = "words", "logits", "cells", "dates"

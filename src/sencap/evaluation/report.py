@@ -304,6 +304,10 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
             parts = {"in all": parts}
         counts = ", ".join(f"{name} {count:,}" for name, count in parts.items())
         facts.append(f"- Parameters: {counts}")
+    if report.get("weights") is not None:  # those of `sencap.weights`, as JSON
+        loaded = report["weights"]
+        commit = f", commit {loaded['commit']}" if loaded["commit"] else ""
+        facts.append(f"- Weights: {loaded['name']}{commit}, SHA-256 {loaded['sha256']}")
     if report["pairs_per_second"] is not None:
         facts.append(f"- Speed: {report['pairs_per_second']:.1f} pairs/s")
     for name, value in (report["environment"] or {}).items():

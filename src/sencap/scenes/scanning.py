@@ -19,7 +19,7 @@ from sencap.scenes.scene import Scene, Seen
 from sencap.scenes.settings import ScanSettings
 from sencap.scenes.trained import Trained
 from sencap.version import __version__
-from sencap.weights import checkpoint_folder
+from sencap.weights import resolve_weights
 
 USUAL_SCAN = ScanSettings()
 
@@ -111,14 +111,16 @@ def _rows(scene: Scene, predictor: Predictor, windows: Sequence[Seen]) -> list[R
 
 def record(before: Path, after: Path, settings: ScanSettings) -> dict[str, Any]:
     """All that the rows of a scan depend on, as JSON values."""
-    folder = checkpoint_folder(settings.weights)
-    weights = [folder / name for name in (CONFIG, WEIGHTS, VOCABULARY)]
+    found = resolve_weights(settings.weights)
+    weights = [found.folder / name for name in (CONFIG, WEIGHTS, VOCABULARY)]
     roi = None if settings.roi is None else content_digest(Path(settings.roi))
     return {
         "sencap": __version__,
         "before": {"file": before.name, **file_record(before)},
         "after": {"file": after.name, **file_record(after)},
         "weights": content_digest(*weights),
+        "weights_sha256": found.sha256,
+        "weights_commit": found.commit,
         "roi": roi,
         "settings": settings.details(),
     }

@@ -100,6 +100,8 @@ class Weights(BaseModel):
     """A model that requests may name."""
 
     name: str
+    commit: str | None = Field(description="of weights from Hugging Face's hub")
+    sha256: str | None = Field(description="of model.safetensors")
     size: int = Field(description="pixels a side of what the model sees")
     parameters: int
     vocabulary: int

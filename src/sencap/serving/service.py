@@ -24,7 +24,7 @@ from sencap.serving.metrics import Metrics
 from sencap.serving.settings import ServerSettings
 from sencap.serving.uploads import UploadedPair
 from sencap.structures import Caption, ImagePair
-from sencap.weights import checkpoint_folder
+from sencap.weights import resolve_weights
 
 Result = TypeVar("Result")
 
@@ -55,17 +55,18 @@ class Service:
         self.settings = settings
         self.predictors: dict[str, Predictor] = {}
         for folder in (settings.weights or "").split(","):
-            path = checkpoint_folder(folder.strip() or None)
-            if path.name in self.predictors:
+            name = folder.strip() or None
+            label = resolve_weights(name).label
+            if label in self.predictors:
                 raise SettingsError(
                     f"weights={settings.weights}: two folders are called "
-                    f"{path.name}; requests name weights by that, so rename one"
+                    f"{label}; requests name weights by that, so rename one"
                 )
             predictor = load(
-                path, beam=settings.beam, precision=settings.precision, engine="onnx"
+                name, beam=settings.beam, precision=settings.precision, engine="onnx"
             )
             predictor.threshold = settings.threshold
-            self.predictors[path.name] = predictor
+            self.predictors[label] = predictor
         self.batcher = Batcher(
             batch_size=settings.batch_size,
             wait=settings.batch_wait / 1000,
@@ -160,25 +161,34 @@ class Service:
 
     def weights(self) -> list[Weights]:
         """What there is to choose from."""
-        return [
-            Weights(
-                name=name,
-                size=predictor.size,
-                parameters=sum(predictor.parameters().values()),
-                vocabulary=len(predictor.checkpoint.vocabulary),
-                decides_by=predictor.decision,
+        found = []
+        for name, predictor in self.predictors.items():
+            loaded = predictor.loaded() or {}
+            found.append(
+                Weights(
+                    name=name,
+                    commit=loaded.get("commit"),
+                    sha256=loaded.get("sha256"),
+                    size=predictor.size,
+                    parameters=sum(predictor.parameters().values()),
+                    vocabulary=len(predictor.checkpoint.vocabulary),
+                    decides_by=predictor.decision,
+                )
             )
-            for name, predictor in self.predictors.items()
-        ]
+        return found
 
     async def __aenter__(self) -> Service:
         await self.batcher.__aenter__()
-        # the first run of a graph takes longer than the others
+        # The first run of a graph takes longer than the others. A full batch takes at once
+        # the memory that ONNX Runtime would else take bit by bit, and keep.
         for predictor in self.predictors.values():
             grey = np.full((2, 3, predictor.size, predictor.size), 128, np.uint8)
-            await self.batcher.caption(
-                predictor, self.settings.beam, ImagePair(grey, "warm-up")
-            )
+            pair = ImagePair(grey, "warm-up")
+            captions = [
+                self.batcher.caption(predictor, self.settings.beam, pair)
+                for _ in range(self.settings.batch_size)
+            ]
+            await asyncio.gather(*captions)
         self.ready = True
         return self
 

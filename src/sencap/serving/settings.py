@@ -20,9 +20,9 @@ class ServerSettings:
     """The settings of `sencap serve`; flags and keys of its YAML file alike.
 
     Attributes:
-        weights: Checkpoint folders joined by commas, the first of them the usual one
-            (default: the weights that ship with sencap). Requests name them by their
-            folders' names.
+        weights: Checkpoint folders, or checkpoints on the hub (hub:OWNER/NAME@REVISION),
+            joined by commas, the first of them the usual one (default: the weights that
+            ship with sencap). Requests name them by the last part of their names.
         host: The address to listen on; 0.0.0.0 lets other machines in.
         port: The port; 0 takes any that is free.
         root_path: The path under which a proxy shows the server, such as /sencap.

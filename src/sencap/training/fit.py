@@ -41,6 +41,7 @@ from sencap.training.folder import BEST, LAST, check_folder, without_folders
 from sencap.training.loading import PairDataset, evaluation_loader, training_loader
 from sencap.training.task import CHANGE_LOSS, CaptioningTask
 from sencap.training.words import own_no_change, tell_words
+from sencap.weights import checkpoint_folder, resolve_weights
 
 VALIDATION_BATCH = 32
 
@@ -133,7 +134,8 @@ def _read_pairs(
 def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
     L.seed_everything(settings.seed, verbose=False)
     if settings.start is not None:
-        start = load_checkpoint(settings.start)
+        folder = checkpoint_folder(settings.start)
+        start = load_checkpoint(folder)
         asked = as_dict(settings.model)
         if json.loads(json.dumps(asked)) != json.loads(
             json.dumps(as_dict(start.settings))
@@ -145,7 +147,7 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
                 raise SettingsError(
                     f"start={settings.start} holds another model than the settings "
                     f"describe: {differences}; give the settings of "
-                    f"{Path(settings.start) / CONFIG}, or leave start out"
+                    f"{folder / CONFIG}, or leave start out"
                 )
             captioner.load_state_dict(state)
             return captioner, start.vocabulary
@@ -263,6 +265,12 @@ class Exporter(Recorder):
     )
     no_change: tuple[str, ...] = ()  # with what the data say that nothing changed
 
+    def extra(self) -> Mapping[str, Any]:
+        """Which weights the run started from, if from any."""
+        if self.settings.start is None:
+            return {}
+        return {"start": resolve_weights(self.settings.start).record()}
+
     def on_train_epoch_start(self, *_: object) -> None:
         """Start the clock."""
         self.began = time.perf_counter()
@@ -304,6 +312,7 @@ class Exporter(Recorder):
         training = {
             "settings": without_folders(as_dict(self.settings)),
             "environment": environment(),
+            **self.extra(),
             "epoch": epoch,
             "val_bleu4": self.history[-1]["val_bleu4"],
             "no_change": list(self.no_change),

@@ -10,6 +10,7 @@ from sencap.config import FORMER_DEFAULTS, TrainingSettings
 from sencap.errors import CheckpointError
 from sencap.files import check_inputs
 from sencap.runs.folder import RESUME, Kind, check_run
+from sencap.weights import is_hub_name, resolve_weights
 
 BEST, LAST = "best", "last"
 _KIND = Kind(
@@ -64,6 +65,8 @@ def check_sources(settings: TrainingSettings) -> None:
             "extractor.init": settings.extractor.init,
         }
     )
+    if is_hub_name(settings.start):  # what cannot be fetched is told now
+        resolve_weights(settings.start)
 
 
 def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +83,6 @@ def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
         value = owner.get(key)
         if isinstance(value, list):
             owner[key] = [Path(path).name for path in value]
-        elif value is not None:
+        elif value is not None and not is_hub_name(value):
             owner[key] = Path(value).name
     return settings

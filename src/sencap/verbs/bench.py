@@ -36,8 +36,8 @@ def command(
 
     Args:
         systems: Systems joined by commas, as `sencap info --list-systems` prints them.
-        weights: A checkpoint folder that is measured beside them (default: the weights
-            that ship with sencap).
+        weights: A checkpoint that is measured beside them: a folder, or
+            hub:OWNER/NAME@REVISION (default: the weights that ship with sencap).
         batches: Numbers of pairs captioned at once, joined by commas; 1 is always among
             them.
         rounds: How often all ways take a turn.
@@ -51,9 +51,9 @@ def command(
     from sencap.config import ModelSettings
     from sencap.figures.files import DRAWN, check_path
     from sencap.files import check_outputs, write_whole
-    from sencap.weights import checkpoint_files, checkpoint_folder
+    from sencap.weights import checkpoint_files, resolve_weights
 
-    folder = checkpoint_folder(weights)
+    found = resolve_weights(weights)
     check_outputs({"json": json, "picture": picture}, checkpoint_files(weights))
     if picture is not None:
         check_path(picture, endings=DRAWN, flag="picture")
@@ -62,7 +62,7 @@ def command(
     settings = {
         name: ModelSettings(system=name, size=side) for name in systems.split(",")
     }
-    checkpoint = {f"weights {folder.resolve().name}": folder}
+    checkpoint = {f"weights {found.label}": found.folder}
     report = bench(
         settings,
         checkpoint,
@@ -72,7 +72,8 @@ def command(
         precision=precision,
     )
     if json is not None:
-        write_whole(json, json_.dumps(report.as_dict(), indent=2) + "\n")
+        figures = {**report.as_dict(), "weights": found.record()}
+        write_whole(json, json_.dumps(figures, indent=2) + "\n")
     if picture is not None:
         _draw(report, picture)
     return report.markdown()

@@ -12,6 +12,7 @@ from sencap.config import (
     ExtractorSettings,
     ModelSettings,
 )
+from sencap.weights import HUB, LOCAL, checkpoint_folder
 
 
 def command(
@@ -31,7 +32,8 @@ def command(
     Prints extractor, difference, decoder and total. A checkpoint needs no PyTorch.
 
     Args:
-        name: The system, as --list-systems prints them, or a checkpoint folder.
+        name: The system, as --list-systems prints them, or a checkpoint: a folder, or
+            hub:OWNER/NAME@REVISION.
         vocabulary_size: V, the number of words with the four markers.
         json: Print JSON.
         list_systems: Print the names of all systems instead.
@@ -46,8 +48,9 @@ def command(
         from sencap.models.variants import SYSTEMS
 
         return "\n".join(SYSTEMS)
-    if Path(name).is_dir():
-        counts = count_parameters(read_checkpoint_folder(name).tensors)
+    if Path(name).is_dir() or name.startswith((HUB, LOCAL)):
+        folder = checkpoint_folder(name)
+        counts = count_parameters(read_checkpoint_folder(folder).tensors)
     else:
         from sencap.models.counting import info
 

@@ -57,7 +57,8 @@ def command(
         out: The file to write: .gpkg (with a style for QGIS and a layer of the
             summary), .geojson (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no
             polygons).
-        weights: A checkpoint folder (default: the weights that ship with sencap).
+        weights: A checkpoint folder, or hub:OWNER/NAME@REVISION (default: the weights
+            that ship with sencap).
         window: Side of a window in metres (default: as much ground as the weights were
             trained on, but at least 64 pixels).
         side: Side of a window in pixels of BEFORE, instead of metres.
@@ -103,6 +104,7 @@ def command(
     """
     from sencap.images import Reading
     from sencap.scenes import ScanSettings, find_images, write_scan, write_series
+    from sencap.weights import resolve_weights
 
     given = () if dates is None else tuple(dates.split(","))
     paths, known = find_images(images, dates=given, asset=asset)
@@ -135,7 +137,8 @@ def command(
             page=page,
             progress=not quiet,
         )
-        text = json_.dumps(summary.details()) if json else str(summary)
+        details = {**summary.details(), "weights": resolve_weights(weights).record()}
+        text = json_.dumps(details) if json else str(summary)
     else:
         if probability is not None or page is not None:
             raise SettingsError(
@@ -150,8 +153,11 @@ def command(
             progress=not quiet,
         )
         notes = list(dict.fromkeys(note for step in steps for note in step.notes))
+        loaded = resolve_weights(weights).record()
         told = [
-            {"before": one.before, "after": one.after} | one.summary.details()
+            {"before": one.before, "after": one.after}
+            | one.summary.details()
+            | {"weights": loaded}
             for one in steps
         ]
         lines = [f"{one.before} to {one.after}: {one.summary}" for one in steps]

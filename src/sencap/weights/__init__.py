@@ -1,39 +1,102 @@
-"""Where the weights that ship with sencap lie, and what a checkpoint folder holds;
-nothing heavy is imported."""
+"""The one place where a name of weights becomes a checkpoint folder, wherever a flag
+``weights`` or a setting ``start`` is given; nothing heavy is imported.
+
+None                         the weights that ship
+FOLDER, local:FOLDER         a checkpoint folder
+hub:OWNER/NAME@REVISION      a repository of Hugging Face's hub, or its copy in the cache
+"""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import not_a_file
+from sencap.weights.names import NEEDED, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "siamese-lite0"
+HUB, LOCAL = "hub:", "local:"
 
 
-def checkpoint_folder(weights: str | Path | None) -> Path:
-    """The folder that a flag ``weights`` means: None, and only None, means the weights
-    that ship.
+@dataclass(frozen=True)
+class Weights:
+    """Weights that a name led to.
+
+    ``name`` is told in records, without the path of a folder of this machine; ``label``
+    is a short name for tables and requests; ``commit`` is that of the hub.
+    """
+
+    folder: Path
+    name: str
+    label: str
+    commit: str | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of model.safetensors."""
+        path = self.folder / WEIGHTS
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise CheckpointError(
+                f"{path} cannot be read ({not_a_file(path) or error.strerror})"
+            ) from error
+
+    def record(self) -> dict[str, Any]:
+        """What was loaded, for reports: name, commit (None of a folder), sha256."""
+        return {"name": self.name, "commit": self.commit, "sha256": self.sha256}
+
+
+def resolve_weights(weights: str | Path | None) -> Weights:
+    """What a name of weights means: None, and only None, means those that ship.
+
+    What is on the hub is fetched, unless it is in the cache. A repository is asked for
+    once in a process, so that a branch cannot move while a run goes on.
 
     Raises:
-        SettingsError: an empty text, as an unset variable of the shell gives it.
-        CheckpointError: no folder. What it holds is for `sencap.models.checkpoint` to
-            judge.
+        SettingsError: an empty text, as an unset variable of the shell gives it, or a
+            name of the hub that is written wrongly.
+        CheckpointError: no folder, or no checkpoint on the hub. What a folder holds is
+            for `sencap.models.checkpoint` to judge.
+        MissingDependencyError: the hub is named, and huggingface_hub is not installed.
     """
     if weights is None:
-        return SHIPPED
+        return Weights(SHIPPED, SHIPPED.name, SHIPPED.name)
     if not str(weights).strip():
         raise SettingsError(
             f"weights={weights!r} is empty; give a checkpoint folder, or leave it out"
         )
-    folder = Path(weights)
+    if is_hub_name(weights):
+        from sencap.weights.hub import fetch, parse  # noqa: PLC0415  (an extra)
+
+        repository, revision = parse(str(weights))
+        folder, commit = fetch(repository, revision)
+        label = repository.partition("/")[2]
+        return Weights(folder, str(weights), label, commit)
+    folder = Path(str(weights).removeprefix(LOCAL))
     if not folder.is_dir():
-        wanted = "config.json, model.safetensors, vocabulary.json"
         reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
-            f"{folder} is not a checkpoint folder ({reason}); it should hold {wanted}"
+            f"{folder} is not a checkpoint folder ({reason}); it should hold "
+            f"{', '.join(NEEDED)}"
         )
-    return folder
+    name = folder.name or folder.resolve().name  # "." has none
+    return Weights(folder, name, name)
+
+
+def is_hub_name(weights: str | Path | None) -> bool:
+    """Whether weights are named on the hub, and not as a folder."""
+    return str(weights).startswith(HUB)
+
+
+def checkpoint_folder(weights: str | Path | None) -> Path:
+    """The folder of `resolve_weights`, which says what is raised."""
+    return resolve_weights(weights).folder
 
 
 def checkpoint_files(weights: str | Path | None) -> list[Path]:
