@@ -182,8 +182,10 @@ class Service:
         # The first run of a graph takes longer than the others. A full batch takes at once
         # the memory that ONNX Runtime would else take bit by bit, and keep.
         for predictor in self.predictors.values():
-            grey = np.full((2, 3, predictor.size, predictor.size), 128, np.uint8)
-            pair = ImagePair(grey, "warm-up")
+            noise = np.random.default_rng(0).integers(
+                0, 256, (2, 3, predictor.size, predictor.size), np.uint8
+            )
+            pair = ImagePair(noise, "warm-up")
             captions = [
                 self.batcher.caption(predictor, self.settings.beam, pair)
                 for _ in range(self.settings.batch_size)
