@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
     from sencap.scenes import ScanSettings, scan, write_scan, write_series
+    from sencap.publishing import push
     from sencap.score_predictions import score
     from sencap.serving.app import serve
     from sencap.serving.settings import ServerSettings
@@ -75,6 +76,7 @@ _HOMES = {
     "open_places": "sencap.places:open_places",
     "pack": "sencap.places:pack",
     "pretrain": "sencap.pretraining.fit:pretrain",
+    "push": "sencap.publishing:push",
     "read_pair": "sencap.images:read_pair",
     "scan": "sencap.scenes:scan",
     "score": "sencap.score_predictions:score",
@@ -112,6 +114,7 @@ __all__ = [
     "open_places",
     "pack",
     "pretrain",
+    "push",
     "read_pair",
     "scan",
     "score",

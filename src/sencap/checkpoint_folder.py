@@ -37,6 +37,10 @@ from sencap.weights import names
 CONFIG, WEIGHTS, VOCABULARY = names.CONFIG, names.WEIGHTS, names.VOCABULARY
 CARD, FORMAT = names.CARD, names.FORMAT
 
+# What a model is given of an image, and how values of more than 8 bits become 8: by one
+# scale for both dates. Folders of before say nothing of it, and mean this
+BANDS, STRETCH = ("red", "green", "blue"), "together"
+
 LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together
 COUNTER = "num_batches_tracked"  # BatchNorm's: the only integers among the tensors of a network
@@ -164,8 +168,24 @@ def _read_config(path: Path) -> dict[str, Any]:
     for key in ("model", "vocabulary_digest"):
         if key not in config:
             raise CheckpointError(f"{path} lacks the key {key!r}")
+    _check_input(path, config.get("input"))
     _check_record(path, config.get("training", {}))
     return config
+
+
+def input_record() -> dict[str, Any]:
+    """The entry ``input`` of config.json."""
+    return {"bands": [*BANDS], "stretch": STRETCH}
+
+
+def _check_input(path: Path, told: Any) -> None:
+    """A model of other bands, or of values scaled otherwise, would be given the wrong
+    ones without a word."""
+    if told is not None and told != input_record():
+        raise CheckpointError(
+            f"{path}: input is {shown(told)}; this version gives a model "
+            f"{', '.join(BANDS)}, scaled {STRETCH}, and no others"
+        )
 
 
 def _check_record(path: Path, training: Any) -> None:

@@ -90,6 +90,11 @@ VERBS = {
         "write a checkpoint's graphs, which need no PyTorch",
         ("checkpoint",),
     ),
+    "push": Verb(
+        "sencap.verbs.push",
+        "hand weights to others: card, STAC item, upload to the hub",
+        ("folder", "repository"),
+    ),
     "bench": Verb(
         "sencap.verbs.bench", "measure how fast captions come on this machine"
     ),

@@ -91,6 +91,8 @@ def evaluate(
         decision=decision,
     )
     report = report_on(data, pairs, predictor, batch_size=batch_size, progress=progress)
+    name = Path(data).resolve().name  # no path of this machine
+    report["data"] = {"name": name, "split": splits, "limit": limit}
     if precision != "fp32":
         report["notes"].append(f"The encoder computed in {precision}, not in fp32.")
     write_report(report, pairs, json=json, markdown=markdown, page=page)

@@ -195,7 +195,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         "",
     ]
     for protocol in PROTOCOLS:
-        lines += [f"## Protocol `{protocol}`", "", *_score_table(report, protocol), ""]
+        lines += [f"## Protocol `{protocol}`", "", *score_table(report, protocol), ""]
         lines += [f"`{report['signatures'][protocol]}`", ""]
     lines += _sentences(report)
     if report["change_accuracy"] is not None:
@@ -214,7 +214,9 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _score_table(report: Mapping[str, Any], protocol: str) -> list[str]:
+def score_table(report: Mapping[str, Any], protocol: str) -> list[str]:
+    """The scores of a report under one protocol as the lines of a Markdown table, the
+    reference rows below them."""
     rows = []
     for subset in SUBSETS:
         if all(score is None for score in report[protocol][subset].values()):

@@ -26,6 +26,7 @@ from sencap.checkpoint_folder import (
     VOCABULARY,
     WEIGHTS,
     CheckpointFolder,
+    input_record,
     read_checkpoint_folder,
 )
 from sencap.config import ModelSettings, as_dict
@@ -74,6 +75,7 @@ def save_checkpoint(
         "format": FORMAT,
         "sencap": __version__,
         "model": as_dict(checkpoint.settings),
+        "input": input_record(),
         "vocabulary_size": len(checkpoint.vocabulary),
         "vocabulary_digest": checkpoint.vocabulary.digest,
         "training": checkpoint.training,

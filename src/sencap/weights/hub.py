@@ -100,6 +100,19 @@ def fetch(repository: str, revision: str | None) -> tuple[Path, str]:
     return folder, commit
 
 
+def fetch_to(repository: str, commit: str, cache: Path) -> Path:
+    """The folder of a checkpoint, fetched anew into a cache of its own.
+
+    Raises:
+        CheckpointError: as `fetch`.
+    """
+    with told(f"hub:{repository}@{commit}"):
+        found = api().snapshot_download(
+            repository, revision=commit, allow_patterns=[*FILES], cache_dir=cache
+        )
+    return Path(found)
+
+
 def api() -> HfApi:
     """The hub's client.
 
@@ -177,7 +190,8 @@ def _hub_errors() -> tuple[type[Exception], ...]:
 
     # the base of the errors of the HTTP library that it uses, whichever that is
     transport = HfHubHTTPError.__mro__[1]
-    return (OSError, ValueError, transport)
+    # RuntimeError comes of a file that one of its threads could not send
+    return (OSError, ValueError, RuntimeError, transport)
 
 
 @contextmanager
@@ -216,5 +230,6 @@ def _reason(error: Exception) -> str:
             f"not reached{offline}; fetch it once with a network, or copy the folder "
             "from another machine and name it as local:FOLDER"
         )
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    cause = f": {error.__cause__}" if isinstance(error, RuntimeError) else ""
+    lines = f"{error}{cause}".strip().splitlines() or [type(error).__name__]
     return f"failed on the hub: {shortened(lines[0])}"
