@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sencap.serving.settings import ServerSettings
 
 Files = list[tuple[str, tuple[str, bytes, str]]]
 Serve = Callable[..., TestClient]
+Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
 def example(name: str) -> tuple[Path, Path]:

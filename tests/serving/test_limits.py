@@ -177,6 +177,14 @@ def test_behind_a_prefix_the_page_asks_below_it(serve: Serve) -> None:
     client = serve(root_path="/sencap")
     assert '<base href="/sencap/">' in client.get("/").text
     assert "<base" not in serve().get("/").text
+    for path in (
+        "/ready",
+        "/sencap/ready",
+        "/sencap/static/page.js",
+        "/static/page.js",
+    ):
+        assert client.get(path).is_success, path
+    assert client.get("/sencap/openapi.json").json()["servers"] == [{"url": "/sencap"}]
 
 
 @pytest.mark.parametrize(

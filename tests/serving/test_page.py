@@ -151,6 +151,44 @@ def test_the_swipe_is_moved_by_keys_and_mouse(page: Page) -> None:
     assert float(divider.input_value()) == pytest.approx(25, abs=1)
 
 
+@pytest.mark.parametrize("context", ["phone"], indirect=True)
+def test_the_swipe_is_moved_by_a_finger(page: Page) -> None:
+    _give(page, HOUSES)
+    expect(page.locator("#answer")).to_be_visible()
+    page.locator("#swipe").scroll_into_view_if_needed()
+    box = page.locator("#swipe").bounding_box()
+    assert box is not None
+    screen = page.context.new_cdp_session(page)
+
+    def finger(kind: str, *shares: float) -> None:
+        points = [
+            {"x": box["x"] + share * box["width"], "y": box["y"] + 20}
+            for share in shares
+        ]
+        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    finger("touchStart", 0.5)
+    for share in (0.6, 0.7, 0.8):
+        finger("touchMove", share)
+    finger("touchEnd")
+    value = float(page.locator("#divider").input_value())
+    assert value == pytest.approx(80, abs=2)
+
+
+def test_images_are_pasted_one_after_the_other(page: Page, said: str) -> None:
+    for path in HOUSES:
+        page.evaluate(
+            """(bytes) => {
+              const data = new DataTransfer();
+              data.items.add(new File([new Uint8Array(bytes)], 'image.png'));
+              document.dispatchEvent(
+                new ClipboardEvent('paste', {clipboardData: data, cancelable: true}));
+            }""",
+            list(path.read_bytes()),
+        )
+    expect(page.locator("#sentence")).to_have_text(said)
+
+
 def test_files_are_dropped_and_the_dates_swapped(page: Page, said: str) -> None:
     content = [list(path.read_bytes()) for path in HOUSES]
     page.evaluate(

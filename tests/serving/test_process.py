@@ -3,14 +3,9 @@ killed."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,37 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from sencap.cli import main
-from serving_tools import HOUSES, files_of
-
-Start = Callable[..., tuple[subprocess.Popen[str], str]]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a server whose temporary folder is ``tmp_path``; returns its process and
-    address."""
-    with contextlib.ExitStack() as stack:
-
-        def started(*flags: str) -> tuple[subprocess.Popen[str], str]:
-            command = [sys.executable, "-m", "sencap", "serve", "--port", "0", *flags]
-            process = stack.enter_context(
-                subprocess.Popen(
-                    command,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    env={**os.environ, "TMPDIR": str(tmp_path)},
-                )
-            )
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("sencap serves on http://127.0.0.1:")
-            address = line.split()[-1]
-            assert httpx.get(f"{address}ready", timeout=20).is_success
-            return process, address
-
-        yield started
+from serving_tools import HOUSES, Start, files_of
 
 
 def test_sigterm_lets_what_was_begun_finish(start: Start, tmp_path: Path) -> None:

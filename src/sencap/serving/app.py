@@ -10,7 +10,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sencap.errors import SettingsError
 from sencap.serving import page, routes, scans
@@ -68,7 +68,26 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     app.include_router(scans.router)
     page.install(app, settings)
     app.openapi = _with_problems(app.openapi)  # type: ignore[method-assign]
-    return Gate(app, settings, token, metrics)
+    gate = Gate(app, settings, token, metrics)
+    return gate if settings.root_path is None else Below(gate, settings.root_path)
+
+
+class Below:
+    """An application shown under a path, whether a proxy takes the path away before it
+    passes a request on, or leaves it."""
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self.app, self.root_path = app, root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            # ASGI wants the whole path, the part that belongs to the proxy included.
+            if not path.startswith(f"{self.root_path}/"):
+                path = self.root_path + path
+            scope = {**scope, "path": path, "root_path": self.root_path}
+        await self.app(scope, receive, send)
 
 
 def serve(
@@ -88,7 +107,6 @@ def serve(
         app = create_app(settings)
         config = uvicorn.Config(
             app,
-            root_path=settings.root_path or "",
             log_level="warning",
             access_log=False,  # nothing is kept of who asked what
             server_header=False,
