@@ -4,6 +4,7 @@ ends with 1."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,11 @@ import pytest
 
 from sencap.cli import main
 from sencap.diagnosis import doctor
+from sencap.weights import SHIPPED, resolve_weights
 
-PARTS = ("engine", "weights", "example", "METEOR", "train", "figures", "geo", "seasons")
+TRIED = ("engine", "weights", "example", "METEOR", "cache")
+LOOKED_FOR = ("train", "figures", "geo", "seasons", "serve", "hub")
+PARTS = (*TRIED, *LOOKED_FOR)
 
 
 def statuses(weights: Path | None = None) -> dict[str, str]:
@@ -111,6 +115,35 @@ def test_an_extra_that_is_absent_says_how_to_install_it(
     assert (
         geo["advice"] == "lacks rasterio, pyogrio, pyarrow: pip install 'sencap[geo]'"
     )
+
+
+def test_the_weights_are_told_by_their_digest(java: Callable[[str], None]) -> None:
+    java("")
+    (weights,) = (one for one in doctor()["findings"] if one["name"] == "weights")
+    assert f"SHA-256 {resolve_weights(None).sha256[:12]}" in weights["found"]
+
+
+def test_the_hub_s_cache_is_told(
+    tmp_path: Path, java: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants", reason="needs hub")
+
+    def cache() -> str:
+        (found,) = (one for one in doctor()["findings"] if one["name"] == "cache")
+        assert found["status"] == "works"
+        return str(found["found"])
+
+    java("")
+    place = tmp_path / "cache"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place))
+    assert cache() == f"no cache yet at {place}; the hub is asked"
+    folder = place / "models--somebody--captioner" / "snapshots" / ("a" * 40)
+    shutil.copytree(SHIPPED, folder)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    said = cache()
+    assert "1 repositories" in said
+    assert "1 checkpoints" in said
+    assert "not asked, as HF_HUB_OFFLINE is set" in said
 
 
 def test_pytorch_is_not_loaded() -> None:

@@ -30,6 +30,8 @@ _USES = {
     "figures": "pictures of explanations, and the paper's figures",
     "geo": "georeferenced rasters",
     "seasons": "SSL4EO-S12 v1.1",
+    "serve": "a page and an HTTP interface",
+    "hub": "weights of Hugging Face's hub, push",
 }
 
 
@@ -57,6 +59,7 @@ def doctor(weights: str | Path | None = None) -> dict[str, Any]:
         "weights": lambda: _weights(weights),
         "example": lambda: _example(weights),
         "METEOR": _meteor,
+        "cache": _cache,
     }
     findings = [_tried(name, try_it) for name, try_it in parts.items()]
     findings += [_extra(name, use) for name, use in _USES.items()]
@@ -114,9 +117,10 @@ def _engine() -> str:
 
 def _weights(weights: str | Path | None) -> str:
     from sencap.checkpoint_folder import count_parameters, read_checkpoint_folder  # noqa: PLC0415
-    from sencap.weights import checkpoint_folder  # noqa: PLC0415
+    from sencap.weights import resolve_weights  # noqa: PLC0415
 
-    folder = read_checkpoint_folder(checkpoint_folder(weights))
+    found = resolve_weights(weights)
+    folder = read_checkpoint_folder(found.folder)
     files = [path for path in folder.path.iterdir() if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     parameters = count_parameters(folder.tensors)["total"]
@@ -124,9 +128,10 @@ def _weights(weights: str | Path | None) -> str:
         "with graphs" if (folder.path / "encoder.onnx").is_file() else "without graphs"
     )
     whose = "those that ship" if weights is None else str(weights)
+    commit = f", commit {found.commit[:12]}" if found.commit else ""
     return (
         f"{whose}: {parameters:,} parameters, {len(folder.vocabulary)} words, "
-        f"{megabytes:.0f} MB, {graphs}"
+        f"{megabytes:.0f} MB, {graphs}{commit}, SHA-256 {found.sha256[:12]}"
     )
 
 
@@ -149,6 +154,12 @@ def _meteor() -> str:
 
     check_meteor()
     return java_version()
+
+
+def _cache() -> str:
+    from sencap.weights.hub import cache_state  # noqa: PLC0415
+
+    return cache_state()
 
 
 def _extra(extra: str, use: str) -> Finding:

@@ -3,9 +3,9 @@
 about    what only a person can say of weights: licence, data, intended use, limits
 card     README.md, written from the run, its evaluation and that
 item     item.json, by which catalogues of STAC find the weights
-push     all of it together, uploaded and looked at afterwards
+upload   all of it together, uploaded and looked at afterwards
 """
 
-from sencap.publishing.push import Pushed, push
+from sencap.publishing.upload import Pushed, push
 
 __all__ = ["Pushed", "push"]

@@ -8,7 +8,7 @@ import sys
 
 def command(*, weights: str | None = None, json: bool = False) -> str:
     """Tell what works here and what does not: engine, weights, an example captioned,
-    Java, extras.
+    Java, the hub's cache, extras.
 
     What captions and scores is tried, the extras' packages are looked for. What is
     absent and optional is no failure. Output: a line for each part. The exit code is 0,

@@ -22,7 +22,7 @@ from sencap.json_files import read_json, shortened, shown
 from sencap.weights.names import CONFIG, FILES, FORMAT, NEEDED, VOCABULARY
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CachedRevisionInfo, HfApi
 
 log = logging.getLogger("sencap")
 
@@ -111,6 +111,39 @@ def fetch_to(repository: str, commit: str, cache: Path) -> Path:
             repository, revision=commit, allow_patterns=[*FILES], cache_dir=cache
         )
     return Path(found)
+
+
+def cache_state() -> str:
+    """What the hub's cache on this machine holds, and whether the hub is asked.
+
+    Raises:
+        MissingDependencyError: huggingface_hub is not installed.
+    """
+    api()
+    from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415
+    from huggingface_hub.errors import CacheNotFound  # noqa: PLC0415
+
+    asked = (
+        "not asked, as HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "asked"
+    )
+    place = f"{constants.HF_HUB_CACHE}; the hub is {asked}"
+    try:
+        held = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return f"no cache yet at {place}"
+    ours = sum(
+        _holds_checkpoint(revision) for repo in held for revision in repo.revisions
+    )
+    megabytes = sum(repo.size_on_disk for repo in held) / 1e6
+    return (
+        f"{len(held)} repositories, {megabytes:,.0f} MB, {ours} checkpoints that "
+        f"may be sencap's, at {place}"
+    )
+
+
+def _holds_checkpoint(revision: CachedRevisionInfo) -> bool:
+    names = {file.file_name for file in revision.files}
+    return names.issuperset(NEEDED)
 
 
 def api() -> HfApi:
