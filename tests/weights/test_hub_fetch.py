@@ -73,7 +73,9 @@ def test_a_name_that_may_move_is_warned_of(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("sencap"), "propagate", True)
+    logger = logging.getLogger("sencap")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
     for branch in ("main", "v1"):
         commit = hub.add("somebody/captioner", shipped_files, branch)
         hub.repositories["somebody/captioner"].branches["main"] = commit
