@@ -22,6 +22,7 @@ from sencap.version import __version__ as __version__
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from sencap.archive import ArchiveSettings, write_archive
     from sencap.captioning import caption_files, caption_windows
     from sencap.config import ModelSettings, TrainingSettings
     from sencap.data.check import check_dataset as check
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from sencap.predictor import Predictor, load
     from sencap.pretraining.fit import pretrain
     from sencap.pretraining.settings import PretrainingSettings
-    from sencap.scenes import ScanSettings, scan, write_scan, write_series
     from sencap.publishing import push
+    from sencap.scenes import ScanSettings, scan, write_scan, write_series
     from sencap.score_predictions import score
     from sencap.serving.app import serve
     from sencap.serving.settings import ServerSettings
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives: module, colon, the name it has there.
 _HOMES = {
+    "ArchiveSettings": "sencap.archive:ArchiveSettings",
     "Caption": "sencap.structures:Caption",
     "ImagePair": "sencap.structures:ImagePair",
     "ModelSettings": "sencap.config:ModelSettings",
@@ -83,11 +85,13 @@ _HOMES = {
     "serve": "sencap.serving.app:serve",
     "synth": "sencap.synthetic:write_dataset",
     "train": "sencap.training.fit:train",
+    "write_archive": "sencap.archive:write_archive",
     "write_scan": "sencap.scenes:write_scan",
     "write_series": "sencap.scenes:write_series",
 }
 
 __all__ = [
+    "ArchiveSettings",
     "Caption",
     "ImagePair",
     "ModelSettings",
@@ -121,6 +125,7 @@ __all__ = [
     "serve",
     "synth",
     "train",
+    "write_archive",
     "write_scan",
     "write_series",
 ]

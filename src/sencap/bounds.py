@@ -31,6 +31,9 @@ SEED = Bound(0, 2**32 - 1, "NumPy and PyTorch share no larger one")
 BOUNDS: Mapping[str, Bound] = {
     # how the work is done
     "batch_size": Bound(1, 65_536, "a batch has to fit into memory"),
+    "block_size": Bound(
+        1, 1_000_000, "a worker that is lost costs its block, and a block has one file"
+    ),
     "beam": Bound(
         1, 100, "each hypothesis costs as much as a pair; the paper's best is 3"
     ),

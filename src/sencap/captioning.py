@@ -4,9 +4,9 @@ windows."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,7 +51,7 @@ class CaptionedFiles:
             "name": self.name,
             "before": str(self.before),
             "after": str(self.after),
-            **_details(self.caption),
+            **caption_details(self.caption),
             "change_probability": self.caption.change_probability,
             "domain": self.caption.domain,
             "finished": self.caption.finished,
@@ -59,7 +59,9 @@ class CaptionedFiles:
             "picture": None if picture is None else str(picture),
             "read": dict(self.read),
             "weights": None if self.weights is None else self.weights.record(),
-            "alternatives": [_details(other) for other in self.caption.alternatives],
+            "alternatives": [
+                caption_details(other) for other in self.caption.alternatives
+            ],
         }
 
     def draw(self, picture: Path) -> None:
@@ -76,7 +78,8 @@ class CaptionedFiles:
         save_picture(draw_pair(pair, self.caption.text), picture)
 
 
-def _details(caption: Caption) -> dict[str, Any]:
+def caption_details(caption: Caption) -> dict[str, Any]:
+    """What is said, for JSON."""
     return {
         "caption": caption.text,
         "log_prob": round(caption.log_prob, 6),
@@ -95,7 +98,7 @@ def read_first(
     """
     found: dict[int, ImagePair | ImageError] = {}
     for number, pair in enumerate(files):
-        found[number] = _read(pair, size, reading)
+        found[number] = read_or_reason(pair, size, reading)
         if isinstance(found[number], ImagePair):
             return found
     told = [str(error) for error in found.values()]
@@ -106,7 +109,8 @@ def read_first(
     raise ImageError("\n".join(told))
 
 
-def _read(pair: Files, size: int, reading: Reading) -> ImagePair | ImageError:
+def read_or_reason(pair: Files, size: int, reading: Reading) -> ImagePair | ImageError:
+    """A pair at the model's size, or why it cannot be read."""
     before, after, name = pair
     try:
         return read_pair(before, after, name, size=size, reading=reading)
@@ -129,40 +133,51 @@ def caption_files(
     Files are read in threads, ahead of the model; ``already`` is what `read_first` read
     of them, at the predictor's size.
     """
-    # numbers of the pairs that were read and are not captioned yet, and how they were
-    # read
-    waiting: deque[tuple[int, Mapping[str, Any]]] = deque()
+    check_numbers(batch_size=batch_size)
 
     def read(number: int) -> ImagePair | ImageError:
         if number in already:
             return already[number]
-        return _read(files[number], predictor.size, reading)
+        return read_or_reason(files[number], predictor.size, reading)
 
-    def pairs() -> Iterator[ImagePair]:
-        for number, pair in enumerate(ahead(read, range(len(files)))):
+    def captioned() -> Iterator[CaptionedFiles]:
+        found = captions_of(predictor, len(files), read, batch_size)
+        for number, (pair, caption) in enumerate(found):
             if isinstance(pair, ImageError):
                 problems.append(str(pair))
-                continue
-            waiting.append((number, pair.details))
-            yield pair
+            elif caption is not None:
+                before, after, name = files[number]
+                told = told_if_one_file(caption, before, after)
+                yield CaptionedFiles(
+                    number,
+                    before,
+                    after,
+                    name,
+                    told,
+                    pair.details,
+                    reading,
+                    predictor.weights,
+                )
 
-    def with_files(caption: Caption) -> CaptionedFiles:
-        number, details = waiting.popleft()
-        before, after, name = files[number]
-        told = told_if_one_file(caption, before, after)
-        weights = predictor.weights
-        return CaptionedFiles(
-            number, before, after, name, told, details, reading, weights
-        )
+    return captioned()
 
-    def captions() -> Iterator[Caption]:
-        # Batches by the place in the list: the last digits of a probability depend on
-        # the batch, and a pair that cannot be read must not move others to another one.
-        for _, batch in groupby(pairs(), key=lambda _: waiting[-1][0] // batch_size):
-            yield from predictor.stream(batch, batch_size=batch_size)
 
-    check_numbers(batch_size=batch_size)
-    return map(with_files, captions())
+def captions_of(
+    predictor: Predictor,
+    count: int,
+    read: Callable[[int], ImagePair | ImageError],
+    batch_size: int,
+) -> Iterator[tuple[ImagePair | ImageError, Caption | None]]:
+    """So many pairs in their order, as ``read`` gives them by number, in threads ahead
+    of the model; each with its caption, if it could be read."""
+    found = ahead(read, range(count))
+    # Batches by the place in the list: the last digits of a probability depend on the
+    # batch, and a pair that cannot be read must not move others to another one.
+    while batch := list(islice(found, batch_size)):
+        pairs = [pair for pair in batch if isinstance(pair, ImagePair)]
+        captions = predictor.stream(pairs, batch_size=batch_size)
+        for pair in batch:
+            yield pair, next(captions) if isinstance(pair, ImagePair) else None
 
 
 @dataclass(frozen=True)
@@ -177,7 +192,7 @@ class CaptionedWindow:
         """For JSON."""
         return {
             **self.window._asdict(),
-            **_details(self.caption),
+            **caption_details(self.caption),
             "change_probability": self.caption.change_probability,
             "domain": self.caption.domain,
         }

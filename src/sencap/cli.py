@@ -60,6 +60,13 @@ VERBS = {
         {"out": "o"},
         resumes=True,
     ),
+    "archive": Verb(
+        "sencap.verbs.archive",
+        "caption a long list of pairs, on one machine or on many",
+        ("source",),
+        {"out": "o"},
+        resumes=True,
+    ),
     "demo": Verb(
         "sencap.verbs.demo", "caption the example pairs and write a page of pictures"
     ),

@@ -19,6 +19,7 @@ EXTRAS = {
     "rasterio": "geo",
     "pyogrio": "geo",
     "pyarrow": "geo",
+    "ray": "archive",
     "zarr": "seasons",
     "huggingface_hub": "hub",
     "fastapi": "serve",

@@ -327,6 +327,7 @@ def load(
     precision: Precision = "fp32",
     decision: Decision = "probability",
     change_probability: bool = True,
+    threads: int = 0,
 ) -> Predictor:
     """A predictor with the weights in a checkpoint folder, with a checkpoint of Hugging
     Face's hub (``hub:OWNER/NAME@REVISION``), or with those that ship with sencap.
@@ -340,7 +341,8 @@ def load(
     graphs. ``device`` is cpu, cuda, cuda:1 …, or auto: with PyTorch's engine a GPU if
     there is one. ``precision`` int8 computes the encoder in 8 bits, where the
     checkpoint and the processor offer it. ``decision`` and ``change_probability`` as in
-    `Predictor`.
+    `Predictor`. ``threads`` of ONNX Runtime, 0 being one for each core: captions do not
+    depend on them.
 
     Raises:
         CheckpointError: the folder is not a whole checkpoint, or has no graphs and the
@@ -351,9 +353,13 @@ def load(
             installed; or the hub is named, and its client is not.
     """
     found = resolve_weights(weights)
-    check_numbers(beam=beam)
+    check_numbers(beam=beam, threads=threads)
     network, model = open_checkpoint(
-        found.folder, device=device, engine=engine, precision=precision
+        found.folder,
+        device=device,
+        engine=engine,
+        precision=precision,
+        threads=threads,
     )
     return Predictor(
         network,

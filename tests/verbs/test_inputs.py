@@ -67,6 +67,7 @@ READS = [
     "caption ADDRESS/a.png ADDRESS/b.png", "caption ADDRESS",
     "caption a.png b.png --weights ADDRESS",
     "scan ADDRESS/a.tif ADDRESS/b.tif -o x.csv", "scan ADDRESS -o x.csv",
+    "archive ADDRESS -o out",
     "explain ADDRESS/a.png ADDRESS/b.png -o x.png", "demo --weights ADDRESS",
     "score ADDRESS --data .", "score . --data ADDRESS",
     "evaluate --data ADDRESS", "check ADDRESS", "import ADDRESS out", "pack ADDRESS "

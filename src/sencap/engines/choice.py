@@ -51,7 +51,12 @@ class Model(Protocol):
 
 
 def open_checkpoint(
-    folder: Path, *, device: str, engine: EngineName, precision: Precision = "fp32"
+    folder: Path,
+    *,
+    device: str,
+    engine: EngineName,
+    precision: Precision = "fp32",
+    threads: int = 0,
 ) -> tuple[Engine, Model]:
     """A checkpoint, opened by the engine asked for; see `sencap.predictor.load`."""
     check_precision(precision)
@@ -59,7 +64,9 @@ def open_checkpoint(
     if chosen == "onnx":
         from sencap.engines import onnx  # noqa: PLC0415  (the engine that is asked for)
 
-        network, checkpoint = onnx.open_checkpoint(folder, precision=precision)
+        network, checkpoint = onnx.open_checkpoint(
+            folder, threads=threads, precision=precision
+        )
         if precision == "int8" and not onnx.was_measured(folder):
             log.warning(
                 "warning: how well int8 does with these weights was never measured; "

@@ -6,9 +6,9 @@ from __future__ import annotations
 import json as json_
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sencap.bounds import check_number
 from sencap.errors import SencapError, SettingsError
@@ -17,6 +17,7 @@ from sencap.shards import shard_of
 
 if TYPE_CHECKING:
     from sencap.captioning import CaptionedFiles, Files, WindowReport
+    from sencap.images import Reading
 
 
 def command(
@@ -45,7 +46,8 @@ def command(
     TIFF; of files with a georeference, AFTER is put on the grid of BEFORE. Output: the
     sentence; for several pairs one line each: name, tab, sentence. Files that cannot be
     read are listed at the end, as are pictures that cannot be written, and the exit
-    code is then 2.
+    code is then 2. Of a list with the column id (CSV or Parquet) --json prints the rows
+    that sencap archive writes, a row with its reason for each pair that cannot be read.
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
@@ -82,6 +84,27 @@ def command(
     check_number("windows", windows)
     if windows is not None and len(sources) != 2:
         raise SettingsError("windows are captioned of one pair: give BEFORE and AFTER")
+    from sencap.images.lists import is_list
+
+    if json and len(sources) == 1 and is_list(sources[0]):
+        if picture is not None:
+            raise SettingsError(
+                "picture is not of a list with ids; leave --json or --picture out"
+            )
+        rows = _list_rows(
+            sources[0],
+            shard,
+            reading,
+            batch_size,
+            weights=weights,
+            beam=beam,
+            device=device,
+            engine=engine,
+            precision=precision,
+            decision=decision,
+        )
+        _print_rows(rows)
+        return
     files = _files(sources)
     single = len(sources) == 2
     if single and shard is not None:
@@ -148,6 +171,45 @@ def command(
         if found.caption.note and not json:
             place = "" if single else f"{_one_line(found.name)}: "
             sys.stderr.write(f"sencap: note: {place}{found.caption.note}\n")
+    if problems:
+        raise SencapError("\n".join(problems))
+
+
+def _list_rows(
+    source: str, shard: str | None, reading: Reading, batch_size: int, **how: Any
+) -> Iterator[dict[str, Any]]:
+    """The rows of a list with ids, or of a part of it; ``how`` is for `sencap.load`."""
+    from sencap.images.lists import read_list
+    from sencap.weights import checkpoint_folder
+
+    checkpoint_folder(how["weights"])
+    pairs = list(read_list(source))
+    part = shard_of(len(pairs), shard, together=batch_size)
+    if not part:
+        return  # there are more parts than pairs
+    from sencap.listed import caption_list
+    from sencap.predictor import load
+
+    yield from caption_list(
+        load(**how),
+        pairs[part.start : part.stop],
+        batch_size=batch_size,
+        reading=reading,
+    )
+
+
+def _print_rows(rows: Iterator[dict[str, Any]]) -> None:
+    """A line of JSON for each row.
+
+    Raises:
+        SencapError: some could not be read; why, of each.
+    """
+    problems = []
+    for row in rows:
+        sys.stdout.write(json_.dumps(row) + "\n")
+        sys.stdout.flush()
+        if row["error"] is not None:
+            problems.append(f"{row['id']}: {row['error']}")
     if problems:
         raise SencapError("\n".join(problems))
 
