@@ -41,7 +41,10 @@ def tiny(system: str, **changes: Any) -> ModelSettings:
         difference=DifferenceSettings(layers=2, heads=4)
         if has_heads
         else DifferenceSettings(),
-        decoder=DecoderSettings(layers=1, heads=4, max_words=20)
+        # of PSNet's decoder each layer reads a scale
+        decoder=DecoderSettings(
+            layers=2 if system == "psnet" else 1, heads=4, max_words=20
+        )
         if has_heads
         else DecoderSettings(max_words=20),
     )

@@ -32,9 +32,8 @@ _MONTHS = [
     "DEC",
 ]
 _YEAR = r"(?P<year>\d{4})"
-_RECENT = (
-    r"(?P<year>(?:19|20)\d\d)"  # where any other number of seven digits could be meant
-)
+# Where any other number of seven digits could be meant
+_RECENT = r"(?P<year>(?:19|20)\d\d)"
 _DAY = r"(?P<day_of_year>\d{3})"
 _TIME = r"(?:(?P<hour>\d\d)(?P<minute>\d\d)(?:(?P<second>\d\d)\d?)?)"
 _FORMS = [

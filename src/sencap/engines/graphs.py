@@ -39,9 +39,8 @@ NEW = ".new"
 # Keys of a graph's metadata, and their format
 GRID, FORMAT_KEY, FORMAT = "grid", "sencap", "sencap-graph-1"
 
-_MOST_BYTES = (
-    512_000_000  # of a graph: the paper's encoder in int8, weights inside, has 36 MB
-)
+# Of a graph: the paper's encoder in int8, weights inside, has 36 MB
+_MOST_BYTES = 512_000_000
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 

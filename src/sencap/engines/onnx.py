@@ -205,9 +205,8 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         # a pattern is kept for each size of a batch, and takes memory for each
         options.enable_mem_pattern = False
-        options.log_severity_level = (
-            3  # errors alone: its warnings are about its own inside
-        )
+        # Errors alone: its warnings are about its own inside
+        options.log_severity_level = 3
         # The three graphs take turns, each with threads of its own: those of one that
         # is done would spin for a while, on the cores that the next one needs
         options.add_session_config_entry("session.force_spinning_stop", "1")

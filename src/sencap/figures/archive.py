@@ -15,9 +15,8 @@ from PIL import Image
 from sencap.figures.pages import render
 
 _QUALITY = 80  # of a JPEG thumbnail
-_HIGHEST = (
-    30  # the tallest bar of the histogram, in units of the drawing (its width is 100)
-)
+# The tallest bar of the histogram, in units of the drawing (its width is 100)
+_HIGHEST = 30
 
 
 @dataclass(frozen=True)

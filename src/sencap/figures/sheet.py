@@ -31,12 +31,10 @@ BLUE, VERMILION, GREEN = (
 )  # of Okabe and Ito's colour-blind safe set
 MAP, VEIL = "viridis", 0.62  # perceptually uniform; opacity of a map over its image
 DPI = 200
-LONGEST = (
-    1024  # pixels of an image's longer side: twice what is seen of one at the widest
-)
-SLIMMEST = (
-    8  # times as long as wide; images beyond are squeezed, or no sheet would hold them
-)
+# Pixels of an image's longer side: twice what is seen of one at the widest
+LONGEST = 1024
+# Times as long as wide; images beyond are squeezed, or no sheet would hold them
+SLIMMEST = 8
 
 _GREY: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}
 

@@ -33,9 +33,8 @@ _MARGIN = 0.5
 # times the 98th percentile: those of 98 of 100 photographs, and of 11 of 100 small
 # pairs of Sentinel-2
 _FILLED = 1.9
-_NEAR_BLACK = (
-    0.11  # of the largest value: photographs begin below it, usual offsets are above
-)
+# Of the largest value: photographs begin below it, usual offsets are above
+_NEAR_BLACK = 0.11
 _FEWEST_STEPS = 64  # of a picture of 256 levels, spread over more
 _FEWEST_LEVELS = 16  # fewer may lie on even steps by chance
 _DARK, _BRIGHT = 16, 239  # a date that lies wholly beyond one of them shows nothing

@@ -11,9 +11,8 @@ Mask = NDArray[np.bool_]  # (H, W), True where there are data
 
 _FULL = 128  # of 255: what a resampled mask must reach
 _TOLERANCE = 2  # JPEG makes 254 of 255
-_ALPHA_SHARE = (
-    0.9  # of an alpha band's pixels are nothing or full; infrared is in between
-)
+# Of an alpha band's pixels are nothing or full; infrared is in between
+_ALPHA_SHARE = 0.9
 
 
 def valid_pixels(

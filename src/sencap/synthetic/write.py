@@ -32,9 +32,8 @@ IMAGES = (
 FOLDERS = tuple(
     f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES)
 )
-_ORDER = (
-    1_000_003  # the stream of the change flags' order, apart from those of the pairs
-)
+# The stream of the change flags' order, apart from those of the pairs
+_ORDER = 1_000_003
 README = """\
 # Synthetic change captioning pairs
 
