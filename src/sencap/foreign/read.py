@@ -30,6 +30,7 @@ from sencap.foreign.hub_folder import check_no_part, weight_files
 from sencap.foreign.inert import StoredTensor, read_torch_file
 from sencap.json_files import read_json, shortened, shown
 from sencap.models.extractors import check_backbone
+from sencap.weights import LOCAL, checkpoint_folder, is_hub_name
 
 HUB = "timm:"
 OURS = {
@@ -82,7 +83,8 @@ class Source:
 
 
 def read(init: str) -> Source:
-    """The tensors that ``init`` names: a path, or ``timm:NAME``.
+    """The tensors that ``init`` names: a path, ``local:FOLDER``, ``timm:NAME``, or a
+    checkpoint of sencap on Hugging Face's hub, ``hub:OWNER/NAME@REVISION``.
 
     Raises:
         CheckpointError: nothing there, nothing that holds tensors, a file that would
@@ -90,7 +92,8 @@ def read(init: str) -> Source:
     """
     if init.startswith(HUB):
         return _from_hub(init)
-    path = Path(init)
+    named = is_hub_name(init) or init.startswith(LOCAL)
+    path = checkpoint_folder(init) if named else Path(init)
     try:
         if path.is_dir():
             return _read_folder(path)
