@@ -52,7 +52,7 @@ class Reading:
         """
         return cls(
             None if bands is None else bands_of(bands),
-            None if scale is None else _two_numbers(scale),
+            None if scale is None else two_numbers("scale", scale, _EXAMPLES),
             empty,
         )
 
@@ -69,6 +69,7 @@ class Reading:
 
 
 USUAL = Reading()
+_EXAMPLES = "--scale 0,3000 or --scale=-25,0"
 
 
 def bands_of(text: str) -> tuple[int | str, ...]:
@@ -85,13 +86,17 @@ def bands_of(text: str) -> tuple[int | str, ...]:
     )
 
 
-def _two_numbers(text: str) -> tuple[float, float]:
+def two_numbers(name: str, text: str, examples: str) -> tuple[float, float]:
+    """Two numbers, joined by a comma, of the setting ``name``.
+
+    Raises:
+        SettingsError: something else; ``examples`` say how it is written.
+    """
     try:
         low, high = (float(word) for word in text.split(","))
     except ValueError as error:
         raise SettingsError(
-            f"scale={shown(text)}: two numbers LOW,HIGH, as in --scale 0,3000 or "
-            "--scale=-25,0"
+            f"{name}={shown(text)}: two numbers LOW,HIGH, as in {examples}"
         ) from error
     return low, high
 

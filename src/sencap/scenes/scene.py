@@ -21,14 +21,13 @@ from sencap.rasters import AlignedRasters, Grid, Mask, both, share_lost
 from sencap.rasters.grid import reprojected
 from sencap.scenes.area import Area
 from sencap.scenes.ground import check_plausible, corners, crs_of, metres_per_pixel
+from sencap.scenes.sampling import Sample, factor_of, percentile_scale
 from sencap.scenes.settings import ScanSettings
 from sencap.scenes.tiling import Tiling
 from sencap.scenes.trained import Trained, window_side
 from sencap.structures import ImagePair
 
 _SAMPLE = 2048  # pixels a side, of which the scales are told
-# what values of each type are multiplied with to become levels
-_FACTORS = (1.0, 255.0, 10_000.0)
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,10 @@ class Scene(Closing):
         scales = []
         for date, sample in enumerate(samples):
             if sample.is_deep:
-                scale = scale_of(counts[date])
+                if self.settings.percentiles is None:
+                    scale = scale_of(counts[date])
+                else:
+                    scale = percentile_scale(counts[date], self.settings.percentiles)
                 check_seen(sample.counts, scale, str(self._rasters.rasters[date].path))
                 low, high = scale.low / sample.factor, scale.high / sample.factor
                 scales.append(Scale(low, high, scale.told_by))
@@ -202,7 +204,7 @@ class Scene(Closing):
                 scales.append(Scale(0, 255 / sample.factor, "stored"))
         return scales[0], scales[1]
 
-    def _check_alike(self, samples: list[_Sample]) -> None:
+    def _check_alike(self, samples: list[Sample]) -> None:
         one, other = samples
         if one.factor != other.factor or one.is_deep != other.is_deep:
             kinds = [
@@ -215,7 +217,7 @@ class Scene(Closing):
                 "--stretch per-date"
             )
 
-    def _sample(self, date: int) -> _Sample:
+    def _sample(self, date: int) -> Sample:
         """Pixels of the whole ground as levels."""
         height, width = self.grid.height, self.grid.width
         shape = min(height, _SAMPLE), min(width, _SAMPLE)
@@ -224,8 +226,8 @@ class Scene(Closing):
             levels, known = to_levels(values, valid)
         except ImageError as error:
             raise ImageError(f"{self._rasters.rasters[date].path}: {error}") from error
-        factor = _factor(values, levels, known)
-        return _Sample(count_levels(levels), factor, levels.dtype != np.uint8)
+        factor = factor_of(values, levels, known)
+        return Sample(count_levels(levels), factor, levels.dtype != np.uint8)
 
     def overview(self, longest: int) -> list[NDArray[np.uint8]]:
         """Both dates (3, H, W), of at most so many pixels a side."""
@@ -259,26 +261,3 @@ class Scene(Closing):
     def close(self) -> None:
         """Close both files."""
         self._opened.close()
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """How often each level occurs, what values are multiplied with to become levels,
-    and whether these have more than 8 bits."""
-
-    counts: NDArray[np.int64]
-    factor: float
-    is_deep: bool
-
-
-def _factor(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) -> float:
-    """What values were multiplied with to become levels, told from the largest."""
-    if values.dtype.kind != "f":
-        return 1.0
-    shown, there = (
-        (values, levels) if valid is None else (values[:, valid], levels[:, valid])
-    )
-    if not shown.size:
-        return 1.0
-    most, level = float(shown.max()), float(there.max())
-    return min(_FACTORS, key=lambda factor: abs(most * factor - level))

@@ -27,14 +27,17 @@ class ScanSettings:
     ``side``: the same in pixels of the before image; without either it is the ground
     that the weights were trained on. ``overlap``: the share of a side that a window has
     in common with the next. ``stretch``: whether values of more than 8 bits are brought
-    to 8 by one scale for both dates or each date by its own. ``roi``: a GeoJSON file of
+    to 8 by one scale for both dates or each date by its own. ``percentiles`` of the
+    common ground (LOW, HIGH) become black and white then; without them it is the range
+    that `sencap.images.stretch` tells. ``roi``: a GeoJSON file of
     the area to look at. ``crs``: the projection of the polygons (default: that of the
     before image). ``dates`` of the two images, if they are known better than the files
     tell. ``assume_same_grid``: a file that does not say where it lies shows the ground
     of the other.
 
     Raises:
-        SettingsError: a number or a word that cannot be, or both sizes of a window.
+        SettingsError: a number or a word that cannot be, both sizes of a window, or
+            percentiles and a scale.
     """
 
     weights: str | Path | None = None
@@ -48,6 +51,7 @@ class ScanSettings:
     side: int | None = None
     overlap: float = 0.25
     stretch: Stretch = "together"
+    percentiles: tuple[float, float] | None = None
     roi: str | Path | None = None
     crs: str | None = None
     dates: tuple[str, ...] = field(default=())
@@ -64,10 +68,27 @@ class ScanSettings:
                 "scan shows each place hundreds of times"
             )
         check_choice("stretch", self.stretch, get_args(Stretch))
+        self._check_percentiles()
         if self.window is not None and self.side is not None:
             raise SettingsError(
                 f"window={self.window:g} metres and side={self.side} pixels both say "
                 "how large a window is: give one of them"
+            )
+
+    def _check_percentiles(self) -> None:
+        if self.percentiles is None:
+            return
+        if self.reading.scale is not None:
+            raise SettingsError(
+                "percentiles and scale both say which values are black and white: give "
+                "one of them"
+            )
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            told = ",".join(f"{number:g}" for number in self.percentiles)
+            raise SettingsError(
+                f"percentiles={told}: two numbers LOW,HIGH from 0 to 100 with LOW below "
+                "HIGH, such as 2,98"
             )
 
     def details(self) -> dict[str, Any]:

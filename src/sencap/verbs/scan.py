@@ -20,6 +20,7 @@ def command(
     bands: str | None = None,
     scale: str | None = None,
     stretch: Literal["together", "per-date"] = "together",
+    percentiles: str | None = None,
     empty: float = 0.5,
     roi: str | None = None,
     crs: str | None = None,
@@ -70,6 +71,10 @@ def command(
             --scale=-25,0.
         stretch: together (one scale for both dates), or per-date, where the two dates
             are stored in different units.
+        percentiles: LOW,HIGH: of more than 8 bits, the percentiles of the common ground
+            that become black and white, such as 2,98 (default: the range from the 2nd to
+            the 98th and half as much more to either side, or all values where they are
+            a photograph's).
         empty: A window of which more than this share holds no data gets no caption.
         roi: A GeoJSON file of polygons: only windows that show some of them are
             captioned, and only their ground is counted.
@@ -103,9 +108,13 @@ def command(
             stopped.
     """
     from sencap.images import Reading
+    from sencap.images.options import two_numbers
     from sencap.scenes import ScanSettings, find_images, write_scan, write_series
     from sencap.weights import resolve_weights
 
+    ends = None
+    if percentiles is not None:
+        ends = two_numbers("percentiles", percentiles, "--percentiles 2,98")
     given = () if dates is None else tuple(dates.split(","))
     paths, known = find_images(images, dates=given, asset=asset)
     settings = ScanSettings(
@@ -120,6 +129,7 @@ def command(
         side=side,
         overlap=overlap,
         stretch=stretch,
+        percentiles=ends,
         roi=roi,
         crs=crs,
         dates=known,

@@ -1,0 +1,56 @@
+"""Pixels of a whole scene, of which it is told how its values become 8 bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sencap.images.levels import Scale
+from sencap.rasters import Mask
+
+# what values of each type are multiplied with to become levels
+_FACTORS = (1.0, 255.0, 10_000.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How often each level occurs, what values are multiplied with to become levels,
+    and whether these have more than 8 bits."""
+
+    counts: NDArray[np.int64]
+    factor: float
+    is_deep: bool
+
+
+def factor_of(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) -> float:
+    """What values were multiplied with to become levels, told from the largest."""
+    if values.dtype.kind != "f":
+        return 1.0
+    shown, there = (
+        (values, levels) if valid is None else (values[:, valid], levels[:, valid])
+    )
+    if not shown.size:
+        return 1.0
+    most, level = float(shown.max()), float(there.max())
+    return min(_FACTORS, key=lambda factor: abs(most * factor - level))
+
+
+def percentile_scale(
+    counts: NDArray[np.int64], percentiles: tuple[float, float]
+) -> Scale:
+    """The scale that makes two percentiles (0–100) black and white, from how often each
+    level occurs.
+
+    >>> percentile_scale(np.array([0, 10, 80, 10]), (10, 90))
+    Scale(low=1.0, high=2.0, told_by='percentiles')
+    """
+    if not counts.any():
+        return Scale(0, 1, "percentiles")  # no data at all
+    share = counts.cumsum()
+    # at least one value: the percentile 0 is the least that occurs
+    wanted = np.maximum(share[-1] * np.array(percentiles) / 100, 1)
+    low, high = (float(level) for level in np.searchsorted(share, wanted))
+    return Scale(low, max(high, low + 1), "percentiles")  # one level alone has no range
