@@ -20,6 +20,7 @@ from sencap.evaluating import official_split_notes
 from sencap.publishing import push
 from sencap.publishing.about import read_about
 from sencap.publishing.item import stac_item
+from sencap.publishing.upload import example_pair
 from sencap.weights import SHIPPED, resolve_weights
 from sencap.weights.names import FILES
 
@@ -107,9 +108,20 @@ def test_the_card_tells_the_run_its_scores_and_a_person_s_words(
     assert f"- Epochs: {settings['optimisation']['epochs']}\n" in text
     assert f"- Folders of the run: {', '.join(settings['data'])}\n" in text
     assert resolve_weights(None).sha256 in text
-    examples = Path(sencap.__file__).parent / "examples"
-    pair = [examples / f"sentinel2-abudhabi_{when}.png" for when in ("before", "after")]
-    assert f"“{sencap.load()(*pair).text}”" in text
+    assert f"“{sencap.load()(*example_pair()).text}”" in text
+
+
+def test_the_weights_that_ship_can_be_pushed(report: Path, tmp_path: Path) -> None:
+    """What a person has to say of them lies beside them."""
+    out = tmp_path / "out"
+    push(SHIPPED, NAME, reports=[report], dry_run=True, out=out)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "license: other" in card
+    assert "For research use only." in card
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "LevirCCcaptions.json").write_text('{"images": []}', encoding="utf-8")
+    assert official_split_notes(out, data, ["test_000001.png"])
 
 
 def test_a_card_s_warning_is_heeded_by_evaluate(

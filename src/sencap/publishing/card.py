@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sencap.checkpoint_folder import CheckpointFolder, count_parameters
+from sencap.checkpoint_folder import CheckpointFolder, count_stored_parameters
 from sencap.errors import DataError
 from sencap.evaluation.names import PROTOCOLS
 from sencap.evaluation.report import score_table
@@ -103,7 +103,7 @@ def _front(about: About) -> list[str]:
 
 def _what(folder: CheckpointFolder, weights: Weights) -> list[str]:
     settings = folder.settings
-    counts = count_parameters(folder.tensors)
+    counts = count_stored_parameters(folder.tensors)
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     backbone = settings.extractor.backbone or "the system's own"
     numbers = {
@@ -121,14 +121,15 @@ def _what(folder: CheckpointFolder, weights: Weights) -> list[str]:
 
 def _run(training: Mapping[str, Any]) -> list[str]:
     """What the run recorded of itself; nothing of converted weights."""
-    settings = training.get("settings", {})
-    optimisation = settings.get("optimisation", {})
-    environment = training.get("environment", {})
+    settings = _entries(training, "settings")
+    optimisation = _entries(settings, "optimisation")
+    environment = _entries(training, "environment")
+    start = _entries(training, "start").get("name") or settings.get("start")
     data = settings.get("data")
     told = {
         "Folders of the run": ", ".join(data) if isinstance(data, list) else data,
         "Chosen by": settings.get("selection_data"),
-        "Started from": training.get("start", {}).get("name") or settings.get("start"),
+        "Started from": start,
         "Epochs": optimisation.get("epochs"),
         "The best of them": training.get("epoch"),
         "Learning rate": optimisation.get("learning_rate"),
@@ -137,6 +138,12 @@ def _run(training: Mapping[str, Any]) -> list[str]:
         "sencap": environment.get("sencap"),
     }
     return [f"- {name}: {value}" for name, value in told.items() if value is not None]
+
+
+def _entries(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The entries below a name; none where there is something else."""
+    value = told.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _licence(about: About) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sencap.checkpoint_folder import BANDS, CheckpointFolder, count_parameters
+from sencap.checkpoint_folder import BANDS, CheckpointFolder, count_stored_parameters
 from sencap.publishing.about import About
 from sencap.weights.names import CARD, CONFIG, ENCODER_INT8, GRAPHS, VOCABULARY, WEIGHTS
 
@@ -50,7 +50,7 @@ def stac_item(
         "mlm:architecture": f"{settings.system}{f' on {backbone}' if backbone else ''}",
         "mlm:tasks": list(tasks),
         "mlm:framework": "ONNX",
-        "mlm:total_parameters": count_parameters(folder.tensors)["total"],
+        "mlm:total_parameters": count_stored_parameters(folder.tensors)["total"],
         "mlm:pretrained": True,
         "mlm:pretrained_source": " ".join(about.data.split()),
         "mlm:input": [_input(folder)],

@@ -25,6 +25,7 @@ from sencap.weights.hub import api, check_repository, fetch_to, told
 from sencap.weights.names import CARD, FILES, GRAPHS
 
 PICTURE = "example.png"
+EXAMPLE = "synthetic-houses"  # it is drawn: its picture may go anywhere
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ def push(
     said = read_about(weights.folder / ABOUT if about is None else about)
     checkpoint = read_checkpoint_folder(weights.folder)
     read = [read_report(path, weights) for path in reports]
-    name, caption = example_caption(weights.folder)
-    picture = (name, caption, PICTURE)
+    before, after = example_pair()
+    caption = load(weights.folder)(before, after)
+    picture = (EXAMPLE, caption, PICTURE)
     texts = {
         CARD: write_card(
             checkpoint, weights, repository, about=said, reports=read, example=picture
@@ -92,13 +94,13 @@ def push(
         target = place.with_name(f"{place.name}-card") if out is None else Path(out)
         with told_as_output(target):
             target.mkdir(parents=True, exist_ok=True)
-        _write(target, texts, name, caption)
+        _write(target, texts, caption)
         files = (*texts, PICTURE)
         return Pushed(repository, files, caption.text, folder=target)
     sent = [path for path in map(weights.folder.joinpath, FILES) if path.is_file()]
     sent = [path for path in sent if path.name != CARD]
     with tempfile.TemporaryDirectory(prefix="sencap-push-") as drafts:
-        _write(Path(drafts), texts, name, caption)
+        _write(Path(drafts), texts, caption)
         sent += [Path(drafts) / file for file in (*texts, PICTURE)]
         commit = _upload(repository, sent, private=private)
         verify(repository, commit, weights, caption)
@@ -106,11 +108,11 @@ def push(
     return Pushed(repository, files, caption.text, commit=commit)
 
 
-def example_caption(folder: Path) -> tuple[str, Caption]:
-    """The name of the first pair that ships, and its caption by the weights in a
-    folder."""
-    before, after, name = find_pairs(EXAMPLES)[0]
-    return name, load(folder)(before, after)
+def example_pair() -> tuple[Path, Path]:
+    """The images before and after of the pair that a card shows, which ships with
+    sencap."""
+    pairs = {name: (before, after) for before, after, name in find_pairs(EXAMPLES)}
+    return pairs[EXAMPLE]
 
 
 def _local(folder: str | Path) -> Weights:
@@ -129,11 +131,10 @@ def _local(folder: str | Path) -> Weights:
     return weights
 
 
-def _write(folder: Path, texts: dict[str, str], name: str, caption: Caption) -> None:
+def _write(folder: Path, texts: dict[str, str], caption: Caption) -> None:
     for file, text in texts.items():
         write_whole(folder / file, text)
-    pairs = {pair: (before, after) for before, after, pair in find_pairs(EXAMPLES)}
-    drawn = draw_pair(read_pair(*pairs[name]), caption.text)
+    drawn = draw_pair(read_pair(*example_pair()), caption.text)
     save_picture(drawn, folder / PICTURE)
 
 
@@ -169,7 +170,7 @@ def verify(repository: str, commit: str, sent: Weights, caption: Caption) -> Non
                 f"where {sent.sha256[:12]}… was sent; push again before you tell "
                 "anybody of it"
             )
-        _, said = example_caption(folder)
+        said = load(folder)(*example_pair())
     if said.text != caption.text:
         raise CheckpointError(
             f"{name} was uploaded, and says “{said.text}” of the example, where the "
