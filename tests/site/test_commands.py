@@ -58,6 +58,9 @@ NOT_RUN = {
         "needs what the export before it writes"
     ),
     "sencap push": "needs a hub; its tests have a local one",
+    "sencap caption before.png after.png --weights hub:": (
+        "needs a hub; tests/weights has a local one"
+    ),
     "curl -H": "goes with the command above",
     "openssl": "goes with the command above",
     "srun": "needs Slurm",
