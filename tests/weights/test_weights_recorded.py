@@ -77,6 +77,32 @@ def test_a_report_tells_them(
     assert str(tmp_path) not in json.dumps(report["weights"])
 
 
+def test_figures_of_speed_tell_them(
+    shipped_record: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measuring itself takes minutes, and is the matter of other tests."""
+
+    class Measured:
+        def as_dict(self) -> dict[str, int]:
+            return {"pairs": 1}
+
+        def markdown(self) -> str:
+            return ""
+
+    asked: list[str] = []
+
+    def measure(_: object, folders: dict[str, Path], **__: object) -> Measured:
+        asked.extend(folders)
+        return Measured()
+
+    monkeypatch.setattr("sencap.bench.bench", measure)
+    path = tmp_path / "speed.json"
+    assert main(["bench", "--weights", NAME, "--json", str(path)]) == 0
+    assert asked == ["weights captioner"]
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    assert figures == {"pairs": 1, "weights": shipped_record}
+
+
 def test_a_server_tells_them(shipped_record: dict[str, str]) -> None:
     with serving(weights=NAME) as client:
         (told,) = client.get("/info").json()["weights"]
