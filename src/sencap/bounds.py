@@ -76,6 +76,7 @@ BOUNDS: Mapping[str, Bound] = {
     "expansion": Bound(1, 64, "the paper's is 4"),
     "grid": Bound(1, 256),
     "reduction": Bound(1, 16_384),
+    "norm_groups": Bound(0, 1024),
     "kernel_size": Bound(1, 512),
     "queue": Bound(
         1, 1_000_000, "each batch is compared with all of it; the paper's has 65,536"

@@ -27,6 +27,9 @@ Structure = Literal["single-cat", "single-sub", "dual"]
 Pyramid = Literal["none", "finer", "coarser"]
 FineTuneFrom = Literal["conv1", "conv2_x", "conv3_x", "conv4_x", "conv5_x", "none"]
 FrozenStatistics = Literal["moving", "fixed"]
+Projection = Literal["always", "where-needed"]
+MatrixStart = Literal["xavier", "layers"]
+WordStart = Literal["uniform", "normal"]
 TrainingPrecision = Literal["32-true", "bf16-mixed"]
 Split = Literal["train", "val", "test"]
 
@@ -139,7 +142,13 @@ class ExtractorSettings:
             (sen: conv2_x; the compared systems: none)
         frozen_statistics: Whether the BatchNorm statistics of the frozen part go on
             moving in training (moving, as in SEN's released code) or stay (fixed).
-            (sen: moving; the compared systems: fixed)
+            (sen, MCCFormers and RSICCformers: moving; the others: fixed)
+        projection: P, the 1x1 convolution to D: always, or only where the backbone's
+            channels are not D already (where-needed, as in SEN's released code). Of
+            SEN's systems. (sen: always)
+        zero_last_norm: A ResNet that starts from random weights begins with the last
+            BatchNorm weight of each block at zero, as timm's do; off: at one, as
+            torchvision's do. Other networks have no such weight. (on)
     """
 
     backbone: str | None = None
@@ -150,6 +159,8 @@ class ExtractorSettings:
     init: str | None = None
     fine_tune_from: FineTuneFrom | None = None
     frozen_statistics: FrozenStatistics | None = None
+    projection: Projection | None = None
+    zero_last_norm: bool | None = None
 
     def __post_init__(self) -> None:
         if self.backbone is not None:
@@ -168,6 +179,7 @@ class ExtractorSettings:
             self.frozen_statistics,
             get_args(FrozenStatistics),
         )
+        check_choice("extractor.projection", self.projection, get_args(Projection))
         _numbers(self, "extractor", "grid")
         if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
             assert self.fine_tune_from is not None
@@ -185,7 +197,8 @@ class DifferenceSettings:
     """The difference encoder; None is the system's own. (sen: SFE, Eq. (4)-(5), then
     N_e layers of CAGD, Eq. (6)-(14))
 
-    The settings from `reduction` on are SEN's alone. Its four switches are on.
+    The settings from `reduction` to `self_attention` are SEN's alone. Its four switches
+    are on. `norm_groups`, `coordinates` and `map_penalty` are DUDA's.
 
     Attributes:
         layers: N_e, the number of layers. (sen: 2 of CAGD)
@@ -204,6 +217,15 @@ class DifferenceSettings:
             as they are.
         self_attention: CAGD's self attention. Off: the difference itself is added to
             the running feature.
+        start: How the matrices of MCCFormers, RSICCformers and PSNet start: xavier
+            (Xavier-uniform, all of them), or layers (as PyTorch's layers do by
+            themselves). (mccformer-s: layers; the others: xavier)
+        norm_groups: Groups of the GroupNorm inside the spatial attention; 0: no such
+            norm. (duda: 32)
+        coordinates: Append the column and the row of each cell, both from -1 to 1, to
+            the features. (duda: on)
+        map_penalty: What the sum of an attention map adds to the loss is multiplied by
+            this. (duda: 0.0025)
     """
 
     layers: int | None = None
@@ -216,9 +238,16 @@ class DifferenceSettings:
     channel_attention: bool | None = None
     cross_attention: bool | None = None
     self_attention: bool | None = None
+    start: MatrixStart | None = None
+    norm_groups: int | None = None
+    coordinates: bool | None = None
+    map_penalty: float | None = None
 
     def __post_init__(self) -> None:
         _numbers(self, "difference", "layers", "heads", "reduction", "kernel_size")
+        _numbers(self, "difference", "norm_groups")
+        check_choice("difference.start", self.start, get_args(MatrixStart))
+        check_amount("difference.map_penalty", self.map_penalty, zero=True)
         check_fraction("difference.dropout", self.dropout)
         check_fraction("difference.position_dropout", self.position_dropout)
         if self.kernel_size not in (None, 1) and self.shared_convolution is False:
@@ -241,6 +270,10 @@ class DecoderSettings:
         dropout: Dropout inside the layers and before the output. (sen: 0.5)
         position_dropout: Dropout after the positions are added. (sen: 0.1)
         max_words: The longest caption, <start> and <end> not counted.
+        words_start: How the word vectors start: uniform (in ±0.1) or normal (N(0, 1)).
+            Of DUDA. (duda: normal)
+        word_relu: ReLU on the word vectors. Of DUDA. (duda: on)
+        seen_dropout: Dropout on v, what was seen of the pair. Of DUDA. (duda: 0.5)
     """
 
     layers: int | None = None
@@ -249,8 +282,13 @@ class DecoderSettings:
     dropout: float | None = None
     position_dropout: float | None = None
     max_words: int = 50
+    words_start: WordStart | None = None
+    word_relu: bool | None = None
+    seen_dropout: float | None = None
 
     def __post_init__(self) -> None:
+        check_choice("decoder.words_start", self.words_start, get_args(WordStart))
+        check_fraction("decoder.seen_dropout", self.seen_dropout)
         _numbers(self, "decoder", "layers", "heads", "expansion", "max_words")
         check_fraction("decoder.dropout", self.dropout)
         check_fraction("decoder.position_dropout", self.position_dropout)
@@ -516,7 +554,8 @@ class TrainingSettings:
         out: Folder for logs, the resume file and the best checkpoint.
         selection_data: Folder whose val split selects the best checkpoint (the first of
             data if not given).
-        start: A checkpoint folder whose weights and vocabulary the run starts from.
+        start: A checkpoint, a folder or hub:OWNER/NAME@REVISION, whose weights and
+            vocabulary the run starts from.
         system: The system's name, as `sencap info --list-systems` prints them.
         dimension: D, the embedding width shared by the parts; None is the system's own.
             (512 of all)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reference import baselines as slow
 from reference.weights import Array, randomised, weights_of
-from sencap.errors import ShapeError
+from sencap.errors import SettingsError, ShapeError
 from sencap.models.attention import Attention
 from sencap.models.baselines.mccformer import MCCFormerD, MCCFormerS
 from sencap.models.baselines.psnet import PSNetDifference
@@ -31,6 +31,7 @@ from sencap.models.baselines.rsiccformer import (
     RSICCformerDifference,
 )
 from sencap.models.baselines.tokens import DateTokens
+from sencap.models.decoders import ScaleDecoder
 from sencap.structures import Memory
 
 C, D, GRID = 6, 8, 3
@@ -123,9 +124,10 @@ def test_fusion_reads_every_stage() -> None:
     assert all(s.grad is not None and s.grad.abs().sum() > 0 for s in stages)
 
 
-@pytest.mark.parametrize(("layers", "heads"), [(1, 1), (3, 4)])
+@pytest.mark.parametrize(("layers", "heads"), [(2, 1), (3, 4)])
 def test_psnet(layers: int, heads: int) -> None:
-    fast = lively(encoder(PSNetDifference, layers=layers, heads=heads), seed=37)
+    numbers: Any = {"grid": GRID, "layers": layers, "heads": heads, "dropout": 0.1}
+    fast = lively(PSNetDifference(C, D, **numbers), seed=37)
     compare(fast, slow.psnet, layers=layers, heads=heads)
 
 
@@ -151,12 +153,50 @@ def test_what_a_speaker_sees_and_the_maps(kind: str) -> None:
         agree(part, [maps[name].reshape(-1, 1) for _, maps in expected])
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_speakers(dynamic: bool) -> None:
+def test_dudas_attention_as_published() -> None:
+    fast = lively(DualAttention(C, hidden=8, norm_groups=4, coordinates=True), seed=38)
+    features = random(2, 2, C, 2, GRID, seed=38)
+    memory = fast(features, NO_IMAGES)
+    expected = [
+        slow.vectors(weights_of(fast), arrays(one), kind="dual", groups=4)
+        for one in features
+    ]
+    assert memory.tokens.shape[2] == 3 * fast.width == 3 * (C + 2)
+    agree(memory.tokens.sum(1), [np.concatenate(seen) for seen, _ in expected])
+    for name, part in memory.parts.items():
+        agree(part, [maps[name].reshape(-1, 1) for _, maps in expected])
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
+    with pytest.raises(
+        SettingsError,
+        match=r"difference\.norm_groups=3 does not divide the 128 channels",
+    ):
+        DualAttention(C, hidden=128, norm_groups=3)
+
+
+def test_each_layer_of_psnets_decoder_reads_its_scale() -> None:
+    """Another third scale leaves the logits of the first two layers' scales alone."""
+    fast = lively(
+        ScaleDecoder(D, vocabulary_size=11, layers=3, heads=2, expansion=2), seed=40
+    )
+    scales = random(2, 4, 3 * D, seed=40)
+    tokens = torch.randint(11, (2, 1, 5), generator=torch.Generator().manual_seed(40))
+    x = fast.positions(fast.embedding(tokens))
+    for layer, scale in zip(fast.layers, scales.split(D, 2), strict=True):
+        x = layer(x, scale)
+    assert torch.equal(fast(Memory(scales, (2, 2)), tokens), fast.output(x))
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "word_relu"), [(False, False), (True, False), (True, True)]
+)
+def test_speakers(dynamic: bool, word_relu: bool) -> None:
     V, S, K, T = 11, 3, 2, 6
     kind = DynamicSpeaker if dynamic else PlainSpeaker
+    more: Any = {"word_relu": word_relu} if dynamic else {}
     fast: Speaker = lively(
-        kind(C, D, vocabulary_size=V, vectors=S, words=5, dropout=0.5),
+        kind(C, D, vocabulary_size=V, vectors=S, words=5, dropout=0.5, **more),
         seed=39,
     )
     memory = Memory(random(2, 4, S * C, seed=39), (2, 2))
@@ -166,7 +206,11 @@ def test_speakers(dynamic: bool) -> None:
         seen = list(arrays(memory.tokens[b]).sum(0).reshape(S, C))
         expected = [
             slow.speaker_logits(
-                weights_of(fast), tokens[b, k].tolist(), seen, dynamic=dynamic
+                weights_of(fast),
+                tokens[b, k].tolist(),
+                seen,
+                dynamic=dynamic,
+                word_relu=word_relu,
             )
             for k in range(K)
         ]
@@ -198,3 +242,25 @@ def test_matrices_start_xavier_uniform_as_theirs() -> None:
         assert p.abs().max() <= bound, name
         assert p.abs().max() > 0.8 * bound, name
     assert sum(isinstance(module, Attention) for module in built.modules()) == 1
+
+
+def test_matrices_may_start_as_pytorchs_layers_do() -> None:
+    """MCCFormer-S's do: its dates and positions N(0, 1), not Xavier-uniform."""
+    torch.manual_seed(0)
+    numbers: Any = {"grid": 14, "layers": 1, "heads": 4, "expansion": 4, "dropout": 0.1}
+    built = MCCFormerS(64, 32, **numbers, start="layers")
+    assert built.dates.weight.std().item() == pytest.approx(1, abs=0.2)
+    assert built.tokens.rows.weight.std().item() == pytest.approx(1, abs=0.2)
+
+
+def test_how_word_vectors_start() -> None:
+    """N(0, 1) behind a ReLU is 12 times as loud in the LSTM's gates as ±0.1."""
+    torch.manual_seed(0)
+    numbers: Any = {"vocabulary_size": 400, "vectors": 3, "words": 300, "dropout": 0.5}
+    quiet = DynamicSpeaker(C, D, **numbers).eval()
+    loud = DynamicSpeaker(C, D, **numbers, words_start="normal", word_relu=True).eval()
+    tokens = torch.arange(400)[None]
+    strength = [
+        one.word_vectors(tokens).square().mean().sqrt() for one in (quiet, loud)
+    ]
+    assert (strength[1] / strength[0]).item() == pytest.approx(12.2, abs=0.2)

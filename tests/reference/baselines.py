@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reference.attention import layer_norm, linear, softmax
+from reference.attention import layer_norm, linear, multi_head_attention, softmax
 from reference.difference import cross_att, sequence
 from reference.extractor import projection
 from reference.weights import Array, Weights, part
@@ -114,27 +114,25 @@ def batch_norm(weights: Weights, name: str, x: Array) -> Array:
 
 
 def psnet(weights: Weights, features: Array, *, layers: int, heads: int) -> Array:
-    dates = list(date_tokens(part(weights, "tokens"), features))
-    scales: list[list[Array]] = [[], []]
+    bef, aft = date_tokens(part(weights, "tokens"), features)
+    scales = []
     for number in range(layers):
         w = part(weights, f"progressive.{number}")
-        d = dates[1] - dates[0]
-        for m in range(2):
-            y = side_by_side(dates[m], d)
-            dates[m] = linear(
-                w, "linear", cross_att(part(w, "layer"), y, y, heads=heads)
-            )
-            scales[m].append(dates[m])
+        y = side_by_side(bef, aft - bef)
+        bef = linear(w, "linear", cross_att(part(w, "layer"), y, y, heads=heads))
+        y = side_by_side(aft, aft - bef)  # bef is the new one
+        aft = linear(w, "linear", cross_att(part(w, "layer"), y, y, heads=heads))
+        scales.append(side_by_side(bef, aft))
     out = []
-    for m in range(2):
-        cells = []
-        for n in range(len(dates[m])):
-            s = np.stack([scale[n] for scale in scales[m]])
-            for number in range(layers):
-                s = cross_att(part(weights, f"scale_aware.{number}"), s, s, heads=heads)
-            cells.append(sum(s) / layers)
-        out.append(np.stack(cells))
-    return side_by_side(out[0], out[1])
+    for number in range(layers):
+        w = part(weights, f"scale_aware.{number}")
+        others = [scale for i, scale in enumerate(scales) if i != number]
+        asked = layer_norm(w, "norm1", scales[number])
+        answers = layer_norm(w, "norm1", np.concatenate(others))
+        a = multi_head_attention(part(w, "attention"), asked, answers, heads=heads)
+        hidden = relu(linear(w, "feed_forward.linear1", layer_norm(w, "norm2", a)))
+        out.append(a + linear(w, "feed_forward.linear2", hidden))
+    return np.concatenate(out[::-1], 1)
 
 
 # The recurrent ones
@@ -144,9 +142,36 @@ def sigmoid(x: Array) -> Array:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def spatial_attention(weights: Weights, X: Array, Y: Array) -> Array:
+def group_norm(weights: Weights, name: str, x: Array, *, groups: int) -> Array:
+    """(C, h, w) → the same shape: each group of channels has mean 0 and deviation 1."""
+    w = part(weights, name)
+    out = np.empty_like(x)
+    size = len(x) // groups
+    for group in range(groups):
+        channels = slice(group * size, (group + 1) * size)
+        held = x[channels]
+        out[channels] = (held - held.mean()) / math.sqrt(held.var() + 1e-5)
+    for c in range(len(x)):
+        out[c] = out[c] * w["weight"][c] + w["bias"][c]
+    return out
+
+
+def with_coordinates(X: Array) -> Array:
+    """(C, h, w) → (C + 2, h, w): column and row, from −1 to 1."""
+    _, h, w = X.shape
+    places = np.empty((2, h, w))
+    for i in range(h):
+        for j in range(w):
+            places[:, i, j] = (2 * j / (w - 1) - 1, 2 * i / (h - 1) - 1)
+    return np.concatenate([X, places])
+
+
+def spatial_attention(weights: Weights, X: Array, Y: Array, groups: int = 0) -> Array:
     """The map (h, w) of X and Y, each (C, h, w)."""
-    hidden = relu(projection(part(weights, "conv1"), np.concatenate([X, Y])))
+    hidden = projection(part(weights, "conv1"), np.concatenate([X, Y]))
+    if groups:
+        hidden = group_norm(weights, "norm", hidden, groups=groups)
+    hidden = relu(hidden)
     a: Array = sigmoid(projection(part(weights, "conv2"), hidden))[0]
     return a
 
@@ -157,11 +182,13 @@ def pooled(a: Array, X: Array) -> Array:
 
 
 def vectors(
-    weights: Weights, features: Array, *, kind: str
+    weights: Weights, features: Array, *, kind: str, groups: int = 0
 ) -> tuple[list[Array], dict[str, Array]]:
     """What a speaker sees of one pair, [l_bef, l_diff, l_aft] or [l_diff], and the maps
     (h, w)."""
     X_bef, X_aft = features
+    if groups:  # as DUDA is published
+        X_bef, X_aft = with_coordinates(X_bef), with_coordinates(X_aft)
     if kind == "difference":
         return [
             np.array(
@@ -173,8 +200,8 @@ def vectors(
         a_bef = a_aft = spatial_attention(w, X_bef, X_aft)
         maps = {"attention": a_bef}
     else:
-        a_bef = spatial_attention(w, X_bef, X_aft - X_bef)
-        a_aft = spatial_attention(w, X_aft, X_aft - X_bef)
+        a_bef = spatial_attention(w, X_bef, X_aft - X_bef, groups)
+        a_aft = spatial_attention(w, X_aft, X_aft - X_bef, groups)
         maps = {"attention_bef": a_bef, "attention_aft": a_aft}
     l_bef, l_aft = pooled(a_bef, X_bef), pooled(a_aft, X_aft)
     return [l_bef, l_aft - l_bef, l_aft], maps
@@ -196,7 +223,12 @@ def lstm(weights: Weights, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
 
 
 def speaker_logits(
-    weights: Weights, tokens: Sequence[int], seen: list[Array], *, dynamic: bool
+    weights: Weights,
+    tokens: Sequence[int],
+    seen: list[Array],
+    *,
+    dynamic: bool,
+    word_relu: bool = False,
 ) -> Array:
     """Words (T,) → logits (T, V) of the word after each."""
     v = relu(linear(weights, "embed", np.concatenate(seen)[None])[0])
@@ -205,6 +237,8 @@ def speaker_logits(
     out = []
     for token in tokens:
         x = weights["embedding.weight"][token]
+        if word_relu:
+            x = relu(x)
         if dynamic:
             d, d_cell = lstm(part(weights, "lstm_d"), np.concatenate([v, h]), d, d_cell)
             alpha = softmax([float(a) for a in linear(weights, "weigh", d[None])[0]])

@@ -43,7 +43,9 @@ def randomised(module: M, seed: int, spread: float = 0.2) -> M:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for part_of_it in module.modules():
-            is_norm = isinstance(part_of_it, nn.LayerNorm | nn.BatchNorm2d)
+            is_norm = isinstance(
+                part_of_it, nn.LayerNorm | nn.BatchNorm2d | nn.GroupNorm
+            )
             for name, parameter in part_of_it.named_parameters(recurse=False):
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.copy_(float(is_norm and name == "weight") + spread * noise)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, cast
 
@@ -213,16 +213,20 @@ class TransformerDecoder(nn.Module):
         """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after
         each."""
         x = self.positions(self.embedding(tokens))  # Eq. (15)
-        for layer in self.layers:
-            x = layer(x, memory.tokens)
+        for layer, source in zip(self.layers, self.sources(memory), strict=True):
+            x = layer(x, source)
         logits: Tensor = self.output(self.dropout(x))  # Eq. (17), without its softmax
         return logits
+
+    def sources(self, memory: Memory) -> Sequence[Tensor]:
+        """What each layer looks at, (B, N, D): all at the memory's tokens."""
+        return [memory.tokens] * len(self._layers)
 
     def start(self, memory: Memory) -> TransformerState:
         """See `Decoder.start`."""
         caches = []
-        for layer in self._layers:
-            memory_key, memory_value = layer.cross_attention.project(memory.tokens)
+        for layer, source in zip(self._layers, self.sources(memory), strict=True):
+            memory_key, memory_value = layer.cross_attention.project(source)
             B, heads, _, d = memory_key.shape
             empty = memory_key.new_empty(B, 1, heads, 0, d)
             caches.append(LayerCache(empty, empty, memory_key, memory_value))
@@ -254,3 +258,15 @@ class TransformerDecoder(nn.Module):
             caches.append(longer)
         logits: Tensor = self.output(self.dropout(x))
         return logits, TransformerState(tuple(caches), state.length + 1)
+
+
+class ScaleDecoder(TransformerDecoder):
+    """PSNet's: each layer looks at another scale.
+
+    The memory's tokens are the scales side by side in the channels, (B, N, L·D) for L
+    layers, the first of them for the first layer.
+    """
+
+    def sources(self, memory: Memory) -> Sequence[Tensor]:
+        """One scale (B, N, D) for each layer."""
+        return memory.tokens.chunk(len(self._layers), 2)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import timm
 import torch
+from timm.models.resnet import BasicBlock, Bottleneck
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F_
@@ -16,6 +17,7 @@ from torch.nn import functional as F_
 from sencap.config import (
     FineTuneFrom,
     FrozenStatistics,
+    Projection,
     Pyramid,
     Structure,
     check_backbone_name,
@@ -59,6 +61,10 @@ class Extractor(nn.Module):
     cells lie in one. ``coarser``: those of the stage after, enlarged to twice their
     size (bilinear).
 
+    A random ResNet begins with the last BatchNorm weight of each block at zero, so that
+    each block begins as the identity, which is timm's way; without ``zero_last_norm`` at
+    one, which is torchvision's.
+
     Raises:
         SettingsError: an unknown backbone, one without a feature map at that stage, or
             no such start layer.
@@ -74,6 +80,7 @@ class Extractor(nn.Module):
         frozen_statistics: FrozenStatistics,
         pyramid: Pyramid = "none",
         grid: int | None = None,
+        zero_last_norm: bool = True,
     ) -> None:
         super().__init__()
         self.structure, self.stage, self.frozen_statistics = (
@@ -89,6 +96,9 @@ class Extractor(nn.Module):
             pyramid=pyramid,
             grid=grid,
         )
+        self.zero_last_norm = zero_last_norm
+        if not zero_last_norm:
+            _start_last_norms_at_one(self.backbone)
         self.stride, self.channels = _stride_and_channels(self.backbone, pyramid)
         self.own_channels = _own_channels(self.backbone, pyramid)
         first_trained = STAGES.index(fine_tune_from)
@@ -177,7 +187,8 @@ class FeatureExtractor(Extractor):
     stride of the stage.
 
     ``P``, a 1×1 convolution, brings the backbone's channels to D = ``dimension``; it is
-    always trained. The rest is `Extractor`.
+    always trained. With ``projection`` "where-needed" it is left out where the backbone
+    has D channels by itself. The rest is `Extractor`.
     """
 
     def __init__(
@@ -190,6 +201,8 @@ class FeatureExtractor(Extractor):
         fine_tune_from: FineTuneFrom = "conv2_x",
         frozen_statistics: FrozenStatistics = "moving",
         pyramid: Pyramid = "none",
+        projection: Projection = "always",
+        zero_last_norm: bool = True,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -198,8 +211,12 @@ class FeatureExtractor(Extractor):
             fine_tune_from=fine_tune_from,
             frozen_statistics=frozen_statistics,
             pyramid=pyramid,
+            zero_last_norm=zero_last_norm,
         )
-        self.P = nn.Conv2d(self.channels, dimension, kernel_size=1)
+        self.projection = projection
+        self.P: nn.Module = nn.Conv2d(self.channels, dimension, kernel_size=1)
+        if projection == "where-needed" and self.channels == dimension:
+            self.P = nn.Identity()
         self.train(
             self.training
         )  # born in training mode: fixed statistics are fixed from here on
@@ -228,6 +245,7 @@ class PooledExtractor(Extractor):
         fine_tune_from: FineTuneFrom = "none",
         frozen_statistics: FrozenStatistics = "fixed",
         pyramid: Pyramid = "none",
+        zero_last_norm: bool = True,
     ) -> None:
         super().__init__(
             backbone=backbone,
@@ -237,6 +255,7 @@ class PooledExtractor(Extractor):
             frozen_statistics=frozen_statistics,
             pyramid=pyramid,
             grid=grid,
+            zero_last_norm=zero_last_norm,
         )
         self.grid = grid
         self.train(self.training)
@@ -245,6 +264,15 @@ class PooledExtractor(Extractor):
         """See `Extractor.features`: (B, 2, C, grid, grid)."""
         x = F_.adaptive_avg_pool2d(maps, self.grid)
         return x.reshape(-1, self.dates, *x.shape[1:])
+
+
+def _start_last_norms_at_one(backbone: nn.Module) -> None:
+    """Of the blocks of a ResNet; other networks have none."""
+    for block in backbone.modules():
+        if isinstance(block, Bottleneck):
+            nn.init.ones_(block.bn3.weight)
+        elif isinstance(block, BasicBlock):
+            nn.init.ones_(block.bn2.weight)
 
 
 def _stride_and_channels(backbone: nn.Module, pyramid: Pyramid) -> tuple[int, int]:

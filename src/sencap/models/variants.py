@@ -35,7 +35,7 @@ from sencap.models.baselines.recurrent import (
 from sencap.models.baselines.rsiccformer import RSICCformerDifference
 from sencap.models.captioner import Captioner
 from sencap.models.change import ChangeHeads
-from sencap.models.decoders import TransformerDecoder
+from sencap.models.decoders import ScaleDecoder, TransformerDecoder
 from sencap.models.difference import SENDifference
 from sencap.models.domain import Domain
 from sencap.models.extractors import Extractor, FeatureExtractor, PooledExtractor
@@ -51,7 +51,11 @@ RESNET_101 = ExtractorSettings(
     pyramid="none",
     fine_tune_from="none",
     frozen_statistics="fixed",
+    zero_last_norm=True,
 )
+# The published codes of the MCCFormers and RSICCformers leave the frozen network in
+# training mode: it normalises by its batch while they train.
+RESNET_101_MOVING = dataclasses.replace(RESNET_101, frozen_statistics="moving")
 # ViT-B/32 on 224 pixels: 768 channels on a 7×7 grid.
 VIT_B_32 = dataclasses.replace(
     RESNET_101, backbone="vit_base_patch32_224", stage=4, grid=7
@@ -77,6 +81,8 @@ def sen(
             pyramid="none",
             fine_tune_from="conv2_x",
             frozen_statistics="moving",
+            projection="always",
+            zero_last_norm=True,
         ),
         difference=DifferenceSettings(
             layers=2,
@@ -175,18 +181,28 @@ def capt_dual_att(settings: ModelSettings, vocabulary_size: int) -> Captioner:
 def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """DUDA (Park et al. 2019): an attention map per date, and a speaker that weighs the
     dates at each word."""
-    n = _recurrent(settings)
+    n = own(
+        settings,
+        dimension=512,
+        extractor=RESNET_101,
+        difference=DifferenceSettings(
+            dropout=0.5, norm_groups=32, coordinates=True, map_penalty=2.5e-3
+        ),
+        decoder=DecoderSettings(
+            dropout=0.5, words_start="normal", word_relu=True, seen_dropout=0.5
+        ),
+    )
     extractor = PooledExtractor(**n.extractor)
-    difference = DualAttention(extractor.channels, hidden=128)
+    difference = DualAttention(extractor.channels, hidden=128, **n.difference)
     decoder = DynamicSpeaker(
-        extractor.channels,
+        difference.width,
         n.dimension,
         vocabulary_size=vocabulary_size,
         vectors=3,
         words=300,
         **n.decoder,
     )
-    return _captioner(n, extractor, difference, decoder, width=3 * extractor.channels)
+    return _captioner(n, extractor, difference, decoder, width=3 * difference.width)
 
 
 def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -194,10 +210,10 @@ def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     n = own(
         settings,
         dimension=512,
-        extractor=RESNET_101,
-        difference=DifferenceSettings(layers=2, heads=4, dropout=0.1),
+        extractor=RESNET_101_MOVING,
+        difference=DifferenceSettings(layers=2, heads=4, dropout=0.1, start="layers"),
         decoder=DecoderSettings(
-            layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1
+            layers=2, heads=4, expansion=4, dropout=0.5, position_dropout=0.1
         ),
     )
     extractor = PooledExtractor(**n.extractor)
@@ -219,10 +235,10 @@ def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     n = own(
         settings,
         dimension=512,
-        extractor=RESNET_101,
-        difference=DifferenceSettings(layers=2, heads=4, dropout=0.1),
+        extractor=RESNET_101_MOVING,
+        difference=DifferenceSettings(layers=2, heads=4, dropout=0.5, start="xavier"),
         decoder=DecoderSettings(
-            layers=2, heads=4, expansion=4, dropout=0.1, position_dropout=0.1
+            layers=2, heads=4, expansion=4, dropout=0.5, position_dropout=0.1
         ),
     )
     extractor = PooledExtractor(**n.extractor)
@@ -247,10 +263,10 @@ def rsiccformer_c(
     n = own(
         settings,
         dimension=512,
-        extractor=RESNET_101,
-        difference=DifferenceSettings(layers=3, heads=8, dropout=0.1),
+        extractor=RESNET_101_MOVING,
+        difference=DifferenceSettings(layers=3, heads=8, dropout=0.5, start="xavier"),
         decoder=DecoderSettings(
-            layers=1, heads=8, expansion=4, dropout=0.1, position_dropout=0.1
+            layers=1, heads=8, expansion=4, dropout=0.5, position_dropout=0.1
         ),
     )
     extractor = PooledExtractor(**n.extractor)
@@ -275,29 +291,27 @@ def rsiccformer(settings: ModelSettings, vocabulary_size: int) -> Captioner:
 
 
 def psnet(settings: ModelSettings, vocabulary_size: int) -> Captioner:
-    """PSNet (Liu et al. 2023): progressive difference layers, and attention over their
-    scales."""
+    """PSNet (Liu et al. 2023): progressive difference layers, scale-aware layers, and a
+    decoder that reads the scales one by one."""
     n = own(
         settings,
         dimension=512,
         extractor=VIT_B_32,
-        difference=DifferenceSettings(layers=3, heads=8, dropout=0.1),
+        difference=DifferenceSettings(layers=3, heads=8, dropout=0.1, start="xavier"),
         decoder=DecoderSettings(
             layers=3, heads=8, expansion=4, dropout=0.1, position_dropout=0.1
         ),
     )
+    _check_scales(n.settings)
     extractor = PooledExtractor(**n.extractor)
     difference = PSNetDifference(
-        extractor.channels,
-        n.dimension,
-        grid=extractor.grid,
-        expansion=4,
-        **n.difference,
+        extractor.channels, n.dimension, grid=extractor.grid, **n.difference
     )
-    decoder = TransformerDecoder(
+    scales = n.difference["layers"]
+    decoder = ScaleDecoder(
         2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
     )
-    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
+    return _captioner(n, extractor, difference, decoder, width=scales * 2 * n.dimension)
 
 
 def siamese(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -432,6 +446,22 @@ def _of_structure(settings: ModelSettings, structure: Structure) -> ModelSetting
     return dataclasses.replace(
         settings, extractor=dataclasses.replace(settings.extractor, structure=None)
     )
+
+
+def _check_scales(settings: ModelSettings) -> None:
+    """PSNet's decoder has one layer for each scale, and a scale is seen between at least
+    one other."""
+    scales, layers = settings.difference.layers, settings.decoder.layers
+    if scales != layers:
+        raise SettingsError(
+            f"system={settings.system} has a decoder layer for each scale, so "
+            f"difference.layers={scales} and decoder.layers={layers} must be alike"
+        )
+    if scales == 1:
+        raise SettingsError(
+            f"system={settings.system} looks from each scale at the others, so "
+            "difference.layers=1 leaves it nothing to look at; say 2 or more"
+        )
 
 
 def _check_grid(settings: ModelSettings) -> None:

@@ -187,7 +187,14 @@ TABLE_1 = (
 # the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever
 # --places names
 TABLE_2 = (
-    Row("Random", {}, _score(74.68), RANDOM),
+    # without weights the authors' code freezes nothing, and its network starts as
+    # torchvision's do
+    Row(
+        "Random",
+        {"extractor.fine_tune_from": "conv1", "extractor.zero_last_norm": False},
+        _score(74.68),
+        RANDOM,
+    ),
     Row("ImageNet 3C", {}, _score(77.17), IMAGENET),
     Row("contrastive 3C", {}, _score(77.83), "3c"),
     Row("contrastive 6C", {}, _score(78.57), "6c"),
@@ -229,7 +236,14 @@ SWEEPS: dict[str, dict[int, Row]] = {
     "dimension": {d: Row(f"D = {d}", {"dimension": d}) for d in (128, 256, 512, 1024)},
     "beam": {beam: Row(f"beam size {beam}", {}, beam=beam) for beam in (1, 2, 3, 4, 5)},
     "depth": {
-        depth: Row(f"ResNet-{depth}", {"extractor.backbone": f"resnet{depth}"})
+        depth: Row(
+            f"ResNet-{depth}",
+            # at D = 512 those of 18 and 34 have no P, in the paper's code
+            {
+                "extractor.backbone": f"resnet{depth}",
+                "extractor.projection": "where-needed",
+            },
+        )
         for depth in (18, 34, 50, 101)
     },
 }

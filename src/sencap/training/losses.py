@@ -3,6 +3,7 @@ heads."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,6 +30,19 @@ def caption_loss(
         ignore_index=pad,
         label_smoothing=label_smoothing,
     )
+
+
+def map_loss(memory: Memory, penalty: float) -> Tensor | None:
+    """What attention maps that look everywhere lose, as in DUDA's published code: the
+    sum of a map over its cells, times ``penalty``; the mean over dates and pairs.
+
+    None where nothing is penalised.
+    """
+    if not penalty:
+        return None
+    maps = [memory.parts["attention_bef"], memory.parts["attention_aft"]]
+    sums = torch.stack(maps).float().sum((2, 3))  # (2, B)
+    return penalty * sums.mean()
 
 
 def change_losses(

@@ -23,7 +23,7 @@ from sencap.models.extractors import Extractor
 from sencap.search import Markers, search
 from sencap.structures import Memory
 from sencap.training.loading import Batch
-from sencap.training.losses import caption_loss, change_losses
+from sencap.training.losses import caption_loss, change_losses, map_loss
 from sencap.training.schedule import decoder_plateau, warm_cosine
 
 CHANGE_LOSS = "val_change_loss"
@@ -127,6 +127,10 @@ class CaptioningTask(L.LightningModule):
             ),
             **self._change_losses(memory, batch),
         }
+        penalty = self.captioner.settings.difference.map_penalty
+        maps = map_loss(memory, penalty or 0.0)
+        if maps is not None:
+            losses["maps"] = maps
         loss = torch.stack(list(losses.values())).sum()
         for name, value in {"loss": loss, **_named(losses, "loss")}.items():
             self._log_mean(name, value, batch)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sencap.config import MatrixStart
 from sencap.models.baselines.tokens import DateTokens, xavier_uniform
 from sencap.models.difference import CrossAttention
 from sencap.structures import Memory
@@ -33,15 +34,18 @@ class MCCFormerS(nn.Module):
         heads: int,
         expansion: int,
         dropout: float,
+        start: MatrixStart = "xavier",
     ) -> None:
         super().__init__()
+        self.start = start
         self.tokens = DateTokens(channels, dimension, grid=grid)
         self.dates = nn.Embedding(2, dimension)
         self.layers = nn.ModuleList(
             CrossAttention(dimension, heads=heads, dropout=dropout, expansion=expansion)
             for _ in range(layers)
         )
-        xavier_uniform(self)
+        if start == "xavier":
+            xavier_uniform(self)
 
     def forward(self, features: Tensor, _: Tensor) -> Memory:
         """Features (B, 2, C, h, w) → memory (B, N, 2D)."""
@@ -69,14 +73,17 @@ class MCCFormerD(nn.Module):
         heads: int,
         expansion: int,
         dropout: float,
+        start: MatrixStart = "xavier",
     ) -> None:
         super().__init__()
+        self.start = start
         self.tokens = DateTokens(channels, dimension, grid=grid)
         self.layers = nn.ModuleList(
             CrossAttention(dimension, heads=heads, dropout=dropout, expansion=expansion)
             for _ in range(layers)
         )
-        xavier_uniform(self)
+        if start == "xavier":
+            xavier_uniform(self)
 
     def forward(self, features: Tensor, _: Tensor) -> Memory:
         """Features (B, 2, C, h, w) → memory (B, N, 2D)."""

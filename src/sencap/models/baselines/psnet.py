@@ -1,9 +1,8 @@
-"""PSNet (Liu et al. 2023): differences perceived layer by layer, each layer a scale,
-and attention over the scales.
+"""PSNet as it was published (Liu et al. 2023): differences perceived layer by layer, each
+layer a scale; each scale looks at the others; the decoder reads one after the other.
 
 x_m, m ∈ {bef, aft}, are the tokens of a date, (B, N, D), with learned positions
-(`DateTokens`). A layer is post-norm: Layer(x, y) = LN(a + FFN(a)), a = LN(x + MHA(x,
-y)).
+(`DateTokens`). What the paper leaves open is as in the published code.
 """
 
 from __future__ import annotations
@@ -11,40 +10,68 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sencap.models.baselines.mccformer import joined
+from sencap.config import MatrixStart
+from sencap.models.attention import Attention, FeedForward
 from sencap.models.baselines.tokens import DateTokens, xavier_uniform
 from sencap.models.difference import CrossAttention
 from sencap.structures import Memory
 
 
 class ProgressiveDifference(nn.Module):
-    """y_m = [x_m; x_aft − x_bef], 2D wide; x_m ← W·Layer(y_m, y_m) + b, D wide; the
-    same weights for both dates."""
+    """x_m ← W·Layer(y_m, y_m) + b with y_m = [x_m; x_aft − x_bef], 2D wide; the same
+    weights for both dates.
 
-    def __init__(
-        self, dimension: int, *, heads: int, expansion: int, dropout: float
-    ) -> None:
+    Before comes first, and the difference of after's y is taken from the new x_bef.
+    Layer is post-norm, its feed-forward network 2D → 4D → 2D.
+    """
+
+    def __init__(self, dimension: int, *, heads: int, dropout: float) -> None:
         super().__init__()
-        self.layer = CrossAttention(
-            2 * dimension, heads=heads, dropout=dropout, expansion=expansion
-        )
+        self.layer = CrossAttention(2 * dimension, heads=heads, dropout=dropout)
         self.linear = nn.Linear(2 * dimension, dimension)
 
     def forward(self, x_bef: Tensor, x_aft: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, D) and (B, N, D) → the next of both."""
-        difference = x_aft - x_bef
-        y_bef, y_aft = (torch.cat((x, difference), 2) for x in (x_bef, x_aft))
-        return self.linear(self.layer(y_bef, y_bef)), self.linear(
-            self.layer(y_aft, y_aft)
-        )
+        x_bef = self._next(x_bef, x_aft - x_bef)
+        x_aft = self._next(x_aft, x_aft - x_bef)
+        return x_bef, x_aft
+
+    def _next(self, x: Tensor, difference: Tensor) -> Tensor:
+        y = torch.cat((x, difference), 2)
+        out: Tensor = self.linear(self.layer(y, y))
+        return out
+
+
+class ScaleAware(nn.Module):
+    """One scale looks at all tokens of the others: a = MHA(LN(s), LN(o)), and
+    a + FFN(LN'(a)); 2D wide, FFN 2D → 8D → 2D.
+
+    There is no residual around the attention: of the scale itself only the questions
+    are left.
+    """
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads, dropout=dropout)
+        self.feed_forward = FeedForward(width, hidden=4 * width, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, s: Tensor, others: Tensor) -> Tensor:
+        """A scale (B, N, 2D) and the tokens of the others (B, M, 2D) → (B, N, 2D)."""
+        a = self.dropout(self.attention(self.norm1(s), self.norm1(others)))
+        out: Tensor = a + self.dropout(self.feed_forward(self.norm2(a)))
+        return out
 
 
 class PSNetDifference(nn.Module):
-    """L progressive difference layers, then L scale-aware layers.
+    """L progressive difference layers, whose outputs [x_bef; x_aft] are the scales, and
+    a scale-aware layer for each.
 
-    The outputs of the first are the scales. At each cell of each date they are a
-    sequence of L tokens, s ← Layer_l(s, s); their mean is that cell's token. The memory
-    (B, N, 2D) is [x_bef; x_aft] of these.
+    The memory (B, N, L·2D) has the scales side by side in the channels, the deepest
+    first, as `sencap.models.decoders.ScaleDecoder` takes them. Its parts are
+    ``encoded_bef`` and ``encoded_aft``, the dates of the deepest scale before it looked
+    at the others.
     """
 
     def __init__(
@@ -55,33 +82,37 @@ class PSNetDifference(nn.Module):
         grid: int,
         layers: int,
         heads: int,
-        expansion: int,
         dropout: float,
+        start: MatrixStart = "xavier",
     ) -> None:
         super().__init__()
+        self.start = start
         self.tokens = DateTokens(channels, dimension, grid=grid)
         self.progressive = nn.ModuleList(
-            ProgressiveDifference(
-                dimension, heads=heads, expansion=expansion, dropout=dropout
-            )
+            ProgressiveDifference(dimension, heads=heads, dropout=dropout)
             for _ in range(layers)
         )
         self.scale_aware = nn.ModuleList(
-            CrossAttention(dimension, heads=heads, dropout=dropout, expansion=expansion)
+            ScaleAware(2 * dimension, heads=heads, dropout=dropout)
             for _ in range(layers)
         )
-        xavier_uniform(self)
+        if start == "xavier":
+            xavier_uniform(self)
 
     def forward(self, features: Tensor, _: Tensor) -> Memory:
-        """Features (B, 2, C, h, w) → memory (B, N, 2D)."""
+        """Features (B, 2, C, h, w) → memory (B, N, L·2D)."""
         x_bef, x_aft = self.tokens(features)
         scales = []
         for layer in self.progressive:
             x_bef, x_aft = layer(x_bef, x_aft)
-            scales.append(torch.stack((x_bef, x_aft), 1))
-        s = torch.stack(scales, 3)  # (B, 2, N, L, D)
-        shape, s = s.shape, s.flatten(0, 2)  # each cell of each date a row of L tokens
-        for layer in self.scale_aware:
-            s = layer(s, s)
-        x = s.view(shape).mean(3)
-        return joined(x[:, 0], x[:, 1], grid=self.tokens.grid)
+            scales.append(torch.cat((x_bef, x_aft), 2))
+        aware = []
+        for number, layer in enumerate(self.scale_aware):
+            others = scales[:number] + scales[number + 1 :]
+            aware.append(layer(scales[number], torch.cat(others, 1)))
+        deepest_first = aware[::-1]
+        return Memory(
+            torch.cat(deepest_first, 2),
+            (self.tokens.grid, self.tokens.grid),
+            {"encoded_bef": x_bef, "encoded_aft": x_aft},
+        )

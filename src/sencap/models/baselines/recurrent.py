@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F_
 
+from sencap.config import WordStart
+from sencap.errors import SettingsError
 from sencap.models.baselines.tokens import check_features
 from sencap.structures import Memory
 
@@ -37,16 +39,35 @@ class RepresentationDifference(nn.Module):
 
 class SpatialAttention(nn.Module):
     """a = sigmoid(conv(ReLU(conv([X; Y])))), 1×1 convolutions 2C → hidden → 1: (B, C,
-    h, w) twice → (B, 1, h, w)."""
+    h, w) twice → (B, 1, h, w).
 
-    def __init__(self, channels: int, *, hidden: int) -> None:
+    With ``norm_groups`` a GroupNorm of so many groups stands before the ReLU; ``dropout``
+    is behind it.
+
+    Raises:
+        SettingsError: groups that do not divide the hidden channels.
+    """
+
+    def __init__(
+        self, channels: int, *, hidden: int, norm_groups: int = 0, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        if norm_groups and hidden % norm_groups:
+            raise SettingsError(
+                f"difference.norm_groups={norm_groups} does not divide the {hidden} "
+                "channels of the attention; say 32, or 0 for no norm"
+            )
         self.conv1 = nn.Conv2d(2 * channels, hidden, 1)
+        self.norm = nn.GroupNorm(norm_groups, hidden) if norm_groups else None
+        self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, X: Tensor, Y: Tensor) -> Tensor:
         """See the class."""
-        return torch.sigmoid(self.conv2(F_.relu(self.conv1(torch.cat((X, Y), 1)))))
+        hidden = self.conv1(torch.cat((X, Y), 1))
+        if self.norm is not None:
+            hidden = self.norm(hidden)
+        return torch.sigmoid(self.conv2(self.dropout(F_.relu(hidden))))
 
 
 class SingleAttention(nn.Module):
@@ -73,16 +94,35 @@ class DualAttention(nn.Module):
     weights; l_m = Σ a_m × X_m.
 
     The maps are the memory's parts ``attention_bef`` and ``attention_aft``, (B, N, 1).
+    With ``coordinates`` two channels are appended to the features of both dates: the
+    column and the row of each cell, from −1 to 1. ``width`` is C with them. What
+    ``map_penalty`` is for stands in `sencap.training.losses.map_loss`.
     """
 
-    def __init__(self, channels: int, *, hidden: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int,
+        dropout: float = 0.0,
+        norm_groups: int = 0,
+        coordinates: bool = False,
+        map_penalty: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.channels = channels
-        self.attention = SpatialAttention(channels, hidden=hidden)
+        self.channels, self.coordinates = channels, coordinates
+        self.map_penalty = map_penalty
+        self.width = channels + 2 if coordinates else channels
+        self.attention = SpatialAttention(
+            self.width, hidden=hidden, norm_groups=norm_groups, dropout=dropout
+        )
 
     def forward(self, features: Tensor, _: Tensor) -> Memory:
         """Features (B, 2, C, h, w) → memory (B, N, 3C)."""
         X_bef, X_aft = check_features(features, self.channels)
+        if self.coordinates:
+            places = _coordinates(features)
+            X_bef, X_aft = (torch.cat((X, places), 1) for X in (X_bef, X_aft))
         X_diff = X_aft - X_bef
         a_bef, a_aft = self.attention(X_bef, X_diff), self.attention(X_aft, X_diff)
         return _weighed(
@@ -90,6 +130,15 @@ class DualAttention(nn.Module):
             a_aft * X_aft,
             {"attention_bef": a_bef, "attention_aft": a_aft},
         )
+
+
+def _coordinates(features: Tensor) -> Tensor:
+    """Features (B, 2, C, h, w) → the column and the row of each cell, (B, 2, h, w)."""
+    B, _, _, h, w = features.shape
+    column = torch.linspace(-1, 1, w).to(features)
+    row = torch.linspace(-1, 1, h).to(features)
+    column, row = column[None].expand(h, w), row[:, None].expand(h, w)
+    return torch.stack((column, row)).expand(B, 2, h, w)
 
 
 def _weighed(seen_bef: Tensor, seen_aft: Tensor, maps: dict[str, Tensor]) -> Memory:
@@ -141,6 +190,10 @@ class Speaker(nn.Module):
 
     ``vectors`` is the number S of vectors l, ``channels`` the C of each, ``dimension``
     the D of the LSTMs. Dropout on the word vectors and before the output layer.
+
+    DUDA's published code has three things more: word vectors start N(0, 1)
+    (``words_start`` "normal"), a ReLU is on them (``word_relu``), and dropout is on v
+    (``seen_dropout``).
     """
 
     lstms = 1
@@ -154,14 +207,21 @@ class Speaker(nn.Module):
         vectors: int,
         words: int,
         dropout: float,
+        words_start: WordStart = "uniform",
+        word_relu: bool = False,
+        seen_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.vectors, self.dimension = vectors, dimension
+        self.words_start, self.word_relu = words_start, word_relu
         self.embedding = nn.Embedding(vocabulary_size, words)
         self.embed = nn.Linear(vectors * channels, dimension)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.seen_dropout = nn.Dropout(dropout), nn.Dropout(seen_dropout)
         self.output = nn.Linear(dimension, vocabulary_size)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        if words_start == "uniform":
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        else:
+            nn.init.normal_(self.embedding.weight)
         nn.init.uniform_(self.output.weight, -0.1, 0.1)
         nn.init.zeros_(self.output.bias)
 
@@ -173,17 +233,25 @@ class Speaker(nn.Module):
         )  # K hypotheses of each pair
         said = []
         for t in range(tokens.shape[2]):
-            h, state = self.advance(state, self.dropout(self.embedding(tokens[..., t])))
+            h, state = self.advance(state, self.word_vectors(tokens[..., t]))
             said.append(h)
         logits: Tensor = self.output(self.dropout(torch.stack(said, 2)))
         return logits
+
+    def word_vectors(self, tokens: Tensor) -> Tensor:
+        """Words (B, K) → what the LSTMs see of them, (B, K, words)."""
+        x = self.embedding(tokens)
+        if self.word_relu:
+            x = F_.relu(x)
+        out: Tensor = self.dropout(x)
+        return out
 
     def start(self, memory: Memory) -> SpeakerState:
         """See `Decoder.start`."""
         seen = memory.tokens.sum(1).view(
             memory.tokens.shape[0], self.vectors, -1
         )  # (B, S, C)
-        v = F_.relu(self.embed(seen.flatten(1)))
+        v = self.seen_dropout(F_.relu(self.embed(seen.flatten(1))))
         zeros = self.output.weight.new_zeros(seen.shape[0], 1, self.dimension)
         return SpeakerState(seen, v, ((zeros, zeros),) * self.lstms)
 
@@ -197,7 +265,7 @@ class Speaker(nn.Module):
 
     def step(self, state: SpeakerState, tokens: Tensor) -> tuple[Tensor, SpeakerState]:
         """See `Decoder.step`."""
-        h, state = self.advance(state, self.dropout(self.embedding(tokens)))
+        h, state = self.advance(state, self.word_vectors(tokens))
         logits: Tensor = self.output(self.dropout(h))
         return logits, state
 
@@ -258,6 +326,9 @@ class DynamicSpeaker(Speaker):
         vectors: int,
         words: int,
         dropout: float,
+        words_start: WordStart = "uniform",
+        word_relu: bool = False,
+        seen_dropout: float = 0.0,
     ) -> None:
         super().__init__(
             channels,
@@ -266,10 +337,12 @@ class DynamicSpeaker(Speaker):
             vectors=vectors,
             words=words,
             dropout=dropout,
+            words_start=words_start,
+            word_relu=word_relu,
+            seen_dropout=seen_dropout,
         )
-        self.recorder: Callable[[Tensor], None] | None = (
-            None  # set by `recording` alone
-        )
+        # Set by `recording` alone
+        self.recorder: Callable[[Tensor], None] | None = None
         self.lstm_d = nn.LSTMCell(2 * dimension, dimension)
         self.weigh = nn.Linear(dimension, vectors)
         self.lstm_c = nn.LSTMCell(words + channels, dimension)

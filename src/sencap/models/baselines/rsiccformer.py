@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F_
 
+from sencap.config import MatrixStart
 from sencap.models.baselines.mccformer import joined
 from sencap.models.baselines.tokens import DateTokens, xavier_uniform
 from sencap.models.difference import CrossAttention
@@ -37,14 +38,17 @@ class RSICCformerDifference(nn.Module):
         expansion: int,
         dropout: float,
         fusion: bool,
+        start: MatrixStart = "xavier",
     ) -> None:
         super().__init__()
+        self.start = start
         self.tokens = DateTokens(channels, dimension, grid=grid)
         self.layers = nn.ModuleList(
             CrossAttention(dimension, heads=heads, dropout=dropout, expansion=expansion)
             for _ in range(layers)
         )
-        xavier_uniform(self)
+        if start == "xavier":
+            xavier_uniform(self)
         self.fusion = MultistageFusion(2 * dimension, stages=layers) if fusion else None
 
     def forward(self, features: Tensor, _: Tensor) -> Memory:
