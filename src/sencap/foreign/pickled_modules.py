@@ -104,7 +104,10 @@ def _walk(content: Any, prefix: str, into: PickledModule, depth: int) -> None:
     if isinstance(content, dict):  # a state dict
         for name, value in content.items():
             kept = [part for part in str(name).split(".") if part not in WRAPPERS]
-            _take(into, prefix + ".".join(kept), value)
+            inner = prefix + ".".join(kept)
+            _take(into, inner, value)
+            if isinstance(value, dict | Placeholder):  # modules or dicts in a dict
+                _walk(value, f"{inner}." if kept else prefix, into, depth + 1)
     elif isinstance(content, Placeholder) and isinstance(content.state, dict):
         state = content.state
         attributes = {

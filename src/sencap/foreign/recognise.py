@@ -30,6 +30,7 @@ NUMBERED = {
 # Of several networks in one file the one that is meant to be used: MoCo's query
 # encoder, DINO's teacher, averages
 PREFERRED = ("encoder_q", "teacher", "state_dict_ema")
+ENCODERS = {"query": PREFERRED, "key": ("encoder_k",)}
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,15 @@ LAYOUTS: dict[str, Callable[[str], str]] = {
 }
 
 
-def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
+def recognise(
+    source: Source, target: Mapping[str, Tensor], *, encoder: str = "query"
+) -> Recognised:
     """The tensors of ``source`` that the backbone's state ``target`` wants, shapes not
     yet compared.
 
     By name, under any prefix, in any of `LAYOUTS`; else by order, in one dict, where
-    every shape agrees (the first convolution's input channels apart).
+    every shape agrees (the first convolution's input channels apart). ``encoder`` says
+    which of MoCo's two is meant.
 
     Raises:
         CheckpointError: no such tensors, or those of a deeper network; the message
@@ -101,7 +105,7 @@ def recognise(source: Source, target: Mapping[str, Tensor]) -> Recognised:
         places = list(_places(source, layout, list(wanted)))
         whole = [place for place in places if place.found == len(wanted)]
         if whole:
-            return _by_name(source, target, _choose(source, whole))
+            return _by_name(source, target, _choose(source, whole, encoder))
         partly += places
     try:
         return _by_order(source, wanted)
@@ -159,11 +163,16 @@ def _places(source: Source, layout: str, wanted: list[str]) -> Iterator[_Place]:
                 yield _Place(container, prefix, layout, found)
 
 
-def _choose(source: Source, places: list[_Place]) -> _Place:
-    for preferred in PREFERRED:
+def _choose(source: Source, places: list[_Place], encoder: str) -> _Place:
+    for preferred in ENCODERS[encoder]:
         chosen = [place for place in places if preferred in place.full]
         if len(chosen) == 1:
             return chosen[0]
+    if encoder == "key":
+        raise CheckpointError(
+            f"extractor.init={source.name}?encoder=key: the file holds no key encoder "
+            "(encoder_k); leave encoder=key out"
+        )
     if len(places) > 1:
         raise CheckpointError(
             f"extractor.init={source.name} holds {len(places)} networks of this "
@@ -204,13 +213,11 @@ def _by_name(source: Source, target: Mapping[str, Tensor], place: _Place) -> Rec
 def _kind(source: Source, place: _Place) -> str:
     if source.kind:
         return source.kind
-    if "encoder_q." in place.full:
-        numbered = place.layout.endswith("children")
-        return (
-            "a SeCo checkpoint (encoder_q)"
-            if numbered
-            else "a MoCo checkpoint (encoder_q)"
-        )
+    for encoder in ("encoder_q", "encoder_k"):
+        if f"{encoder}." in place.full:
+            numbered = place.layout.endswith("children")
+            method = "SeCo" if numbered else "MoCo"
+            return f"a {method} checkpoint ({encoder})"
     if place.full == "extractor.backbone.":
         return "the weights of a sencap captioner"
     if place.full in ("", "state_dict.", "module.", "state_dict.module."):

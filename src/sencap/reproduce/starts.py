@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sencap.data.levir_cc import find_caption_files
 from sencap.errors import SettingsError
-from sencap.foreign import CHANNELS
+from sencap.foreign import CHOICES
 from sencap.foreign.read import HUB
 
 DIGITS = 8
@@ -70,7 +70,7 @@ def fingerprint_of_captions(data: str) -> str:
 
 
 def _path(weights: str) -> Path:
-    given = CHANNELS.search(weights)
+    given = CHOICES.search(weights)
     return Path(weights[: given.start()] if given else weights)
 
 
