@@ -4,6 +4,7 @@ end, and what is refused."""
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,19 @@ def test_addresses() -> None:
     for wrong in ("", "ray://head:10001", "head", "head:port", "a b:1"):
         with pytest.raises(SettingsError, match="it is HOST:PORT of a Ray cluster"):
             check_address(wrong)
+
+
+def test_an_address_where_nothing_answers_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray itself would try for minutes."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and listens to nobody
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        table = write_list(tmp_path / "list.csv", 3)
+        words = [str(table), "-o", str(tmp_path / "out"), "--address", address]
+        assert main(["archive", *words]) == 2
+    assert f"address={address}: nothing answers there" in capsys.readouterr().err
 
 
 def test_no_checkpoint_is_told_before_the_list_is_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -33,10 +34,13 @@ _QUIET: dict[str, str | None] = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TQDM": "0",
 }
+# The name is of other systems; on Linux, too, it makes this machine's address that of
+# the loopback, to which all ports are bound.
+_ON_LOOPBACK: dict[str, str | None] = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PATIENCE = 5  # seconds for a head to answer: Ray itself tries for minutes
 _ALONE: dict[str, str | None] = {
-    # the name is of other systems; on Linux, too, it makes this machine's address that
-    # of the loopback, to which all ports are bound
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    **_ON_LOOPBACK,
     "RAY_AUTH_MODE": None,  # Ray's own choice, which is to ask for a token
     # One of its processes asks the cloud's metadata server what machine this is, even
     # if nothing is reported. It does so by HTTP, and is sent to a closed door.
@@ -62,6 +66,26 @@ def check_address(address: str | None) -> None:
         )
 
 
+def _reached(address: str) -> str:
+    """The host of a cluster's head, after a look whether anything listens there.
+
+    Raises:
+        SettingsError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not host:  # auto
+        return ""
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise SettingsError(
+            f"address={address}: nothing answers there ({error}); ray status tells on "
+            "the head's machine whether it runs"
+        ) from error
+    return host
+
+
 @contextlib.contextmanager
 def cluster(
     log: Path, *, address: str | None, cores: int
@@ -76,7 +100,9 @@ def cluster(
             already.
     """
     with contextlib.ExitStack() as ending:
-        more = {} if address else {**_ALONE, "RAY_AUTH_TOKEN": _token()}
+        more = {**_ALONE, "RAY_AUTH_TOKEN": _token()}
+        if address is not None:
+            more = _ON_LOOPBACK if _reached(address) in _LOOPBACK else {}
         ending.enter_context(_environment({**_QUIET, **more}))
         terminal = ending.enter_context(_output_to(log))
         import ray  # noqa: PLC0415  (an extra, and it reads the environment)
