@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +209,35 @@ def test_without_its_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'sencap\[hub\]'"):
         resolve_weights("hub:a/b")
+
+
+def test_its_client_is_not_imported_for_a_folder() -> None:
+    """It takes a third of a second."""
+    program = (
+        "import sencap, sys; sencap.load(); "
+        "print([name in sys.modules for name in ('huggingface_hub', 'torch')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[False, False]\n"
+
+
+def test_a_hub_that_cannot_be_reached_is_done_without(
+    hub: Hub, shipped_files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    commit = hub.add("somebody/captioner", shipped_files)
+    resolve_weights("hub:somebody/captioner@main")
+    hub_module.fetch.cache_clear()
+    with socket.socket() as taken:  # bound, and never listening
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+        assert resolve_weights("hub:somebody/captioner@main").commit == commit
+        with pytest.raises(CheckpointError, match=r"the hub was not reached; fetch it"):
+            resolve_weights("hub:somebody/other@main")
 
 
 def test_the_files_of_the_cache_are_inputs(

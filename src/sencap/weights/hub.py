@@ -263,6 +263,12 @@ def _reason(error: Exception) -> str:
             f"not reached{offline}; fetch it once with a network, or copy the folder "
             "from another machine and name it as local:FOLDER"
         )
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return (
+            f"refused you ({status}): log in with hf auth login, or set "
+            "HF_TOKEN to a token that may do this"
+        )
     cause = f": {error.__cause__}" if isinstance(error, RuntimeError) else ""
     lines = f"{error}{cause}".strip().splitlines() or [type(error).__name__]
     return f"failed on the hub: {shortened(lines[0])}"
