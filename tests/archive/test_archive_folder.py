@@ -4,6 +4,7 @@ end, and what is refused."""
 from __future__ import annotations
 
 import json
+import pickle
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sencap.archive import ArchiveSettings, run, write_archive
+from sencap.archive import ArchiveSettings, run, work, write_archive
 from sencap.archive.cluster import check_address
 from sencap.archive.folder import Folder
 from sencap.archive.page import write_page
@@ -22,6 +23,7 @@ from sencap.errors import CheckpointError, DataError, SettingsError
 from sencap.images import Reading
 from sencap.images.lists import read_list
 from sencap.images.options import USUAL
+from sencap.predictor import load
 from sencap.weights import Weights, resolve_weights
 
 from .pair_tables import write_list
@@ -165,6 +167,27 @@ def test_what_a_worker_cannot_do_comes_back_as_words(tmp_path: Path) -> None:
     told = worker({"block": np.array([0])})
     assert told["pairs"] == [0]
     assert "is no whole checkpoint" in told["problem"][0]
+
+
+def test_a_worker_is_sent_a_path_and_loads_the_model_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What travels is a few hundred bytes; the weights have megabytes."""
+    folder = Folder(tmp_path / "out")
+    folder.begin(write_list(tmp_path / "list.csv", 12), {}, 8)
+    sent = pickle.dumps(Captioner(folder.path, SMALL, 1))
+    assert len(sent) < 2000
+    worker = pickle.loads(sent)
+    loaded = []
+
+    def load_once(*how: Any, **more: Any) -> Any:
+        loaded.append(how)
+        return load(*how, **more)
+
+    monkeypatch.setattr(work, "load", load_once)
+    assert worker({"block": np.array([0])})["pairs"] == [8]
+    assert worker({"block": np.array([1])})["pairs"] == [4]
+    assert len(loaded) == 1
 
 
 def test_a_damaged_block_is_told(here: None, tmp_path: Path) -> None:
