@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from sencap.data.vocabulary import Vocabulary
 from sencap.evaluation.bootstrap import Spread, resample_subset, seed_weights
-from sencap.evaluation.comparable import Report, check_comparable, read_report
+from sencap.evaluation.comparable import ComparedReport, check_comparable, read_report
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.planning import pairs_needed, seeds_needed, smallest_gain
 from sencap.evaluation.protocol import texts
@@ -82,7 +82,9 @@ def main() -> None:
 # ----------------------------------------------------------------------------------------- reports
 
 
-def of_reports(groups: dict[str, list[Report]], args: argparse.Namespace) -> list[str]:
+def of_reports(
+    groups: dict[str, list[ComparedReport]], args: argparse.Namespace
+) -> list[str]:
     """Errors of every system and of every difference, and what a gain needs."""
     notes = check_comparable(
         [report for side in groups.values() for report in side], [args.protocol]

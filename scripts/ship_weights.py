@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import sencap
-from sencap.evaluation.report import as_markdown
+from sencap.evaluation.report import report_as_markdown
 from sencap.files import write_whole
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 from sencap.models.export import export_checkpoint
@@ -172,7 +172,7 @@ def main() -> None:
     )
     write_whole(
         docs / "shipped-weights.md",
-        title + as_markdown(report).split("\n", 2)[2] + "\n",
+        title + report_as_markdown(report).split("\n", 2)[2] + "\n",
     )
     write_whole(docs / "shipped-weights.json", json.dumps(report, indent=1) + "\n")
     print((arguments.out / "README.md").read_text(encoding="utf-8"))

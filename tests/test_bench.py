@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sencap.bench import Measured, Report, bench
-from sencap.bench.report import PARTS
+from sencap.bench import BenchReport, Measured, bench
+from sencap.bench.report import TIMED_PARTS
 from sencap.cli import main
 from sencap.config import DecoderSettings, ModelSettings
 from sencap.errors import CheckpointError, SettingsError
@@ -29,7 +29,7 @@ HERE: dict[str, str | int] = {
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
+def report() -> BenchReport:
     """A real run, of a tiny system and without the memory of fresh processes."""
     return bench({"tiny": tiny("sen")}, batches=(2,), rounds=2, threads=1, memory=False)
 
@@ -48,7 +48,7 @@ def _measured(system: str, engine: str, batch: int, encoder: list[float]) -> Mea
     return Measured(system, engine, batch, flops, None, seconds, [(4, 5)])
 
 
-def _made_up(other: str = "mccformer-s") -> Report:
+def _made_up(other: str = "mccformer-s") -> BenchReport:
     """Two systems; by ONNX Runtime SEN takes 20 and 40 ms at batch 1, and 10 at batch
     4."""
     ways = [
@@ -63,11 +63,11 @@ def _made_up(other: str = "mccformer-s") -> Report:
         _measured(other, "torch", 4, [0.092, 0.092]),
         _measured(other, "field", 1, [0.192, 0.192]),
     ]
-    return Report(ways, [1e11, 2e11], 4, 2, 0.5, HERE)
+    return BenchReport(ways, [1e11, 2e11], 4, 2, 0.5, HERE)
 
 
 def test_all_ways_of_a_system_say_the_same_captions_of_twelve_words(
-    report: Report,
+    report: BenchReport,
 ) -> None:
     assert [(way.engine, way.batch) for way in report.ways] == [
         ("onnx", 1),
@@ -79,7 +79,7 @@ def test_all_ways_of_a_system_say_the_same_captions_of_twelve_words(
     assert report.unlike() == []
     for way in report.ways:
         assert [len(caption) for caption in way.captions] == [12, 12]
-        assert list(way.seconds) == list(PARTS)
+        assert list(way.seconds) == list(TIMED_PARTS)
         assert all(len(seconds) == 2 for seconds in way.seconds.values())
         assert way.flops["extractor"] > way.flops["difference"] > 0
     assert len(report.products) == 2
@@ -196,7 +196,7 @@ def test_a_bar_needs_no_label(tmp_path: Path) -> None:
     assert drawn.stat().st_size > 1000
 
 
-def test_json_holds_every_round(report: Report) -> None:
+def test_json_holds_every_round(report: BenchReport) -> None:
     told = json.loads(json.dumps(report.as_dict()))
     assert len(told["ways"]) == 5
     assert len(told["ways"][0]["seconds"]["encoder"]) == 2

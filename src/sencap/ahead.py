@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 # Decoding a PNG takes a fraction of captioning it, and each holds an image of full size.
 THREADS = 2
@@ -18,19 +18,19 @@ MOST = 32
 
 
 def ahead(
-    function: Callable[[Item], Result],
+    function: Callable[[Item], _Result],
     items: Iterable[Item],
     *,
     threads: int = THREADS,
     most: int = MOST,
-) -> Iterator[Result]:
+) -> Iterator[_Result]:
     """The results of a function, in the order of the items, worked out in threads
     before they are asked for.
 
     At most ``most`` of them are waiting at any time. An error of the function comes up
     where its result would. Whoever stops asking ends the work that has not begun.
     """
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[_Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sencap-ahead")
     try:
         for item in items:

@@ -141,7 +141,7 @@ def caption_files(
         return read_or_reason(files[number], predictor.size, reading)
 
     def captioned() -> Iterator[CaptionedFiles]:
-        found = captions_of(predictor, len(files), read, batch_size)
+        found = _captions_of(predictor, len(files), read, batch_size)
         for number, (pair, caption) in enumerate(found):
             if isinstance(pair, ImageError):
                 problems.append(str(pair))
@@ -162,7 +162,7 @@ def caption_files(
     return captioned()
 
 
-def captions_of(
+def _captions_of(
     predictor: Predictor,
     count: int,
     read: Callable[[int], ImagePair | ImageError],

@@ -267,7 +267,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     return entries
 
 
-def count_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
+def count_stored_parameters(tensors: Mapping[str, TensorEntry]) -> dict[str, int]:
     """The parameters of a captioner by part, and in all; statistics, of BatchNorms and
     of the training images, are none."""
     counts = {"extractor": 0, "difference": 0, "decoder": 0}

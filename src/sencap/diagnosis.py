@@ -116,14 +116,14 @@ def _engine() -> str:
 
 
 def _weights(weights: str | Path | None) -> str:
-    from sencap.checkpoint_folder import count_parameters, read_checkpoint_folder  # noqa: PLC0415
+    from sencap.checkpoint_folder import count_stored_parameters, read_checkpoint_folder  # noqa: PLC0415
     from sencap.weights import resolve_weights  # noqa: PLC0415
 
     found = resolve_weights(weights)
     folder = read_checkpoint_folder(found.folder)
     files = [path for path in folder.path.iterdir() if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
-    parameters = count_parameters(folder.tensors)["total"]
+    parameters = count_stored_parameters(folder.tensors)["total"]
     graphs = (
         "with graphs" if (folder.path / "encoder.onnx").is_file() else "without graphs"
     )

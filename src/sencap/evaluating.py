@@ -27,7 +27,7 @@ from sencap.images import read_pair
 from sencap.images.notes import Notes
 from sencap.predictor import Decision, Predictor, load
 from sencap.reporting import (
-    Said,
+    CaptionSaid,
     check_report_files,
     report_of,
     warn_of_flags,
@@ -122,7 +122,7 @@ def report_on(
     said = []
     for caption in captions:
         words = caption.text.split()
-        said.append(Said(words, caption.log_prob, caption.change_probability))
+        said.append(CaptionSaid(words, caption.log_prob, caption.change_probability))
     report = report_of(
         pairs,
         said,

@@ -20,7 +20,7 @@ from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
-from sencap.search import Markers, score, search
+from sencap.search import Markers, score_sentences, search
 from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import Weights, resolve_weights
 
@@ -275,7 +275,7 @@ class Predictor:
         captions = [
             self.checkpoint.vocabulary.encode(text.split()) for text in self._fixed
         ]
-        return score(self.engine, memory, self._markers, captions)
+        return score_sentences(self.engine, memory, self._markers, captions)
 
     def _same(self, log_probs: Sequence[float], p_change: float) -> Caption:
         """The fixed sentences of no change, with their log-probabilities, as one

@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 
 from sencap.errors import SencapError, SettingsError, Terminated
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 _AHEAD = 4  # jobs per process that may be worked on before their turn, so that memory stays bounded
 _PATIENCE = 5  # seconds that a process which has ended may take to be gone
@@ -50,8 +50,8 @@ class _Outcome:
 
 
 def map_in_order(
-    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int
-) -> Generator[Result, None, None]:
+    function: Callable[[_Job], _Result], jobs: Sequence[_Job], *, workers: int
+) -> Generator[_Result, None, None]:
     """``function(job)`` for each job, in the order of the jobs, worked out by
     ``workers`` processes.
 

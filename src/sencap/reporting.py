@@ -32,7 +32,12 @@ from sencap.evaluation.protocol import (
     evaluate,
     notes_on_absent,
 )
-from sencap.evaluation.report import UNKNOWN, as_dict, as_json, as_markdown
+from sencap.evaluation.report import (
+    UNKNOWN,
+    as_json,
+    report_as_dict,
+    report_as_markdown,
+)
 from sencap.evaluation.statistics import as_flags
 from sencap.figures.album import Section, ShownPair, choose, write_album
 from sencap.files import check_outputs, write_whole
@@ -43,7 +48,7 @@ _SHOWN = 1024  # pixels: the longer side of an image on the page, at most
 
 
 @dataclass(frozen=True)
-class Said:
+class CaptionSaid:
     """The caption of one pair, in words, and what its captioner gives to it, if that is
     known."""
 
@@ -87,7 +92,7 @@ def warn_of_flags(pairs: Sequence[CaptionedPair | CaptionEntry]) -> list[str]:
 
 def report_of(
     pairs: Sequence[CaptionedPair | CaptionEntry],
-    captions: Sequence[Said],
+    captions: Sequence[CaptionSaid],
     vocabulary: WordEncoder,
     *,
     notes: Sequence[str] = (),
@@ -98,7 +103,7 @@ def report_of(
     """Score one caption for each pair under both protocols.
 
     notes: what a reader has to know of captions and pairs; those on the scores follow.
-    facts: as `sencap.evaluation.report.as_dict` takes them.
+    facts: as `sencap.evaluation.report.report_as_dict` takes them.
 
     Raises:
         DataError: there is no pair.
@@ -110,7 +115,7 @@ def report_of(
     # all pairs of a data set have the same ones
     no_change = pairs[0].no_change if pairs else ()
     evaluation = evaluate(scored, vocabulary, no_change=no_change)
-    return as_dict(
+    return report_as_dict(
         dataclasses.replace(evaluation, notes=[*notes, *evaluation.notes]),
         beam=beam,
         decision=decision,
@@ -135,7 +140,7 @@ def write_report(
     if json is not None:
         _try(problems, lambda: write_whole(json, as_json(report)))
     if markdown is not None:
-        _try(problems, lambda: write_whole(markdown, as_markdown(report) + "\n"))
+        _try(problems, lambda: write_whole(markdown, report_as_markdown(report) + "\n"))
     if page is not None:
         with_images = [pair for pair in pairs if isinstance(pair, CaptionedPair)]
         _try(problems, lambda: write_report_page(page, with_images, report))
@@ -158,7 +163,7 @@ def printed(report: dict[str, Any]) -> tuple[str, str]:
     was."""
     problems = report.pop("not_written", [])
     failed = "the report above is whole; why it is not in all files stands before it"
-    return as_markdown(report) + "\n", failed if problems else ""
+    return report_as_markdown(report) + "\n", failed if problems else ""
 
 
 _ORDER = {

@@ -21,7 +21,7 @@ from sencap.data.levir_cc import (
 from sencap.data.vocabulary import Vocabulary, coverage
 from sencap.files import check_inputs
 from sencap.reporting import (
-    Said,
+    CaptionSaid,
     check_report_files,
     report_of,
     warn_of_flags,
@@ -79,7 +79,9 @@ def score(
     if empty:
         notes.append(f"{empty:,} of the {len(said):,} captions are empty.")
     notes += warn_of_flags(pairs)
-    report = report_of(pairs, [Said(caption) for caption in said], words, notes=notes)
+    report = report_of(
+        pairs, [CaptionSaid(caption) for caption in said], words, notes=notes
+    )
     write_report(report, pairs, json=json, markdown=markdown, page=page)
     return report
 

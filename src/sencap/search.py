@@ -65,7 +65,7 @@ def search(
     return _Beam(decoding, memory, markers, beam=beam, n_best=n_best).run(max_words)
 
 
-def score(
+def score_sentences(
     decoding: Decoding,
     memory: PairMemory,
     markers: Markers,

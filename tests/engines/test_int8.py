@@ -21,7 +21,7 @@ from sencap.bench.int8 import Comparison
 from sencap.cli import main
 from sencap.engines import graphs, precisions
 from sencap.engines.onnx import OnnxEngine
-from sencap.engines.quantise import drawn_pairs, pairs_of, write_int8
+from sencap.engines.quantise import calibration_pairs, drawn_pairs, write_int8
 from sencap.errors import CheckpointError, SencapError, SettingsError
 from sencap.evaluating import report_on
 from sencap.predictor import load
@@ -377,7 +377,7 @@ def test_pairs_of_a_folder_calibrate_too(tmp_path: Path) -> None:
         for date in ("before", "after"):
             image = np.full((40, 40, 3), number, np.uint8)
             Image.fromarray(image).save(tmp_path / f"{number}_{date}.png")
-    found = list(pairs_of(tmp_path, 32))
+    found = list(calibration_pairs(tmp_path, 32))
     assert [pair.shape for pair in found] == [(1, 2, 3, 32, 32)] * 3
     assert [int(pair.max()) for pair in found] == [0, 1, 2]
 

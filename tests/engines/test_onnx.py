@@ -21,7 +21,7 @@ from sencap.errors import CheckpointError
 from sencap.models.captioner import Captioner
 from sencap.models.export import export_graphs
 from sencap.models.variants import SYSTEMS
-from sencap.search import Markers, score, search
+from sencap.search import Markers, score_sentences, search
 from tiny_systems import RECURRENT, lively, pixels
 
 Engines = tuple[Engine, Engine]
@@ -136,8 +136,8 @@ def test_captions_and_their_probabilities_are_the_same(both: Engines) -> None:
     assert len(several) > 1, "all pairs have one caption: nothing was compared"
     captions = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
     np.testing.assert_allclose(
-        score(onnx_engine, found, MARKERS, captions),
-        score(torch_engine, expected, MARKERS, captions),
+        score_sentences(onnx_engine, found, MARKERS, captions),
+        score_sentences(torch_engine, expected, MARKERS, captions),
         atol=1e-3,
     )
 

@@ -14,11 +14,11 @@ from evaluation.caption_sets import SAME, Numbers
 from evaluation.test_bootstrap import CHANGES, NUMBERS, made_up
 from sencap.cli import main
 from sencap.errors import DataError, SettingsError
-from sencap.evaluation.comparable import Report, read_report
-from sencap.evaluation.compare import as_markdown, compare, metric_named
+from sencap.evaluation.comparable import ComparedReport, read_report
+from sencap.evaluation.compare import compare, comparison_as_markdown, metric_named
 from sencap.evaluation.names import METRICS, SUBSETS
 from sencap.evaluation.protocol import ScoredPair, evaluate
-from sencap.evaluation.report import as_dict, as_json
+from sencap.evaluation.report import as_json, report_as_dict
 
 Write = Callable[..., str]
 
@@ -42,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     ) -> str:
         monkeypatch.setenv("PATH", str(java.parent) if meteor else "")
         monkeypatch.delenv("JAVA_HOME", raising=False)
-        report = as_dict(
+        report = report_as_dict(
             evaluate(pairs, numbers, rows=False),
             **{"beam": 3, "resamples": 100, **more},
         )
@@ -85,7 +85,7 @@ def test_one_pair_gives_no_interval_and_no_p_and_the_row_says_why(write: Write) 
             assert (
                 row["a"] is None or row["note"] == "too few pairs (1) for an interval"
             )
-    text = as_markdown(result)
+    text = comparison_as_markdown(result)
     assert "| too few pairs (1) for an interval | – | – |" in text
     assert "| unchanged (0)" not in text
     assert "CIDEr of all pairs is 0 for A and B: so it is by construction" in text
@@ -147,7 +147,7 @@ def test_without_flags_all_pairs_alone_are_compared(write: Write) -> None:
     assert result["pairs"] == {"all": 40, "changed": 0, "unchanged": 0}
     assert result["change_accuracy"]["all"]["difference"] is None
     assert result["words"]["all"]["ROUGE-L"]["low"] is not None
-    text = as_markdown(result)
+    text = comparison_as_markdown(result)
     assert "told right" not in text
     assert "changed (" not in text
     assert "Which pairs changed is not known" in text
@@ -186,7 +186,9 @@ def test_without_java_what_both_have_is_compared(write: Write) -> None:
     assert row["CIDEr"]["low"] is not None
     assert any("No METEOR" in note and "b.json" in note for note in result["notes"])
     line = next(
-        line for line in as_markdown(result).splitlines() if "| METEOR |" in line
+        line
+        for line in comparison_as_markdown(result).splitlines()
+        if "| METEOR |" in line
     )
     assert line.endswith("| – | – | – | – | – |")
 
@@ -216,7 +218,7 @@ def test_several_seeds_are_averaged_and_widen_the_interval(write: Write) -> None
         found([a[0], a[0]], b)
 
 
-def resampled(report: Report) -> Any:
+def resampled(report: ComparedReport) -> Any:
     from sencap.evaluation.bootstrap import resample_subset
 
     column = report.system.columns().index(("words", "ROUGE-L"))

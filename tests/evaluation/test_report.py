@@ -12,7 +12,7 @@ import pytest
 from evaluation.caption_sets import Numbers
 from sencap.evaluation.names import METRICS
 from sencap.evaluation.protocol import ScoredPair, evaluate
-from sencap.evaluation.report import as_dict, as_markdown, signatures
+from sencap.evaluation.report import report_as_dict, report_as_markdown, signatures
 
 NUMBERS = Numbers(("a", "road", "is", "built", "there", "no", "difference"))
 SAME = ["there", "is", "no", "difference"]
@@ -30,7 +30,7 @@ PAIRS = [
 
 
 def report_of(pairs: list[ScoredPair]) -> dict[str, Any]:
-    return as_dict(
+    return report_as_dict(
         evaluate(pairs, NUMBERS),
         beam=3,
         environment={"python": "3.11", "memory": np.float32(1.5), "bad": float("nan")},
@@ -127,7 +127,7 @@ def test_the_signature_names_what_a_score_depends_on() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_markdown_shows_both_protocols_the_rows_and_why_there_is_no_meteor() -> None:
     report = report_of(PAIRS)
-    text = as_markdown(report)
+    text = report_as_markdown(report)
     for wanted in (
         "## Protocol `ids`", "## Protocol `words`", "| **all pairs** |", "| *constant sentence* |",
         "| *perfect flag, the best two sentences* |", "| *one human against the others* |",
@@ -154,7 +154,7 @@ def test_a_report_without_flags_shows_no_split_and_no_change_accuracy() -> None:
     assert report["confusion"] is None
     assert {pair["changed"] for pair in report["pairs"]} == {None}
     assert set(report["ids"]["changed"].values()) == {None}
-    text = as_markdown(report)
+    text = report_as_markdown(report)
     assert "| **all pairs** |" in text
     for absent in (
         "changed pairs |",
@@ -169,7 +169,7 @@ def test_a_report_without_flags_shows_no_split_and_no_change_accuracy() -> None:
 
 @pytest.mark.usefixtures("no_java")
 def test_few_pairs_show_no_interval() -> None:
-    text = as_markdown(report_of(PAIRS))
+    text = report_as_markdown(report_of(PAIRS))
     assert "**66.7 %** of 3 pairs (no interval)" in text
     assert "No interval of all pairs: there are 3" in text
     intervals = [line for line in text.splitlines() if line.startswith("| interval")]
@@ -179,7 +179,9 @@ def test_few_pairs_show_no_interval() -> None:
 
 @pytest.mark.usefixtures("no_java")
 def test_markdown_of_a_bare_report() -> None:
-    text = as_markdown(as_dict(evaluate(PAIRS[:1], NUMBERS, rows=False), beam=1))
+    text = report_as_markdown(
+        report_as_dict(evaluate(PAIRS[:1], NUMBERS, rows=False), beam=1)
+    )
     assert "## Run" not in text
     assert "reference rows" not in text
 
@@ -187,11 +189,11 @@ def test_markdown_of_a_bare_report() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_a_report_says_how_sure_the_model_was() -> None:
     sure = [dataclasses.replace(pair, change_probability=0.75) for pair in PAIRS]
-    report = as_dict(evaluate(sure, NUMBERS, rows=False), beam=1)
+    report = report_as_dict(evaluate(sure, NUMBERS, rows=False), beam=1)
     share = sum(bool(pair.changed) for pair in PAIRS) / len(PAIRS)
     assert report["calibration"]["ece"] == pytest.approx(abs(0.75 - share), abs=1e-5)
     assert report["pairs"][0]["change_probability"] == 0.75
-    assert f"**{abs(0.75 - share):.3f}** (3 pairs)" in as_markdown(report)
-    assert "How sure" not in as_markdown(
-        as_dict(evaluate(PAIRS, NUMBERS, rows=False), beam=1)
+    assert f"**{abs(0.75 - share):.3f}** (3 pairs)" in report_as_markdown(report)
+    assert "How sure" not in report_as_markdown(
+        report_as_dict(evaluate(PAIRS, NUMBERS, rows=False), beam=1)
     )

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from sencap.errors import DataError
 from sencap.images.folders import find_pairs, holds_pairs
-from sencap.images.marks import KINDS, read_mark, two_dates
-from sencap.places import recognise
+from sencap.images.marks import MARK_KINDS, read_mark, two_dates
+from sencap.places import recognise_places
 
 
 def touch(folder: Path, names: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def test_two_folders_of_dates_are_found(
         (f"{first}/1.png", f"{second}/1.tif", "1"),
         (f"{first}/x.png", f"{second}/x.png", "x"),
     ]
-    assert recognise(tmp_path) in ("pairs", "folder")
+    assert recognise_places(tmp_path) in ("pairs", "folder")
 
 
 @pytest.mark.parametrize(("first", "second"), TWO_FOLDERS[:14])
@@ -219,7 +219,7 @@ def test_an_address_is_told_as_one(tmp_path: Path, source: str) -> None:
         find_pairs(tmp_path / "pairs.csv")
 
 
-@given(st.text(max_size=30), st.sampled_from(KINDS))
+@given(st.text(max_size=30), st.sampled_from(MARK_KINDS))
 def test_any_name_has_a_mark_or_none(name: str, kind: str) -> None:
     mark = read_mark(name, kind)
     assert mark is None or len(mark.rest) < len(name)

@@ -21,7 +21,7 @@ from sencap.places import (
     SeasonalImages,
     SyntheticPlaces,
     open_places,
-    recognise,
+    recognise_places,
 )
 from sencap.synthetic import render_seasons
 
@@ -301,14 +301,14 @@ def test_readers_can_be_pickled(folder: Path) -> None:
 
 
 def test_the_layout_is_told_by_the_content(folder: Path, tmp_path: Path) -> None:
-    assert recognise(folder) == "folder"
+    assert recognise_places(folder) == "folder"
     assert open_places(folder).kind == "folder"
     write_image(tmp_path / "pairs" / "A" / "x.png", 9)
     write_image(tmp_path / "pairs" / "B" / "x.png", 9)
-    assert recognise(tmp_path / "pairs") == "pairs"
+    assert recognise_places(tmp_path / "pairs") == "pairs"
     for day in DAYS:
         write_image(tmp_path / "rasters" / f"{day}.png", 9)
-    assert recognise(tmp_path / "rasters") == "series"
+    assert recognise_places(tmp_path / "rasters") == "series"
     places = open_places("synthetic:12:3", size=32)
     assert (len(places), places.kind, places.read(1).images.shape) == (
         12,

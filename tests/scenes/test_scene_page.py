@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scenes_drawn import Pair, Watcher
-from sencap.figures.scene import LONGEST, ShownWindow, scene_page
+from sencap.figures.scene import LONGEST_SCENE, ShownWindow, scene_page
 from sencap.scenes import ScanSettings, scan, write_scan
 
 
@@ -34,7 +34,7 @@ def test_the_page_shows_each_window_and_lists_the_changes(
 def test_no_scene_makes_the_page_larger_than_10_megabytes() -> None:
     """Noise, which no JPEG makes small, and a million windows with long captions."""
     rng = np.random.default_rng(0)
-    dates = rng.integers(0, 256, (2, 3, LONGEST, LONGEST), np.uint8)
+    dates = rng.integers(0, 256, (2, 3, LONGEST_SCENE, LONGEST_SCENE), np.uint8)
     window = ShownWindow(0.1, 0.1, 0.01, 0.01, "many houses are built " * 10, True, 0.9)
     page = scene_page(
         list(dates), [window] * 50_000, title="a", names=("before", "after"), summary=()

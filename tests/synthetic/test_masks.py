@@ -19,7 +19,7 @@ from sencap.synthetic.compose import compose
 from sencap.synthetic.draw import BUILDING, PAVED, SAME, Canvas, draw_everything
 from sencap.synthetic.look import Look, make_look
 from sencap.synthetic.render import radiance, render_mask
-from sencap.synthetic.world import PAD, Scene, no_trees, treeless
+from sencap.synthetic.world import PAD, DrawnScene, no_trees, treeless
 
 # What the captions of each kind speak of, in the classes of the mask. Driveways are
 # paved.
@@ -66,7 +66,9 @@ def still_look(seed: int = 0) -> Look:
     return replace(look, slope=1000.0, shift=(0.0, 0.0), turn=0.0)
 
 
-def mask_of(scene: Scene, first: Look, second: Look | None = None) -> NDArray[np.uint8]:
+def mask_of(
+    scene: DrawnScene, first: Look, second: Look | None = None
+) -> NDArray[np.uint8]:
     return render_mask(scene, (first, second or first))
 
 

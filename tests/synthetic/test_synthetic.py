@@ -26,7 +26,7 @@ from sencap.synthetic.facts import Facts, place_of
 from sencap.synthetic.look import Look, make_look
 from sencap.synthetic.pair import plan_pair
 from sencap.synthetic.render import radiance
-from sencap.synthetic.world import PAD, Scene
+from sencap.synthetic.world import PAD, DrawnScene
 
 TINY = {"pairs": 12, "seed": 3, "val": 0.2, "test": 0.2, "progress": False}
 
@@ -42,7 +42,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def under_one_light(
-    scene: Scene, seed: int = 0
+    scene: DrawnScene, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Both dates under the same light with the same cars: whatever differs is a change
     of the world."""
@@ -160,7 +160,7 @@ SIDES = {
 
 
 def check_caption(
-    caption: str, facts: Facts, scene: Scene, differs: NDArray[np.bool_]
+    caption: str, facts: Facts, scene: DrawnScene, differs: NDArray[np.bool_]
 ) -> None:
     """Every claim of a caption against the changed pixels and the scene's elements."""
     text = caption.replace("lower-", "lower ").replace("upper-", "upper ")

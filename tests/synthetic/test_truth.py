@@ -25,7 +25,7 @@ from sencap.synthetic.draw import BUILDING, PAVED, SAME
 from sencap.synthetic.look import SEASONS, Look, Season, make_look
 from sencap.synthetic.pair import captions_of, plan_pair
 from sencap.synthetic.render import radiance, render_mask
-from sencap.synthetic.world import PAD, Scene, changed_region, no_trees
+from sencap.synthetic.world import PAD, DrawnScene, changed_region, no_trees
 
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5}
 NOT_IN_MASKS = ("trees_cleared", "lake_formed")
@@ -39,7 +39,9 @@ def straight_down(seed: int = 0) -> Look:
 
 
 @cache
-def scenes(kind: str) -> tuple[tuple[Scene, NDArray[np.uint8], frozenset[str]], ...]:
+def scenes(
+    kind: str,
+) -> tuple[tuple[DrawnScene, NDArray[np.uint8], frozenset[str]], ...]:
     """Some scenes of a kind, their masks, and many of the captions they can get."""
     found = []
     for index in range(6):
@@ -52,7 +54,7 @@ def scenes(kind: str) -> tuple[tuple[Scene, NDArray[np.uint8], frozenset[str]], 
     return tuple(found)
 
 
-def all_captions(kind: str) -> Iterator[tuple[Scene, NDArray[np.uint8], str]]:
+def all_captions(kind: str) -> Iterator[tuple[DrawnScene, NDArray[np.uint8], str]]:
     for scene, mask, captions in scenes(kind):
         for caption in sorted(captions):
             yield scene, mask, caption.replace("-", " ")

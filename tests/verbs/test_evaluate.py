@@ -18,8 +18,8 @@ from sencap.cli import main
 from sencap.data.levir_cc import read_captions, read_dataset
 from sencap.errors import SettingsError
 from sencap.evaluating import _notes_of, official_split_notes
-from sencap.evaluation.compare import as_markdown as comparison_as_markdown
-from sencap.evaluation.report import as_json, as_markdown
+from sencap.evaluation.compare import comparison_as_markdown
+from sencap.evaluation.report import as_json, report_as_markdown
 from sencap.reporting import write_report_page
 from sencap.structures import Caption
 from sencap.weights import SHIPPED
@@ -93,7 +93,7 @@ def test_weights_evaluated_on_the_official_split_they_saw_draw_a_warning(
     )
     assert "test_000001.png" in note
     assert warnings == [f"warning: {note}"]
-    assert f"- {note}" in as_markdown(report)
+    assert f"- {note}" in report_as_markdown(report)
 
 
 @pytest.mark.parametrize(

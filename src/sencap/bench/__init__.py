@@ -6,6 +6,6 @@ tables of what came out.
 """
 
 from sencap.bench.measure import bench
-from sencap.bench.report import Measured, Report
+from sencap.bench.report import BenchReport, Measured
 
-__all__ = ["Measured", "Report", "bench"]
+__all__ = ["BenchReport", "Measured", "bench"]

@@ -17,7 +17,7 @@ import onnx
 
 from sencap.data.levir_cc import CaptionedPair, read_dataset
 from sencap.engines import graphs
-from sencap.engines.onnx import open_checkpoint
+from sencap.engines.onnx import open_onnx
 from sencap.environment import environment
 from sencap.errors import SencapError
 from sencap.evaluating import report_on
@@ -32,7 +32,7 @@ LEAST_SPEED = 1.5  # times fp32, at the batch at which int8 is fastest
 BATCHES = (1, 4, 16)
 ROUNDS = 7
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def check_int8(folder: Path, data: str | Path, splits: Sequence[str]) -> Compari
 
 
 def _compare(folder: Path, data: Path, pairs: list[CaptionedPair]) -> Comparison:
-    exact = Predictor(*open_checkpoint(folder))
-    fast = Predictor(*open_checkpoint(folder, precision="int8"))
+    exact = Predictor(*open_onnx(folder))
+    fast = Predictor(*open_onnx(folder, precision="int8"))
     reports = []
     for predictor in (exact, fast):
         report = report_on(
@@ -153,7 +153,7 @@ def _speeds(
     images = [read_pair(pair.before, pair.after, size=exact.size) for pair in some]
     encoder, whole, rates = {}, {}, {}
     for batch in BATCHES:
-        logger.info("timing both at batch %d", batch)
+        log.info("timing both at batch %d", batch)
         chosen = images[:batch]
         pixels = np.stack([resize(pair.images, exact.size) for pair in chosen])
         encoder[batch], _ = _ratio(exact.engine.encode, fast.engine.encode, pixels)

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.bench.report import FIELD, INT8, PARTS, WORDS, Measured, Report
+from sencap.bench.report import (
+    FIELD,
+    INT8_ENGINE,
+    TIMED_PARTS,
+    WORDS_OF_A_CAPTION,
+    BenchReport,
+    Measured,
+)
 from sencap.bounds import check_number, check_numbers
 from sencap.checkpoint_folder import read_checkpoint_folder
 from sencap.config import ModelSettings
@@ -50,7 +57,7 @@ STATUS = Path("/proc/self/status")  # where Linux tells a process's peak memory
 _Pixels = NDArray[np.uint8]
 Captions = list[tuple[int, ...]]
 _Files = tuple[Path, Path]  # before, after
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def bench(
     threads: int = 0,
     memory: bool = True,
     precision: Precision = "fp32",
-) -> Report:
+) -> BenchReport:
     """Measure systems with random weights and checkpoint folders, each under a name of
     its own.
 
@@ -116,7 +123,7 @@ def bench(
         folders = _checkpoints(Path(name), systems) | dict(weights or {})
         engines = ["onnx", "torch", FIELD]
         if precision == "int8":
-            engines.insert(1, INT8)
+            engines.insert(1, INT8_ENGINE)
             folders = {
                 system: _with_int8(one, Path(name)) for system, one in folders.items()
             }
@@ -128,9 +135,11 @@ def bench(
             )
         finally:
             torch.set_num_threads(before)
-        report = Report(measured, products, len(files), threads, load, environment())
+        report = BenchReport(
+            measured, products, len(files), threads, load, environment()
+        )
         for way in report.notable() if memory else []:
-            logger.info("measuring the memory of %s: %s", way.system, way.name)
+            log.info("measuring the memory of %s: %s", way.system, way.name)
             folder = folders[way.system]
             way.peak_megabytes = _peak_megabytes(folder, way.engine, way.batch, threads)
     return report
@@ -153,12 +162,12 @@ def _take_turns(
         for engine in engines:
             way = _open(folder, engine, threads)
             for batch in [1] if engine == FIELD else batches:
-                logger.info("warming up: %s, %s, batch %d", system, engine, batch)
+                log.info("warming up: %s, %s, batch %d", system, engine, batch)
                 _caption(way, files[:batch], batch)
                 turns.append((way, Measured(system, engine, batch, flops)))
     products = []
     for number in range(1, rounds + 1):
-        logger.info("round %d of %d", number, rounds)
+        log.info("round %d of %d", number, rounds)
         rates = []
         for way, measured in turns:
             rates.append(
@@ -177,7 +186,7 @@ def _caption(
 ) -> tuple[dict[str, float], Captions]:
     """Caption pairs of files in batches; the seconds of each part, and what was
     said."""
-    seconds = dict.fromkeys(PARTS, 0.0)
+    seconds = dict.fromkeys(TIMED_PARTS, 0.0)
     captions: Captions = []
     for first in range(0, len(files), batch):
         with _timed(seconds, "reading"):
@@ -196,22 +205,20 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
     for."""
     network: Any
     model: Any
-    if engine in ("onnx", INT8):
+    if engine in ("onnx", INT8_ENGINE):
         from sencap.engines import onnx  # noqa: PLC0415
 
-        precision: Precision = "int8" if engine == INT8 else "fp32"
-        network, model = onnx.open_checkpoint(
-            folder, threads=threads, precision=precision
-        )
+        precision: Precision = "int8" if engine == INT8_ENGINE else "fp32"
+        network, model = onnx.open_onnx(folder, threads=threads, precision=precision)
     else:
         from sencap.engines import torch  # noqa: PLC0415
 
-        network, model = torch.open_checkpoint(folder, device="cpu")
+        network, model = torch.open_torch(folder, device="cpu")
     _check_length(str(folder), model.settings)
 
     def say(memory: PairMemory) -> Captions:
         markers = Markers(Vocabulary.start, Vocabulary.end, NEVER_SAID)
-        found = search(network, memory, markers, max_words=WORDS)
+        found = search(network, memory, markers, max_words=WORDS_OF_A_CAPTION)
         return [best[0].ids for best in found]
 
     def say_like_the_field(memory: PairMemory) -> Captions:
@@ -226,10 +233,10 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
 
 def _check_length(name: str, settings: ModelSettings) -> None:
     """Refuse a model that may not say as many words as all captions here have."""
-    if settings.decoder.max_words < WORDS:
+    if settings.decoder.max_words < WORDS_OF_A_CAPTION:
         raise SettingsError(
             f"{name} has decoder.max_words={settings.decoder.max_words}; captions "
-            f"here have {WORDS} words, so measure one that may say as many"
+            f"here have {WORDS_OF_A_CAPTION} words, so measure one that may say as many"
         )
 
 
@@ -246,12 +253,12 @@ def _padded_search(captioner: Captioner, memory: PairMemory) -> tuple[int, ...]:
         tokens = torch.full((1, 1, PADDED), Vocabulary.pad)
         tokens[..., 0] = Vocabulary.start
         for length in range(
-            WORDS + 1
+            WORDS_OF_A_CAPTION + 1
         ):  # the last pass is the one in which <end> would come
             log_p = captioner.decoder(looked_at, tokens)[0, 0, length].log_softmax(-1)
             log_p[list(NEVER_SAID)] = -torch.inf
             word = int(log_p.argmax())
-            if length < WORDS:
+            if length < WORDS_OF_A_CAPTION:
                 words.append(word)
                 tokens[0, 0, length + 1] = word
     return tuple(words)
@@ -272,7 +279,7 @@ def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str
     vocabulary = Vocabulary((*SPECIAL_WORDS, *words))
     folders = {}
     for number, (name, settings) in enumerate(systems.items()):
-        logger.info("writing the graphs of %s with random weights", name)
+        log.info("writing the graphs of %s with random weights", name)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             captioner = build(settings, VOCABULARY_SIZE).eval()
@@ -294,7 +301,7 @@ def _with_int8(folder: Path, parent: Path) -> Path:
         return folder
     from sencap.engines.quantise import PAIRS, drawn_pairs, write_int8  # noqa: PLC0415
 
-    logger.info("writing the encoder of %s in int8", folder.name)
+    log.info("writing the encoder of %s in int8", folder.name)
     copy = Path(tempfile.mkdtemp(dir=parent)) / folder.name
     shutil.copytree(folder, copy)
     size = read_checkpoint_folder(copy).settings.size
@@ -308,7 +315,7 @@ def _draw_pairs(folder: Path, count: int) -> list[_Files]:
 
     from sencap.synthetic import render_pair  # noqa: PLC0415
 
-    logger.info("drawing %d pairs", count)
+    log.info("drawing %d pairs", count)
     files = []
     for number in range(count):
         drawn = render_pair(0, number)
@@ -373,14 +380,14 @@ def _peak_megabytes(
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        logger.warning("no memory of %s at batch %d: %s", engine, batch, done.stderr)
+        log.warning("no memory of %s at batch %d: %s", engine, batch, done.stderr)
         return None
     return float(done.stdout)
 
 
 def print_peak(folder: str, engine: str, batch: str, threads: str) -> None:
     """What `_peak_megabytes` runs in a process of its own."""
-    if engine not in ("onnx", INT8):
+    if engine not in ("onnx", INT8_ENGINE):
         import torch  # noqa: PLC0415
 
         torch.set_num_threads(int(threads))

@@ -9,15 +9,15 @@ from typing import Any
 
 from sencap.figures.speeds import SpeedBar
 
-PARTS = ("reading", "resizing", "encoder", "search")
-WORDS = 12  # of every caption, so that all ways have the same to do
+TIMED_PARTS = ("reading", "resizing", "encoder", "search")
+WORDS_OF_A_CAPTION = 12  # of every caption, so that all ways have the same to do
 FIELD = "field"  # the name of the field's way, among those of the engines
 # How many times as fast as these the paper's SEN is, by its table of speeds
 PAPER_RATIOS = {"rsiccformer-c": 1.58, "mccformer-s": 1.84, "mccformer-d": 1.91}
-INT8 = "onnx-int8"  # ONNX Runtime's engine with the encoder in int8
+INT8_ENGINE = "onnx-int8"  # ONNX Runtime's engine with the encoder in int8
 _NAMES = {
     "onnx": "ONNX Runtime",
-    INT8: "ONNX Runtime int8",
+    INT8_ENGINE: "ONNX Runtime int8",
     "torch": "PyTorch",
     FIELD: "the field's way",
 }
@@ -38,7 +38,7 @@ class Measured:
     flops: Mapping[str, int]
     peak_megabytes: float | None = None
     seconds: dict[str, list[float]] = field(
-        default_factory=lambda: {part: [] for part in PARTS}
+        default_factory=lambda: {part: [] for part in TIMED_PARTS}
     )
     captions: list[tuple[int, ...]] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """All that was measured; ``products`` are the matrix product's operations a second,
     by round."""
 
@@ -139,9 +139,13 @@ class Report:
                 (self.best(system, engine), field_way) for engine in self.engines()
             ]
             pairs.append((self.find(system, "onnx", 1), self.find(system, "torch", 1)))
-            if INT8 in self.engines():
-                pairs.append((self.find(system, INT8, 1), self.find(system, "onnx", 1)))
-                pairs.append((self.best(system, INT8), self.best(system, "onnx")))
+            if INT8_ENGINE in self.engines():
+                pairs.append(
+                    (self.find(system, INT8_ENGINE, 1), self.find(system, "onnx", 1))
+                )
+                pairs.append(
+                    (self.best(system, INT8_ENGINE), self.best(system, "onnx"))
+                )
             for fast, slow in pairs:
                 found[f"{system}: {fast.name} over {slow.name}"] = _ratio(fast, slow)
         for other in [
@@ -175,7 +179,7 @@ class Report:
         load = "not known" if self.load is None else f"{self.load:.1f}"
         lines = [
             f"{self.pairs} pairs a turn, {rounds} rounds of turns, {self.threads} "
-            f"threads, captions of {WORDS} words; load of the machine before: "
+            f"threads, captions of {WORDS_OF_A_CAPTION} words; load of the machine before: "
             f"{load}. Times are milliseconds a pair.",
             "",
             "| system | way | pairs/s | reading | resizing | encoder | search | "
@@ -230,7 +234,7 @@ class Report:
         return f"{e['processor']}, {e['cores']} cores; {versions}"
 
     def _row(self, way: Measured) -> str:
-        times = [f"{way.milliseconds(part):.1f}" for part in PARTS]
+        times = [f"{way.milliseconds(part):.1f}" for part in TIMED_PARTS]
         peak = "–" if way.peak_megabytes is None else f"{way.peak_megabytes:.0f}"
         cells = [
             way.system,
@@ -251,13 +255,15 @@ class Report:
             record = asdict(way)
             del record["captions"]
             record["pairs_per_second"] = way.speed
-            record["milliseconds"] = {part: way.milliseconds(part) for part in PARTS}
-            record["shares"] = {part: way.share(part) for part in PARTS}
+            record["milliseconds"] = {
+                part: way.milliseconds(part) for part in TIMED_PARTS
+            }
+            record["shares"] = {part: way.share(part) for part in TIMED_PARTS}
             record["encoder_rate_over_matrix_product"] = self.limit_share(way)
             ways.append(record)
         return {
             "pairs": self.pairs,
-            "words": WORDS,
+            "words": WORDS_OF_A_CAPTION,
             "threads": self.threads,
             "load_before": self.load,
             "ways": ways,

@@ -15,12 +15,12 @@ from tqdm import tqdm
 from sencap.config import DecoderSettings, VocabularySettings
 from sencap.data.levir_cc import (
     ADVICE_ON_FLAGS,
-    DATES,
+    DATE_FOLDERS,
     MASKS,
     SPLITS,
     CaptionEntry,
     ImageFolders,
-    Problem,
+    PairProblem,
     all_captions,
     find_caption_files,
     list_captions,
@@ -33,7 +33,7 @@ from sencap.images import read_image, read_pair
 from sencap.images.notes import Notes
 from sencap.structures import ImagePair
 
-__all__ = ["CheckReport", "Problem", "check_dataset"]
+__all__ = ["CheckReport", "PairProblem", "check_dataset"]
 
 _KINDS = {True: "changed", False: "unchanged", None: "unknown"}
 
@@ -51,20 +51,20 @@ class CheckReport:
     """
 
     root: Path
-    problems: tuple[Problem, ...]
+    problems: tuple[PairProblem, ...]
     counts: Mapping[str, int]
     coverage: Mapping[int, Coverage]
     masks: int | None = None
 
     @property
-    def errors(self) -> tuple[Problem, ...]:
+    def errors(self) -> tuple[PairProblem, ...]:
         """The problems that keep the data set from being used."""
         return tuple(
             problem for problem in self.problems if problem.severity == "error"
         )
 
     @property
-    def warnings(self) -> tuple[Problem, ...]:
+    def warnings(self) -> tuple[PairProblem, ...]:
         """The problems worth a look that keep nobody from using it."""
         return tuple(
             problem for problem in self.problems if problem.severity == "warning"
@@ -156,7 +156,7 @@ def check_dataset(
             problems += _check_images(folders, entry, notes)
         told = notes.told(of=len(entries))
         problems += [
-            Problem(root.name or str(root), "", note, "warning") for note in told
+            PairProblem(root.name or str(root), "", note, "warning") for note in told
         ]
         if entries:  # else it is the caption file that is wrong
             problems += _unnamed_images(folders, entries)
@@ -185,7 +185,7 @@ def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
 
 def _warnings(
     name: str, entries: Sequence[CaptionEntry], known: Mapping[int, Coverage]
-) -> list[Problem]:
+) -> list[PairProblem]:
     """What is worth a look in the data set as a whole."""
     counts = _count(entries)
     said = []
@@ -215,18 +215,20 @@ def _warnings(
                 f"with vocabulary.minimum_count {minimum_count}, the default, a "
                 f"captioner would know {share}; train with a smaller one"
             )
-    return [Problem(name, "", what, "warning") for what in said]
+    return [PairProblem(name, "", what, "warning") for what in said]
 
 
 def _check_images(
     folders: ImageFolders, entry: CaptionEntry, notes: Notes
-) -> Iterator[Problem]:
+) -> Iterator[PairProblem]:
     """What is wrong with the two images of an entry, as a pair; what has to be known of
     how they are read goes to ``notes``."""
     yield from folders.missing(entry)
-    files = [file for date in DATES if (file := folders.find(entry, date)) is not None]
+    files = [
+        file for date in DATE_FOLDERS if (file := folders.find(entry, date)) is not None
+    ]
     pair: ImagePair | None = None
-    if len(files) == len(DATES):
+    if len(files) == len(DATE_FOLDERS):
         try:
             pair = read_pair(files[0], files[1])
         except ImageError as error:
@@ -234,8 +236,10 @@ def _check_images(
     if pair is None:
         wrong = list(_check_files(files, entry))
         yield from wrong
-        if len(files) == len(DATES) and not wrong:  # only together they are refused
-            yield Problem("", entry.source, refused)
+        if (
+            len(files) == len(DATE_FOLDERS) and not wrong
+        ):  # only together they are refused
+            yield PairProblem("", entry.source, refused)
         return
     notes.add(entry.name, pair.notes)
     mask = folders.find(entry, MASKS)
@@ -243,44 +247,48 @@ def _check_images(
         yield from _check_mask(mask, entry, pair.images.shape[2:])
 
 
-def _check_files(files: Iterable[Path], entry: CaptionEntry) -> Iterator[Problem]:
+def _check_files(files: Iterable[Path], entry: CaptionEntry) -> Iterator[PairProblem]:
     """What is wrong with single images."""
     for file in files:
         try:
             read_image(file)
         except ImageError as error:
-            yield Problem(str(file), entry.source, str(error).removeprefix(f"{file}: "))
+            yield PairProblem(
+                str(file), entry.source, str(error).removeprefix(f"{file}: ")
+            )
 
 
 def _check_mask(
     path: Path, entry: CaptionEntry, shape: tuple[int, ...]
-) -> Iterator[Problem]:
+) -> Iterator[PairProblem]:
     """What is wrong with the change mask of images of this shape (H, W)."""
     try:
         mask = read_mask(path)
     except DataError as error:
-        yield Problem(str(path), entry.source, str(error))
+        yield PairProblem(str(path), entry.source, str(error))
         return
     if mask.shape != shape:
         sizes = [f"{width}×{height}" for height, width in (mask.shape, shape)]
         what = f"the mask is {sizes[0]} pixels, and its images are {sizes[1]}"
-        yield Problem(str(path), entry.source, what)
+        yield PairProblem(str(path), entry.source, what)
 
 
 def _unnamed_images(
     folders: ImageFolders, entries: Iterable[CaptionEntry]
-) -> list[Problem]:
+) -> list[PairProblem]:
     """A warning for each image in the folders of the data set that no entry names."""
-    used = {folders.find(entry, date) for entry, date in product(entries, DATES)}
+    used = {folders.find(entry, date) for entry, date in product(entries, DATE_FOLDERS)}
     # images/A itself, the splits, and any other folder that an entry names by its
     # filepath
     named = {entry.folder for entry in entries}
     places = ["", *SPLITS, *sorted(named - {"", *SPLITS})]
     unnamed: dict[Path, None] = {}  # a set that keeps its order
-    for place, date in product(places, DATES):
+    for place, date in product(places, DATE_FOLDERS):
         files = folders.list_images(folders.root / "images" / place / date).values()
         unnamed.update(dict.fromkeys(file for file in files if file not in used))
-    return [Problem(str(file), "", "no entry names it", "warning") for file in unnamed]
+    return [
+        PairProblem(str(file), "", "no entry names it", "warning") for file in unnamed
+    ]
 
 
 def _count(entries: Iterable[CaptionEntry]) -> Mapping[str, int]:

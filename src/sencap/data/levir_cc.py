@@ -45,7 +45,7 @@ from sencap.images import IMAGE_SUFFIXES
 from sencap.json_files import NotJsonError, parse_json, shown
 
 SPLITS = ("train", "val", "test")
-DATES = ("A", "B")
+DATE_FOLDERS = ("A", "B")
 MASKS = "label"
 CAPTION_FILE = "LevirCCcaptions.json"
 MOST_WORDS = BOUNDS["max_words"].most
@@ -65,7 +65,7 @@ _NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
 
 
 @dataclass(frozen=True)
-class Problem:
+class PairProblem:
     """One thing wrong with a data set: in which file, at which entry ("" for the whole
     file), and what.
 
@@ -203,7 +203,7 @@ def read_dataset(
     images = ImageFolders(root if root.is_dir() else root.parent)
     pairs, problems = [], []
     for entry in read_captions(root, splits=splits, no_change=no_change):
-        before, after = (images.find(entry, date) for date in DATES)
+        before, after = (images.find(entry, date) for date in DATE_FOLDERS)
         if before is None or after is None:
             problems += images.missing(entry)
         else:
@@ -260,17 +260,19 @@ class ImageFolders:
             self._listed[folder] = lower | {file.name: file for file in images}
         return self._listed[folder]
 
-    def missing(self, entry: CaptionEntry) -> list[Problem]:
+    def missing(self, entry: CaptionEntry) -> list[PairProblem]:
         """A problem for each of the two images that `find` does not find."""
         file, place = entry.source.rsplit(": ", 1)
         problems = []
-        for date in DATES:
+        for date in DATE_FOLDERS:
             if self.find(entry, date) is None:
                 tried = " and ".join(
                     str(folder) for folder in self.folders(entry, date)
                 )
                 problems.append(
-                    Problem(file, place, f"image {date} is missing: looked in {tried}")
+                    PairProblem(
+                        file, place, f"image {date} is missing: looked in {tried}"
+                    )
                 )
         return problems
 
@@ -310,7 +312,7 @@ def find_caption_files(path: Path) -> list[Path]:
 
 def list_captions(
     files: Sequence[Path], no_change: Collection[str] | None = None
-) -> tuple[list[CaptionEntry], list[Problem]]:
+) -> tuple[list[CaptionEntry], list[PairProblem]]:
     """The entries of caption files that name their images, whatever else is wrong, and
     all that is wrong.
 
@@ -322,7 +324,7 @@ def list_captions(
         SettingsError: a sentence of ``no_change`` without words.
     """
     entries: list[CaptionEntry] = []
-    problems: list[Problem] = []
+    problems: list[PairProblem] = []
     named = _checked_sentences(no_change)
     places: dict[tuple[str, str], str] = {}
     for file in files:
@@ -330,7 +332,7 @@ def list_captions(
             content = _load_content(file)
             named += _named_sentences(content)
         except DataError as error:
-            problems.append(Problem(file.name, "", str(error)))
+            problems.append(PairProblem(file.name, "", str(error)))
             continue
         ids: dict[tuple[str, int | str], str] = {}
         for number, image in enumerate(content["images"]):
@@ -382,7 +384,7 @@ def _named_sentences(content: dict[str, Any]) -> list[str]:
 
 def _with_flags(
     entries: list[CaptionEntry], named: Sequence[str]
-) -> tuple[list[CaptionEntry], list[Problem]]:
+) -> tuple[list[CaptionEntry], list[PairProblem]]:
     """The entries with missing change flags told from their sentences, and a warning
     for each flag against these; ``named``: sentences of no change that were named.
 
@@ -408,7 +410,7 @@ def _with_flags(
 
 def _flags_against_sentences(
     entries: Sequence[CaptionEntry], counts: Sequence[int]
-) -> list[Problem]:
+) -> list[PairProblem]:
     """A warning for each flag that most sentences contradict; counts: each entry's
     sentences of no change.
 
@@ -434,7 +436,7 @@ def _flags_against_sentences(
             continue
         file, place = entry.source.rsplit(": ", 1)
         what = f"changeflag is {int(entry.changed)}, but most of its sentences tell of {says}"
-        problems.append(Problem(file, place, what, "warning"))
+        problems.append(PairProblem(file, place, what, "warning"))
     return problems
 
 
@@ -443,10 +445,10 @@ class _EntryReader:
 
     def __init__(self, file: str, place: str) -> None:
         self.file, self.place = file, place
-        self.problems: list[Problem] = []
+        self.problems: list[PairProblem] = []
 
     def note(self, what: str, severity: Literal["error", "warning"] = "error") -> None:
-        self.problems.append(Problem(self.file, self.place, what, severity))
+        self.problems.append(PairProblem(self.file, self.place, what, severity))
 
     def read(
         self, image: object, ids: dict[tuple[str, int | str], str]
@@ -638,7 +640,7 @@ def _checked_splits(splits: Collection[str] | None) -> set[str]:
     return wanted
 
 
-def _refuse(path: Path, problems: list[Problem]) -> None:
+def _refuse(path: Path, problems: list[PairProblem]) -> None:
     """DataError with the first problems and their number, if one of them is an
     error."""
     if not (errors := [problem for problem in problems if problem.severity == "error"]):

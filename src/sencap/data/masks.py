@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.data.levir_cc import DATES, MASKS, CaptionedPair
+from sencap.data.levir_cc import DATE_FOLDERS, MASKS, CaptionedPair
 from sencap.errors import DataError, ImageError
 from sencap.images import IMAGE_SUFFIXES, read_image
 
 NOTHING, ROAD, BUILDING = 0, 128, 255
 
-Mask = NDArray[np.uint8]
+ChangeMask = NDArray[np.uint8]
 
 
-def read_mask(path: str | Path) -> Mask:
+def read_mask(path: str | Path) -> ChangeMask:
     """A change mask (H, W) of `NOTHING`, `ROAD` and `BUILDING`.
 
     Raises:
@@ -51,7 +51,7 @@ def read_mask(path: str | Path) -> Mask:
 def has_masks_only(folder: Path) -> bool:
     """Whether a folder is a change-detection data set: A, B and label, and no caption
     file."""
-    return all((folder / name).is_dir() for name in (*DATES, MASKS)) and not any(
+    return all((folder / name).is_dir() for name in (*DATE_FOLDERS, MASKS)) and not any(
         folder.glob("*.json")
     )
 
@@ -67,7 +67,7 @@ def read_masked_pairs(folder: Path) -> list[CaptionedPair]:
         DataError: no pair, a file that is missing, or a mask that is none; the first
             one is told.
     """
-    listed = {name: _by_stem(folder / name) for name in (*DATES, MASKS)}
+    listed = {name: _by_stem(folder / name) for name in (*DATE_FOLDERS, MASKS)}
     before, after, masks = listed.values()
     if not before:
         raise DataError(f"{folder} has no images in A")
@@ -92,7 +92,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {file.stem: file for file in files if file.suffix.lower() in IMAGE_SUFFIXES}
 
 
-def resize_mask(mask: Mask, size: int) -> Mask:
+def resize_mask(mask: ChangeMask, size: int) -> ChangeMask:
     """The mask (size, size): each pixel takes the value at its centre, so that no new
     one comes."""
     rows, columns = (

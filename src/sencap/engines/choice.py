@@ -64,7 +64,7 @@ def open_checkpoint(
     if chosen == "onnx":
         from sencap.engines import onnx  # noqa: PLC0415  (the engine that is asked for)
 
-        network, checkpoint = onnx.open_checkpoint(
+        network, checkpoint = onnx.open_onnx(
             folder, threads=threads, precision=precision
         )
         if precision == "int8" and not onnx.was_measured(folder):
@@ -82,7 +82,7 @@ def open_checkpoint(
         )
     from sencap.engines import torch  # noqa: PLC0415  (imports PyTorch)
 
-    return torch.open_checkpoint(folder, device=device)
+    return torch.open_torch(folder, device=device)
 
 
 def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sencap.checkpoint_folder import (
     CheckpointFolder,
-    count_parameters,
+    count_stored_parameters,
     read_checkpoint_folder,
     read_header,
 )
@@ -165,7 +165,7 @@ class OnnxEngine:
     def parameters(self) -> dict[str, int]:
         """See `Engine.parameters`: what the file of weights holds, without the
         statistics of BatchNorms."""
-        return count_parameters(read_header(self.folder / graphs.WEIGHTS))
+        return count_stored_parameters(read_header(self.folder / graphs.WEIGHTS))
 
     def encoder_graph(self) -> onnx.ModelProto:
         """The encoder's graph in fp32, with its weights inside."""
@@ -271,7 +271,7 @@ class OnnxEngine:
         return values
 
 
-def open_checkpoint(
+def open_onnx(
     folder: Path, *, threads: int = 0, precision: Precision = "fp32"
 ) -> tuple[OnnxEngine, CheckpointFolder]:
     """The engine of a checkpoint folder, and what else the folder holds.

@@ -42,7 +42,7 @@ def drawn_pairs(size: int) -> Iterator[_Pixels]:
         yield resize(dates, size)[None]
 
 
-def pairs_of(source: str | Path, size: int) -> Iterator[_Pixels]:
+def calibration_pairs(source: str | Path, size: int) -> Iterator[_Pixels]:
     """Pairs of a folder or a CSV file, (1, 2, 3, size, size), evenly spread over it.
 
     Raises:

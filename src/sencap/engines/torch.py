@@ -118,9 +118,7 @@ class TorchEngine(TorchDecoding):
         return count_parameters(self.captioner)
 
 
-def open_checkpoint(
-    folder: Path, *, device: str = "auto"
-) -> tuple[TorchEngine, Checkpoint]:
+def open_torch(folder: Path, *, device: str = "auto") -> tuple[TorchEngine, Checkpoint]:
     """The engine of a checkpoint folder, and the checkpoint.
 
     Raises:
@@ -142,6 +140,10 @@ def open_checkpoint(
     return TorchEngine(checkpoint.captioner.eval()), checkpoint
 
 
+# Of PSNet, whose layers of this name look at other scales: 2·N tokens that are no dates
+SCALES = "scale_aware"
+
+
 def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
     """How much attention each cell got in a recorded pass, mean over heads and over
     those who ask.
@@ -153,7 +155,7 @@ def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
     received = {}
     for name, calls in seen.items():
         for number, weights in enumerate(calls, 1):
-            if weights.shape[3] not in (cells, 2 * cells):
+            if weights.shape[3] not in (cells, 2 * cells) or SCALES in name:
                 continue
             call = f"{name} #{number}" if len(calls) > 1 else name
             received[call] = weights.mean((1, 2))  # (B, heads, L_q, L_s) → (B, L_s)

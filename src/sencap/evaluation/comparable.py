@@ -35,7 +35,7 @@ _LARGEST = 100
 
 
 @dataclass(frozen=True)
-class Report:
+class ComparedReport:
     """A report of ``sencap evaluate`` as comparing needs it.
 
     signatures: protocol → field → value, as in ``report.signatures``. filenames: of the
@@ -48,7 +48,7 @@ class Report:
     system: System
 
 
-def read_report(path: str | Path) -> Report:
+def read_report(path: str | Path) -> ComparedReport:
     """Read a report that ``sencap evaluate --json`` wrote.
 
     Raises DataError when the file cannot be read, is no report, or was written before
@@ -85,7 +85,7 @@ def _version(content: Mapping[str, Any]) -> str:
     return "sencap of an unknown version"
 
 
-def _report(path: str, content: Mapping[str, Any]) -> Report:
+def _report(path: str, content: Mapping[str, Any]) -> ComparedReport:
     """The report; raises DataError with the place of what is missing or of another
     kind."""
     changed, told, filenames = [], [], []
@@ -105,7 +105,7 @@ def _report(path: str, content: Mapping[str, Any]) -> Report:
         for protocol in PROTOCOLS
     }
     flags = as_flags(changed)
-    return Report(
+    return ComparedReport(
         path=path,
         signatures=signatures,
         filenames=tuple(filenames),
@@ -150,7 +150,9 @@ def _fields(signature: str) -> dict[str, str]:
     return fields
 
 
-def check_comparable(reports: Sequence[Report], protocols: Sequence[str]) -> list[str]:
+def check_comparable(
+    reports: Sequence[ComparedReport], protocols: Sequence[str]
+) -> list[str]:
     """What a reader has to know of reports that may be compared under some protocols:
     in what they differ.
 
@@ -181,7 +183,7 @@ def check_comparable(reports: Sequence[Report], protocols: Sequence[str]) -> lis
 
 
 def _refuse_unequal(
-    reports: Sequence[Report], protocol: str, field: str, reason: str
+    reports: Sequence[ComparedReport], protocol: str, field: str, reason: str
 ) -> None:
     first = reports[0]
     mine = first.signatures[protocol][field]
@@ -195,7 +197,7 @@ def _refuse_unequal(
             )
 
 
-def _notes(reports: Sequence[Report], protocol: str) -> list[str]:
+def _notes(reports: Sequence[ComparedReport], protocol: str) -> list[str]:
     notes = []
     for field in _MAY_DIFFER:
         by_value: dict[str, list[str]] = {}

@@ -22,14 +22,14 @@ from sencap.evaluation.bootstrap import (
     seed_weights,
     why_no_interval,
 )
-from sencap.evaluation.comparable import Report, check_comparable, read_report
+from sencap.evaluation.comparable import ComparedReport, check_comparable, read_report
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.names import ACCURACY, METRICS, PROTOCOLS, SUBSETS
 from sencap.evaluation.protocol import FLAGS_UNKNOWN, said_of
 from sencap.evaluation.report import notes_section, number, table
 from sencap.evaluation.statistics import members
 
-Row: TypeAlias = dict[str, float | str | None]
+ComparisonRow: TypeAlias = dict[str, float | str | None]
 _NUMBERS = (
     "a", "b", "difference", "low", "high", "error", "share", "p", "a_seed_sd", "b_seed_sd",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def compare(
 
 
 def _scores(
-    reports: Sequence[Report], subset: str, *, resamples: int, seed: int
+    reports: Sequence[ComparedReport], subset: str, *, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
     """The scores of all reports on a subset, (reports, columns), and those of its
     resamples, (R, reports, columns)."""
@@ -159,7 +159,7 @@ def _known_metrics(names: Sequence[str] | None) -> list[str]:
     return [metric_named(name) for name in names]
 
 
-def _read_side(paths: str | Path | Sequence[str | Path]) -> list[Report]:
+def _read_side(paths: str | Path | Sequence[str | Path]) -> list[ComparedReport]:
     """The reports of one system."""
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     reports = [read_report(path) for path in given]
@@ -207,7 +207,9 @@ def _notes(
     return notes
 
 
-def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -> Row:
+def _row(
+    pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]
+) -> ComparisonRow:
     """One metric on one subset.
 
     exact: (S_a + S_b,), values: (R, S_a + S_b), weights: (R, S_a) and (R, S_b).
@@ -221,7 +223,7 @@ def _row(pairs: int, exact: Floats, values: Floats, weights: Sequence[Floats]) -
     shown = np.round(
         differences, DECIMALS
     )  # what is equal as it is shown counts as equal
-    row: Row = dict.fromkeys(_NUMBERS)
+    row: ComparisonRow = dict.fromkeys(_NUMBERS)
     row["a"], row["b"], row["difference"] = (
         _known(a.mean()),
         _known(b.mean()),
@@ -257,7 +259,7 @@ def _deviation(seeds: Floats) -> float | None:
     return _known(seeds.std(ddof=1))
 
 
-def as_markdown(comparison: dict[str, Any]) -> str:
+def comparison_as_markdown(comparison: dict[str, Any]) -> str:
     """The comparison for reading: who is compared, a table per protocol, the change
     accuracy, notes."""
     method = comparison["method"]

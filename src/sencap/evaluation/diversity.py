@@ -15,7 +15,7 @@ from typing import Any, Protocol
 LONGEST_LINK = 2  # words between the two: "with", "and the"
 
 
-class Said(Protocol):
+class _Said(Protocol):
     """What is asked of a pair."""
 
     @property
@@ -53,7 +53,7 @@ def repeated_phrase(words: Sequence[str]) -> str:
     return ""
 
 
-def diversity(pairs: Sequence[Said]) -> dict[str, Any] | None:
+def diversity(pairs: Sequence[_Said]) -> dict[str, Any] | None:
     """Of the changed pairs: how many there are, how many captions differ from each
     other, and how many do of one sentence of a person each; None without changed pairs.
 

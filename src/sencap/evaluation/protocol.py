@@ -34,7 +34,7 @@ from sencap.data.vocabulary import (
 from sencap.evaluation.bootstrap import FEWEST_PAIRS
 from sencap.evaluation.metrics import References, Tokens, check_scorable, cider_is_zero
 from sencap.evaluation.names import PROTOCOLS, SUBSETS
-from sencap.evaluation.reference_rows import ProtocolRows, ReferenceRow, Row
+from sencap.evaluation.reference_rows import ProtocolRows, ReferenceRow, ScoredSentences
 from sencap.evaluation.scoring import Scores, Scoring, score_all
 from sencap.evaluation.statistics import (
     Flags,
@@ -249,7 +249,7 @@ def evaluate(
     # and handed out again in that order
     own = dict(zip(PROTOCOLS, scorings, strict=False))
     rest = iter(scorings[len(PROTOCOLS) :])
-    found: dict[str, Mapping[str, Row]] = {}
+    found: dict[str, Mapping[str, ScoredSentences]] = {}
     for protocol, of_protocol in wanted.items():
         found[protocol] = of_protocol.finish(
             list(itertools.islice(rest, len(of_protocol.sets)))
@@ -305,7 +305,9 @@ def _by_pair(scorings: Mapping[str, Scoring]) -> list[dict[str, Scores]]:
     ]
 
 
-def _by_row(found: Mapping[str, Mapping[str, Row]]) -> dict[str, ReferenceRow]:
+def _by_row(
+    found: Mapping[str, Mapping[str, ScoredSentences]],
+) -> dict[str, ReferenceRow]:
     """The rows of all protocols, by their names."""
     rows: dict[str, ReferenceRow] = {}
     for protocol, of_protocol in found.items():

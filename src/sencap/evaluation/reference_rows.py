@@ -57,7 +57,7 @@ ROWS = ("constant", "perfect_flag", "perfect_flag_fixed", "human")
 
 Sentences: TypeAlias = dict[str, str | None]
 """What a row says: of "changed" and of "unchanged" pairs."""
-Row: TypeAlias = tuple[Scores, Sentences]
+ScoredSentences: TypeAlias = tuple[Scores, Sentences]
 _Words: TypeAlias = tuple[str, ...]
 _Set: TypeAlias = tuple[
     list[Tokens], References
@@ -243,10 +243,10 @@ class ProtocolRows:
             scoring.bleu.sum(axis=0), float(scoring.rouge.sum()), float(cider), meteor
         )
 
-    def finish(self, scorings: Sequence[Scoring]) -> dict[str, Row]:
+    def finish(self, scorings: Sequence[Scoring]) -> dict[str, ScoredSentences]:
         """The rows by name, from the scorings of ``sets`` in their order; what cannot
         be had is all None."""
-        rows: dict[str, Row] = {}
+        rows: dict[str, ScoredSentences] = {}
         for name in ROWS:
             rows[name] = (dict.fromkeys(METRICS), {"changed": None, "unchanged": None})
         sentences: dict[str, Sentences] = {
@@ -265,7 +265,7 @@ class ProtocolRows:
             rows["perfect_flag"] = self._perfect_flag(scorings[len(self._named) :])
         return rows
 
-    def _perfect_flag(self, scorings: Sequence[Scoring]) -> Row:
+    def _perfect_flag(self, scorings: Sequence[Scoring]) -> ScoredSentences:
         """The best two of the sentences in question, from their scorings."""
         rest = iter(scorings)
         parts: dict[bool, list[tuple[str | None, _Part]]] = {}
@@ -276,7 +276,7 @@ class ProtocolRows:
                 continue
             for sentence, tokens in options.items():
                 parts[flag].append((sentence, self._scored(tokens, flag, next(rest))))
-        found: list[Row] = []
+        found: list[ScoredSentences] = []
         for (change, part), (no_change, other) in itertools.product(
             parts[True], parts[False]
         ):

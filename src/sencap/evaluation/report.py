@@ -77,7 +77,7 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def as_dict(
+def report_as_dict(
     evaluation: Evaluation,
     *,
     beam: int | str,
@@ -167,7 +167,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_json(report: Mapping[str, Any]) -> str:
-    """The report of ``as_dict`` as JSON: one key to a line, and a list of numbers on a
+    """The report of ``report_as_dict`` as JSON: one key to a line, and a list of numbers on a
     line of its own.
 
     A bracket before an end of line cannot be inside a string, where JSON writes an end
@@ -181,8 +181,8 @@ def as_json(report: Mapping[str, Any]) -> str:
     )
 
 
-def as_markdown(report: Mapping[str, Any]) -> str:
-    """The report of ``as_dict`` for reading: scores under both protocols, reference
+def report_as_markdown(report: Mapping[str, Any]) -> str:
+    """The report of ``report_as_dict`` for reading: scores under both protocols, reference
     rows, change, run."""
     method = report["intervals"]["method"]
     lines = [

@@ -24,7 +24,7 @@ from sencap.files import write_whole
 from sencap.structures import ImagePair
 
 _NOTE = "Bold and underlined: words that no reference of the pair has."
-BOTH = ("before", "after")
+_BOTH = ("before", "after")
 _REFERENCES, _EMPTY = "References", "(empty caption)"
 _PUNCTUATION = ".,;:!?\"'()"
 # inches
@@ -90,7 +90,7 @@ def _for_page(pair: ComparedPair) -> dict[str, object]:
     """What the template takes of a pair."""
     return {
         "name": pair.name,
-        "photos": list(zip(BOTH, map(photo_uri, pair.pair.images), strict=True)),
+        "photos": list(zip(_BOTH, map(photo_uri, pair.pair.images), strict=True)),
         "references": pair.references,
         "captions": {
             system: marked_words(caption, pair.references)
@@ -154,7 +154,7 @@ def _height(pair: ComparedPair, blocks: Sequence[_Block]) -> float:
 
 def _draw_photos(sheet: Sheet, y: float, pair: ImagePair) -> None:
     x = _EDGE
-    for image, date in zip(pair.images, BOTH, strict=True):
+    for image, date in zip(pair.images, _BOTH, strict=True):
         height = sheet.image(x, y, _SIDE, image)
         sheet.text(x + _SIDE / 2, y + height + 0.02, date, ha="center", color=PALE)
         x += _SIDE + _GAP

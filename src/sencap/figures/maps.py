@@ -25,7 +25,7 @@ from sencap.figures.files import DRAWN, check_path
 from sencap.figures.sheet import LINE, PALE, TWO_COLUMNS, Map, Sheet, ratio, wrap
 from sencap.structures import ImagePair
 
-Scale = Literal["own", "common", "values"]
+ColourScale = Literal["own", "common", "values"]
 QUANTITY = "mean |activation|"
 # inches
 _LEFT, _RIGHT = 0.22, 0.62  # for the rows' labels, and for the colour bars
@@ -70,7 +70,7 @@ def attention_by_initialisation(
     rows: Sequence[MapRow],
     path: str | Path,
     *,
-    scales: Sequence[Scale] = ("own", "common"),
+    scales: Sequence[ColourScale] = ("own", "common"),
     quantity: str = QUANTITY,
 ) -> Path:
     """Fig. 4: for each pair the map of each initialisation, on its own scale and on the
@@ -91,7 +91,7 @@ def attention_by_stage(
     rows: Sequence[MapRow],
     path: str | Path,
     *,
-    scales: Sequence[Scale] = ("own", "common"),
+    scales: Sequence[ColourScale] = ("own", "common"),
     quantity: str = QUANTITY,
 ) -> Path:
     """Fig. 5: for each pair the maps after SFE and after CAGD, or of whatever parts a
@@ -159,20 +159,20 @@ def _columns(rows: Sequence[MapRow]) -> list[str]:
 def _table(
     rows: Sequence[MapRow],
     path: str | Path,
-    scales: Sequence[Scale],
+    scales: Sequence[ColourScale],
     quantity: str,
     titles: Mapping[str, str],
 ) -> Path:
     path = check_path(path, endings=DRAWN)
     for scale in scales:
-        if scale not in get_args(Scale):
+        if scale not in get_args(ColourScale):
             raise SettingsError(
-                f"scale={scale!r} is unknown; {nearest(scale, get_args(Scale))}"
+                f"scale={scale!r} is unknown; {nearest(scale, get_args(ColourScale))}"
             )
     everything: list[Map] = []
     for row in rows:
         everything.extend(row.maps.values())
-    block = Block(titles, everything, tuple(scales), quantity)
+    block = MapBlock(titles, everything, tuple(scales), quantity)
     height = 0.05 + sum(block.height(row.pair) for row in rows)
     sheet = Sheet(_LEFT + (len(titles) + 1) * (block.cell + _GAP) + _RIGHT, height)
     y = 0.05
@@ -182,7 +182,7 @@ def _table(
 
 
 @dataclass(frozen=True)
-class Block:
+class MapBlock:
     """How the maps of a pair are drawn: a row for each scale, the images at their left.
 
     titles: name of a map → what stands above its column. everything: the maps that the
@@ -191,7 +191,7 @@ class Block:
 
     titles: Mapping[str, str]
     everything: Sequence[Map]
-    scales: Sequence[Scale]
+    scales: Sequence[ColourScale]
     quantity: str = QUANTITY
 
     @property
@@ -244,7 +244,9 @@ class Block:
                     ha="center",
                 )
 
-    def _draw_row(self, sheet: Sheet, y: float, row: MapRow, scale: Scale) -> None:
+    def _draw_row(
+        self, sheet: Sheet, y: float, row: MapRow, scale: ColourScale
+    ) -> None:
         """The maps of a pair on one scale, its name at the left and its colour bar at
         the right."""
         side = self.cell * ratio(row.pair.images[0])
@@ -290,14 +292,14 @@ class Block:
     def _x(self, column: int) -> float:
         return _LEFT + column * (self.cell + _GAP)
 
-    def _limits(self, scale: Scale) -> tuple[float, float]:
+    def _limits(self, scale: ColourScale) -> tuple[float, float]:
         """What the colours of all maps run over, on a scale that they share."""
         if scale == "common":
             return limits_of([relative(values) for values in self.everything])
         return limits_of(self.everything)
 
 
-def _below(scale: Scale) -> float:
+def _below(scale: ColourScale) -> float:
     return _BELOW_OWN if scale == "own" else _BELOW
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sencap.figures.pages import VIRIDIS, render
 
-LONGEST = 1600  # pixels: the longer side of the scene on the page
+LONGEST_SCENE = 1600  # pixels: the longer side of the scene on the page
 _MOST_BYTES = 2_500_000  # of each image; letters for bytes make a third more of them
 _MOST_WINDOWS = 5_000  # are drawn: those most probably changed
 _MOST_LISTED = 1_000

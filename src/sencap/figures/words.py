@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sencap.figures.files import DRAWN, check_path
-from sencap.figures.maps import Block, MapRow, limits_of, part_title, relative
+from sencap.figures.maps import MapBlock, MapRow, limits_of, part_title, relative
 from sencap.figures.sheet import (
     INK,
     LINE,
@@ -27,7 +27,7 @@ NO_WORD_MAPS = (
     "This system's decoder does not attend to the grid word by word; "
     "there are no maps of words."
 )
-WORDS = "Where the decoder looked as it chose each word (image after)"
+_WORDS = "Where the decoder looked as it chose each word (image after)"
 _PARTS = "How strongly each part of the memory responds"
 DATES_TITLE = (
     "How much the speaker drew on each date's features, and on their difference, as "
@@ -73,7 +73,7 @@ def draw_words(
     path = check_path(path, endings=DRAWN)
     top = _Top.of(pair, caption, note)
     titles = {name: part_title(name) for name in parts}
-    block = Block(titles, list(parts.values()), ("own", "common"))
+    block = MapBlock(titles, list(parts.values()), ("own", "common"))
     cell = (TWO_COLUMNS - _EDGE - _RIGHT) / _COLUMNS - _GAP
     step = cell * ratio(pair.images[0]) + LINE + 0.1
     rows = math.ceil(len(words) / _COLUMNS) if word_maps is not None else 0
@@ -89,7 +89,7 @@ def draw_words(
     top.draw(sheet, y, pair)
     y += LINE + top.height + 0.2
     sheet.text(
-        _EDGE, y, WORDS if word_maps is not None else NO_WORD_MAPS, weight="bold"
+        _EDGE, y, _WORDS if word_maps is not None else NO_WORD_MAPS, weight="bold"
     )
     y += _HEADING
     if word_maps is not None and words:

@@ -15,7 +15,7 @@ from sencap.images.marks import (
     AFTER,
     BEFORE,
     DATES,
-    KINDS,
+    MARK_KINDS,
     WORD_KINDS,
     Date,
     is_label,
@@ -27,7 +27,7 @@ from sencap.text_files import csv_problem, read_text
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 Pairs = list[tuple[Path, Path, str]]
 
-LAYOUTS = (
+_LAYOUTS = (
     "two folders with images of the same names (A and B, before and after, pre and "
     "post, T1 and T2, im1 and im2, 2018 and 2019), alone or in train, val and test; "
     "or files <name>_before.png and <name>_after.png, or with another two of those "
@@ -80,7 +80,7 @@ def find_pairs(source: str | Path) -> Pairs:
     if found is None:
         raise DataError(
             f"{source} holds no pairs of images that sencap knows as such\n"
-            f"  seen: {seen_in(source)}\n  looked for: {LAYOUTS}\n  or give {TABLE}"
+            f"  seen: {seen_in(source)}\n  looked for: {_LAYOUTS}\n  or give {TABLE}"
         )
     _refuse(source, found.problems)
     return found.pairs
@@ -144,7 +144,9 @@ def _each_has_pairs(
         # names with a number or a letter are rather those of places: A/img_1.png and
         # B/img_1.png
         is_plain = found.kind == DATES or found.kind in WORD_KINDS
-        if not is_plain or KINDS.index(found.kind) >= KINDS.index(plainer_than):
+        if not is_plain or MARK_KINDS.index(found.kind) >= MARK_KINDS.index(
+            plainer_than
+        ):
             return False
     return True
 
@@ -177,7 +179,7 @@ def _in_files(root: Path, folder: Path) -> _Found | None:
     them."""
     files = _images(folder)
     best: _Found | None = None
-    for kind in KINDS:
+    for kind in MARK_KINDS:
         listed: list[tuple[str, Date, Path]] = []
         others = []
         for file in files:

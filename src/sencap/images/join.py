@@ -33,8 +33,8 @@ def put_together(
     """Read both dates, bring them to one scale, and make what has no data alike at
     both."""
     given = reading.given_scale()
-    one = Date(labels[0], lambda: read(0), size, given, may_read_twice=may_read_twice)
-    other = Date(labels[1], lambda: read(1), size, given)
+    one = _Date(labels[0], lambda: read(0), size, given, may_read_twice=may_read_twice)
+    other = _Date(labels[1], lambda: read(1), size, given)
     _check_sizes(one, other)
     masks = one.valid, other.valid
     lost = [share_lost(mask) for mask in (*masks, both(*masks))]
@@ -71,7 +71,7 @@ def put_together(
     return ImagePair(images, name, tuple(notes), details)
 
 
-class Date:
+class _Date:
     """One date of a pair while the other is read: what is known of it, and no more of
     its pixels than needed.
 
@@ -149,7 +149,7 @@ def _reduced(image: NDArray[Any], size: int | None) -> NDArray[np.uint8]:
     return image if size is None else resize(image, size)
 
 
-def _check_sizes(one: Date, other: Date) -> None:
+def _check_sizes(one: _Date, other: _Date) -> None:
     """Refuse two images of different sizes."""
     if one.shape != other.shape:
         sizes = [

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.errors import ImageError, SettingsError
-from sencap.images.scale import check_bands, row_blocks
+from sencap.images.scale import check_three_bands, row_blocks
 from sencap.rasters import Mask, both
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -342,7 +342,7 @@ def stretch(images: Levels) -> NDArray[np.uint8]:
     Raises:
         ShapeError: another shape or type.
     """
-    check_bands(images, "uint8", "uint16")
+    check_three_bands(images, "uint8", "uint16")
     if images.dtype == np.uint8:
         return images.astype(np.uint8, copy=False)
     flat = images.reshape(-1, *images.shape[-3:])

@@ -19,7 +19,7 @@ Date = tuple[
 BEFORE: Date = (0,)
 AFTER: Date = (1,)
 # What names may have, the plainest first
-WORDS = (("before", "after"), ("pre", "post"), ("earlier", "later"), ("old", "new"))
+_WORDS = (("before", "after"), ("pre", "post"), ("earlier", "later"), ("old", "new"))
 SIGNS = (("1", "2"), ("a", "b"), ("0", "1"))
 DATES = "dates"
 BARE = "bare "
@@ -50,7 +50,7 @@ def _alone(pattern: str) -> re.Pattern[str]:
 def _patterns() -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
     """For each kind, dates apart: what tells the image before, and the one after."""
     found = {}
-    for first, second in WORDS:
+    for first, second in _WORDS:
         found[f"{first}/{second}"] = _alone(first + _EVENT), _alone(second + _EVENT)
     for first, second in SIGNS:
         found[f"{first}/{second}"] = _alone(_IMAGE + first), _alone(_IMAGE + second)
@@ -65,9 +65,9 @@ _PATTERNS = _patterns()
 _KINDS = [kind for kind in _PATTERNS if not kind.startswith(BARE)]
 # All kinds, the plainest first: a word says more than a date, and a date more than a
 # bare 1
-KINDS = (*_KINDS, DATES, *(kind for kind in _PATTERNS if kind.startswith(BARE)))
+MARK_KINDS = (*_KINDS, DATES, *(kind for kind in _PATTERNS if kind.startswith(BARE)))
 
-WORD_KINDS = KINDS[: len(WORDS)]
+WORD_KINDS = MARK_KINDS[: len(_WORDS)]
 
 
 def read_mark(name: str, kind: str) -> Mark | None:
@@ -122,7 +122,7 @@ def two_dates(names: Iterable[str]) -> list[tuple[str, str, str]]:
     names = [name for name in names if not is_label(name)]
     lower = {name.lower() for name in names}
     found = []
-    for kind in KINDS:
+    for kind in MARK_KINDS:
         for rest, dated in group(names, kind).items():
             listed = [dated[date] for date in sorted(dated)]
             if len(listed) != 2 or any(len(same) > 1 for same in listed):
@@ -141,7 +141,7 @@ def common_name(before: str, after: str) -> str:
     """
     if before == after:
         return before
-    for kind in KINDS:
+    for kind in MARK_KINDS:
         one, other = read_mark(before, kind), read_mark(after, kind)
         if one is not None and other is not None and one.rest == other.rest != "":
             return one.rest

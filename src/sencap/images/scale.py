@@ -36,7 +36,7 @@ def resize(
     """
     if not isinstance(images, np.ndarray):
         return dataclasses.replace(images, images=resize(images.images, size))
-    check_bands(images, "uint8")
+    check_three_bands(images, "uint8")
     check_size(size)
     return _resampled(images, size, size)
 
@@ -60,7 +60,7 @@ def shrink(
     """
     if not isinstance(images, np.ndarray):
         return dataclasses.replace(images, images=shrink(images.images, longest))
-    check_bands(images, "uint8")
+    check_three_bands(images, "uint8")
     check_size(longest)
     height, width = images.shape[-2:]
     share = min(1.0, longest / max(height, width))
@@ -108,7 +108,7 @@ def resample_band(
     )
 
 
-def check_bands(images: NDArray[Any], *types: str) -> None:
+def check_three_bands(images: NDArray[Any], *types: str) -> None:
     """Refuse what are no images (…, 3, H, W) of one of the types.
 
     Raises:

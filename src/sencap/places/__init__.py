@@ -17,7 +17,7 @@ from sencap.places.folders import FolderPlaces, PairPlaces
 from sencap.places.packed import PackedPlaces, verify
 from sencap.places.packing import pack
 from sencap.places.reading import UNDATED, Scaling
-from sencap.places.recognise import open_places, recognise
+from sencap.places.recognise import open_places, recognise_places
 from sencap.places.series import SeriesPlaces
 from sencap.places.shards import ShardPlaces
 from sencap.places.ssl4eo import SceneFolderPlaces
@@ -39,6 +39,6 @@ __all__ = [
     "SyntheticPlaces",
     "open_places",
     "pack",
-    "recognise",
+    "recognise_places",
     "verify",
 ]

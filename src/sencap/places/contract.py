@@ -25,7 +25,7 @@ from sencap.errors import DataError, ShapeError
 
 FEWEST_DATES = 2
 _SHOWN = 10
-Source = TypeVar("Source")
+_Source = TypeVar("_Source")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Places(ABC):
                 yield place
 
 
-class ListedPlaces(Places, Generic[Source]):
+class ListedPlaces(Places, Generic[_Source]):
     """Places whose images are listed in advance, as (date, source) by place, and read
     one by one.
 
@@ -177,12 +177,12 @@ class ListedPlaces(Places, Generic[Source]):
     def __init__(
         self,
         origin: str,
-        listed: Mapping[str, Sequence[tuple[datetime.date, Source]]],
+        listed: Mapping[str, Sequence[tuple[datetime.date, _Source]]],
         problems: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.origin, self.report = origin, PlacesReport()
         problems = problems or {}
-        self._places: list[tuple[str, tuple[tuple[datetime.date, Source], ...]]] = []
+        self._places: list[tuple[str, tuple[tuple[datetime.date, _Source], ...]]] = []
         # By place, the listed images that turned out unusable when they were read.
         self._lost: dict[str, int] = {}
         for name in sorted({**listed, **problems}):
@@ -218,7 +218,7 @@ class ListedPlaces(Places, Generic[Source]):
         return tuple(date for date, _ in self._places[_checked(index, len(self))][1])
 
     @abstractmethod
-    def read_source(self, source: Source) -> NDArray[np.uint8]:
+    def read_source(self, source: _Source) -> NDArray[np.uint8]:
         """One listed image, uint8 (3, H, W).
 
         Raises:

@@ -25,7 +25,7 @@ from sencap.json_files import read_json, shown
 from sencap.places.contract import Places, PlacesReport, SeasonalImages
 
 INDEX, NOTE = "index.json", "pack.json"
-FORMAT = "sencap-packed-1"
+PACKED_FORMAT = "sencap-packed-1"
 LARGEST_INDEX = 1024  # megabytes; that of all SSL4EO-S12 has 30
 _BLOCK = 1 << 22  # bytes hashed at once
 
@@ -186,10 +186,10 @@ def read_index(root: Path) -> dict[str, Any]:
         raise DataError(f"{error}: the index is damaged; {again}") from error
     if not isinstance(index, dict) or "format" not in index:
         raise DataError(f"{file} is no index of a packed folder, or damaged; {again}")
-    if index["format"] != FORMAT:
+    if index["format"] != PACKED_FORMAT:
         raise DataError(
             f"{file} has the format {shown(index['format'])}; this sencap reads "
-            f"{FORMAT!r}"
+            f"{PACKED_FORMAT!r}"
         )
     if index.get("sha256") != index_hash(index):
         raise DataError(f"{file} was changed after it was written; {again}")

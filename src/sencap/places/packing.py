@@ -30,15 +30,15 @@ from sencap.images import resize
 from sencap.json_files import read_json
 from sencap.places.contract import Places, PlacesReport
 from sencap.places.packed import (
-    FORMAT,
     INDEX,
     LARGEST_INDEX,
     NOTE,
+    PACKED_FORMAT,
     file_hash,
     index_hash,
     read_index,
 )
-from sencap.places.recognise import open_places, recognise
+from sencap.places.recognise import open_places, recognise_places
 from sencap.processes import map_in_order
 from sencap.version import __version__
 
@@ -101,7 +101,7 @@ def pack(
         "fingerprint": places.fingerprint(),
     }
     note = {
-        "format": FORMAT,
+        "format": PACKED_FORMAT,
         "sencap": __version__,
         "size": size,
         "places_per_file": places_per_file,
@@ -138,7 +138,7 @@ def _open(
 ) -> Places:
     """The places of a source that the packed folder would not become a part of."""
     kind = settings.get("kind", "auto")
-    found = recognise(source) if kind == "auto" else kind
+    found = recognise_places(source) if kind == "auto" else kind
     root = Path(source)
     if (
         found != "synthetic"

@@ -23,7 +23,7 @@ from sencap.places.shards import SUFFIX, ShardPlaces
 from sencap.places.ssl4eo import PRODUCTS, SceneFolderPlaces, holds_scenes
 from sencap.places.synthetic import SyntheticPlaces
 
-Kind = Literal[
+_Kind = Literal[
     "auto",
     "packed",
     "ssl4eo-v1.0",
@@ -82,12 +82,12 @@ def open_places(
         SettingsError: an unknown kind, or a setting that the kind does not take.
         MissingDependencyError: the reader needs an extra that is not installed.
     """
-    if kind not in get_args(Kind):
+    if kind not in get_args(_Kind):
         raise SettingsError(
-            f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}"
+            f"kind={kind!r} is unknown; {nearest(kind, get_args(_Kind))}"
         )
     check_numbers(size=size, stride=stride)
-    found = recognise(path) if kind == "auto" else kind
+    found = recognise_places(path) if kind == "auto" else kind
     reader, takes = _TAKES[found]
     given: dict[str, Any] = {
         "product": product, "split": split, "size": size, "stride": stride, "dates": dates,
@@ -105,7 +105,7 @@ def open_places(
     return reader(path, **given)
 
 
-def recognise(path: str | Path) -> str:
+def recognise_places(path: str | Path) -> str:
     """The kind of places that a path holds, one of `Kind`, told by its content.
 
     Raises:

@@ -51,7 +51,7 @@ _UNITS |= {
     "microseconds": 10**3,
     "nanoseconds": 1,
 }  # all in nanoseconds
-Sample = tuple[
+_Sample = tuple[
     int, int, int
 ]  # the number of its archive, of its place in there, of its date
 
@@ -65,7 +65,7 @@ class _Archive:
     rgb: list[int]
 
 
-class ShardPlaces(ListedPlaces[Sample]):
+class ShardPlaces(ListedPlaces[_Sample]):
     """The places of SSL4EO-S12 v1.1 (see the head of this module).
 
     ``root`` is the data set's folder, that of a split or of a product, or one archive.
@@ -93,7 +93,7 @@ class ShardPlaces(ListedPlaces[Sample]):
         self.scaling = scaling or Scaling()
         self._archives: dict[Path, _Archive] = {}
         self._process = os.getpid()
-        listed: dict[str, list[tuple[datetime.date, Sample]]] = {}
+        listed: dict[str, list[tuple[datetime.date, _Sample]]] = {}
         problems: dict[str, list[str]] = {}
         for number, file in enumerate(self.files):
             try:
@@ -111,7 +111,7 @@ class ShardPlaces(ListedPlaces[Sample]):
                 problems[name] = wrong
         super().__init__(str(root), listed, problems)
 
-    def read_source(self, source: Sample) -> NDArray[np.uint8]:
+    def read_source(self, source: _Sample) -> NDArray[np.uint8]:
         """One date of one place; reads the chunks that hold it, and no other."""
         number, place, time = source
         archive = self._archive(self.files[number])

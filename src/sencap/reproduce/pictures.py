@@ -23,7 +23,7 @@ from sencap.figures import (
     side_by_side,
     sweep_plots,
 )
-from sencap.figures.maps import Scale
+from sencap.figures.maps import ColourScale
 from sencap.images import read_pair
 from sencap.predictor import Predictor
 from sencap.reproduce.experiments import SWEEPS, Drawing
@@ -31,7 +31,7 @@ from sencap.reproduce.experiments import SWEEPS, Drawing
 _PAIRS = 4  # as many as the paper's Fig. 3 shows
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
 # as it is, then normalised: Fig. 4 and 5
-PICTURE_SCALES: tuple[Scale, ...] = ("values", "own", "common")
+PICTURE_SCALES: tuple[ColourScale, ...] = ("values", "own", "common")
 STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
 Predictors = Mapping[str, Predictor]
 _Drawer = Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]

@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sencap.errors import SettingsError
-from sencap.figures.scene import LONGEST, ShownWindow, scene_page
+from sencap.figures.scene import LONGEST_SCENE, ShownWindow, scene_page
 from sencap.files import check_outputs, write_whole
 from sencap.predictor import Predictor
 from sencap.scenes.dates import image_dates
@@ -155,7 +155,7 @@ def page_of(
     names = [f"before, {dates[0]}" if dates[0] else "before"]
     names.append(f"after, {dates[1]}" if dates[1] else "after")
     return scene_page(
-        scene.overview(LONGEST),
+        scene.overview(LONGEST_SCENE),
         windows,
         title=f"{scene.before.name} and {scene.after.name}",
         names=names,

@@ -96,7 +96,7 @@ class Explained(BaseModel):
     after: str
 
 
-class Weights(BaseModel):
+class WeightsTold(BaseModel):
     """A model that requests may name."""
 
     name: str
@@ -124,7 +124,7 @@ class Info(BaseModel):
     """What this server is."""
 
     version: str
-    weights: list[Weights] = Field(description="the first is the usual one")
+    weights: list[WeightsTold] = Field(description="the first is the usual one")
     beam: int
     threshold: float
     limits: Limits
@@ -132,7 +132,7 @@ class Info(BaseModel):
     georeferences: bool = Field(description="whether GeoTIFFs are put on one grid")
 
 
-class State(BaseModel):
+class Liveness(BaseModel):
     """Whether the server lives, or is ready."""
 
     status: str

@@ -17,7 +17,7 @@ from sencap.serving import page, routes, scans
 from sencap.serving.gate import Gate
 from sencap.serving.jobs import Jobs
 from sencap.serving.metrics import Metrics
-from sencap.serving.problems import Problem, install
+from sencap.serving.problems import Problem, install_problems
 from sencap.serving.service import Service
 from sencap.serving.settings import ServerSettings
 from sencap.version import __version__
@@ -63,10 +63,10 @@ def create_app(settings: ServerSettings) -> ASGIApp:
         },
     )
     app.state.service, app.state.metrics, app.state.jobs = service, metrics, jobs
-    install(app)
+    install_problems(app)
     app.include_router(routes.router)
     app.include_router(scans.router)
-    page.install(app, settings)
+    page.install_page(app, settings)
     app.openapi = _with_problems(app.openapi)  # type: ignore[method-assign]
     gate = Gate(app, settings, token, metrics)
     return gate if settings.root_path is None else Below(gate, settings.root_path)

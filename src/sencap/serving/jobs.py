@@ -21,7 +21,7 @@ from sencap.serving.problems import Refused
 
 log = logging.getLogger(__name__)
 
-State = Literal["waiting", "running", "finished", "failed", "cancelled"]
+_State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
 
 class Cancelled(Exception):  # noqa: N818  (no error: it was asked for)
@@ -33,7 +33,7 @@ class Job:
     """A piece of work, how far it is, and what came of it."""
 
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    state: State = "waiting"
+    state: _State = "waiting"
     done: int = 0
     total: int = 0
     problem: str = ""

@@ -19,7 +19,7 @@ from sencap.version import __version__
 _FOLDER = Path(str(resources.files("sencap.serving")))
 
 
-def install(app: FastAPI, settings: ServerSettings) -> None:
+def install_page(app: FastAPI, settings: ServerSettings) -> None:
     """Let an application show the page at its root."""
     templates = Environment(
         loader=PackageLoader("sencap.serving"),

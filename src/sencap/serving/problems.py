@@ -70,7 +70,7 @@ def status_of(error: SencapError) -> int:
     return 422
 
 
-def install(app: FastAPI) -> None:
+def install_problems(app: FastAPI) -> None:
     """Let an application answer with problems only."""
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_fields)

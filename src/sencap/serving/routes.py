@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from sencap.images import Reading
 from sencap.images.ground import has_rasterio
-from sencap.serving.answers import Captions, Explained, Info, Limits, State
+from sencap.serving.answers import Captions, Explained, Info, Limits, Liveness
 from sencap.serving.metrics import Metrics
 from sencap.serving.problems import MEDIA_TYPE, Refused
 from sencap.serving.service import Choice, Service
@@ -161,17 +161,17 @@ async def info(service: ServiceOf) -> Info:
 
 
 @router.get("/health")
-async def health() -> State:
+async def health() -> Liveness:
     """The server lives."""
-    return State(status="lives")
+    return Liveness(status="lives")
 
 
 @router.get("/ready", responses=problems(503))
-async def ready(service: ServiceOf) -> State:
+async def ready(service: ServiceOf) -> Liveness:
     """The weights are loaded, and requests are taken."""
     if not service.ready:
         raise Refused(503, "the server is starting or ending: try again", retry_after=2)
-    return State(status="ready")
+    return Liveness(status="ready")
 
 
 @router.get("/metrics", response_class=Response)

@@ -18,7 +18,7 @@ from sencap.figures.pages import photo_uri
 from sencap.images import Reading
 from sencap.predictor import Predictor, load
 from sencap.rasters import import_rasterio
-from sencap.serving.answers import Captions, Explained, Said, Weights, Word
+from sencap.serving.answers import Captions, Explained, Said, WeightsTold, Word
 from sencap.serving.batching import Batcher
 from sencap.serving.metrics import Metrics
 from sencap.serving.settings import ServerSettings
@@ -26,7 +26,7 @@ from sencap.serving.uploads import UploadedPair
 from sencap.structures import Caption, ImagePair
 from sencap.weights import resolve_weights
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 _READERS = 2  # threads: decoding a pair takes a fraction of captioning it
 _DIGITS = 4  # of a map
@@ -154,18 +154,18 @@ class Service:
 
         return await self.in_thread(work)
 
-    async def in_thread(self, work: Callable[[], Result]) -> Result:
+    async def in_thread(self, work: Callable[[], _Result]) -> _Result:
         """Work in one of the few threads that read files; it is not begun if the
         request has gone."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
-    def weights(self) -> list[Weights]:
+    def weights(self) -> list[WeightsTold]:
         """What there is to choose from."""
         found = []
         for name, predictor in self.predictors.items():
             loaded = predictor.loaded() or {}
             found.append(
-                Weights(
+                WeightsTold(
                     name=name,
                     commit=loaded.get("commit"),
                     sha256=loaded.get("sha256"),

@@ -11,7 +11,7 @@ words, captions (what is said) · parts, large, changes (the kinds) · compose (
 scene) · pair (the public functions) · write (data set on disk).
 """
 
-from sencap.synthetic.changes import KINDS as _KINDS
+from sencap.synthetic.changes import CHANGE_KINDS as _KINDS
 from sencap.synthetic.pair import SyntheticPair, render_pair, render_seasons
 from sencap.synthetic.write import write_dataset
 

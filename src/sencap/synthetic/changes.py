@@ -28,10 +28,10 @@ from sencap.synthetic.parts import (
     need,
     pick_shape,
 )
-from sencap.synthetic.world import ADDED, BOTH, REMOVED, House, Patch, Scene, Shape
+from sencap.synthetic.world import ADDED, BOTH, REMOVED, DrawnScene, House, Patch, Shape
 
 
-def house_built(rng: np.random.Generator, scene: Scene) -> None:
+def house_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """One house appears, alone or along a road."""
     style = house_style(rng, rural=bool(rng.random() < 0.5))
     if rng.random() < 0.35:
@@ -49,7 +49,7 @@ def house_built(rng: np.random.Generator, scene: Scene) -> None:
     add_standing_houses(rng, scene, style)
 
 
-def houses_built(rng: np.random.Generator, scene: Scene) -> None:
+def houses_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """Two to six houses appear, mostly along roads that were there."""
     style = house_style(rng, rural=bool(rng.random() < 0.35))
     if rng.random() < 0.2:
@@ -73,7 +73,7 @@ def houses_built(rng: np.random.Generator, scene: Scene) -> None:
     add_standing_houses(rng, scene, style)
 
 
-def house_row_built(rng: np.random.Generator, scene: Scene) -> None:
+def house_row_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A row of houses appears along one side of a road, or a row on both."""
     style = house_style(rng, dense=bool(rng.random() < 0.5))
     shape: Shape = "straight" if rng.random() < 0.6 else "curved"
@@ -90,7 +90,7 @@ def house_row_built(rng: np.random.Generator, scene: Scene) -> None:
         )
 
 
-def houses_demolished(rng: np.random.Generator, scene: Scene) -> None:
+def houses_demolished(rng: np.random.Generator, scene: DrawnScene) -> None:
     """One to three houses disappear and leave bare ground."""
     style = house_style(rng, rural=bool(rng.random() < 0.6))
     wanted = int(rng.integers(1, 4))
@@ -109,7 +109,7 @@ def houses_demolished(rng: np.random.Generator, scene: Scene) -> None:
         scene.patches.append(Patch("clearing", outline, ADDED))
 
 
-def house_rebuilt(rng: np.random.Generator, scene: Scene) -> None:
+def house_rebuilt(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A house gives way to another, larger one."""
     style = house_style(rng, rural=True)
     small = replace(style, width=18.0, depth=16.0)
@@ -134,13 +134,13 @@ def house_rebuilt(rng: np.random.Generator, scene: Scene) -> None:
     add_standing_houses(rng, scene, style, chance=0.5, keep=0.4)
 
 
-def road_built(rng: np.random.Generator, scene: Scene) -> None:
+def road_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A road, a crossing or several roads appear."""
     shape = pick_shape(rng, estate=bool(rng.random() < 0.3))
     add_roads(rng, scene, shape, ADDED)
 
 
-def path_built(rng: np.random.Generator, scene: Scene) -> None:
+def path_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A dirt path appears, mostly through the woods."""
     shape: Shape = ("straight", "curved", "winding")[int(rng.integers(3))]
     scene.roads += make_roads(
@@ -162,7 +162,7 @@ def _pool_at(rng: np.random.Generator, house: House) -> Points:
     return blob(rng, centre, float(rng.uniform(5, 7)), 1.5)
 
 
-def pool_built(rng: np.random.Generator, scene: Scene) -> None:
+def pool_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A swimming pool appears behind a house that was there."""
     add_roads(rng, scene, pick_shape(rng), BOTH)
     style = house_style(rng)
@@ -180,7 +180,7 @@ def pool_built(rng: np.random.Generator, scene: Scene) -> None:
     raise Unplaced
 
 
-def house_and_pool_built(rng: np.random.Generator, scene: Scene) -> None:
+def house_and_pool_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A house with a swimming pool appears."""
     house_built(rng, scene)
     house = next(item for item in scene.houses if item.dates == ADDED)
@@ -193,7 +193,7 @@ def house_and_pool_built(rng: np.random.Generator, scene: Scene) -> None:
     scene.patches.append(Patch("pool", outline, ADDED, float(rng.random())))
 
 
-def road_and_houses_built(rng: np.random.Generator, scene: Scene) -> None:
+def road_and_houses_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A new road with houses along it."""
     style = house_style(rng, dense=bool(rng.random() < 0.35))
     roads = add_roads(rng, scene, pick_shape(rng), ADDED)
@@ -207,7 +207,7 @@ def road_and_houses_built(rng: np.random.Generator, scene: Scene) -> None:
     need(placed, 2)
 
 
-def neighbourhood_built(rng: np.random.Generator, scene: Scene) -> None:
+def neighbourhood_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A whole estate: several roads and many houses on what was woods or bare land."""
     style = house_style(rng, dense=bool(rng.random() < 0.6))
     roads = add_roads(rng, scene, pick_shape(rng, estate=True), ADDED)
@@ -230,7 +230,7 @@ def neighbourhood_built(rng: np.random.Generator, scene: Scene) -> None:
     need(placed, 8)
 
 
-def houses_completed(rng: np.random.Generator, scene: Scene) -> None:
+def houses_completed(rng: np.random.Generator, scene: DrawnScene) -> None:
     """The plots of a partly built estate are filled: the roads and some houses were
     there."""
     style = house_style(rng, dense=bool(rng.random() < 0.6))
@@ -249,7 +249,7 @@ def houses_completed(rng: np.random.Generator, scene: Scene) -> None:
 
 
 # How each kind is composed, and its share of the changed pairs, about that of LEVIR-CC.
-KINDS: dict[str, tuple[Compose, float]] = {
+CHANGE_KINDS: dict[str, tuple[Compose, float]] = {
     "house_built": (house_built, 0.09),
     "houses_built": (houses_built, 0.13),
     "house_row_built": (house_row_built, 0.08),

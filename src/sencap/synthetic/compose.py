@@ -6,10 +6,10 @@ import numpy as np
 
 from sencap.errors import SettingsError, nearest
 from sencap.synthetic import layout
-from sencap.synthetic.changes import KINDS
+from sencap.synthetic.changes import CHANGE_KINDS
 from sencap.synthetic.facts import Facts, gather
 from sencap.synthetic.parts import SOILS, Unplaced, add_backdrop
-from sencap.synthetic.world import Scene
+from sencap.synthetic.world import DrawnScene
 
 # Streams of random numbers of one pair: (seed, index, stream, ...).
 SCENE, LOOK, SENSOR, WORDS, CHOICE = range(5)
@@ -23,8 +23,8 @@ def random_for(seed: int, index: int, stream: int, *more: int) -> np.random.Gene
 
 def pick_kind(rng: np.random.Generator) -> str:
     """A kind of change, in about the shares of LEVIR-CC."""
-    weights = np.array([weight for _, weight in KINDS.values()])
-    return list(KINDS)[int(rng.choice(len(weights), p=weights / weights.sum()))]
+    weights = np.array([weight for _, weight in CHANGE_KINDS.values()])
+    return list(CHANGE_KINDS)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 
 
 def _setting(rng: np.random.Generator, kind: str) -> tuple[float, float]:
@@ -43,17 +43,17 @@ def _setting(rng: np.random.Generator, kind: str) -> tuple[float, float]:
     return cover, float(rng.uniform(3.2, 7.8))
 
 
-def compose(seed: int, index: int, kind: str) -> tuple[Scene, Facts]:
+def compose(seed: int, index: int, kind: str) -> tuple[DrawnScene, Facts]:
     """The scene of a kind, drawn again until its change fits into the frame and can be
     seen.
 
     Raises SettingsError for an unknown kind.
     """
-    if kind not in KINDS:
+    if kind not in CHANGE_KINDS:
         raise SettingsError(
-            f"kind={kind!r} is no kind of synthetic change; {nearest(kind, KINDS)}"
+            f"kind={kind!r} is no kind of synthetic change; {nearest(kind, CHANGE_KINDS)}"
         )
-    change = KINDS[kind][0]
+    change = CHANGE_KINDS[kind][0]
     for attempt in range(ATTEMPTS):
         rng = random_for(seed, index, SCENE, attempt)
         soil = (
@@ -61,7 +61,7 @@ def compose(seed: int, index: int, kind: str) -> tuple[Scene, Facts]:
             + rng.normal(0, 9)
             + rng.normal(0, 2.5, 3)
         )
-        scene = Scene(
+        scene = DrawnScene(
             kind=kind,
             texture_seed=int(rng.integers(2**31)),
             soil=(int(soil[0]), int(soil[1]), int(soil[2])),

@@ -27,13 +27,13 @@ from sencap.synthetic.world import (
     CANVAS,
     PAD,
     Block,
-    Colour,
     Dates,
+    DrawnScene,
     House,
+    PaintColour,
     Parking,
     Patch,
     Road,
-    Scene,
     Wing,
     draw_polygon,
 )
@@ -50,7 +50,7 @@ HEIGHT_STEPS = 6  # levels of the height map per pixel of height
 DIRT = (206.0, 188.0, 156.0)
 PAVEMENT = {"asphalt": (132.0, 130.0, 128.0), "concrete": (178.0, 172.0, 162.0)}
 KERB = (198, 192, 180)
-CAR_COLOURS: tuple[Colour, ...] = (
+CAR_COLOURS: tuple[PaintColour, ...] = (
     (236, 236, 234), (222, 222, 222), (40, 42, 46), (64, 66, 72), (150, 152, 156),
     (150, 40, 36), (52, 72, 118), (190, 180, 160),
 )  # fmt: skip
@@ -156,7 +156,7 @@ def road_colour(road: Road, look: Look) -> NDArray[np.float64]:
     return np.array(PAVEMENT[road.surface]) * look.asphalt
 
 
-def draw_roads(canvas: Canvas, scene: Scene, date: int) -> None:
+def draw_roads(canvas: Canvas, scene: DrawnScene, date: int) -> None:
     """All roads of a date: kerbs first, so that crossings stay open, then surfaces,
     then lines."""
     standing = [road for road in scene.roads if road.dates[date]]
@@ -322,7 +322,7 @@ def draw_car(
     canvas.polygon(rectangle(spot, angle, 3.0, 3.2), colour * 0.95)
 
 
-def draw_road_cars(canvas: Canvas, scene: Scene, date: int) -> None:
+def draw_road_cars(canvas: Canvas, scene: DrawnScene, date: int) -> None:
     """Cars on roads and driveways, new places at every date; in a mask a car is its
     ground."""
     seed = canvas.look.car_seed
@@ -357,7 +357,7 @@ def draw_pool(canvas: Canvas, patch: Patch) -> None:
     )
 
 
-def draw_everything(canvas: Canvas, scene: Scene, date: int) -> None:
+def draw_everything(canvas: Canvas, scene: DrawnScene, date: int) -> None:
     """Draw every built thing that stands at a date, from the ground up."""
     houses = [house for house in scene.houses if house.dates[date]]
     for number, parking in enumerate(scene.parkings):

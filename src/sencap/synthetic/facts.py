@@ -15,30 +15,30 @@ from numpy.typing import NDArray
 from sencap.synthetic.geometry import FRAME, Points, distance, inside_frame
 from sencap.synthetic.world import (
     Block,
+    DrawnScene,
     House,
     Parking,
     Road,
-    Scene,
     Trees,
     changed_region,
 )
 
 CELL = 8
 Ground = Literal["woods", "trees", "bareland", "grass", "open"]
-Place = Literal[
+_Place = Literal[
     "top", "bottom", "left", "right", "center",
     "upper left corner", "upper right corner", "lower left corner", "lower right "
         "corner",
 ]  # fmt: skip
 
 
-SIDES: dict[str, Place] = {
+SIDES: dict[str, _Place] = {
     "top": "top",
     "bottom": "bottom",
     "left": "left",
     "right": "right",
 }
-CORNERS: dict[tuple[str, ...], Place] = {
+CORNERS: dict[tuple[str, ...], _Place] = {
     ("top", "left"): "upper left corner",
     ("top", "right"): "upper right corner",
     ("bottom", "left"): "lower left corner",
@@ -58,7 +58,7 @@ class Facts:
     kind: str
     visible: bool
     region: NDArray[np.bool_]
-    place: Place | None
+    place: _Place | None
     ground: Ground
     cover: float
     houses: int = 0
@@ -100,7 +100,7 @@ def tree_cover(trees: Trees, standing: NDArray[np.bool_]) -> NDArray[np.float64]
     return np.asarray(np.clip(around.mean(axis=(2, 3)), 0.0, 1.0), np.float64)
 
 
-def place_of(region: NDArray[np.bool_]) -> Place | None:
+def place_of(region: NDArray[np.bool_]) -> _Place | None:
     """The word for where a region lies, or None if it spreads too far for one.
 
     A side is named when nine tenths of the region lie in that half and its centre
@@ -131,7 +131,7 @@ def place_of(region: NDArray[np.bool_]) -> Place | None:
     return None
 
 
-def _ground(scene: Scene, cover: float) -> Ground:
+def _ground(scene: DrawnScene, cover: float) -> Ground:
     """The word for what was there before."""
     if cover >= 0.55:
         return "woods"
@@ -171,7 +171,7 @@ def _road_points(roads: list[Road]) -> Points:
     return points[inside_frame(points, -10.0)]
 
 
-def _at_crossing(scene: Scene, houses: list[House]) -> bool:
+def _at_crossing(scene: DrawnScene, houses: list[House]) -> bool:
     """Whether the roads cross within the frame, close to the houses."""
     if scene.shape not in ("crossroad", "t-shaped") or len(scene.roads) < 2:
         return False
@@ -186,7 +186,7 @@ def _at_crossing(scene: Scene, houses: list[House]) -> bool:
     )
 
 
-def gather(scene: Scene) -> Facts:
+def gather(scene: DrawnScene) -> Facts:
     """Read the facts of a scene's change off its elements."""
     region = changed_region(scene)
     cells = region.reshape(FRAME // CELL, CELL, FRAME // CELL, CELL).mean(axis=(1, 3))
@@ -281,7 +281,7 @@ def _along(houses: list[House], spots: Points, roads: list[Road]) -> bool:
 
 
 def _is_visible(
-    scene: Scene, region: NDArray[np.bool_], cover: float, houses: int, roads: int
+    scene: DrawnScene, region: NDArray[np.bool_], cover: float, houses: int, roads: int
 ) -> bool:
     """Whether the change can be seen and is what its kind says, given the houses and
     roads in the frame."""

@@ -57,7 +57,7 @@ def blob(
     return to_world(local, centre, float(rng.uniform(0, math.pi)))
 
 
-def resample(points: Points) -> Points:
+def resample_polyline(points: Points) -> Points:
     """The same polyline with a point about every ``STEP`` pixels."""
     lengths = np.hypot(*np.diff(points, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -69,7 +69,9 @@ def resample(points: Points) -> Points:
 def straight(centre: Points, angle: float, before: float = REACH) -> Points:
     """A straight road through a point; it begins `before` pixels ahead of it."""
     direction = np.array([math.cos(angle), math.sin(angle)])
-    return resample(np.stack([centre - before * direction, centre + REACH * direction]))
+    return resample_polyline(
+        np.stack([centre - before * direction, centre + REACH * direction])
+    )
 
 
 def bent(centre: Points, angle: float, bow: float) -> Points:
@@ -79,7 +81,7 @@ def bent(centre: Points, angle: float, bow: float) -> Points:
     # A parabola: near its vertex it looks like an arc, and needs no case for a bow of
     # 0.
     local = np.stack([along, bow * (along / 200.0) ** 2], 1)
-    return resample(to_world(local, centre, angle))
+    return resample_polyline(to_world(local, centre, angle))
 
 
 def winding(
@@ -90,7 +92,7 @@ def winding(
     along = np.arange(-REACH, REACH + STEP, STEP)
     # The phase's own swing is taken off, so that the road runs through the centre.
     swing = sway * (np.sin(2 * math.pi * along / wave + phase) - math.sin(phase))
-    return resample(to_world(np.stack([along, swing], 1), centre, angle))
+    return resample_polyline(to_world(np.stack([along, swing], 1), centre, angle))
 
 
 def tangents(points: Points) -> Points:

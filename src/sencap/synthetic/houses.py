@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from sencap.synthetic.geometry import Points, blob, rectangle, to_world
-from sencap.synthetic.world import Colour, Dates, House, Wing
+from sencap.synthetic.world import Dates, House, PaintColour, Wing
 
 # Shingles, tiles, slate, and a white one.
-ROOFS: tuple[Colour, ...] = (
+ROOFS: tuple[PaintColour, ...] = (
     (96, 94, 94), (124, 120, 116), (110, 99, 90), (124, 100, 80), (74, 74, 78), (158, 136, 110),
     (166, 116, 84), (222, 222, 218), (110, 120, 130), (136, 128, 118), (88, 80, 76),
     (150, 142, 132),
@@ -31,7 +31,7 @@ class HouseStyle:
     depth: float
     spacing: float
     setback: float
-    roofs: tuple[Colour, ...]
+    roofs: tuple[PaintColour, ...]
     plot: Literal["none", "lawn", "bare"]
     fenced: bool
     yard_trees: float

@@ -13,15 +13,15 @@ from sencap.synthetic.world import (
     ADDED,
     BOTH,
     Block,
-    Colour,
     Dates,
+    DrawnScene,
+    PaintColour,
     Parking,
     Patch,
     Road,
-    Scene,
 )
 
-FLAT_ROOFS: tuple[Colour, ...] = (
+FLAT_ROOFS: tuple[PaintColour, ...] = (
     (226, 226, 222), (204, 200, 192), (170, 168, 164), (140, 136, 130), (190, 176, 156),
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ def direction(road: Road) -> float:
     return math.atan2(y, x)
 
 
-def trees_cleared(rng: np.random.Generator, scene: Scene) -> None:
+def trees_cleared(rng: np.random.Generator, scene: DrawnScene) -> None:
     """Trees disappear and leave bare ground."""
     if rng.random() < 0.3:
         add_roads(rng, scene, "straight", BOTH)
@@ -43,7 +43,7 @@ def trees_cleared(rng: np.random.Generator, scene: Scene) -> None:
 
 def _block(
     rng: np.random.Generator,
-    scene: Scene,
+    scene: DrawnScene,
     *,
     angle: float,
     place: Points,
@@ -80,7 +80,7 @@ def _beside(rng: np.random.Generator, block: Block, dates: Dates = ADDED) -> Par
     return Parking(centre, block.angle, width, depth, filled, tone, dates)
 
 
-def _add_parking(scene: Scene, parking: Parking) -> None:
+def _add_parking(scene: DrawnScene, parking: Parking) -> None:
     """Put a parking lot where there is room for it."""
     fits = Occupancy(scene).is_free(parking.outline, gap=1)
     if not fits or not inside_frame(parking.centre[None], 12)[0]:
@@ -88,7 +88,7 @@ def _add_parking(scene: Scene, parking: Parking) -> None:
     scene.parkings.append(parking)
 
 
-def building_built(rng: np.random.Generator, scene: Scene) -> None:
+def building_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A large building appears, half of the time with its parking lot."""
     angle = float(rng.choice([0.0, math.pi / 2])) + float(rng.normal(0, 0.25))
     if rng.random() < 0.6:
@@ -99,7 +99,7 @@ def building_built(rng: np.random.Generator, scene: Scene) -> None:
         _add_parking(scene, _beside(rng, block))
 
 
-def parking_built(rng: np.random.Generator, scene: Scene) -> None:
+def parking_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A parking lot appears, sometimes beside a large building that was there."""
     if rng.random() < 0.45:
         angle, place = float(rng.normal(0, 0.3)), spot(rng, margin=40)
@@ -114,7 +114,7 @@ def parking_built(rng: np.random.Generator, scene: Scene) -> None:
     _add_parking(scene, Parking(place, angle, width, depth, filled, tone, ADDED))
 
 
-def road_and_building_built(rng: np.random.Generator, scene: Scene) -> None:
+def road_and_building_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A new road and a large building, often with a parking lot."""
     roads = add_roads(
         rng, scene, "straight" if rng.random() < 0.7 else "t-shaped", ADDED
@@ -125,7 +125,7 @@ def road_and_building_built(rng: np.random.Generator, scene: Scene) -> None:
         _add_parking(scene, _beside(rng, block))
 
 
-def lake_formed(rng: np.random.Generator, scene: Scene) -> None:
+def lake_formed(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A pond or lake appears."""
     place, radius = spot(rng, margin=40), float(rng.uniform(22, 62))
     outline = blob(rng, place, radius, float(rng.uniform(1, 1.7)))

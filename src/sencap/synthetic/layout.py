@@ -16,7 +16,7 @@ from sencap.synthetic.geometry import (
     bent,
     distance,
     inside_frame,
-    resample,
+    resample_polyline,
     straight,
     tangents,
     to_world,
@@ -28,9 +28,9 @@ from sencap.synthetic.world import (
     CANVAS,
     PAD,
     Dates,
+    DrawnScene,
     House,
     Road,
-    Scene,
     Shape,
     Surface,
     Trees,
@@ -52,7 +52,7 @@ class Occupancy:
     in pairs.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: DrawnScene) -> None:
         self._mask = Image.new("L", (CANVAS, CANVAS))
         self._pen = ImageDraw.Draw(self._mask)
         for road in scene.roads:
@@ -99,7 +99,7 @@ class Occupancy:
 
 def houses_along(
     rng: np.random.Generator,
-    scene: Scene,
+    scene: DrawnScene,
     road_index: int,
     style: HouseStyle,
     *,
@@ -167,7 +167,7 @@ def houses_along(
 
 
 def _plant_yard(
-    rng: np.random.Generator, scene: Scene, house: House, style: HouseStyle
+    rng: np.random.Generator, scene: DrawnScene, house: House, style: HouseStyle
 ) -> None:
     """Some trees on a house's plot, there as long as the house is."""
     for _ in range(int(rng.poisson(style.yard_trees))):
@@ -238,12 +238,12 @@ def _lines(
         lines = [straight(middle + normal * offset, angle) for offset in offsets]
     else:  # a dead end comes from outside, with a slight bend, and ends in the frame
         bend = centre - direction * 60 + normal * bow * 0.2
-        lines = [resample(np.stack([centre - direction * 300, bend, centre]))]
+        lines = [resample_polyline(np.stack([centre - direction * 300, bend, centre]))]
     return lines
 
 
 def plant_woods(
-    rng: np.random.Generator, scene: Scene, *, cover: float, size: float
+    rng: np.random.Generator, scene: DrawnScene, *, cover: float, size: float
 ) -> None:
     """Cover the scene with trees, patchy, then take out those that something built
     replaces.

@@ -25,7 +25,7 @@ from sencap.synthetic.facts import Facts
 from sencap.synthetic.geometry import FRAME
 from sencap.synthetic.look import SEASONS, develop, make_look
 from sencap.synthetic.render import radiance, render_dates, render_mask
-from sencap.synthetic.world import Scene
+from sencap.synthetic.world import DrawnScene
 
 # First and last day that each season's image may have, as (month, day, days after it).
 SEASON_STARTS = {
@@ -64,7 +64,7 @@ class Plan:
     """A pair before it is drawn: its scene and, if it changes, the facts of its
     change."""
 
-    scene: Scene
+    scene: DrawnScene
     facts: Facts | None
     kind: str
 

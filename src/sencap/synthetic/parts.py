@@ -12,9 +12,9 @@ import numpy as np
 from sencap.synthetic.geometry import FRAME, Points, blob, distance, rectangle
 from sencap.synthetic.houses import HouseStyle, house_style, make_house
 from sencap.synthetic.layout import Occupancy, houses_along, make_roads
-from sencap.synthetic.world import BOTH, Colour, Dates, Patch, Scene, Shape
+from sencap.synthetic.world import BOTH, Dates, DrawnScene, PaintColour, Patch, Shape
 
-SOILS: tuple[Colour, ...] = (
+SOILS: tuple[PaintColour, ...] = (
     (190, 156, 122), (206, 192, 164), (150, 122, 94), (176, 160, 136), (198, 172, 138),
     (164, 134, 104), (142, 128, 108),
 )  # fmt: skip
@@ -29,7 +29,7 @@ SHAPES: dict[Shape, tuple[float, float]] = {
     "parallel": (0.04, 0.2),
     "dead end": (0.1, 0.05),
 }
-Compose = Callable[[np.random.Generator, Scene], None]
+Compose = Callable[[np.random.Generator, DrawnScene], None]
 
 
 class Unplaced(Exception):  # noqa: N818 (a signal to draw again, no error of the user's)
@@ -43,7 +43,7 @@ def pick_shape(rng: np.random.Generator, *, estate: bool = False) -> Shape:
 
 
 def add_roads(
-    rng: np.random.Generator, scene: Scene, shape: Shape, dates: Dates
+    rng: np.random.Generator, scene: DrawnScene, shape: Shape, dates: Dates
 ) -> list[int]:
     """Add the roads of a shape to a scene; returns their indexes."""
     first = len(scene.roads)
@@ -54,7 +54,7 @@ def add_roads(
 
 def add_standing_houses(
     rng: np.random.Generator,
-    scene: Scene,
+    scene: DrawnScene,
     style: HouseStyle,
     *,
     chance: float = 0.6,
@@ -66,7 +66,7 @@ def add_standing_houses(
             houses_along(rng, scene, index, style, keep=keep, margin=-15.0, dates=BOTH)
 
 
-def add_backdrop(rng: np.random.Generator, scene: Scene) -> None:
+def add_backdrop(rng: np.random.Generator, scene: DrawnScene) -> None:
     """Perhaps a field or a pond somewhere, at both dates."""
     draw = rng.random()
     centre = rng.uniform(-10, 266, 2)
@@ -102,7 +102,7 @@ def spot(rng: np.random.Generator, *, margin: float = 26.0) -> Points:
 
 
 def add_lonely_house(
-    rng: np.random.Generator, scene: Scene, dates: Dates, *, away: float = 34.0
+    rng: np.random.Generator, scene: DrawnScene, dates: Dates, *, away: float = 34.0
 ) -> None:
     """A house on its own, in the woods or the open, off the roads."""
     style = house_style(rng, rural=True)

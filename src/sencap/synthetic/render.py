@@ -22,20 +22,20 @@ from sencap.synthetic.canopy import canopies, cast_shadow
 from sencap.synthetic.draw import SAME, Canvas, LabelCanvas, draw_everything
 from sencap.synthetic.geometry import FRAME, Points, strip, winding
 from sencap.synthetic.look import DECIDUOUS, DRY, EVERGREEN, GRASS, Look, develop, place
-from sencap.synthetic.world import CANVAS, Patch, Scene, draw_polygon, draw_road
+from sencap.synthetic.world import CANVAS, DrawnScene, Patch, draw_polygon, draw_road
 
-Layer = NDArray[np.float32]
+_Layer = NDArray[np.float32]
 # Colours of single things, on the scale of radiances.
 LAWN_GREEN = np.array([98, 116, 66], np.float32)
 
 
-def _soft(mask: Image.Image, radius: float) -> Layer:
+def _soft(mask: Image.Image, radius: float) -> _Layer:
     """A drawn mask as a cover (CANVAS, CANVAS, 1) in 0..1 with soft edges."""
     smooth = mask.filter(ImageFilter.BoxBlur(radius)) if radius else mask
     return np.asarray(smooth, np.float32)[..., None] / np.float32(255.0)
 
 
-def _mix(ground: Layer, cover: Layer, colour: Layer) -> Layer:
+def _mix(ground: _Layer, cover: _Layer, colour: _Layer) -> _Layer:
     """Lay a colour over the ground, in place."""
     ground += cover * (colour - ground)
     return ground
@@ -53,7 +53,7 @@ def _grown(outline: Points, factor: float) -> Points:
     return np.asarray(middle + (outline - middle) * factor)
 
 
-def _lay(ground: Layer, mask: Image.Image, radius: float, colour: Layer) -> Layer:
+def _lay(ground: _Layer, mask: Image.Image, radius: float, colour: _Layer) -> _Layer:
     """Lay a colour (h, w, 3) over the ground where a mask is drawn, with soft edges, in
     place."""
     box = mask.getbbox()
@@ -106,8 +106,8 @@ class GroundTextures:
 
 
 def _field(
-    ground: Layer, patch: Patch, textures: GroundTextures, green: Layer, dry: Layer
-) -> Layer:
+    ground: _Layer, patch: Patch, textures: GroundTextures, green: _Layer, dry: _Layer
+) -> _Layer:
     """A ploughed or mown field: stripes along its direction."""
     mask, pen = _blank()
     draw_polygon(pen, patch.outline, 255)
@@ -125,8 +125,8 @@ def _field(
 
 
 def _plots(
-    ground: Layer, scene: Scene, date: int, look: Look, textures: GroundTextures
-) -> Layer:
+    ground: _Layer, scene: DrawnScene, date: int, look: Look, textures: GroundTextures
+) -> _Layer:
     """Lawns and trodden soil around houses, verges of roads, yards of large
     buildings."""
     (lawn, lawn_pen), (bare, bare_pen) = _blank(), _blank()
@@ -165,7 +165,9 @@ def _plots(
     return _lay(ground, lawn, 0.7, grass)
 
 
-def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> Layer:
+def _water(
+    ground: _Layer, scene: DrawnScene, date: int, textures: GroundTextures
+) -> _Layer:
     """Lakes and ponds with a shore, and cleared ground."""
     soil = np.array(scene.soil, np.float32)
     for patch in scene.patches:
@@ -192,8 +194,8 @@ def _water(ground: Layer, scene: Scene, date: int, textures: GroundTextures) -> 
 
 
 def _ground(
-    scene: Scene, date: int, look: Look, textures: GroundTextures, woods: Layer
-) -> Layer:
+    scene: DrawnScene, date: int, look: Look, textures: GroundTextures, woods: _Layer
+) -> _Layer:
     """The ground of a date, without what is built: (CANVAS, CANVAS, 3)."""
     green = np.array(GRASS[look.season], np.float32)
     dry = np.array(DRY[look.season], np.float32)
@@ -218,8 +220,8 @@ def _ground(
 
 
 def _crowns(
-    height: Layer, species: NDArray[np.uint8], look: Look, textures: GroundTextures
-) -> tuple[Layer, Layer]:
+    height: _Layer, species: NDArray[np.uint8], look: Look, textures: GroundTextures
+) -> tuple[_Layer, _Layer]:
     """Colour (CANVAS, CANVAS, 3) and cover (CANVAS, CANVAS, 1) of the canopy."""
     palette = np.array((*EVERGREEN, *DECIDUOUS[look.season]), np.float32)
     # The surface's slope towards the sun gives the light of each leaf.
@@ -238,8 +240,8 @@ def _crowns(
 
 
 def radiance(
-    scene: Scene, date: int, look: Look, trees: tuple[Layer, NDArray[np.uint8]]
-) -> Layer:
+    scene: DrawnScene, date: int, look: Look, trees: tuple[_Layer, NDArray[np.uint8]]
+) -> _Layer:
     """One date under its light, before the sensor: (CANVAS, CANVAS, 3) on a 0..255
     scale."""
     textures = ground_textures(scene.texture_seed)
@@ -266,7 +268,7 @@ def radiance(
 
 
 def render_dates(
-    rng: np.random.Generator, scene: Scene, looks: tuple[Look, Look]
+    rng: np.random.Generator, scene: DrawnScene, looks: tuple[Look, Look]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Both dates of a scene, (FRAME, FRAME, 3) each; `rng` feeds the sensors' noise."""
     both = canopies(scene.trees)
@@ -277,7 +279,7 @@ def render_dates(
     return before, after
 
 
-def render_mask(scene: Scene, looks: tuple[Look, Look]) -> NDArray[np.uint8]:
+def render_mask(scene: DrawnScene, looks: tuple[Look, Look]) -> NDArray[np.uint8]:
     """What was built, paved or torn down: (FRAME, FRAME), values of `draw` (SAME,
     PAVED, BUILDING).
 

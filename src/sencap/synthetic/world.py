@@ -31,7 +31,7 @@ Surface = Literal["asphalt", "concrete", "dirt"]
 Shape = Literal[
     "straight", "curved", "winding", "t-shaped", "crossroad", "parallel", "dead end"
 ]
-Colour = tuple[int, int, int]
+PaintColour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class House:
     width: float
     depth: float
     wings: tuple[Wing, ...]
-    roof: Colour
+    roof: PaintColour
     height: float
     dates: Dates = BOTH
     drive: Points | None = None
@@ -106,7 +106,7 @@ class Block:
     angle: float
     width: float
     depth: float
-    roof: Colour
+    roof: PaintColour
     height: float
     units: int
     dates: Dates = BOTH
@@ -185,7 +185,7 @@ def _frozen(things: list[Built], date: int) -> list[Built]:
 
 
 @dataclass
-class Scene:
+class DrawnScene:
     """One world at two dates. `grass` in 0..1 is how green the open ground is, 0 is
     bare soil.
 
@@ -195,7 +195,7 @@ class Scene:
 
     kind: str
     texture_seed: int
-    soil: Colour
+    soil: PaintColour
     grass: float
     shape: Shape = "straight"
     roads: list[Road] = field(default_factory=list)
@@ -211,7 +211,7 @@ class Scene:
         """Large buildings and parking lots."""
         return [*self.blocks, *self.parkings]
 
-    def frozen(self, date: int) -> Scene:
+    def frozen(self, date: int) -> DrawnScene:
         """The same scene, unchanged: both dates show what stood at `date` (0 before, 1
         after)."""
         stands = (self.trees.before, self.trees.after)[date]
@@ -256,7 +256,7 @@ def draw_road(
         pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=fill)
 
 
-def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
+def treeless(scene: DrawnScene, date: int) -> NDArray[np.bool_]:
     """Where no tree can stand at a date: (CANVAS, CANVAS), by row and column with PAD
     added."""
     mask = Image.new("L", (CANVAS, CANVAS))
@@ -286,7 +286,7 @@ def treeless(scene: Scene, date: int) -> NDArray[np.bool_]:
     return np.asarray(mask, np.bool_)
 
 
-def changed_region(scene: Scene) -> NDArray[np.bool_]:
+def changed_region(scene: DrawnScene) -> NDArray[np.bool_]:
     """Where built things, water or clearings stand at one date only, misregistration
     aside.
 

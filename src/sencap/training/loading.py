@@ -22,7 +22,7 @@ from sencap.data.augmentation import (
     random_colour,
 )
 from sencap.data.levir_cc import CaptionedPair
-from sencap.data.masks import Mask, read_mask, resize_mask
+from sencap.data.masks import ChangeMask, read_mask, resize_mask
 from sencap.data.reading import read_images
 from sencap.data.reversal import reverse_words
 from sencap.data.vocabulary import Vocabulary, fixed_sentences
@@ -73,7 +73,7 @@ class Sample:
     captions: list[list[int]]
     index: int
     changed: bool | None = None
-    mask: Mask | None = None
+    mask: ChangeMask | None = None
     maps: NDArray[np.float32] | None = None
 
 
@@ -124,7 +124,7 @@ class PairDataset(Dataset[Sample]):
                 self._items.append((i, None))
             else:
                 self._items += [(i, k) for k in range(len(pair.captions))]
-        self._decoded: dict[int, tuple[NDArray[np.uint8], Mask | None]] = {}
+        self._decoded: dict[int, tuple[NDArray[np.uint8], ChangeMask | None]] = {}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -182,7 +182,7 @@ class PairDataset(Dataset[Sample]):
             return REVERSE
         return 0, 1
 
-    def _read(self, i: int) -> tuple[NDArray[np.uint8], Mask | None]:
+    def _read(self, i: int) -> tuple[NDArray[np.uint8], ChangeMask | None]:
         """Images and mask of a pair at the model's size."""
         if i in self._decoded:
             return self._decoded[i]

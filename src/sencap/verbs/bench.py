@@ -10,7 +10,7 @@ from sencap.errors import SettingsError
 from sencap.json_files import shown
 
 if TYPE_CHECKING:
-    from sencap.bench import Report
+    from sencap.bench import BenchReport
 
 
 def command(
@@ -79,7 +79,7 @@ def command(
     return report.markdown()
 
 
-def _draw(report: Report, path: str) -> Path:
+def _draw(report: BenchReport, path: str) -> Path:
     from sencap.figures.speeds import speeds_plot
 
     rounds = (

@@ -45,11 +45,13 @@ def command(
         )
     a, b = (reports[:1], reports[1:]) if against is None else (reports, against)
     check_outputs({"json": json}, [*a, *b])
-    from sencap.evaluation.compare import as_markdown, compare
+    from sencap.evaluation.compare import compare, comparison_as_markdown
 
     found = compare(
         a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed
     )
-    sys.stdout.write(as_markdown(found) + "\n")  # said, whatever becomes of the file
+    sys.stdout.write(
+        comparison_as_markdown(found) + "\n"
+    )  # said, whatever becomes of the file
     if json is not None:
         write_whole(json, json_.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -62,13 +62,20 @@ def _int8(
         read_dataset(
             data, splits=splits
         )  # what is wrong with it is told before any work
-    from sencap.engines.quantise import PAIRS, drawn_pairs, pairs_of, write_int8
+    from sencap.engines.quantise import (
+        PAIRS,
+        calibration_pairs,
+        drawn_pairs,
+        write_int8,
+    )
 
     if calibrate == "drawn":
         path = write_int8(folder, drawn_pairs(size), f"{PAIRS} drawn pairs")
     else:
         path = write_int8(
-            folder, pairs_of(calibrate, size), f"pairs of {Path(calibrate).name}"
+            folder,
+            calibration_pairs(calibrate, size),
+            f"pairs of {Path(calibrate).name}",
         )
     if data is None:
         return f"wrote {path}"

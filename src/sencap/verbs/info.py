@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_
 from pathlib import Path
 
-from sencap.checkpoint_folder import count_parameters, read_checkpoint_folder
+from sencap.checkpoint_folder import count_stored_parameters, read_checkpoint_folder
 from sencap.config import (
     DecoderSettings,
     DifferenceSettings,
@@ -50,7 +50,7 @@ def command(
         return "\n".join(SYSTEMS)
     if Path(name).is_dir() or name.startswith((HUB, LOCAL)):
         folder = checkpoint_folder(name)
-        counts = count_parameters(read_checkpoint_folder(folder).tensors)
+        counts = count_stored_parameters(read_checkpoint_folder(folder).tensors)
     else:
         from sencap.models.counting import info
 

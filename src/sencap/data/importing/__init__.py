@@ -7,7 +7,7 @@ The modules, bottom up: records (columns, rows, pairs) · tables (CSV, JSON line
 the readers · recognise (which it is) · write (splits, names, files).
 """
 
-from sencap.data.importing.recognise import Kind
+from sencap.data.importing.recognise import ImportKind
 from sencap.data.importing.write import ImportReport, import_dataset
 
-__all__ = ["ImportReport", "Kind", "import_dataset"]
+__all__ = ["ImportKind", "ImportReport", "import_dataset"]

@@ -30,8 +30,8 @@ from typing import Any
 
 from sencap.data.importing.records import (
     Columns,
+    ImportedRow,
     Problems,
-    Row,
     existing,
     find_columns,
     image_side,
@@ -40,7 +40,7 @@ from sencap.data.importing.records import (
 )
 from sencap.data.importing.texts import read_content
 from sencap.errors import DataError
-from sencap.images.marks import KINDS, Date, read_mark, two_dates
+from sencap.images.marks import MARK_KINDS, Date, read_mark, two_dates
 from sencap.json_files import shown
 
 # By what names have in common: the name of each date
@@ -68,7 +68,9 @@ def is_coco(content: Any) -> bool:
     )
 
 
-def read_coco(files: list[tuple[Path, str]], problems: Problems) -> Iterator[Row]:
+def read_coco(
+    files: list[tuple[Path, str]], problems: Problems
+) -> Iterator[ImportedRow]:
     """The rows of such files, given with the split that each is of ("" if that is not
     known).
 
@@ -134,7 +136,9 @@ def _captions_by_image(
     return captions
 
 
-def _rows(file: Path, entries: list[_Entry], problems: Problems) -> Iterator[Row]:
+def _rows(
+    file: Path, entries: list[_Entry], problems: Problems
+) -> Iterator[ImportedRow]:
     names = names_in([entry.content for entry in entries])
     # captions are in the annotations; a text of the image itself is something else
     keys = [
@@ -167,7 +171,7 @@ def _rows_of_single(
     columns: Columns,
     bases: list[Path],
     problems: Problems,
-) -> Iterator[Row]:
+) -> Iterator[ImportedRow]:
     """Rows of entries with one name each: of a file that two folders have, or of one of
     two files."""
     named: list[_Entry] = []
@@ -231,7 +235,7 @@ def _dates_in_name(name: str) -> Iterator[tuple[str, Date]]:
     """What a name has in common with its partner's, and which date it is of, by each
     kind of marks that it has: x_before.png → ("…|x", (0,))."""
     path = PurePosixPath(name.replace("\\", "/"))
-    for kind in KINDS:
+    for kind in MARK_KINDS:
         folder, stem = read_mark(path.parent.name, kind), read_mark(path.stem, kind)
         if folder is not None:
             above = path.parent.parent

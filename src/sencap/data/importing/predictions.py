@@ -29,13 +29,13 @@ from typing import Any
 from sencap.bounds import BOUNDS
 from sencap.data.importing.records import Problems
 from sencap.data.importing.tables import csv_records, json_records
-from sencap.data.importing.texts import read_text
+from sencap.data.importing.texts import read_regular_text
 from sencap.data.levir_cc import CaptionedPair, CaptionEntry
 from sencap.data.vocabulary import is_word, normalise
 from sencap.errors import DataError
 from sencap.json_files import NotJsonError, parse_json, shown
 
-Pair = CaptionEntry | CaptionedPair
+_Pair = CaptionEntry | CaptionedPair
 
 # Names of columns and keys, in small letters and digits alone; the likeliest comes
 # first
@@ -88,7 +88,7 @@ def read_predictions(file: str | Path) -> list[Prediction]:
     """
     file = Path(file)
     problems = Problems(file, "scored")
-    text = read_text(file, most_bytes=_MOST_BYTES)
+    text = read_regular_text(file, most_bytes=_MOST_BYTES)
     if text.lstrip()[:1] in ("{", "["):
         found = _from_json(file, text, problems)
     else:
@@ -101,8 +101,8 @@ def read_predictions(file: str | Path) -> list[Prediction]:
 
 def captions_of_pairs(
     predictions: Sequence[Prediction],
-    pairs: Sequence[Pair],
-    others: Sequence[Pair],
+    pairs: Sequence[_Pair],
+    others: Sequence[_Pair],
     file: Path,
 ) -> tuple[list[tuple[str, ...]], list[str]]:
     """The words said of each pair, in the order of ``pairs``, and notes for a reader.
@@ -146,7 +146,7 @@ def captions_of_pairs(
 
 def _in_order(
     predictions: Sequence[Prediction],
-    pairs: Sequence[Pair],
+    pairs: Sequence[_Pair],
     names: _Names,
     problems: Problems,
 ) -> tuple[list[tuple[str, ...]], list[str]]:
@@ -172,7 +172,7 @@ def _in_order(
 
 
 def _note_unknown(
-    unknown: Sequence[Prediction], pairs: Sequence[Pair], problems: Problems
+    unknown: Sequence[Prediction], pairs: Sequence[_Pair], problems: Problems
 ) -> None:
     for one in unknown:
         called = " and ".join(shown(name) for name in one.names[:3])
@@ -184,7 +184,7 @@ def _note_unknown(
 
 
 def _note_missing(
-    missing: Sequence[Pair], pairs: Sequence[Pair], problems: Problems
+    missing: Sequence[_Pair], pairs: Sequence[_Pair], problems: Problems
 ) -> None:
     if not missing:
         return
@@ -201,7 +201,7 @@ def _note_missing(
 class _Names:
     """Finds pairs by what others call them."""
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[_Pair]) -> None:
         self._pairs = pairs
         self._known: dict[str, list[int]] = defaultdict(list)
         for index, pair in enumerate(pairs):

@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from sencap.data.importing.coco import is_coco
 from sencap.data.importing.records import split_of
-from sencap.data.importing.texts import read_content, read_text
+from sencap.data.importing.texts import read_content, read_regular_text
 from sencap.data.levir_cc import find_caption_files, list_captions
 from sencap.errors import DataError, SettingsError, nearest
 from sencap.files import not_a_file
 from sencap.json_files import shown
 
-Kind = Literal["auto", "table", "coco", "huggingface"]
+ImportKind = Literal["auto", "table", "coco", "huggingface"]
 # The kind, and its files, each with its split ("" if that is not known)
 Found = tuple[str, list[tuple[Path, str]]]
 
@@ -30,16 +30,16 @@ _NOTHING_TO_DO = (
 )
 
 
-def recognise(source: Path, kind: str = "auto") -> Found:
+def recognise_records(source: Path, kind: str = "auto") -> Found:
     """The kind of a source and the files that hold its captions.
 
     Raises:
         DataError: there is nothing of a known kind; the message tells what was looked for and seen.
         SettingsError: an unknown kind.
     """
-    if kind not in get_args(Kind):
+    if kind not in get_args(ImportKind):
         raise SettingsError(
-            f"kind={kind!r} is unknown; {nearest(kind, get_args(Kind))}"
+            f"kind={kind!r} is unknown; {nearest(kind, get_args(ImportKind))}"
         )
     if source.is_dir():
         return _in_folder(source, kind)
@@ -85,7 +85,7 @@ def _kind_of_file(file: Path) -> str:
     """The kind of one file, by its name if it is Hugging Face's, else by its content."""
     if file.name in _METADATA:
         return "huggingface"
-    first, _, rest = read_text(file).strip().partition("\n")
+    first, _, rest = read_regular_text(file).strip().partition("\n")
     if not first.startswith("{"):
         return "table"
     if rest.lstrip().startswith("{") and first.rstrip().endswith("}"):

@@ -20,7 +20,7 @@ from typing import Any
 from sencap.bounds import BOUNDS
 from sencap.data.vocabulary import is_word, normalise
 from sencap.errors import DataError, nearest
-from sencap.images.marks import BEFORE, DATES, KINDS, read_mark, two_dates
+from sencap.images.marks import BEFORE, DATES, MARK_KINDS, read_mark, two_dates
 from sencap.json_files import shown
 
 SPLIT_NAMES = {
@@ -54,7 +54,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImportedRow:
     """What one record says: two files, words of captions, and what may be absent ("",
     None)."""
 
@@ -167,7 +167,7 @@ def image_side(name: str) -> str | None:
         return "" if {"file", "filename", "image", "img", "path"} & set(words) else None
     if "date" in marks:
         return None  # date1 is no image
-    for kind in KINDS:
+    for kind in MARK_KINDS:
         mark = None if kind == DATES else read_mark("_".join(marks), kind)
         if mark is not None and not mark.rest:
             return "before" if mark.date == BEFORE else "after"
@@ -214,7 +214,7 @@ def read_row(
     columns: Columns,
     bases: Sequence[Path],
     problems: Problems,
-) -> Row | None:
+) -> ImportedRow | None:
     """What a record says; None, and what is wrong with it noted, if that is no pair.
 
     ``bases`` are the folders that its paths may be relative to.
@@ -233,7 +233,7 @@ def read_row(
     if before is None or after is None or len(problems.found) > wrong:
         return None
     called = "" if name is None else str(name)
-    return Row(place, before, after, tuple(captions), split, changed, called)
+    return ImportedRow(place, before, after, tuple(captions), split, changed, called)
 
 
 def find_file(
@@ -353,7 +353,7 @@ def _list_of(text: str) -> Any:
 # Rows to pairs
 
 
-def join_rows(rows: Iterable[Row], problems: Problems) -> list[Pair]:
+def join_rows(rows: Iterable[ImportedRow], problems: Problems) -> list[Pair]:
     """The pairs in the order of their first rows; what rows of one pair say differently
     is noted."""
     pairs: dict[tuple[str, str], Pair] = {}

@@ -13,14 +13,14 @@ from typing import Any
 
 from sencap.data.importing.records import (
     Columns,
+    ImportedRow,
     Problems,
-    Row,
     find_columns,
     names_in,
     read_row,
     split_of,
 )
-from sencap.data.importing.texts import read_content, read_text
+from sencap.data.importing.texts import read_content, read_regular_text
 from sencap.errors import DataError
 from sencap.json_files import NotJsonError, parse_json, shown
 from sencap.text_files import csv_problem
@@ -30,7 +30,7 @@ Records = list[tuple[str, dict[str, Any]]]  # where each is, and what it says
 
 def read_tables(
     files: list[tuple[Path, str]], problems: Problems, *, by_path: bool = False
-) -> Iterator[Row]:
+) -> Iterator[ImportedRow]:
     """The rows of tables, given with the split that each is of ("" if that is not
     known).
 
@@ -88,7 +88,7 @@ def read_records(file: Path, problems: Problems) -> Records:
     Raises:
         DataError: it cannot be read, or holds no line of data.
     """
-    text = read_text(file)
+    text = read_regular_text(file)
     first = text.lstrip()[:1]
     if first == "[":
         records = _json_list(file, problems)

@@ -12,7 +12,7 @@ from sencap.json_files import NotJsonError, parse_json
 _LARGEST = 512 << 20  # a line for each of a million captions has a fifth of it
 
 
-def read_text(file: Path, *, most_bytes: int = _LARGEST) -> str:
+def read_regular_text(file: Path, *, most_bytes: int = _LARGEST) -> str:
     """The text of a regular file of at most so many bytes, in UTF-8, line ends as they
     are.
 
@@ -31,6 +31,6 @@ def read_content(file: Path) -> Any:
         DataError: it cannot be read, or is no JSON.
     """
     try:
-        return parse_json(read_text(file))
+        return parse_json(read_regular_text(file))
     except NotJsonError as error:
         raise DataError(f"{file} is no readable JSON: {error}") from error

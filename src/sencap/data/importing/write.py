@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from sencap.bounds import check_number, check_shares
 from sencap.data.importing.coco import read_coco
-from sencap.data.importing.recognise import recognise
+from sencap.data.importing.recognise import recognise_records
 from sencap.data.importing.records import Pair, Problems, join_rows
 from sencap.data.importing.tables import read_tables
-from sencap.data.levir_cc import CAPTION_FILE, DATES, SPLITS
+from sencap.data.levir_cc import CAPTION_FILE, DATE_FOLDERS, SPLITS
 from sencap.data.vocabulary import normalise
 from sencap.errors import DataError, ImageError, OutputError
 from sencap.files import (
@@ -112,7 +112,7 @@ def import_dataset(
     check_output_folder("out", out)
     if out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; give a new or empty folder")
-    found, files = recognise(source, kind)
+    found, files = recognise_records(source, kind)
     problems = Problems(source)
     if found == "coco":
         rows = read_coco(files, problems)
@@ -201,12 +201,12 @@ def _write(
     try:
         with told_as_output(out):
             for split in SPLITS:
-                for date in DATES:
+                for date in DATE_FOLDERS:
                     (out / "images" / split / date).mkdir(parents=True, exist_ok=True)
         sentences = 0
         bar = tqdm(pairs, desc="copying", unit="pair", disable=not progress)
         for pair, name in zip(bar, names, strict=True):
-            for date, path in zip(DATES, (pair.before, pair.after), strict=True):
+            for date, path in zip(DATE_FOLDERS, (pair.before, pair.after), strict=True):
                 target = out / "images" / pair.split / date / (name + _suffix(path))
                 with whole_file(target) as draft:
                     shutil.copyfile(path, draft)
