@@ -91,4 +91,6 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
 def test_a_table_without_ids_is_no_list(tmp_path: Path) -> None:
     assert is_list(write(tmp_path / "a.csv", HEAD))
     assert not is_list(write(tmp_path / "b.csv", "before,after,identity"))
+    # other marks of dates, which `find_pairs` knows
+    assert not is_list(write(tmp_path / "c.csv", "id,2018,2019"))
     assert not is_list(tmp_path)

@@ -45,18 +45,22 @@ class ListedPair(NamedTuple):
 
 def is_list(source: str | Path) -> bool:
     """Whether a file is a list of pairs with ids: Parquet, or a CSV file whose first
-    line names the column ``id``."""
+    line names the columns ``id``, ``before`` and ``after``."""
     path = Path(source)
     if not_a_file(path):
         return False
     if path.suffix.lower() in _PARQUET:
         return True
-    if path.suffix.lower() != ".csv":
-        return False
+    return path.suffix.lower() == ".csv" and not _lacking(path)
+
+
+def _lacking(path: Path) -> list[str]:
+    """The columns that the first line of a CSV file does not name."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         titles = file.readline(_ROWS_AT_ONCE)
     words = re.split(r"[,;\t]", titles.strip().lower())
-    return "id" in {word.strip(' "') for word in words}
+    named = {word.strip(' "') for word in words}
+    return [name for name in COLUMNS if name not in named]
 
 
 def check_list(source: str | Path) -> None:
@@ -68,10 +72,14 @@ def check_list(source: str | Path) -> None:
     path = Path(source)
     if reason := not_a_file(path):
         raise DataError(f"{path}: {reason}; {WANTED}")
-    if path.suffix.lower() not in (".csv", *_PARQUET):
+    if path.suffix.lower() in _PARQUET:
+        return
+    if path.suffix.lower() != ".csv":
         raise DataError(f"{path} is neither .csv nor .parquet; {WANTED}")
-    if not is_list(path):
-        raise DataError(f"{path} has no column id in its first line; {WANTED}")
+    if lacking := _lacking(path):
+        raise DataError(
+            f"{path} has no column {' and '.join(lacking)} in its first line; {WANTED}"
+        )
 
 
 def read_list(source: str | Path) -> Iterator[ListedPair]:
