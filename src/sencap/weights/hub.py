@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from sencap.errors import CheckpointError, SettingsError
 from sencap.extras import missing_extra
@@ -168,9 +170,21 @@ def _snapshot(repository: str, revision: str | None, files: Sequence[str]) -> Pa
         if cached is not None:
             return cached
     found = api().snapshot_download(
-        repository, revision=revision, allow_patterns=[*files]
+        repository,
+        revision=revision,
+        allow_patterns=[*files],
+        # two small files need no bar
+        tqdm_class=_NoBar if files is _SMALL else None,
     )
     return Path(found)
+
+
+class _NoBar(tqdm):  # type: ignore[type-arg]
+    """A progress bar that is not shown."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings.pop("name", None)  # of the client's own bars
+        super().__init__(*args, **{**settings, "disable": True})
 
 
 def _cached(repository: str, commit: str, files: Sequence[str]) -> Path | None:
