@@ -24,6 +24,7 @@ from sencap.evaluation.report import report_as_markdown
 from sencap.foreign import initialise_backbone
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.variants import build
+from sencap.reproduce.starts import find_weights, fingerprint
 from sencap.training.fit import fit
 from sencap.training.folder import check_sources
 from sencap.weights import SHIPPED, resolve_weights
@@ -168,6 +169,9 @@ def test_a_backbone_starts_from_a_checkpoint_on_the_hub(
         given = load_checkpoint(folder).captioner.extractor.state_dict()
         for key in [key for key in given if key.startswith("backbone.")]:
             assert torch.equal(taken[key], given[key])
+        assert find_weights(name, "test_efficientnet", flag="init") == name
+        told = fingerprint(name).rpartition(":")[2]
+        assert told == fingerprint(str(folder)).rpartition(":")[2]
 
 
 def test_a_start_that_is_not_on_the_hub_is_told_first(

@@ -30,7 +30,7 @@ from sencap.foreign.hub_folder import check_no_part, weight_files
 from sencap.foreign.inert import StoredTensor, read_torch_file
 from sencap.json_files import read_json, shortened, shown
 from sencap.models.extractors import check_backbone
-from sencap.weights import LOCAL, checkpoint_folder, is_hub_name
+from sencap.weights import weights_path
 
 HUB = "timm:"
 OURS = {
@@ -92,8 +92,7 @@ def read(init: str) -> Source:
     """
     if init.startswith(HUB):
         return _from_hub(init)
-    named = is_hub_name(init) or init.startswith(LOCAL)
-    path = checkpoint_folder(init) if named else Path(init)
+    path = weights_path(init)
     try:
         if path.is_dir():
             return _read_folder(path)

@@ -16,6 +16,7 @@ from sencap.environment import environment
 from sencap.files import told_as_output, write_whole
 from sencap.pretraining.settings import DATES_PER_INPUT, PretrainingSettings
 from sencap.version import __version__
+from sencap.weights import is_hub_name
 
 FORMAT = "sencap-backbone-1"
 
@@ -65,6 +66,6 @@ def without_folders(settings: PretrainingSettings) -> dict[str, Any]:
     elsewhere."""
     values = as_dict(settings)
     for key in ("data", "out", "init"):
-        if values[key] is not None:
+        if values[key] is not None and not is_hub_name(values[key]):
             values[key] = Path(values[key]).name
     return values

@@ -12,6 +12,7 @@ from sencap.data.levir_cc import find_caption_files
 from sencap.errors import SettingsError
 from sencap.foreign import CHOICES
 from sencap.foreign.read import HUB
+from sencap.weights import weights_path
 
 DIGITS = 8
 
@@ -19,7 +20,8 @@ DIGITS = 8
 def find_weights(given: str, backbone: str, *, flag: str) -> str:
     """The weights of a backbone, as `initialise_backbone` takes them.
 
-    given: a file; a folder that sencap wrote; a folder of files named after backbones
+    given: a file; a folder that sencap wrote, or its name on Hugging Face's hub
+    (``hub:OWNER/NAME@REVISION``); a folder of files named after backbones
     (``resnet101.pth``), of which the one of ``backbone`` is taken; or ``timm``, which
     is timm's own for each.
 
@@ -71,7 +73,7 @@ def fingerprint_of_captions(data: str) -> str:
 
 def _path(weights: str) -> Path:
     given = CHOICES.search(weights)
-    return Path(weights[: given.start()] if given else weights)
+    return weights_path(weights[: given.start()] if given else weights)
 
 
 def _hash(files: Iterable[Path]) -> str:

@@ -94,6 +94,17 @@ def is_hub_name(weights: str | Path | None) -> bool:
     return str(weights).startswith(HUB)
 
 
+def weights_path(name: str) -> Path:
+    """The path of weights of any kind: of a name of the hub or ``local:FOLDER`` the
+    folder, of anything else itself.
+
+    Raises:
+        SettingsError, CheckpointError, MissingDependencyError: as `resolve_weights`.
+    """
+    named = is_hub_name(name) or name.startswith(LOCAL)
+    return checkpoint_folder(name) if named else Path(name)
+
+
 def checkpoint_folder(weights: str | Path | None) -> Path:
     """The folder of `resolve_weights`, which says what is raised."""
     return resolve_weights(weights).folder
