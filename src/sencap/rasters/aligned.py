@@ -47,10 +47,15 @@ class AlignedRasters(Closing):
     ) -> None:
         self._assume_same = assume_same
         self._stack = ExitStack()
-        with self._stack as opening:  # what is open is closed if the rest fails
+        # What is open is closed if the rest fails; `pop_all` then keeps the files open
+        # for this object.
+        with self._stack as opening:
             one = opening.enter_context(Raster(before, bands=bands))
             other = opening.enter_context(Raster(after, bands=bands))
             self.rasters: Sequence[Raster] = (one, other)
+            # Bands are known by name in one file and only by position in the other:
+            # both dates must show the same three, or all of the scene would look
+            # changed.
             taken = [
                 f"{silent.path} does not name its bands: they are taken to be those of {told.path}"
                 for silent, told in ((one, other), (other, one))
@@ -67,6 +72,8 @@ class AlignedRasters(Closing):
     def _common(self, one: Raster, other: Raster) -> tuple[Grid, tuple[float, float]]:
         first, second = one.own.upright(), other.own
         names = f"{one.path} and {other.path}"
+        # One date with a place on the map and the other without: a screenshot or a PNG
+        # beside a GeoTIFF. Only equal sizes make "the same ground" plausible.
         if first.is_placed != second.is_placed:
             if (first.width, first.height) != (second.width, second.height):
                 raise ImageError(
@@ -85,6 +92,8 @@ class AlignedRasters(Closing):
             for raster in (one, other):
                 raster.own = ground
             return ground, (1.0, 1.0)
+        # Both have coordinates, but one does not say of which projection: its numbers
+        # are compared with the other's as they are.
         if first.is_placed and (first.crs is None) != (second.crs is None):
             silent = one if first.crs is None else other
             self._refuse_unless_assumed(f"{silent.path} does not say its projection")
@@ -92,6 +101,8 @@ class AlignedRasters(Closing):
                 f"only one of {names} has a projection: it is taken to be that of both"
             )
         try:
+            # From here on all is told in pixels of the first date's grid: the second's
+            # ground, what both share, and how much of each that is.
             theirs = pixel_box(second, first)
         except DataError as error:
             raise ImageError(f"{names}: {error}") from error
@@ -102,6 +113,8 @@ class AlignedRasters(Closing):
             share_of(shared, area_in(second, first)),
         )
         grid = first.cut(shared)
+        # A strip of a few pixels is often two neighbouring tiles, not two dates of one
+        # place.
         if min(grid.width, grid.height) < _LEAST:
             raise ImageError(self._no_ground(first, whole, theirs, grid, names))
         if min(shares) < _WHOLE:
@@ -125,6 +138,8 @@ class AlignedRasters(Closing):
         """The ground of the one that is placed, if its pixels are stored with north
         above; else both are compared as they are stored, on no known ground."""
         placed = one if one.is_placed else other
+        # The other date's pixels are stored in an unknown direction: turning only the
+        # placed one would part the two.
         if placed.upright() == placed:
             return placed
         return Grid(

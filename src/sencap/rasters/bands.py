@@ -38,6 +38,7 @@ def check_bands(bands: Wanted | None) -> None:
     """
     if bands is None:
         return
+    # A single band is allowed: it is grey, and stands for R, G and B.
     numbers = [band for band in bands if not isinstance(band, str)]
     if len(bands) not in (1, 3) or any(number < 1 for number in numbers) or "" in bands:
         raise SettingsError(
@@ -69,15 +70,21 @@ def choose_bands(
         return Bands(
             tuple(_number(band, count, known, seen) for band in wanted), "given"
         )
+    # Names come first: a colour interpretation is often only the writer's default for
+    # the first three bands.
     for told_by, titles, aliases in (
         ("names", known, _NAMES),
         ("colours", seen, [(one,) for one in _COLOURS]),
     ):
         found = [_first(titles, several) for several in aliases]
+        # All three or none: red by name beside green by position would mix two
+        # conventions.
         if None not in found:
             return Bands(
                 tuple(number for number in found if number is not None), told_by
             )
+    # Three bands or more: the first three, as RGB files have them. Fewer: the first, as
+    # grey.
     free = [number for number in range(1, count + 1) if number != alpha]
     return Bands(tuple(free[: 3 if len(free) >= 3 else 1]), "order")
 
@@ -85,6 +92,8 @@ def choose_bands(
 def _spelt(name: str) -> str:
     """A band's name as it is compared: "B4, central wavelength 665 nm" is b4, "Red (665
     nm)" is red, "T32TQM_20200101_B04_10m" is b04; "red edge" stays."""
+    # What follows a comma or bracket is an explanation; a band number may stand
+    # anywhere in a product's name, but not as a part of another word.
     plain = re.split(r"[,(:;]", name.strip().casefold())[0].strip()
     number = re.search(r"(?<![^\W_])((?:sr_)?b\d{1,2}a?)(?![^\W_])", plain)
     return number[1] if number else plain

@@ -68,6 +68,9 @@ class Grid:
         own = self.transform
         if not self.is_placed or own.b or own.d:
             return self
+        # An affine transform is x = a·column + b·row + c, y = d·column + e·row + f.
+        # Where a is negative the columns run west, where e is positive the rows run
+        # south to north.
         left = own.c if own.a > 0 else own.c + own.a * self.width
         top = own.f if own.e < 0 else own.f + own.e * self.height
         moved = type(own)(abs(own.a), 0.0, left, 0.0, -abs(own.e), top)
@@ -75,6 +78,8 @@ class Grid:
 
     def cut(self, box: Box) -> Grid:
         """The whole pixels that lie in a box (in pixels of this grid)."""
+        # Only pixels that lie in the box as a whole; NEAR keeps those whose edge misses
+        # it by rounding alone.
         left, top = math.ceil(box[0] - NEAR), math.ceil(box[1] - NEAR)
         right, bottom = math.floor(box[2] + NEAR), math.floor(box[3] + NEAR)
         own = self.transform
@@ -96,9 +101,8 @@ class Grid:
             )
         ]
         xs, ys = zip(*corners, strict=True)
-        digits = (
-            5 if max(map(abs, (*xs, *ys))) <= 400 else 0
-        )  # degrees have no thousands
+        # Small numbers are degrees, which need their decimals; others are metres.
+        digits = 5 if max(map(abs, (*xs, *ys))) <= 400 else 0
         west, east = (f"{side(xs):.{digits}f}" for side in (min, max))
         south, north = (f"{side(ys):.{digits}f}" for side in (min, max))
         return f"x {west} to {east}, y {south} to {north}"
@@ -133,6 +137,8 @@ def pixel_box(own: Grid, grid: Grid) -> Box:
     there = _points_in(own, grid, _edges(own))
     if not there:
         return 0, 0, 0, 0
+    # The upright box around an outline that may be turned or bent: at its corners it is
+    # more than the ground.
     columns, rows = zip(*there, strict=True)
     return min(columns), min(rows), max(columns), max(rows)
 
@@ -143,6 +149,8 @@ def area_in(own: Grid, grid: Grid) -> float:
     points = corners
     if own.is_placed and grid.is_placed:
         points = _points_in(own, grid, corners)
+    # The shoelace formula: half the sum of the cross products of neighbouring corners
+    # is the area, whatever the direction of the outline.
     following = [*points[1:], *points[:1]]
     crossed = [
         a[0] * b[1] - b[0] * a[1] for a, b in zip(points, following, strict=True)
@@ -219,6 +227,8 @@ def offset(own: Grid, grid: Grid) -> tuple[int, int] | None:
     are the raster's; None if they would have to be resampled."""
     if not own.is_placed or not grid.is_placed:
         return 0, 0
+    # Grids of other projections are never the same pixels, though their numbers may be
+    # alike.
     if own.crs is not None and grid.crs is not None and own.crs != grid.crs:
         return None
     back = ~own.transform

@@ -22,6 +22,8 @@ from sencap.rasters.valid import Mask, looks_like_alpha, valid_pixels
 # What may be opened, by first bytes: other drivers of GDAL follow names in the file to
 # other files, or to hosts.
 _PNG = b"\x89PNG"
+# TIFF files begin with II or MM: the order of the bytes in their numbers, Intel's or
+# Motorola's.
 _DRIVERS = {
     b"II": "GTiff",
     b"MM": "GTiff",
@@ -73,11 +75,15 @@ class Raster(Closing):
         self.dtype = np.dtype(file.dtypes[0])
         self.nodata: float | None = file.nodata
         self.tags: dict[str, str] = file.tags()
+        # GDAL would convert bands of mixed types to one; complex numbers, as radar
+        # products have them, are no brightness.
         if len(set(file.dtypes)) > 1 or self.dtype.kind not in "iuf":
             kinds = ", ".join(dict.fromkeys(file.dtypes))
             raise ImageError(
                 f"{self.path}: its values are {kinds}: store them as one real type"
             )
+        # What the file says of how its numbers are to be shown: a palette, fewer than 8
+        # bits, or white stored as 0, as scanned maps have it.
         colours = [colour.name for colour in file.colorinterp]
         self._palette = file.colormap(1) if colours[0] == "palette" else None
         structure = file.tags(ns="IMAGE_STRUCTURE")
@@ -85,6 +91,8 @@ class Raster(Closing):
         self._white_is_zero = (
             structure.get("MINISWHITE") == "YES" and self.dtype.kind == "u"
         )
+        # A mask is declared as an alpha band, or as one mask for all bands
+        # ("per_dataset"); a no-data value alone is no mask.
         self._alpha = self._find_alpha(colours)
         flags = {flag.name for flag in file.mask_flag_enums[0]}
         self.is_masked = self._alpha is not None or flags == {"per_dataset"}
@@ -98,12 +106,16 @@ class Raster(Closing):
             )
         except SettingsError as error:
             raise ImageError(f"{self.path}: {error}") from error
+        # Two bands, as a radar product's polarisations or a pair of indices, have no
+        # colours that a model trained on RGB knows.
         colour_bands = file.count - (self._alpha is not None)
         if colour_bands == 2:
             raise ImageError(
                 f"{self.path}: it has 2 bands: neither grey (1) nor red, green, blue "
                 "(3 or more)"
             )
+        # With more than three bands the order tells nothing: the first bands of a
+        # Sentinel-2 product are aerosol, blue and green.
         if colour_bands > 3 and self.bands.told_by == "order":
             self.band_note = (
                 f"{self.path}: no names of its {colour_bands} bands say which are "
@@ -138,10 +150,14 @@ class Raster(Closing):
         """Read windows of this grid from now on."""
         self._close_view()
         self.grid = grid
+        # Copying pixels keeps them as the sensor took them; a grid that is off by a
+        # fraction of a pixel, or turned, needs new ones.
         shift = None if self._is_fitted else offset(self.own, grid)
         if shift is not None and self._has(shift, grid):
             self._seen, self._shift = self._file, shift
         else:
+            # A view of GDAL's, which computes the pixels of a window when it is read,
+            # so that a scene of any size needs no copy.
             self._seen, self._shift = self._told(lambda: self._warped(grid)), (0, 0)
 
     def _has(self, shift: tuple[int, int], grid: Grid) -> bool:
@@ -200,6 +216,8 @@ class Raster(Closing):
         right, down = self._shift
         top, left = max(row + down, 0), max(column + right, 0)
         bottom, end = row + down + height, column + right + width
+        # The window is one of another grid: blocks are looked for around its place on
+        # the file's own.
         if self.is_resampled:
             if self._is_fitted:
                 return True
@@ -208,15 +226,15 @@ class Raster(Closing):
             # bilinear resampling looks at the neighbours too
             left, top = (max(math.floor(edge) - 1, 0) for edge in box[:2])
             end, bottom = (math.ceil(edge) + 1 for edge in box[2:])
+        # A TIFF stores its pixels in blocks; one that was never written has no offset
+        # in the file. Any stored block that the window touches is enough.
         rows, columns = file.block_shapes[0]
         down_to, right_to = min(bottom, file.height), min(end, file.width)
         for block_row in range(top // rows, -(-down_to // rows)):
             for block_column in range(left // columns, -(-right_to // columns)):
                 name = f"BLOCK_OFFSET_{block_column}_{block_row}"
-                if (
-                    file.get_tag_item(name, "TIFF", bidx=self.bands.numbers[0])
-                    is not None
-                ):
+                found = file.get_tag_item(name, "TIFF", bidx=self.bands.numbers[0])
+                if found is not None:
                     return True
         return False
 
@@ -224,6 +242,7 @@ class Raster(Closing):
         self, window: Any, shape: tuple[int, int] | None, *, nearest: bool
     ) -> tuple[NDArray[Any], Mask | None]:
         numbers = list(self.bands.numbers)
+        # GDAL reduces as it reads, from the file's overviews where it has some.
         asked: dict[str, Any] = {"window": window}
         if shape is not None:
             ways = self._rasterio.enums.Resampling
@@ -237,6 +256,7 @@ class Raster(Closing):
             if shape is not None:
                 asked["out_shape"] = (len(numbers) + 1, *shape)
             values = self._seen.read([*numbers, self._seen.count], **asked)
+            # (bands + 1, H, W) → the bands (bands, H, W), and the mask (H, W), 0–255.
             values, mask = values[:-1], values[-1]
         else:
             values = self._seen.read(numbers, **asked)
@@ -252,16 +272,20 @@ class Raster(Closing):
     def _as_colours(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of a palette, of fewer than 8 bits, or of one band as three bands."""
         if self._palette is not None:
+            # Numbers (1, H, W) of a palette → their colours (3, H, W).
             table = np.zeros((256, 3), np.uint8)
             for number, colour in self._palette.items():
                 if number < len(table):
                     table[number] = colour[:3]
             coloured: NDArray[Any] = table[values[0]].transpose(2, 0, 1)
             return coloured
+        # GDAL gives 4 bits as bytes from 0 to 15: spread over 0–255, so that the
+        # highest is white.
         if self._bits in (1, 2, 4):
             values = values * np.uint8(255 // ((1 << self._bits) - 1))
         if self._white_is_zero:
             values = ~values
+        # One band is grey: the same values for R, G and B, without a copy.
         return np.broadcast_to(values, (3, *values.shape[1:]))
 
     def close(self) -> None:
@@ -278,6 +302,8 @@ class Raster(Closing):
         errors = self._rasterio.errors
         try:
             driver = self._driver()
+            # Files without a georeference are usual here, such as PNG; rasterio warns
+            # of each.
             with _OPENING, warnings.catch_warnings():
                 warnings.simplefilter("ignore", errors.NotGeoreferencedWarning)
                 return self._rasterio.open(self.path.absolute(), driver=driver)
@@ -306,9 +332,8 @@ class Raster(Closing):
             with self._rasterio.Env():
                 return read()
         except (self._rasterio.errors.RasterioError, OSError, ValueError) as error:
-            cause = (
-                error.__cause__ or error
-            )  # rasterio's own text only says where to look
+            # Rasterio's own text only says where to look
+            cause = error.__cause__ or error
             raise ImageError(
                 f"{self.path}: it cannot be read, get it again ({cause})"
             ) from error
@@ -320,6 +345,8 @@ class Raster(Closing):
         points, crs = file.gcps
         if not points or not file.transform.is_identity:
             return Grid(file.crs, file.transform, file.width, file.height), False
+        # Ground control points say where single pixels lie. The best affine transform
+        # through them is taken, and how far it misses them is told.
         fitted = self._rasterio.transform.from_gcps(points)
         off = 0.0
         for point in points:
@@ -339,9 +366,9 @@ class Raster(Closing):
             return None
         number, file = colours.index("alpha") + 1, self._file
         shape = (min(file.height, _SAMPLE), min(file.width, _SAMPLE))
-        is_named = (
-            file.descriptions[number - 1] or "alpha"
-        ).strip().casefold() != "alpha"
+        # A band that is called "NIR" and yet flagged as alpha is infrared.
+        name = file.descriptions[number - 1] or "alpha"
+        is_named = name.strip().casefold() != "alpha"
         if not is_named and looks_like_alpha(
             self._told(lambda: file.read(number, out_shape=shape))
         ):

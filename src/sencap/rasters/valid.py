@@ -30,6 +30,8 @@ def valid_pixels(
     """
     holes = np.zeros(values.shape[1:], np.bool_)
     if nodata is not None and _holds(values.dtype, nodata):
+        # A pixel that is 0 in one band alone may be a pure colour, such as blue; only 0
+        # in all bands is taken for no data.
         is_colour = nodata == 0 or values.dtype.itemsize == 1
         same = values == np.asarray(nodata, values.dtype)
         holes |= same.all(axis=0) if is_colour else same.any(axis=0)
