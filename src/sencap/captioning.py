@@ -25,9 +25,8 @@ from sencap.structures import Caption, ImagePair
 from sencap.weights import Weights
 
 _MOST_TOLD = 20  # pairs in one refusal
-Files = tuple[
-    Path, Path, str
-]  # before, after, name: as `sencap.images.find_pairs` gives them
+# Before, after, name: as `sencap.images.find_pairs` gives them.
+Files = tuple[Path, Path, str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class CaptionedFiles:
             ImageError, OutputError: a file that can no longer be read, or a picture
                 that cannot be written.
         """
-        # late: most captions are not drawn, and starts should be quick
+        # Imported late: most captions are not drawn, and starts should be quick.
         from sencap.figures.pair import LONGEST, draw_pair, save_picture  # noqa: PLC0415
 
         pair = shrink(read_pair(self.before, self.after, reading=self.reading), LONGEST)
@@ -101,6 +100,7 @@ def read_first(
         found[number] = read_or_reason(pair, size, reading)
         if isinstance(found[number], ImagePair):
             return found
+    # A folder of the wrong kind can hold thousands of files: a refusal stays readable.
     told = [str(error) for error in found.values()]
     if len(told) > _MOST_TOLD:
         told[_MOST_TOLD:] = [
@@ -141,7 +141,7 @@ def caption_files(
         return read_or_reason(files[number], predictor.size, reading)
 
     def captioned() -> Iterator[CaptionedFiles]:
-        found = _captions_of(predictor, len(files), read, batch_size)
+        found = caption_in_batches(predictor, len(files), read, batch_size)
         for number, (pair, caption) in enumerate(found):
             if isinstance(pair, ImageError):
                 problems.append(str(pair))
@@ -162,7 +162,7 @@ def caption_files(
     return captioned()
 
 
-def _captions_of(
+def caption_in_batches(
     predictor: Predictor,
     count: int,
     read: Callable[[int], ImagePair | ImageError],
@@ -175,6 +175,8 @@ def _captions_of(
     # batch, and a pair that cannot be read must not move others to another one.
     while batch := list(islice(found, batch_size)):
         pairs = [pair for pair in batch if isinstance(pair, ImagePair)]
+        # ``stream`` is lazy and gives captions in order: one is taken for each pair
+        # that could be read, and none for the others.
         captions = predictor.stream(pairs, batch_size=batch_size)
         for pair in batch:
             yield pair, next(captions) if isinstance(pair, ImagePair) else None
@@ -248,9 +250,12 @@ def caption_windows(
             part = pair.read(window)
             if part is None:
                 report.without_data += 1
+            # No model is asked about a window that is equal at both dates.
             elif np.array_equal(*part.images):
                 report.equal += 1
             else:
+                # ``stream`` takes parts ahead, a batch at a time. It answers in order,
+                # so the first window that waits belongs to the next caption.
                 waiting.append(window)
                 yield part
 
@@ -269,6 +274,8 @@ def picture_paths(folder: Path, names: Sequence[str]) -> list[Path]:
     taken: set[str] = set()
     for name in names:
         safe = file_name(name)
+        # Compared without regard to case: some file systems take "A.png" and "a.png"
+        # for one file.
         if safe.casefold() in taken:
             safe = file_name(name, taken)
         taken.add(safe.casefold())

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sencap.bounds import check_numbers
-from sencap.captioning import _captions_of, caption_details, read_or_reason
+from sencap.captioning import caption_details, caption_in_batches, read_or_reason
 from sencap.errors import ImageError
 from sencap.files import Closing
 from sencap.images import Reading, resize
@@ -37,7 +37,7 @@ def caption_list(
     """
     check_numbers(batch_size=batch_size)
     with ListReader(predictor.size, reading) as reader:
-        found = _captions_of(
+        found = caption_in_batches(
             predictor, len(pairs), lambda place: reader.read(pairs[place]), batch_size
         )
         for listed, (pair, caption) in zip(pairs, found, strict=True):
