@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +37,7 @@ PROGRAMS = (
     "mkdocs",
     "jupyter",
 )
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 HEREDOC = re.compile(r"<<'(\w+)'")
 ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 
@@ -48,7 +52,8 @@ class Page:
     @property
     def fences(self) -> list[tuple[str, str]]:
         """Language and content of each block."""
-        return FENCE.findall(self.text)
+        found = FENCE.findall(self.text)
+        return [(language, textwrap.dedent(block)) for _, language, block in found]
 
     @property
     def commands(self) -> list[str]:
@@ -139,3 +144,15 @@ def understood(words: list[str]) -> None:
         return  # the parser would print it and leave
     parser = verb_parser(name, importlib.import_module(VERBS[name].module).command)
     parser.instantiate(parser.parse_args([underscored(word) for word in arguments]))
+
+
+def built_site(folder: Path) -> Path:
+    """Build the site into a folder; a warning fails it."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder

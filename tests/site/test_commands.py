@@ -57,6 +57,7 @@ NOT_RUN = {
     "sencap caption before.png after.png --weights CHECKPOINT --precision int8": (
         "needs what the export before it writes"
     ),
+    "sencap archive": "starts Ray, half a minute; tests/archive runs it",
     "sencap push": "needs a hub; its tests have a local one",
     "sencap caption before.png after.png --weights hub:": (
         "needs a hub; tests/weights has a local one"
@@ -71,8 +72,8 @@ NOT_RUN = {
     "git": "is what a release does",
     "mkdocs": "tests/site/test_build.py builds the site",
     "jupyter": "opens a browser; tests/site/test_notebook.py runs the notebook",
+    "python -m build": "tests/site/test_package.py does it",
     "python": "measures, or needs data that may not be passed on",
-    "pytest": "is what runs this",
 }
 # These are run though the table above has their like: cheap ones.
 RUN = (
