@@ -15,6 +15,8 @@ from sencap.data.reading import read_images
 from sencap.engines.torch import TorchEngine
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
+# What the logit is divided by: above 1 the probabilities move towards one half. Tried
+# in equal ratios, since 0.1 and 10 are as far from 1.
 TEMPERATURES = np.geomspace(0.1, 10.0, 401)
 BATCH = 16
 
@@ -32,9 +34,12 @@ def best_temperature(logits: Floats, changed: NDArray[np.bool_]) -> float:
     """
     if changed.all() or not changed.any():
         return 1.0
+    # (1, pairs) / (temperatures, 1) → (temperatures, pairs).
     scaled = logits[None] / TEMPERATURES[:, None]
+    # Positive where the head leans to the truth.
     signed = np.where(changed, scaled, -scaled)
-    # −log sigmoid(x), without overflow
+    # The cross-entropy −log sigmoid(x) of the true answer, without overflow, as the
+    # mean over the pairs: (temperatures, pairs) → (temperatures,).
     losses = np.logaddexp(0.0, -signed).mean(1)
     return round(float(TEMPERATURES[losses.argmin()]), 3)
 
@@ -60,6 +65,7 @@ def _flag_logits(checkpoint: Checkpoint, pairs: Sequence[CaptionedPair]) -> Floa
         batch = pairs[first : first + BATCH]
         images = [read_images(pair, size).images for pair in batch]
         flags = engine.encode(np.stack(images)).flag
-        assert flags is not None  # whoever calls knows that there is a flag head
+        # Whoever calls knows that there is a flag head.
+        assert flags is not None
         found.append(flags.astype(np.float64))
     return np.concatenate(found)

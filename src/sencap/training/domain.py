@@ -17,7 +17,8 @@ from sencap.data.reading import read_images
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
-MOST_PAIRS = 2000  # drawn of larger training sets: enough for a covariance
+# Drawn of larger training sets: enough for a covariance.
+MOST_PAIRS = 2000
 BATCH = 16
 
 
@@ -31,8 +32,11 @@ def fit_domain(
     """Fit the `Domain` of a checkpoint, and write it into the checkpoint."""
     checkpoint = load_checkpoint(folder)
     captioner, size = checkpoint.captioner.eval(), checkpoint.settings.size
-    assert captioner.domain is not None  # whoever calls knows that there is one
+    # Whoever calls knows that there is one.
+    assert captioner.domain is not None
     drawn = random.Random(seed).sample(list(trained), min(MOST_PAIRS, len(trained)))
+    # The training images give centre and covariance, the selection images the limit:
+    # images that a covariance was fitted to lie nearer than new ones of the same kind.
     captioner.domain.fit(
         _means(captioner, drawn, size), _means(captioner, selection, size)
     )
@@ -47,6 +51,7 @@ def _means(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> T
     for first in range(0, len(pairs), BATCH):
         batch = pairs[first : first + BATCH]
         images = [read_images(pair, size).images for pair in batch]
+        # (B, 2, 3, H, W) → maps (B·S, C, h, w) → means (B, S, C).
         pixels = torch.from_numpy(np.stack(images))
         found.append(extractor.means(extractor.maps(captioner.normalise(pixels))))
     return torch.cat(found)

@@ -34,7 +34,8 @@ from sencap.files import cannot_write, write_whole
 from sencap.models.captioner import Captioner
 
 MAPS, DONE, LOCK = "maps.npy", "done.json", "lock"
-SAVE_EVERY = 20  # pairs between two notes of how far it got
+# Pairs between two notes of how far it got: a stopped computation loses at most these.
+SAVE_EVERY = 20
 
 
 class FeatureStore:
@@ -69,6 +70,7 @@ class FeatureStore:
         self.folder = Path(folder) / _digest(captioner, pairs, size)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # Two runs with the same backbone and data would write to the same file.
             with FileLock(self.folder / LOCK):
                 self._maps = self._open(captioner, pairs, size, progress=progress)
         except OSError as error:
@@ -76,6 +78,7 @@ class FeatureStore:
 
     def maps(self, pair: CaptionedPair, placement: Placement) -> NDArray[np.float32]:
         """The backbone's maps (S, C, h, w) of a pair laid so."""
+        # A copy: the file is mapped into memory, and a batch must not be a view of it.
         found: NDArray[np.float32] = np.array(
             self._maps[self._rows[_key(pair)], placement.number]
         )
@@ -90,19 +93,23 @@ class FeatureStore:
         progress: bool,
     ) -> NDArray[np.float32]:
         path, done_path = self.folder / MAPS, self.folder / DONE
+        # (pairs, 8, S, C, h, w), known before anything is computed, so that the file
+        # has its full size from the start.
         shape = (len(pairs), len(PLACEMENTS), *_shape(captioner, size))
         try:
             done = int(json.loads(done_path.read_text(encoding="utf-8")))
-            # for reading: opened for writing, a file that was cut off would be filled
-            # up with zeros
+            # For reading: opened for writing, a file that was cut off would be filled
+            # up with zeros.
             is_whole = np.lib.format.open_memmap(path, "r").shape == shape
         except (FileNotFoundError, ValueError, TypeError):
             is_whole = False
         if is_whole:
             maps = np.lib.format.open_memmap(path, "r+")
-        else:  # nothing is there yet, or it is damaged
+        else:
+            # Nothing is there yet, or it is damaged.
             done = 0
             maps = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        # The rows before ``done`` are on the disk from the last time.
         waiting = range(done, len(pairs))
         bar = tqdm(
             waiting,
@@ -115,6 +122,8 @@ class FeatureStore:
         for row in bar:
             maps[row] = _maps_of(captioner, pairs[row], size)
             if (row + 1) % SAVE_EVERY == 0 or row + 1 == len(pairs):
+                # The maps before the note: a note of rows that are not yet on the disk
+                # would be untrue after a crash.
                 maps.flush()
                 write_whole(done_path, json.dumps(row + 1))
         return maps
@@ -131,6 +140,8 @@ def _maps_of(
     """Of all placements of a pair, (8, S, C, h, w)."""
     extractor: Any = captioner.extractor
     images = read_images(pair, size).images
+    # (2, 3, H, W) → (8, 2, 3, H, W): the maps of a turned image are not the turned maps
+    # of the image, so each placement goes through the backbone.
     placed = np.stack([placement.place(images) for placement in PLACEMENTS])
     pixels = torch.from_numpy(placed).to(captioner.mean.device)
     was_training = captioner.training
@@ -138,6 +149,7 @@ def _maps_of(
     maps = extractor.maps(captioner.normalise(pixels))
     extractor.train(was_training)
     found: NDArray[np.float32] = maps.float().cpu().numpy()
+    # (8·S, C, h, w) → (8, S, C, h, w).
     return found.reshape(len(PLACEMENTS), -1, *found.shape[1:])
 
 
@@ -160,10 +172,12 @@ def _digest(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> 
         captioner.std.tolist(),
         extractor.structure,
     ]
+    # Settings by which the same weights give other maps.
     digest.update(json.dumps([*settings, extractor.stage, extractor.pyramid]).encode())
     for name, tensor in extractor.backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    # Contents and order of the images, not their names: a data folder may move.
     for pair in pairs:
         for path in (pair.before, pair.after):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -195,5 +209,6 @@ def open_features(
         size=settings.size,
         progress=settings.progress,
     )
-    captioner.to(device)  # where the trainer expects it
+    # Back to where the trainer expects it.
+    captioner.to(device)
     return store

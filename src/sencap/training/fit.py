@@ -43,6 +43,7 @@ from sencap.training.task import CHANGE_LOSS, CaptioningTask
 from sencap.training.words import own_no_change, tell_words
 from sencap.weights import checkpoint_folder, resolve_weights
 
+# Pairs captioned at once in validation; it changes the speed, not the score.
 VALIDATION_BATCH = 32
 
 log = logging.getLogger("sencap")
@@ -52,7 +53,8 @@ def train(settings: TrainingSettings) -> Path:
     """`fit`, and the graphs that caption without PyTorch, written into the best
     checkpoint."""
     best = fit(settings)
-    if rank_zero_only.rank == 0:  # of several processes the first writes them
+    # Of several processes the first writes them.
+    if rank_zero_only.rank == 0:
         export_checkpoint(best)
     return best
 
@@ -75,6 +77,7 @@ def fit(settings: TrainingSettings) -> Path:
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)
+    # All that can be refused without reading data, before data are read.
     done = check_folder(settings)
     check(settings.model)
     train_pairs, val_pairs = _read_pairs(settings)
@@ -82,6 +85,7 @@ def fit(settings: TrainingSettings) -> Path:
     if rank_zero_only.rank == 0:
         tell_words(train_pairs, val_pairs, vocabulary, settings)
         tell_progress(done, settings)
+    # The loss, the optimiser and the score of an epoch.
     task = CaptioningTask(
         captioner,
         vocabulary,
@@ -90,14 +94,18 @@ def fit(settings: TrainingSettings) -> Path:
         max_words=settings.decoder.max_words,
         seed=settings.seed,
     )
+    # Maps of a frozen backbone, of all pairs, where the settings ask for them.
     features = open_features(captioner, [*train_pairs, *val_pairs], settings)
     data = _Data(
         settings, vocabulary, train_pairs, val_pairs, epoch=done, features=features
     )
+    # What writes checkpoints and the record as the epochs end.
     exporter = Exporter(out, settings)
     exporter.by_captions = any(pair.captions for pair in train_pairs)
     exporter.no_change = own_no_change(train_pairs)
     run(task, data, exporter)
+    # Both are found on the selection pairs, with the weights of the best epoch, and added
+    # to its checkpoint by one process.
     if settings.change.flag and rank_zero_only.rank == 0:
         temperature = calibrate(out / BEST, val_pairs)
         log.info(
@@ -114,11 +122,11 @@ def _read_pairs(
 ) -> tuple[list[CaptionedPair], list[CaptionedPair]]:
     joined: list[CaptionedPair] = []
     for folder in map(Path, settings.folders):
-        joined += (
-            read_masked_pairs(folder)
-            if has_masks_only(folder)
-            else read_dataset(folder)
-        )
+        if has_masks_only(folder):
+            joined += read_masked_pairs(folder)
+        else:
+            joined += read_dataset(folder)
+    # The best epoch is chosen on one data set, however many are joined for training.
     selection = read_dataset(Path(settings.selection_data or settings.folders[0]))
     train = [p for p in joined if p.split == "train"]
     val = [p for p in selection if p.split == "val"]
@@ -132,14 +140,17 @@ def _read_pairs(
 
 
 def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
+    # Before any weight is drawn, so that one seed always gives the same first weights.
     L.seed_everything(settings.seed, verbose=False)
     if settings.start is not None:
         folder = checkpoint_folder(settings.start)
         start = load_checkpoint(folder)
-        asked = as_dict(settings.model)
-        if json.loads(json.dumps(asked)) != json.loads(
-            json.dumps(as_dict(start.settings))
-        ):
+        # Compared as JSON has them, for which lists and tuples are the same.
+        asked = json.loads(json.dumps(as_dict(settings.model)))
+        there = json.loads(json.dumps(as_dict(start.settings)))
+        if asked != there:
+            # Settings that differ need not matter: what counts is whether every weight
+            # of the checkpoint has its place in the model that is asked for.
             captioner = build(settings.model, len(start.vocabulary))
             state = start.captioner.state_dict()
             differences = misfit(captioner.state_dict(), state)
@@ -153,6 +164,7 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
             return captioner, start.vocabulary
         return start.captioner, start.vocabulary
     vocabulary = build_vocabulary(settings.folders, settings.vocabulary)
+    # The size of the model is known only with its vocabulary.
     _check_memory(settings, len(vocabulary))
     captioner = build(settings.model, len(vocabulary))
     if settings.extractor.init is not None:
@@ -162,12 +174,11 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
 
 def _check_memory(settings: TrainingSettings, words: int) -> None:
     """Refuse a system that is too large to be trained here, before it is made."""
-    total = info(settings.system, vocabulary_size=words, settings=settings.model)[
-        "total"
-    ]
+    counts = info(settings.system, vocabulary_size=words, settings=settings.model)
+    total = counts["total"]
     on_cpu = device_type(settings.hardware.accelerator) == "cpu"
-    # of each parameter the weight; where it is trained, also the gradient and Adam's
-    # two means
+    # Of each parameter the weight; where it is trained, also the gradient and Adam's
+    # two means. Training on a GPU leaves only the weights in this machine's memory.
     copies = 4 if on_cpu else 1
     check_memory(total * copies * 4, f"training {total:,} parameters")
 
@@ -182,12 +193,15 @@ def build_vocabulary(
         SettingsError: none of the folders has captions, and ``settings.captions`` is
             not given.
     """
+    # A change-detection data set (A, B, label) has masks and no words.
     captioned = [folder for folder in folders if not has_masks_only(Path(folder))]
     if settings.captions is None and not captioned:
         raise SettingsError(
             "the data have masks and no captions, so they have no words to know; give "
             "vocabulary.captions, the captions that the run after this one will learn"
         )
+    # A caption file that is named replaces the data's own captions, so that a run on
+    # masks can already have the vocabulary of the run after it.
     sources = captioned
     if settings.captions is not None:
         sources = [settings.captions]
@@ -236,12 +250,15 @@ class _Data(L.LightningDataModule):
         loader = training_loader(
             dataset, replicas=self.trainer.world_size, rank=self.trainer.global_rank
         )
-        # Lightning says so too, but only when loading processes have begun to read the
-        # first batches
+        # The epoch decides order and augmentation of a run that goes on. Lightning
+        # tells it too, but only when loading processes have begun to read the first
+        # batches.
         loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
         return loader
 
     def val_dataloader(self) -> Any:
+        # One sample per pair, nothing augmented: every epoch is scored on the same
+        # images.
         loading = LoadingSettings(
             one_pass=True,
             workers=self.settings.loading.workers,
@@ -260,10 +277,10 @@ class Exporter(Recorder):
     ``last/``."""
 
     began = 0.0
-    by_captions = (
-        True  # whether captions are learnt, so that they choose the best epoch
-    )
-    no_change: tuple[str, ...] = ()  # with what the data say that nothing changed
+    # Whether captions are learnt, so that they choose the best epoch.
+    by_captions = True
+    # With what the data say that nothing changed.
+    no_change: tuple[str, ...] = ()
 
     def extra(self) -> Mapping[str, Any]:
         """Which weights the run started from, if from any."""
@@ -284,6 +301,7 @@ class Exporter(Recorder):
         if change_loss is not None:
             figures[CHANGE_LOSS] = float(change_loss)
         score = self._score(figures)
+        # Of equal scores the earlier epoch stays the best.
         better = all(score > self._score(epoch) for epoch in self.history)
         self.history.append({"epoch": trainer.current_epoch, **figures})
         if better:
@@ -300,11 +318,14 @@ class Exporter(Recorder):
         """Write the record of the run."""
         if not trainer.is_global_zero:
             return
+        # Validation has already put a line into the history; the mean loss of the epoch
+        # is known only now.
         loss = trainer.callback_metrics.get("loss")
         if self.history and loss is not None:
             self.history[-1]["loss"] = float(loss)
             self.history[-1]["seconds"] = round(time.perf_counter() - self.began, 1)
         self.write()
+        # The weights of the last epoch are kept beside the best, whatever their score.
         if trainer.current_epoch == self.settings.optimisation.epochs - 1:
             self._save(pl_module, LAST, trainer.current_epoch)
 
@@ -317,10 +338,11 @@ class Exporter(Recorder):
             "val_bleu4": self.history[-1]["val_bleu4"],
             "no_change": list(self.no_change),
         }
+        # The backbone's weights are in the checkpoint now; the file that they started
+        # from need not exist where it is loaded.
         model = self.settings.model
-        model = dataclasses.replace(
-            model, extractor=dataclasses.replace(model.extractor, init=None)
-        )
+        extractor = dataclasses.replace(model.extractor, init=None)
+        model = dataclasses.replace(model, extractor=extractor)
         save_checkpoint(
             self.out / name, Checkpoint(task.result, task.vocabulary, model, training)
         )

@@ -16,6 +16,8 @@ BEST, LAST = "best", "last"
 _KIND = Kind(
     recorder="Exporter",
     folders=(BEST, LAST),
+    # Where the run reads and writes, and on what machine: none of it changes what the
+    # run learns.
     free=frozenset(
         {"out", "data", "selection_data", "start", "resume", "progress", "hardware"}
         | {"loading.workers", "loading.cache", "loading.features"}
@@ -35,10 +37,13 @@ def check_folder(settings: TrainingSettings) -> int:
     done = check_run(
         settings,
         _KIND,
-        # the decay rule does not know how many epochs there will be; the cosine does
+        # The paper's decay rule does not know how many epochs there will be, so a run
+        # can be made longer. The cosine reaches zero at the last one.
         other_epochs=settings.optimisation.schedule == "constant",
         inputs=(settings.start, settings.extractor.init),
     )
+    # The resume file holds the last epoch only. If an earlier one was best and its
+    # checkpoint is gone, the run can no longer end with its result.
     best = Path(settings.out) / BEST
     if done and not (best / "config.json").is_file():
         raise CheckpointError(
@@ -65,7 +70,8 @@ def check_sources(settings: TrainingSettings) -> None:
             "extractor.init": settings.extractor.init,
         }
     )
-    if is_hub_name(settings.start):  # what cannot be fetched is told now
+    # Weights that cannot be fetched from the hub are told now, before data are read.
+    if is_hub_name(settings.start):
         resolve_weights(settings.start)
 
 

@@ -77,7 +77,8 @@ class Sample:
     maps: NDArray[np.float32] | None = None
 
 
-REVERSE = (1, 0)  # the dates of a pair swapped
+# The dates of a pair swapped, as an index into its images.
+REVERSE = (1, 0)
 
 
 class Features(Protocol):
@@ -110,14 +111,17 @@ class PairDataset(Dataset[Sample]):
         masks: bool = False,
         features: Features | None = None,
     ) -> None:
-        self.pairs, self.vocabulary, self.settings = pairs, vocabulary, settings
-        self.size, self.max_words, self.seed, self.augment = (
-            size,
-            max_words,
-            seed,
-            augment,
-        )
-        self.masks, self.features = masks, features
+        self.pairs = pairs
+        self.vocabulary = vocabulary
+        self.settings = settings
+        self.size = size
+        self.max_words = max_words
+        self.seed = seed
+        self.augment = augment
+        self.masks = masks
+        self.features = features
+        # (pair, caption) of each sample, caption None for all that the pair has. A pair
+        # without captions is kept: the change heads can learn from it.
         self._items: list[tuple[int, int | None]] = []
         for i, pair in enumerate(pairs):
             if settings.one_pass or not pair.captions:
@@ -130,6 +134,7 @@ class PairDataset(Dataset[Sample]):
         return len(self._items)
 
     def __getitem__(self, key: int) -> Sample:
+        # The key of a sample also holds the epoch, see `EpochSampler`.
         epoch, number = divmod(key, len(self))
         i, k = self._items[number]
         pair = self.pairs[i]
@@ -139,8 +144,12 @@ class PairDataset(Dataset[Sample]):
         images, mask = self._read(i)
         changed, placement, order = pair.changed, PLACEMENTS[0], (0, 1)
         if self.augment:
+            # A generator of its own for each sample and epoch, so that the draws depend
+            # neither on the worker process nor on what was drawn before.
             generator = np.random.default_rng((self.seed, epoch, number))
             if self.settings.geometry:
+                # Flips and quarter turns of images, words and mask together: a house in
+                # the upper left corner is in the upper right one after a mirror.
                 square = images.shape[-1] == images.shape[-2]
                 placement = draw_placement(captions, generator, square=square)
                 images = placement.place(images)
@@ -148,19 +157,26 @@ class PairDataset(Dataset[Sample]):
                 mask = None if mask is None else placement.place(mask)
             order = self._draw_order(changed, generator)
             images = images[list(order)]
+            # One image twice: whatever the pair showed, here nothing changed, so flag,
+            # mask and captions say that.
             if order[0] == order[1]:
                 changed, mask = False, np.zeros_like(images[0, 0])
                 captions = self._no_change(pair, max(1, len(captions)))
             elif order == REVERSE and changed:
-                captions = [
-                    words for words in map(reverse_words, captions) if words is not None
-                ]
+                # A caption that the rule cannot turn is left out; with none left the
+                # pair teaches the change heads alone.
+                reversed_captions = map(reverse_words, captions)
+                captions = [words for words in reversed_captions if words is not None]
+            # Colours come last and differ between the dates: season and light are no
+            # change.
             if self.settings.colour:
                 images = random_colour(images, generator, strength=self.settings.colour)
         maps = None
         if self.features is not None:
             maps = self.features.maps(pair, placement)
-            maps = maps[list(order)] if len(maps) == len(order) else maps
+            # (S, C, h, w): of two streams the dates change places as the images did.
+            if len(maps) == len(order):
+                maps = maps[list(order)]
         ids = [self._encode(words) for words in captions]
         return Sample(images, ids, i, changed, mask, maps)
 
@@ -172,6 +188,8 @@ class PairDataset(Dataset[Sample]):
         if self.settings.same and generator.random() < self.settings.same:
             date = int(generator.integers(2))
             return date, date
+        # Nothing changed, so the reverse order has the same captions. A pair whose flag
+        # is not known stays as it is.
         if self.settings.swap and changed is False and generator.random() < 0.5:
             return REVERSE
         if (
@@ -191,6 +209,7 @@ class PairDataset(Dataset[Sample]):
         mask = None
         if self.masks and pair.mask is not None:
             mask = resize_mask(read_mask(pair.mask), self.size)
+        # An unchanged pair needs no mask file: nothing changed anywhere in it.
         elif self.masks and pair.changed is False:
             mask = np.zeros((self.size, self.size), np.uint8)
         if self.settings.cache:
@@ -204,6 +223,8 @@ class PairDataset(Dataset[Sample]):
         return [sentence.split() for sentence in itertools.islice(sentences, count)]
 
     def _encode(self, words: Sequence[str]) -> list[int]:
+        # A caption that is too long is cut before <end> is added, so every caption
+        # ends.
         v = self.vocabulary
         return [v.start, *v.encode(words[: self.max_words]), v.end]
 
@@ -212,16 +233,18 @@ def collate(samples: Sequence[Sample], *, pad: int) -> Batch:
     """Samples → batch; captions are padded to the longest, and pairs with fewer
     captions get empty ones."""
     all_captions = [sample.captions for sample in samples]
+    # The most captions that a pair of this batch has; the places of fewer stay padding,
+    # which the loss leaves out.
     K = max(1, *(len(captions) for captions in all_captions))
     all_ids = list(itertools.chain.from_iterable(all_captions))
-    T = max(
-        (len(ids) for ids in all_ids), default=2
-    )  # of no caption at all: <start> and <end>
+    # Two where there is no caption at all: room for <start> and <end>.
+    T = max((len(ids) for ids in all_ids), default=2)
     tokens = torch.full((len(samples), K, T), pad)
     for b, captions in enumerate(all_captions):
         for k, ids in enumerate(captions):
             tokens[b, k, : len(ids)] = torch.tensor(ids)
     images = torch.from_numpy(np.stack([sample.images for sample in samples]))
+    # An empty mask stands where there is none; ``masked`` says which to leave out.
     empty = np.zeros(images.shape[-2:], np.uint8)
     masks = [empty if sample.mask is None else sample.mask for sample in samples]
     maps = [sample.maps for sample in samples if sample.maps is not None]
@@ -260,6 +283,8 @@ def training_loader(
     among them."""
     settings = dataset.settings
     samples = settings.batch_size
+    # The batch size counts captions. With all captions of a pair in one sample, so many
+    # fewer samples make a batch.
     if settings.one_pass:
         most = max(len(pair.captions) for pair in dataset.pairs)
         samples = max(1, round(samples / max(1, most)))
@@ -270,6 +295,8 @@ def training_loader(
         shuffle=True,
         seed=dataset.seed,
     )
+    # Every process takes its part of the batch, so that more devices do not change what
+    # a step learns from.
     return _loader(dataset, max(1, samples // replicas), sampler)
 
 
@@ -293,8 +320,8 @@ def _loader(
         num_workers=dataset.settings.workers,
         collate_fn=Collate(dataset.vocabulary.pad),
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=dataset.settings.workers
-        > 0,  # so that they keep what they cached
+        # Processes that end with an epoch would lose the images that they cached.
+        persistent_workers=dataset.settings.workers > 0,
     )
 
 

@@ -22,8 +22,12 @@ def caption_loss(
     K·B samples do. Of pairs that have no captions at all it is 0.
     """
     targets = tokens[..., 1:].flatten()
+    # The mean over no word would be NaN. This 0 depends on the logits, so that it still
+    # has a gradient to go back by.
     if bool((targets == pad).all()):
         return logits.sum() * 0.0
+    # (B, K, T-1, V) → (B·K·(T-1), V), in single precision even where the model computes
+    # in bfloat16.
     return F.cross_entropy(
         logits.flatten(0, 2).float(),
         targets,
@@ -62,12 +66,17 @@ def change_losses(
     """
     losses = {}
     if memory.flag is not None:
+        # NaN marks a pair of which it is not known whether it changed.
         known = ~flags.isnan()
         losses["flag"] = settings.flag * _cross_entropy(
             memory.flag[known], flags[known]
         )
     if memory.mask is not None:
+        # Roads are left out: the head learns new or vanished buildings alone.
         building = (masks[masked] == BUILDING).float()
+        # The model answers per cell of its grid, the mask is per pixel: a cell's target
+        # is the share of its pixels that changed, (pairs, H, W) → (pairs, h, w) →
+        # (pairs, N).
         shares = F.adaptive_avg_pool2d(building, memory.grid).flatten(1)  # (pairs, N)
         losses["mask"] = settings.mask * _cross_entropy(memory.mask[masked], shares)
     return losses

@@ -15,7 +15,8 @@ def decoder_plateau(
 ) -> ReduceLROnPlateau:
     """The paper's: after ``patience`` epochs in a row without a better score the
     decoder's learning rate is multiplied by ``decay``, and the count starts anew."""
-    # no other group's rate may fall: each has its own as its least
+    # PyTorch would lower the rates of all groups. That of each other group is its own
+    # least, so that only the decoder's falls.
     least = [
         0.0 if group["name"] == "decoder" else group["lr"]
         for group in optimiser.param_groups
@@ -24,8 +25,10 @@ def decoder_plateau(
         optimiser,
         mode="max",
         factor=settings.decay,
-        patience=settings.patience
-        - 1,  # PyTorch counts the epochs that are put up with
+        # PyTorch counts the epochs that are put up with, the paper those after which
+        # the rate falls: one more.
+        patience=settings.patience - 1,
+        # Any gain over the best score counts, however small.
         threshold=0.0,
         min_lr=least,
         eps=0.0,
@@ -39,6 +42,8 @@ def warm_cosine(optimiser: Optimizer, *, steps: int, epochs: int) -> LambdaLR:
     def share(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
+        # Half a period of the cosine over the steps that are left: 1 at its begin, 0 at
+        # its end.
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
     return LambdaLR(optimiser, share)

@@ -34,7 +34,8 @@ def _remember(captioner: Captioner, batch: Batch) -> Memory:
     if batch.maps is None:
         return captioner.encode(batch.images)
     extractor = cast("Extractor", captioner.extractor)
-    maps = batch.maps.flatten(0, 1)  # (B, S, C, h, w) → (B·S, C, h, w)
+    # (B, S, C, h, w) → (B·S, C, h, w), as the backbone itself would hand them on.
+    maps = batch.maps.flatten(0, 1)
     return captioner.remember(
         extractor.features(maps), captioner.normalise(batch.images)
     )
@@ -77,30 +78,32 @@ class CaptioningTask(L.LightningModule):
     ) -> None:
         super().__init__()
         self.captioner = captioner
-        self.vocabulary, self.optimisation = vocabulary, optimisation
-        self.validation_pairs, self.max_words, self.seed = (
-            validation_pairs,
-            max_words,
-            seed,
-        )
+        self.vocabulary = vocabulary
+        self.optimisation = optimisation
+        self.validation_pairs = validation_pairs
+        self.max_words = max_words
+        self.seed = seed
+        # A second set of weights that follows the trained ones slowly: average ← decay
+        # · average + (1 − decay) · weights after each step. The buffers are averaged
+        # too, so that the statistics of batch normalisation fit the averaged weights.
         self.average: AveragedModel | None = None
         if optimisation.average:
             decay = get_ema_multi_avg_fn(optimisation.average)  # type: ignore[no-untyped-call]
             self.average = AveragedModel(
                 captioner, multi_avg_fn=decay, use_buffers=True
             )
+            # No gradient reaches it: the optimiser must not train it as well.
             self.average.requires_grad_(False)
+        # The caption, as word ids, of each validation pair by its index.
         self._found: dict[int, tuple[int, ...]] = {}
 
     @property
     def result(self) -> Captioner:
         """The captioner that is validated and kept: the averaged one if there is
         one."""
-        return (
-            cast("Captioner", self.average.module)
-            if self.average is not None
-            else self.captioner
-        )
+        if self.average is not None:
+            return cast("Captioner", self.average.module)
+        return self.captioner
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Take the new weights into the average."""
@@ -109,6 +112,8 @@ class CaptioningTask(L.LightningModule):
 
     def on_train_batch_start(self, _: Batch, batch_idx: int) -> None:
         """Seed what dropout will draw for this batch, whatever was drawn before it."""
+        # SeedSequence mixes the four numbers, so that neighbouring batches and
+        # processes do not draw alike.
         key = np.random.SeedSequence(
             (self.seed, self.current_epoch, batch_idx, self.global_rank)
         )
@@ -117,6 +122,8 @@ class CaptioningTask(L.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Teacher forcing on a batch."""
         memory = _remember(self.captioner, batch)
+        # The decoder sees the true words up to a place and predicts the next one, for
+        # all places at once: tokens (B, K, T) without the last → logits (B, K, T-1, V).
         logits = self.captioner.decoder(memory, batch.tokens[..., :-1])
         losses = {
             "caption": caption_loss(
@@ -127,10 +134,12 @@ class CaptioningTask(L.LightningModule):
             ),
             **self._change_losses(memory, batch),
         }
+        # Only DUDA has attention maps that are penalised.
         penalty = self.captioner.settings.difference.map_penalty
         maps = map_loss(memory, penalty or 0.0)
         if maps is not None:
             losses["maps"] = maps
+        # The parts come weighted already, so their sum is what is made small.
         loss = torch.stack(list(losses.values())).sum()
         for name, value in {"loss": loss, **_named(losses, "loss")}.items():
             self._log_mean(name, value, batch)
@@ -161,6 +170,8 @@ class CaptioningTask(L.LightningModule):
         if losses:
             total = torch.stack(list(losses.values())).sum()
             self._log_mean(CHANGE_LOSS, total, batch)
+        # Greedy search chooses the likeliest word at each place. Padding, <start> and
+        # <unk> are never chosen.
         engine = TorchEngine(self.result)
         markers = Markers(v.start, v.end, (v.pad, v.start, v.unk))
         found = search(engine, as_arrays(memory), markers, max_words=self.max_words)
@@ -171,19 +182,23 @@ class CaptioningTask(L.LightningModule):
         """Score the captions: BLEU-4 under the protocol ``ids``, at which the plateau
         looks."""
         found = self._found
+        # Each process has captioned its share of the pairs; now every one gets the
+        # captions of all. A pair that two of them had, to fill up a batch, counts once.
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(shares, found)
-            found = dict(
-                itertools.chain.from_iterable(share.items() for share in shares)
-            )
+            everything = (share.items() for share in shares)
+            found = dict(itertools.chain.from_iterable(everything))
         if self.trainer.sanity_checking or not found:
             return
         order = sorted(found)
         references = [self._references(index) for index in order]
+        # Over the whole corpus at once: BLEU-4 is no mean of the pairs' own scores.
         bleu4 = 100 * corpus_bleu4(
             [_as_words(found[index]) for index in order], references
         )
+        # Every process has computed the same score and logs it itself: the plateau of
+        # each looks at it.
         self.log(
             "val_bleu4", bleu4, prog_bar=True, rank_zero_only=False, sync_dist=False
         )
@@ -198,6 +213,9 @@ class CaptioningTask(L.LightningModule):
         settings = self.optimisation
         extractor = self.captioner.extractor
         backbone = getattr(extractor, "backbone", extractor)
+        # The pretrained backbone may learn at a rate of its own; what is new in the
+        # extractor, such as the projection P, learns like the other parts. Tensors
+        # compare element by element, hence their ids.
         of_backbone = {id(p) for p in backbone.parameters()}
         rest = [p for p in extractor.parameters() if id(p) not in of_backbone]
         parts: dict[str, tuple[list[nn.Parameter], float]] = {
@@ -225,6 +243,7 @@ class CaptioningTask(L.LightningModule):
         optimiser = torch.optim.AdamW(
             groups, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        # The plateau waits for the score of an epoch, the cosine moves with each step.
         if settings.schedule == "constant":
             plateau = decoder_plateau(optimiser, settings)
             schedule = {

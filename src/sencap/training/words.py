@@ -10,7 +10,9 @@ from sencap.config import TrainingSettings
 from sencap.data.levir_cc import CaptionedPair, all_captions
 from sencap.data.vocabulary import MOST_SENTENCES, SPECIAL_WORDS, Vocabulary, coverage
 
-FEW_WORDS = 30  # LEVIR-CC's vocabulary at the paper's minimum has some 500
+# Fewer words than these are hardly enough for captions: LEVIR-CC's vocabulary at the
+# paper's minimum has some 500.
+FEW_WORDS = 30
 
 log = logging.getLogger("sencap")
 
@@ -30,6 +32,8 @@ def tell_words(
         captions = all_captions(pairs)
         covered = coverage(captions, vocabulary)
         poor |= covered.is_poor
+        # Few words that cover the captions wholly are no fault: the captions are
+        # simple.
         poor |= words < FEW_WORDS and covered.known < covered.words
         log.info(
             f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}"
@@ -40,6 +44,7 @@ def tell_words(
                 f"{use}: {cut:,} captions have more than decoder.max_words={longest} "
                 "words, and are cut"
             )
+        # Such pairs teach words, and nothing to the flag head.
         unknown = sum(pair.changed is None for pair in pairs)
         if unknown:
             log.info(
@@ -57,6 +62,7 @@ def own_no_change(pairs: Iterable[CaptionedPair]) -> tuple[str, ...]:
     """With what the data sets of these pairs say that nothing changed, the most
     frequent first; `MOST_SENTENCES` at most."""
     found: dict[str, None] = {}
+    # Dictionaries without values: sets that keep the order, the most frequent first.
     for sentences in dict.fromkeys(pair.no_change for pair in pairs):
         found.update(dict.fromkeys(sentences))
     return tuple(found)[:MOST_SENTENCES]
