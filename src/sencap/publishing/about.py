@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(r"(?i)^(todo|tbd|tba|n/?a|none|unknown|\.+|-+|\?+)\W*$
 
 
 @dataclass(frozen=True)
-class About:
+class AboutWeights:
     """The entries of the file.
 
     Attributes:
@@ -38,7 +38,7 @@ class About:
     licence_terms: str = ""
 
 
-def read_about(path: str | Path) -> About:
+def read_about(path: str | Path) -> AboutWeights:
     """The entries of such a file.
 
     Raises:
@@ -46,7 +46,7 @@ def read_about(path: str | Path) -> About:
             set, or an entry that is empty; each that is wrong is named.
     """
     path = Path(path)
-    names = [field.name for field in fields(About)]
+    names = [field.name for field in fields(AboutWeights)]
     if not path.is_file():
         raise SettingsError(
             f"{path} is not there, and what only you can say of the weights stands in "
@@ -62,7 +62,7 @@ def read_about(path: str | Path) -> About:
     texts = {name: (entries.get(name) or "").strip() for name in names}
     _check_licence(path, texts)
     _check_filled(path, texts)
-    return About(**texts)
+    return AboutWeights(**texts)
 
 
 def _check_licence(path: Path, texts: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from sencap.errors import DataError
 from sencap.evaluation.names import PROTOCOLS
 from sencap.evaluation.report import score_table
 from sencap.json_files import read_json
-from sencap.publishing.about import OTHER, About
+from sencap.publishing.about import OTHER, AboutWeights
 from sencap.structures import Caption
 from sencap.version import __version__
 from sencap.weights import Weights
@@ -24,7 +24,7 @@ _NEEDED = (*PROTOCOLS, "reference_rows", "signatures", "weights", "data", "notes
 Report = Mapping[str, Any]
 
 
-def read_report(path: str | Path, weights: Weights) -> Report:
+def report_of_weights(path: str | Path, weights: Weights) -> Report:
     """A report of `sencap evaluate --json`, which must be of these very weights.
 
     Raises:
@@ -54,7 +54,7 @@ def write_card(
     weights: Weights,
     repository: str,
     *,
-    about: About,
+    about: AboutWeights,
     reports: Sequence[Report],
     example: tuple[str, Caption, str],
 ) -> str:
@@ -83,7 +83,7 @@ def write_card(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _front(about: About) -> list[str]:
+def _front(about: AboutWeights) -> list[str]:
     """What the hub reads: YAML between two rules."""
     named = []
     if about.licence == OTHER:
@@ -146,7 +146,7 @@ def _entries(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _licence(about: About) -> list[str]:
+def _licence(about: AboutWeights) -> list[str]:
     lines = [f"`{about.licence}`"]
     if about.licence_terms:
         lines += ["", about.licence_terms]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sencap.checkpoint_folder import BANDS, CheckpointFolder, count_stored_parameters
-from sencap.publishing.about import About
+from sencap.publishing.about import AboutWeights
 from sencap.weights.names import CARD, CONFIG, ENCODER_INT8, GRAPHS, VOCABULARY, WEIGHTS
 
 ITEM = "item.json"
@@ -29,7 +29,7 @@ def stac_item(
     folder: CheckpointFolder,
     repository: str,
     *,
-    about: About,
+    about: AboutWeights,
     now: datetime | None = None,
 ) -> dict[str, Any]:
     """The item as JSON values. Its links are relative: they hold in every commit, and in

@@ -17,14 +17,14 @@ from sencap.files import told_as_output, write_whole
 from sencap.images import find_pairs, read_pair
 from sencap.predictor import load
 from sencap.publishing.about import ABOUT, read_about
-from sencap.publishing.card import read_report, write_card
+from sencap.publishing.card import report_of_weights, write_card
 from sencap.publishing.item import ITEM, stac_item
 from sencap.structures import Caption
 from sencap.weights import Weights, is_hub_name, resolve_weights
-from sencap.weights.hub import api, check_repository, fetch_to, told
+from sencap.weights.hub import api, check_repository, fetch_to, hub_errors_told
 from sencap.weights.names import CARD, FILES, GRAPHS
 
-PICTURE = "example.png"
+EXAMPLE_PICTURE = "example.png"
 EXAMPLE = "synthetic-houses"  # it is drawn: its picture may go anywhere
 
 
@@ -54,7 +54,7 @@ def push(
 
     ``reports`` are of `sencap evaluate --json`, made with these weights; ``about`` is a
     YAML file of a person's words (default: about.yaml in the folder), see
-    `sencap.publishing.about.About`. With ``dry_run`` nothing is uploaded: card, item
+    `sencap.publishing.about.AboutWeights`. With ``dry_run`` nothing is uploaded: card, item
     and picture are written into ``out`` (default: the folder's name with ``-card``,
     beside it). The folder itself stays as it is.
 
@@ -78,10 +78,10 @@ def push(
     weights = _local(folder)
     said = read_about(weights.folder / ABOUT if about is None else about)
     checkpoint = read_checkpoint_folder(weights.folder)
-    read = [read_report(path, weights) for path in reports]
+    read = [report_of_weights(path, weights) for path in reports]
     before, after = example_pair()
     caption = load(weights.folder)(before, after)
-    picture = (EXAMPLE, caption, PICTURE)
+    picture = (EXAMPLE, caption, EXAMPLE_PICTURE)
     texts = {
         CARD: write_card(
             checkpoint, weights, repository, about=said, reports=read, example=picture
@@ -95,15 +95,15 @@ def push(
         with told_as_output(target):
             target.mkdir(parents=True, exist_ok=True)
         _write(target, texts, caption)
-        files = (*texts, PICTURE)
+        files = (*texts, EXAMPLE_PICTURE)
         return Pushed(repository, files, caption.text, folder=target)
     sent = [path for path in map(weights.folder.joinpath, FILES) if path.is_file()]
     sent = [path for path in sent if path.name != CARD]
     with tempfile.TemporaryDirectory(prefix="sencap-push-") as drafts:
         _write(Path(drafts), texts, caption)
-        sent += [Path(drafts) / file for file in (*texts, PICTURE)]
+        sent += [Path(drafts) / file for file in (*texts, EXAMPLE_PICTURE)]
         commit = _upload(repository, sent, private=private)
-        verify(repository, commit, weights, caption)
+        verify_upload(repository, commit, weights, caption)
     files = tuple(path.name for path in sent)
     return Pushed(repository, files, caption.text, commit=commit)
 
@@ -135,13 +135,13 @@ def _write(folder: Path, texts: dict[str, str], caption: Caption) -> None:
     for file, text in texts.items():
         write_whole(folder / file, text)
     drawn = draw_pair(read_pair(*example_pair()), caption.text)
-    save_picture(drawn, folder / PICTURE)
+    save_picture(drawn, folder / EXAMPLE_PICTURE)
 
 
 def _upload(repository: str, paths: Sequence[Path], *, private: bool) -> str:
     """One commit with all files; returns its hash."""
     client = api()
-    with told(f"hub:{repository}"):
+    with hub_errors_told(f"hub:{repository}"):
         from huggingface_hub import CommitOperationAdd  # noqa: PLC0415  (an extra)
 
         # None leaves a repository that is there as it is
@@ -153,7 +153,9 @@ def _upload(repository: str, paths: Sequence[Path], *, private: bool) -> str:
     return str(done.oid)
 
 
-def verify(repository: str, commit: str, sent: Weights, caption: Caption) -> None:
+def verify_upload(
+    repository: str, commit: str, sent: Weights, caption: Caption
+) -> None:
     """Fetch what lies on the hub into an empty place, compare it with what was sent,
     load it and caption an example with it.
 

@@ -12,7 +12,7 @@ from sencap.config import (
     ExtractorSettings,
     ModelSettings,
 )
-from sencap.weights import HUB, LOCAL, checkpoint_folder
+from sencap.weights import HUB_PREFIX, LOCAL_PREFIX, checkpoint_folder
 
 
 def command(
@@ -48,7 +48,7 @@ def command(
         from sencap.models.variants import SYSTEMS
 
         return "\n".join(SYSTEMS)
-    if Path(name).is_dir() or name.startswith((HUB, LOCAL)):
+    if Path(name).is_dir() or name.startswith((HUB_PREFIX, LOCAL_PREFIX)):
         folder = checkpoint_folder(name)
         counts = count_stored_parameters(read_checkpoint_folder(folder).tensors)
     else:

@@ -19,7 +19,7 @@ from sencap.files import not_a_file
 from sencap.weights.names import NEEDED, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "siamese-lite0"
-HUB, LOCAL = "hub:", "local:"
+HUB_PREFIX, LOCAL_PREFIX = "hub:", "local:"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def resolve_weights(weights: str | Path | None) -> Weights:
         folder, commit = fetch(repository, revision)
         label = repository.partition("/")[2]
         return Weights(folder, str(weights), label, commit)
-    folder = Path(str(weights).removeprefix(LOCAL))
+    folder = Path(str(weights).removeprefix(LOCAL_PREFIX))
     if not folder.is_dir():
         reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
@@ -91,7 +91,7 @@ def resolve_weights(weights: str | Path | None) -> Weights:
 
 def is_hub_name(weights: str | Path | None) -> bool:
     """Whether weights are named on the hub, and not as a folder."""
-    return str(weights).startswith(HUB)
+    return str(weights).startswith(HUB_PREFIX)
 
 
 def weights_path(name: str) -> Path:
@@ -101,7 +101,7 @@ def weights_path(name: str) -> Path:
     Raises:
         SettingsError, CheckpointError, MissingDependencyError: as `resolve_weights`.
     """
-    named = is_hub_name(name) or name.startswith(LOCAL)
+    named = is_hub_name(name) or name.startswith(LOCAL_PREFIX)
     return checkpoint_folder(name) if named else Path(name)
 
 

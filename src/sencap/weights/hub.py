@@ -86,7 +86,7 @@ def fetch(repository: str, revision: str | None) -> tuple[Path, str]:
         MissingDependencyError: huggingface_hub is not installed.
     """
     name = f"hub:{repository}@{revision or MAIN}"
-    with told(name):
+    with hub_errors_told(name):
         small = _snapshot(repository, revision, _SMALL)
         commit = small.name
         _check_kind(name, repository, commit, small)
@@ -108,7 +108,7 @@ def fetch_to(repository: str, commit: str, cache: Path) -> Path:
     Raises:
         CheckpointError: as `fetch`.
     """
-    with told(f"hub:{repository}@{commit}"):
+    with hub_errors_told(f"hub:{repository}@{commit}"):
         found = api().snapshot_download(
             repository, revision=commit, allow_patterns=[*FILES], cache_dir=cache
         )
@@ -242,7 +242,7 @@ def _hub_errors() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def told(name: str) -> Iterator[None]:
+def hub_errors_told(name: str) -> Iterator[None]:
     """Turn the errors of the hub's client in the block into ours, about ``name``.
 
     Raises:
