@@ -2,6 +2,7 @@
 
     sencap synth runs/data/duda --pairs 600
     python benchmarks/duda_start.py runs/data/duda runs/duda-start [--seeds 1 2] [--epochs 8]
+    [--starts "as before" "as published"]
 
 DATA is in LEVIR-CC's layout. The settings are those of `sencap reproduce` at its scale
 `small` (8 epochs), the extractor that of the weights that ship, frozen, its features
@@ -89,10 +90,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=[*STARTS])
     given = parser.parse_args()
     for seed in given.seeds:
-        for number, (name, start) in enumerate(STARTS.items()):
-            out = given.out / f"{number}-{seed}"
+        for name in given.starts:
+            start = STARTS[name]
+            out = given.out / f"{[*STARTS].index(name)}-{seed}"
             fit(settings_of(given.data, out, start, seed=seed, epochs=given.epochs))
             record = json.loads((out / "run.json").read_text(encoding="utf-8"))
             history = record["epochs"]

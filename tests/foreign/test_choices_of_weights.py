@@ -20,7 +20,8 @@ def extractor() -> FeatureExtractor:
 
 
 def first(built: FeatureExtractor) -> Tensor:
-    return built.backbone.state_dict()["conv1.weight"]
+    weight: Tensor = built.backbone.state_dict()["conv1.weight"]
+    return weight
 
 
 def moco(path: Path) -> dict[str, Tensor]:
