@@ -23,9 +23,11 @@ from sencap.files import check_output_folder, delete_drafts, identity
 from sencap.json_files import read_json, shown
 
 RESUME, RUN, LOGS = "resume.ckpt", "run.json", "logs"
-_MOST_MEGABYTES = 256  # of a run.json: a million epochs
+# Of a run.json: enough for a million epochs. A larger file is not read.
+_MOST_MEGABYTES = 256
 EPOCHS = "optimisation.epochs"
-_NAMED = 5  # changed settings that a message names
+# Changed settings that a message names.
+_NAMED = 5
 
 log = logging.getLogger("sencap")
 
@@ -67,6 +69,7 @@ def check_run(
             run of other settings or something else. CheckpointError: what the run would
             go on from is damaged. OutputError: one may not write there.
     """
+    # From what costs nothing to what reads a file.
     out = Path(settings.out)
     check_output_folder("out", out)
     check_hardware(settings.hardware)
@@ -79,11 +82,11 @@ def check_run(
             "another folder"
         )
     recorded = read_resume(resume, kind) if resume.is_file() else {}
-    before = (
-        _settings_before(run, recorded, resume)
-        if run.is_file()
-        else recorded.get("settings")
-    )
+    # The record says it from the start of a run, the resume file only after an epoch.
+    before = recorded.get("settings")
+    if run.is_file():
+        before = _settings_before(run, recorded, resume)
+    # An epoch has its loss only once it has ended.
     done = sum("loss" in epoch for epoch in recorded.get("history", ()))
     if before is not None:
         _check_same(before, settings, kind, done=done if other_epochs else None)
@@ -103,6 +106,7 @@ def tell_progress(done: int, settings: Any) -> None:
 
 def clean(out: Path) -> None:
     """Delete the drafts that a killed run left."""
+    # Drafts lie beside the files that they were to become, so one level down is enough.
     for folder in (out, *out.iterdir()):
         if folder.is_dir():
             delete_drafts(folder)
@@ -139,6 +143,7 @@ def load_resume(resume: str | Path, **options: Any) -> dict[str, Any]:
         f"{resume} is damaged, or no resume file of sencap; delete it, and the same "
         "command starts the run from its first epoch"
     )
+    # PyTorch's files are zip archives. Asked first, since this needs no PyTorch.
     if not zipfile.is_zipfile(resume):
         raise CheckpointError(damaged)
     import pickle  # noqa: PLC0415  (late: see the head of this module)
@@ -168,6 +173,7 @@ def read_resume(resume: Path, kind: Kind) -> dict[str, Any]:
     Raises:
         CheckpointError: it cannot be read, or is of another kind of run.
     """
+    # Mapped into memory: only the history is read, not the weights beside it.
     content = load_resume(resume, map_location="cpu", mmap=True)
     callbacks = content.get("callbacks")
     recorded = callbacks.get(kind.recorder) if isinstance(callbacks, dict) else None
@@ -198,6 +204,7 @@ def _check_entries(out: Path, kind: Kind) -> None:
 
 
 def _check_inputs(out: Path, kind: Kind, inputs: Iterable[str | Path | None]) -> None:
+    # By what the path leads to, so that a link to the same folder is found out.
     written = {identity(out / name) for name in kind.folders}
     for path in inputs:
         if path is not None and written & {identity(path), identity(Path(path).parent)}:
@@ -245,18 +252,21 @@ def _check_same(
     ``done`` are the epochs behind a run whose number of epochs may change; None if it
     may not.
     """
+    # Both as JSON has them, without the settings that may change.
     there = _comparable(before, kind)
     now = _comparable(as_dict(settings), kind)
-    # settings that were not there yet when the run began: it ran with what is their
-    # default
+    # Settings that were not there yet when the run began: it ran with what is their
+    # default.
     bare = type(settings)(data=settings.data, out=settings.out)
     defaults = _comparable(as_dict(bare), kind)
     for name in now:
         there.setdefault(name, defaults[name])
+    # An older version wrote the default out where None stands now, and means the same.
     for name, value in kind.formerly.items():
         if now.get(name) is None and there.get(name) == value:
             now[name] = value
     differing = [name for name, value in there.items() if now.get(name) != value]
+    # More epochs are allowed if those behind it went as they would in a longer run.
     epochs_only = differing == [EPOCHS] and isinstance(there[EPOCHS], int)
     if not differing or (epochs_only and done is not None and now[EPOCHS] > done):
         return
@@ -287,6 +297,7 @@ def _comparable(settings: dict[str, Any], kind: Kind) -> dict[str, Any]:
     for name, value in values.items():
         if name in kind.free or name.partition(".")[0] in kind.free:
             continue
+        # A file may have moved: only its name has to be the same.
         moved = name in kind.paths and isinstance(value, str)
         result[name] = Path(value).name if moved else value
     return result

@@ -17,5 +17,7 @@ class EpochSampler(DistributedSampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """The keys of this process's share of the epoch."""
+        # A data set gets nothing but a key, in whatever process it lives; so the key
+        # carries the epoch as well, from which the augmentation of a sample is drawn.
         length = len(self.dataset)  # type: ignore[arg-type]
         return (self.epoch * length + number for number in super().__iter__())

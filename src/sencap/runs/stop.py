@@ -31,16 +31,16 @@ class StopAtBatch(Callback):
     def listening(self) -> Iterator[None]:
         """Take the signals in the block, and raise at its end what came too late for a
         batch."""
+        # Put back at the end: whoever called may have handlers of its own.
         before = {number: signal.getsignal(number) for number in SIGNALS}
-        self.listens = (
-            threading.current_thread() is threading.main_thread()
-        )  # no other may
+        # Python lets no other thread take signals.
+        self.listens = threading.current_thread() is threading.main_thread()
         self._listen()
         try:
             yield
         except Exception as error:
-            # what fails as the run is being stopped, such as a loading process that got
-            # the signal too
+            # What fails as the run is being stopped, such as a loading process that got
+            # the signal too.
             if self.asked is not None:
                 raise self.asked from error
             raise
@@ -57,12 +57,14 @@ class StopAtBatch(Callback):
 
     def _listen(self) -> None:
         for number in SIGNALS:
-            if (
-                self.listens and signal.getsignal(number) != signal.SIG_IGN
-            ):  # as that of a job in the background of a script is
+            # A signal that is ignored stays so, as Ctrl-C is by a job in the background of
+            # a script.
+            is_ignored = signal.getsignal(number) == signal.SIG_IGN
+            if self.listens and not is_ignored:
                 signal.signal(number, self._take)
 
     def _take(self, number: int, _: object) -> None:
+        # A first signal is only noted; `raise_if_asked` raises it between two batches.
         again = self.asked is not None
         self.asked = SIGNALS[signal.Signals(number)]()
         if again:

@@ -27,7 +27,8 @@ from sencap.files import cannot_write, whole_file, write_whole
 from sencap.runs.folder import LOGS, RESUME, RUN, clean, load_resume
 from sencap.runs.stop import StopAtBatch
 
-LOOK_EVERY = 20  # batches between two looks at the loss: each look makes a GPU wait
+# Batches between two looks at the loss: each look makes a GPU wait.
+LOOK_EVERY = 20
 
 log = logging.getLogger("sencap")
 
@@ -85,9 +86,11 @@ def run(
             whole epoch.
     """
     out, settings = recorder.out, recorder.settings
+    # `_told` is outside, so that it also sees what the end of ``listening`` raises.
     stop = StopAtBatch()
     with _told(out), stop.listening():
         out.mkdir(parents=True, exist_ok=True)
+        # What a run that was killed left half written.
         clean(out)
         resume = out / RESUME
         finite = FiniteLoss(settings.optimisation.learning_rate, out)
@@ -98,9 +101,12 @@ def run(
 
 
 def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
+    # Lightning's lines about hardware and hints are not for users of sencap.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     hardware = settings.hardware
+    # One file, replaced after each epoch: a name without a counter, and no choice by
+    # score, which the recorder makes.
     resume = ModelCheckpoint(
         dirpath=out,
         filename=Path(RESUME).stem,
@@ -108,7 +114,7 @@ def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
         save_on_train_epoch_end=True,
         every_n_epochs=1,
     )
-    # last, so that the resume file knows of all that was written and measured
+    # Last, so that the resume file knows of all that was written and measured.
     callbacks = [*callbacks, resume]
     if settings.progress:
         callbacks.append(TQDMProgressBar())
@@ -127,7 +133,8 @@ def _trainer(settings: Any, out: Path, callbacks: list[Callback]) -> L.Trainer:
         enable_progress_bar=settings.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # ours shuffle by epoch
+        # Ours shuffle by epoch, and share out among processes themselves.
+        use_distributed_sampler=False,
         log_every_n_steps=10,
     )
 
@@ -140,8 +147,10 @@ class WholeFiles(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, **_: object
     ) -> None:
         """See the class."""
-        content = io.BytesIO()  # PyTorch hides why it cannot write to a file
+        # Into memory first: PyTorch hides why it cannot write to a file.
+        content = io.BytesIO()
         torch.save(checkpoint, content)
+        # A run that is killed here keeps the resume file of the epoch before.
         with whole_file(path) as draft:
             draft.write_bytes(content.getbuffer())
 
@@ -170,6 +179,7 @@ class FiniteLoss(Callback):
     ) -> None:
         """Take in the loss of a batch; look at those of the last batches now and
         then."""
+        # Stays a tensor on the GPU, so that most batches need not wait for it.
         self._finite = self._finite & outputs["loss"].detach().isfinite().all()
         epoch, batch = trainer.current_epoch + 1, batch_idx + 1
         if trainer.is_last_batch or batch % LOOK_EVERY == 0:
@@ -178,6 +188,8 @@ class FiniteLoss(Callback):
                 bool(self._finite), trainer, f"the loss is no finite number in {where}"
             )
         if trainer.is_last_batch:
+            # Buffers too: statistics of batch normalisation can overflow while the loss
+            # looks fine.
             tensors = itertools.chain(pl_module.parameters(), pl_module.buffers())
             finite = all(bool(tensor.isfinite().all()) for tensor in tensors)
             self._stop_unless(
@@ -185,9 +197,8 @@ class FiniteLoss(Callback):
             )
 
     def _stop_unless(self, finite: bool, trainer: L.Trainer, problem: str) -> None:
-        of_all = trainer.strategy.reduce_boolean_decision(
-            finite
-        )  # so that no process waits for another
+        # All processes stop or none: one that went on alone would wait for the others.
+        of_all = trainer.strategy.reduce_boolean_decision(finite)
         if of_all:
             return
         resume = self.out / RESUME
@@ -204,6 +215,7 @@ def _told(out: Path) -> Iterator[None]:
     """Lightning's warnings left out, and what stops a run raised as what it is."""
     try:
         with warnings.catch_warnings():
+            # Advice to programmers, such as on the number of loading processes.
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings(
                 "ignore", message=".*isinstance.treespec, LeafSpec.*"
@@ -215,7 +227,7 @@ def _told(out: Path) -> Iterator[None]:
     except SIGTERMException as stop:
         raise Terminated from stop
     except SystemExit as stop:
-        # Lightning makes an exit of KeyboardInterrupt and of our own Terminated
+        # Lightning makes an exit of KeyboardInterrupt and of our own Terminated.
         interrupt = stop.__context__
         if isinstance(interrupt, KeyboardInterrupt):
             raise interrupt from None
@@ -223,6 +235,8 @@ def _told(out: Path) -> Iterator[None]:
     except SencapError as error:
         raise _without_traceback(error) from error
     except OSError as error:
+        # An error of the run's own folder is one of writing; any other file's is not
+        # ours to explain here.
         if error.filename is None or out in Path(error.filename).parents:
             raise OutputError(cannot_write(error.filename or out, error)) from error
         raise
@@ -237,9 +251,8 @@ def _told(out: Path) -> Iterator[None]:
                 "a process that reads images was ended, perhaps for want of memory; "
                 "give fewer workers"
             ) from error
-        if "can't allocate memory" in str(
-            error
-        ):  # of the CPU, which has no class of its own
+        # The CPU's lack of memory has no class of its own.
+        if "can't allocate memory" in str(error):
             raise SettingsError(
                 "the memory of this machine does not suffice; give a smaller "
                 "batch_size, or smaller images"
@@ -253,6 +266,6 @@ def _without_traceback(error: SencapError) -> SencapError:
     kind = type(error)
     if "Original Traceback" not in str(error):
         return error
-    return kind(
-        str(error).rpartition(f"{kind.__module__}.{kind.__qualname__}: ")[2].strip()
-    )
+    # "… sencap.errors.DataError: what it says": the last line of the traceback.
+    name = f"{kind.__module__}.{kind.__qualname__}: "
+    return kind(str(error).rpartition(name)[2].strip())
