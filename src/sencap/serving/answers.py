@@ -23,12 +23,14 @@ class Alternative(BaseModel):
         """From a caption."""
         return cls(
             caption=caption.text,
+            # The search adds logarithms, which do not vanish over a long sentence.
             probability=math.exp(caption.log_prob),
             log_prob=caption.log_prob,
             changed=caption.changed,
         )
 
 
+# What a pair's caption adds to any sentence of the search.
 class Said(Alternative):
     """What is said of a pair."""
 
@@ -105,6 +107,8 @@ class WeightsTold(BaseModel):
     size: int = Field(description="pixels a side of what the model sees")
     parameters: int
     vocabulary: int
+    # Whether a pair counts as changed: by its probability of change and the threshold,
+    # or by what the sentence says.
     decides_by: Literal["probability", "search"]
 
 

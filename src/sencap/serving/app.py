@@ -22,8 +22,10 @@ from sencap.serving.service import Service
 from sencap.serving.settings import ServerSettings
 from sencap.version import __version__
 
-_FIELDS = 16  # of a form, beside its files
-_LONGEST_FIELD = 1024  # bytes
+# Of a form, beside its files.
+_FIELDS = 16
+# In bytes.
+_LONGEST_FIELD = 1024
 
 
 def create_app(settings: ServerSettings) -> ASGIApp:
@@ -38,21 +40,23 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     token = settings.token()
     service = Service(settings, metrics)
     jobs = Jobs(most=settings.jobs, keep=60.0 * settings.keep)
+    # Asked when the metrics are read, so that no job has to keep it up to date.
     metrics.jobs.set_function(lambda: jobs.unfinished)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Requests come between the two: the service warms up before the first.
         async with service:
             yield
-            # in a thread: a scan that ends waits for captions, which come through this
-            # loop
+            # In a thread: a scan that ends waits for captions, which come through this
+            # loop.
             await asyncio.to_thread(jobs.close)
 
     app = FastAPI(
         title="sencap",
         version=__version__,
         summary="What changed between two images of one place, in a sentence.",
-        # their pages fetch scripts from other hosts
+        # FastAPI's own pages fetch scripts from other hosts.
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -68,6 +72,7 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     app.include_router(scans.router)
     page.install_page(app, settings)
     app.openapi = _with_problems(app.openapi)  # type: ignore[method-assign]
+    # Outermost, so that it sees a request before FastAPI reads its body.
     gate = Gate(app, settings, token, metrics)
     return gate if settings.root_path is None else Below(gate, settings.root_path)
 
@@ -102,18 +107,22 @@ def serve(
         CheckpointError, SettingsError: as `create_app`; an address that is not to be
             had.
     """
+    # The address is taken before the weights are loaded, so that one that is in use is
+    # told at once, and port 0 is a real number by the time it is told.
     listening = _listen(settings.host, settings.port)
     with listening:
         app = create_app(settings)
         config = uvicorn.Config(
             app,
             log_level="warning",
-            access_log=False,  # nothing is kept of who asked what
+            # Nothing is kept of who asked what.
+            access_log=False,
             server_header=False,
             timeout_graceful_shutdown=settings.timeout,
         )
         if tell is not None:
             host, port = listening.getsockname()[:2]
+            # An IPv6 address stands in brackets in a URL.
             named = f"[{host}]" if ":" in host else host
             tell(f"http://{named}:{port}{settings.root_path or ''}/")
         uvicorn.Server(config).run(sockets=[listening])
@@ -126,7 +135,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as error:
         told = getattr(error, "strerror", None) or "there is no such host"
-        reason = told.partition(" (")[0]  # Python adds what the message says anyway
+        # Python adds in brackets what the message below says anyway.
+        reason = told.partition(" (")[0]
         raise SettingsError(
             f"host={host}, port={port} cannot be listened on ({reason}); name "
             "another, as in --port 8001"

@@ -25,6 +25,8 @@ class _Asked:
 
     def goes_with(self, other: _Asked) -> bool:
         """Whether both may be captioned at once."""
+        # The search of a batch has one width, and a threshold of a request's own makes
+        # a predictor of its own.
         return self.predictor is other.predictor and self.beam == other.beam
 
 
@@ -44,7 +46,10 @@ class Batcher:
     ) -> None:
         self._batch_size, self._wait, self._seen = batch_size, wait, seen
         self._waiting: deque[_Asked] = deque()
+        # Set while a pair waits, and while a full batch does.
         self._some, self._full = asyncio.Event(), asyncio.Event()
+        # One thread: the model uses all cores for one batch, and two batches at once
+        # would only slow each other down.
         self._model = ThreadPoolExecutor(1, thread_name_prefix="sencap-model")
         self._loop: asyncio.Task[None] | None = None
 
@@ -58,6 +63,8 @@ class Batcher:
         self._some.set()
         if len(self._waiting) >= self._batch_size:
             self._full.set()
+        # A request that is cancelled cancels this future, and `_take` then leaves the
+        # pair out.
         caption: Caption = await future
         return caption
 
@@ -65,6 +72,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while True:
             await self._some.wait()
+            # The first pair is there; others get a little time to join it.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._wait):
                     await self._full.wait()
@@ -74,8 +82,11 @@ class Batcher:
             if self._seen is not None:
                 self._seen(len(batch))
             try:
+                # In the thread of the model, so that new requests are taken meanwhile.
                 captions = await loop.run_in_executor(self._model, _caption, batch)
             except Exception as error:
+                # An error is told to every request of the batch, and the next batch is
+                # taken.
                 for asked in batch:
                     if not asked.caption.done():
                         asked.caption.set_exception(error)
@@ -87,6 +98,7 @@ class Batcher:
     def _take(self) -> list[_Asked]:
         """The next batch: the first that waits, and those that go with it."""
         waiting = [asked for asked in self._waiting if not asked.caption.done()]
+        # Those that do not go with the first keep their places in the queue.
         batch = [asked for asked in waiting if asked.goes_with(waiting[0])][
             : self._batch_size
         ]
@@ -94,6 +106,7 @@ class Batcher:
         self._waiting = deque(asked for asked in waiting if id(asked) not in taken)
         if not self._waiting:
             self._some.clear()
+        # What is left may be a full batch again, of other weights or another width.
         if len(self._waiting) < self._batch_size:
             self._full.clear()
         return batch

@@ -22,9 +22,12 @@ from sencap.serving.metrics import Metrics
 from sencap.serving.problems import Refused, problem
 from sencap.serving.settings import ServerSettings
 
-# What may be seen without a token: the page, whether the server lives, no captions
+# What may be seen without a token: the page, whether the server lives, no captions. The
+# last two are folders.
 _OPEN = ("/", "/health", "/ready", "/static/", "/examples/")
 _HEADERS = {
+    # The page runs its own script and style alone, and no other page may frame it:
+    # whatever text comes into it, no foreign script does.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
         "data: blob:; connect-src 'self'; base-uri 'self'; form-action 'none'; "
@@ -36,8 +39,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-_LEFT = 499  # in the metrics: the client has gone
-_SOON = 2  # seconds after which it may be tried again: a queue is worked off quickly
+# The status that the metrics show where the client has gone; no answer has it.
+_LEFT = 499
+# Seconds after which it may be tried again: a queue is worked off quickly.
+_SOON = 2
 
 
 class Gate:
@@ -50,12 +55,11 @@ class Gate:
         token: str | None,
         metrics: Metrics,
     ) -> None:
-        self.app, self.settings, self.token, self.metrics = (
-            app,
-            settings,
-            token,
-            metrics,
-        )
+        self.app = app
+        self.settings = settings
+        self.token = token
+        self.metrics = metrics
+        # Requests at work or waiting, by the address of the client.
         self._clients: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,14 +79,19 @@ class Gate:
 
         request = Request(scope)
         try:
+            # Checks that cost nothing come first, then the place in the queue, then the
+            # work.
             self._check(request)
             with self._place(request):
                 await self._within_time(scope, receive, answer)
         except Refused as refused:
-            if status == _LEFT:  # nothing was answered yet
+            # An answer that has begun cannot become another one.
+            if status == _LEFT:
                 told = problem(refused.status_code, refused.detail, refused.headers)
                 await told(scope, receive, answer)
         finally:
+            # The pattern of the route, not the path that was asked: else every job
+            # would get a row of its own.
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.seen(route, status, time.perf_counter() - begin)
 
@@ -91,12 +100,16 @@ class Gate:
         headers = request.headers
         if self.token is not None and not _is_open(request.scope):
             sent = headers.get("authorization", "").encode()
+            # It takes as long for a wrong first letter as for a wrong last one, so that
+            # a token cannot be guessed letter by letter.
             if not secrets.compare_digest(sent, f"Bearer {self.token}".encode()):
                 refused = Refused(
                     401, "send the token of this server: Authorization: Bearer TOKEN"
                 )
                 refused.headers = {"WWW-Authenticate": "Bearer"}
                 raise refused
+        # Browsers say so of a page of another site. A server on one's own machine needs
+        # no token, and any page could else use it.
         if headers.get("sec-fetch-site") == "cross-site" and request.method != "GET":
             raise Refused(403, "pages of other sites may not use this server")
         if request.method == "POST":
@@ -109,6 +122,9 @@ class Gate:
                 415,
                 "send a form of the type multipart/form-data, with before and after",
             )
+        # Too long by its own word: refused before a byte of it is read. A request that
+        # says nothing, or too little, is counted as it comes. Twenty digits are enough
+        # to see that a number is too large.
         length = headers.get("content-length", "")
         if length.isdigit() and int(length[:20]) > self.settings.max_bytes:
             raise self._too_many_bytes()
@@ -121,6 +137,7 @@ class Gate:
     @contextmanager
     def _place(self, request: Request) -> Iterator[None]:
         """A place among those who are served, for a request that asks for work."""
+        # Pages, states and results are quick, and are served in any crowd.
         if request.method != "POST":
             yield
             return
@@ -144,7 +161,8 @@ class Gate:
             self.metrics.waiting.dec()
             self._clients[client] -= 1
             if not self._clients[client]:
-                del self._clients[client]  # or it would grow with every address
+                # Else the table would grow with every address.
+                del self._clients[client]
 
     async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, until it has answered, the time is up, or the client has
@@ -155,6 +173,8 @@ class Gate:
             body.answered = True
             await send(message)
 
+        # The application and the watch for a client that goes run at once; what ends
+        # first decides.
         work = asyncio.ensure_future(self.app(scope, body.receive, answer))
         gone = asyncio.create_task(body.client_gone())
         try:
@@ -164,13 +184,18 @@ class Gate:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if work in done:
-                await work  # its error, if it has one
+                # Raises its error, if it has one.
+                await work
         finally:
+            # After an answer, an error, the time limit or a client that has gone alike:
+            # nothing goes on unseen.
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
         if not done:
             limit = f"{self.settings.timeout} s"
+            # Nothing ended in time: the client was slow to send, or the server to
+            # answer.
             if not body.complete.is_set():
                 raise Refused(408, f"the request was not sent within {limit}")
             raise Refused(
@@ -203,10 +228,14 @@ class _Body:
     async def client_gone(self) -> None:
         """Wait until the client has gone without an answer; for ever if it does not.
         What it sends before is the application's to read."""
+        # Only one may read from the client at a time. Until the body is complete that
+        # is the application.
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if self.answered:  # the application has to tidy up, and does not take long
+        # A server says "disconnect" after a whole answer, too. The application is not
+        # cut off then: it has to tidy up, and does not take long.
+        if self.answered:
             await asyncio.Event().wait()
 
 

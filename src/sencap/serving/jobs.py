@@ -32,13 +32,15 @@ class Cancelled(Exception):  # noqa: N818  (no error: it was asked for)
 class Job:
     """A piece of work, how far it is, and what came of it."""
 
+    # 128 random bits: who knows the id may see and cancel the job.
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: _State = "waiting"
     done: int = 0
     total: int = 0
     problem: str = ""
     result: Any = None
-    ended: float | None = None  # by time.monotonic()
+    # By time.monotonic(), which no correction of the clock moves; None: not ended yet.
+    ended: float | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def goes_on(self, done: int, total: int) -> None:
@@ -53,6 +55,7 @@ class Job:
 
     def cancel(self) -> None:
         """Let the work end at its next piece, or not begin."""
+        # A thread cannot be ended from outside; the work looks at this now and then.
         self._stop.set()
         if self.state == "waiting":
             self.state = "cancelled"
@@ -60,12 +63,14 @@ class Job:
     def run(self, work: Callable[[Job], Any]) -> None:
         """Do the work, whatever comes of it."""
         try:
+            # It may have been cancelled while it waited.
             self.goes_on(0, 0)
             self.state = "running"
             self.result = work(self)
             self.state = "finished"
         except Cancelled:
             self.state = "cancelled"
+        # What the client can mend is told; other errors are ours, and go to the log.
         except SencapError as error:
             self.state, self.problem = "failed", str(error)
         except Exception as error:
@@ -82,6 +87,7 @@ class Jobs:
     def __init__(self, *, most: int, keep: float) -> None:
         self._most, self._keep = most, keep
         self._jobs: dict[str, Job] = {}
+        # One scan at a time; its pairs share the model with those of requests.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sencap-job")
 
     def start(self, work: Callable[[Job], Any]) -> Job:
@@ -90,6 +96,7 @@ class Jobs:
         Raises:
             Refused: there are too many jobs.
         """
+        # Old results go when somebody asks for a job; no clock is needed.
         self._forget()
         if self.unfinished >= self._most:
             raise Refused(
@@ -119,6 +126,7 @@ class Jobs:
     def cancel(self, job_id: str) -> None:
         """Let a job end, and forget it with its result; errors as `get`."""
         self.get(job_id).cancel()
+        # A job that still runs ends at its next piece, and its result is nobody's.
         del self._jobs[job_id]
 
     @property
@@ -137,6 +145,7 @@ class Jobs:
         ended = [
             (job.ended, key) for key, job in self._jobs.items() if job.ended is not None
         ]
+        # Latest end first: the oldest results go when there are too many.
         newest = sorted(ended, reverse=True)
         for place, (moment, key) in enumerate(newest):
             if place >= self._most or now - moment > self._keep:

@@ -11,6 +11,7 @@ from prometheus_client import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
+# Upper ends of the histogram's bins; 30 is the usual time limit of a request.
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -18,6 +19,7 @@ class Metrics:
     """The figures of one server."""
 
     def __init__(self) -> None:
+        # Its own: the library's common registry refuses a second server in one process.
         self._all = CollectorRegistry()
         ProcessCollector(registry=self._all)
         self._requests = Counter(

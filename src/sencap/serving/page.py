@@ -21,6 +21,8 @@ _FOLDER = Path(str(resources.files("sencap.serving")))
 
 def install_page(app: FastAPI, settings: ServerSettings) -> None:
     """Let an application show the page at its root."""
+    # Names of weights come from the operator, so they are escaped; a name that the
+    # template has and we do not give is an error, not an empty place.
     templates = Environment(
         loader=PackageLoader("sencap.serving"),
         autoescape=True,
@@ -28,6 +30,8 @@ def install_page(app: FastAPI, settings: ServerSettings) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Rendered once: nothing in it depends on the request. ``base`` lets the page find
+    # its files under a proxy's path.
     html = templates.get_template("page.html").render(
         version=__version__,
         settings=settings,

@@ -61,6 +61,8 @@ def problem(
 
 def status_of(error: SencapError) -> int:
     """The status of an error of our tree."""
+    # The narrower classes first; whatever else is wrong with an image or a setting is
+    # 422.
     if isinstance(error, TooLargeError):
         return 413
     if isinstance(error, KindError):
@@ -81,11 +83,12 @@ def install_problems(app: FastAPI) -> None:
 async def _of_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status, detail = error.status_code, str(error.detail)
+    # Starlette's own words for its own errors say less than ours.
     if not isinstance(error, Refused):
         detail = _ADVICE.get(status, detail)
-    if (
-        status == 400
-    ):  # the form's parser: too many fields or files, a field too long, or damage
+    # From the form's parser, which says 400 of everything: too many fields or files, a
+    # field too long, or damage.
+    if status == 400:
         too_much = detail.startswith(("Too many", "Field exceeded", "Part exceeded"))
         status = 413 if too_much else 400
         detail = f"the form cannot be read: {detail}"
@@ -103,6 +106,7 @@ async def _of_sencap(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _of_anything(_: Request, error: Exception) -> JSONResponse:
+    # The reason may name paths and code, so the client does not get it.
     log.error("error: a request failed", exc_info=error)
     return problem(500, _ADVICE[500])
 
@@ -110,6 +114,7 @@ async def _of_anything(_: Request, error: Exception) -> JSONResponse:
 def _told(error: Mapping[str, Any]) -> str:
     """What is wrong with a field, in one clause."""
     name = ".".join(str(part) for part in error["loc"] if part != "body")
+    # Pydantic's words, made into the words of sencap's other errors.
     message = str(error["msg"])
     if error["type"] == "missing":
         return f"{name} is missing"

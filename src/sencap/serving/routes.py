@@ -41,6 +41,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+# 404 and 409 are those of jobs alone.
 WORK = problems(*sorted(set(_SAID) - {404, 409}))
 router = APIRouter(responses=problems(401))
 
@@ -62,6 +63,8 @@ async def choice_of(  # noqa: PLR0917  (FastAPI calls it, by names)
     weights: Annotated[
         str | None, Form(description="their name, of those in /info")
     ] = None,
+    # The upper end here is that of any server; this server's own is checked in
+    # `Service.choose`.
     beam: Annotated[
         int | None, Form(ge=1, le=100, description="width of the search")
     ] = None,
@@ -97,6 +100,7 @@ async def uploads_of(
     after: Annotated[list[UploadFile], "the images after, in the same order"],
 ) -> list[UploadedPair]:
     """The pairs that a request sent."""
+    # Before the images are decoded: their numbers are checked first.
     return pairs_of(before, after, service.settings.max_pairs)
 
 

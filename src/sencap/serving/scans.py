@@ -71,9 +71,13 @@ async def start_scan(  # noqa: PLR0917  (FastAPI calls it, by names)
         overlap=overlap,
         batch_size=service.settings.batch_size,
     )
+    # Windows are read from a file when their turn comes, never a scene as a whole.
     if not isinstance(pair.before.source, Path):
         raise Refused(501, "scans need Linux, where a file without a name has a path")
+    # Now, so that what is no image is refused at once and not after a wait in the
+    # queue.
     pair.check_kinds()
+    # It has what a scan calls of a predictor, and no more.
     shared = cast(
         Predictor, _Shared(choice, service.batcher, asyncio.get_running_loop())
     )
@@ -116,6 +120,8 @@ class _Shared:
     def caption_pairs(self, pairs: Sequence[ImagePair]) -> list[Caption]:
         """See `Predictor.caption_pairs`."""
         predictor, beam = self._choice.predictor, self._choice.beam
+        # All at once, so that they can become one batch. The event loop is in another
+        # thread, and this one waits for it.
         asked = [
             asyncio.run_coroutine_threadsafe(
                 self._batcher.caption(predictor, beam, pair), self._loop
@@ -132,6 +138,7 @@ def _work(
 
     def work(job: Job) -> Scanned:
         before, after = cast(Path, pair.before.source), cast(Path, pair.after.source)
+        # The result is kept in memory: a row for each window, no pixels.
         rows: list[Row] = []
         empty = 0
         with (
@@ -140,6 +147,7 @@ def _work(
         ):
             windows = len(scene.tiling)
             job.goes_on(0, windows)
+            # Between batches the job tells how far it is, and ends if it was cancelled.
             for batch in batches(scene, predictor):
                 rows += batch.rows
                 empty += batch.without_data
@@ -159,6 +167,8 @@ def _work(
 
 def _feature(row: Row, crs: Any) -> dict[str, Any]:
     """A window as a GeoJSON feature, in degrees if its projection is known."""
+    # The corners become the geometry, everything else of the row its properties.
+    # GeoJSON wants longitudes and latitudes, and a ring that ends where it began.
     told = asdict(row)
     ring = [list(corner) for corner in reprojected(told.pop("polygon"), crs, WGS84)]
     geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}

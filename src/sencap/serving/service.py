@@ -28,8 +28,10 @@ from sencap.weights import resolve_weights
 
 _Result = TypeVar("_Result")
 
-_READERS = 2  # threads: decoding a pair takes a fraction of captioning it
-_DIGITS = 4  # of a map
+# Threads that read files: decoding a pair takes a fraction of captioning it.
+_READERS = 2
+# Digits behind the point of a map's values, so that answers stay small.
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Service:
     def __init__(self, settings: ServerSettings, metrics: Metrics) -> None:
         self.settings = settings
         self.predictors: dict[str, Predictor] = {}
+        # No name at all means the weights that ship with sencap.
         for folder in (settings.weights or "").split(","):
             name = folder.strip() or None
             label = resolve_weights(name).label
@@ -62,6 +65,7 @@ class Service:
                     f"weights={settings.weights}: two folders are called "
                     f"{label}; requests name weights by that, so rename one"
                 )
+            # ONNX Runtime, so that a server needs no PyTorch.
             predictor = load(
                 name, beam=settings.beam, precision=settings.precision, engine="onnx"
             )
@@ -99,12 +103,15 @@ class Service:
             raise SettingsError(
                 f"beam is {beam}; here it may be {self.settings.max_beam} at most"
             )
+        # Weights that know no such probability go by what the sentence says, and a
+        # threshold would have no effect.
         if threshold is not None and threshold != predictor.threshold:
             if predictor.decision != "probability":
                 raise SettingsError(
                     f"weights={name!r} tell no probability: leave threshold out"
                 )
-            predictor = copy.copy(predictor)  # it shares the engine
+            # The copy shares the engine, so the weights are in memory once.
+            predictor = copy.copy(predictor)
             predictor.threshold = threshold
         return Choice(name, predictor, beam, reading)
 
@@ -114,10 +121,13 @@ class Service:
         Raises:
             SencapError: a pair cannot be read; then there are captions of none.
         """
+        # A pair that is read early may be captioned while others are still being read.
         tasks = [asyncio.create_task(self._said(pair, choice)) for pair in pairs]
         try:
             said = await asyncio.gather(*tasks)
         finally:
+            # Where one pair is refused, or the client has gone, nobody wants the
+            # others.
             for task in tasks:
                 task.cancel()
         return Captions(**_told(choice), pairs=list(said))
@@ -131,6 +141,8 @@ class Service:
     async def explained(self, uploaded: UploadedPair, choice: Choice) -> Explained:
         """The caption of one pair with its words' maps; errors as `captions`."""
 
+        # The batcher hands out captions without maps, so this runs the model by itself,
+        # in a reader's thread.
         def work() -> Explained:
             with uploaded.within(self.settings.max_pixels):
                 before, after = uploaded.before.source, uploaded.after.source
@@ -218,7 +230,10 @@ def _words(explanation: Explanation) -> list[Word]:
     for number, word in enumerate(explanation.words):
         looked, dates = None, None
         if explanation.word_maps is not None:
-            shares = explanation.word_maps[number] * explanation.word_maps[number].size
+            # The shares of a map sum to 1; times the number of cells, 1 is an even look
+            # at all of them.
+            word_map = explanation.word_maps[number]
+            shares = word_map * word_map.size
             looked = np.round(shares.astype(float), _DIGITS).tolist()
         if explanation.dates is not None:
             dates = np.round(explanation.dates[number].astype(float), _DIGITS).tolist()
@@ -239,16 +254,19 @@ def ground_of(details: Any) -> dict[str, Any] | None:
         return None
     a, b, c, d, e, f = transform
     width, height = pixels
-    # from the upper left corner down, so that the ring runs against the clock, as
-    # GeoJSON wants it
+    # From the upper left corner down, so that the ring runs against the clock, as
+    # GeoJSON wants it; its last point is its first.
     places = ((0, 0), (0, height), (width, height), (width, 0), (0, 0))
     xs = [a * x + b * y + c for x, y in places]
     ys = [d * x + e * y + f for x, y in places]
     rasterio = import_rasterio("a georeference")
+    # The affine transform takes columns and rows to coordinates of the file's
+    # projection, this takes those to degrees.
     longitudes, latitudes = rasterio.warp.transform(crs, "EPSG:4326", xs, ys)
     ring = [
         [round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)
     ]
+    # A projection has no degrees for some places, such as beyond its horizon.
     if not all(math.isfinite(number) for point in ring for number in point):
         return None
     return {"type": "Polygon", "coordinates": [ring]}

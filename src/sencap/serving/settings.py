@@ -11,8 +11,10 @@ from sencap.engines.precisions import Precision, check_precision
 from sencap.errors import SettingsError
 from sencap.files import not_a_file
 
-_SHORTEST_TOKEN = 16  # characters
-_LONGEST_TOKEN = 4096  # bytes of its file
+# Characters; a shorter one could be guessed.
+_SHORTEST_TOKEN = 16
+# Bytes of its file that are read, whatever file is named.
+_LONGEST_TOKEN = 4096
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ServerSettings:
     keep: int = 60
 
     def __post_init__(self) -> None:
+        # The bounds of both beams are those of a search anywhere in sencap.
         check_number("beam", self.max_beam)
         check_numbers(beam=self.beam, port=self.port, batch_size=self.batch_size)
         check_numbers(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
@@ -87,6 +90,7 @@ class ServerSettings:
             raise SettingsError(
                 f"threshold={self.threshold} is a probability: it must be in 0 … 1"
             )
+        # It is put before paths, where a slash at its end would be doubled.
         if self.root_path is not None and not re.fullmatch(
             r"(/[\w.~-]+)+", self.root_path
         ):
@@ -117,6 +121,7 @@ class ServerSettings:
             raise SettingsError(
                 f"token_file={path} is no readable text in ASCII"
             ) from error
+        # [!-~] are the visible letters of ASCII: a header cannot carry others safely.
         if len(token) < _SHORTEST_TOKEN or not re.fullmatch(r"[!-~]+", token):
             raise SettingsError(
                 f"token_file={path} must hold one line of at least {_SHORTEST_TOKEN} "

@@ -23,7 +23,9 @@ from sencap.rasters import Raster
 from sencap.serving.problems import KindError, Refused
 from sencap.structures import ImagePair
 
-_OPEN_FILES = Path("/proc/self/fd")  # Linux's: a path to an open file that has no name
+# Linux's: a path to an open file that has no name.
+_OPEN_FILES = Path("/proc/self/fd")
+# The first bytes of PNG, JPEG and WebP, and of TIFF and BigTIFF in both byte orders.
 _KINDS = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
@@ -47,13 +49,16 @@ class Upload:
         self.label = label
         opened: Any = file.file
         opened.seek(0)
+        # Twelve bytes are enough to know the kind; the name and the type that the
+        # client gave are not believed.
         self.head: bytes = opened.read(12)
         self.source: ImageSource
         if _OPEN_FILES.is_dir():
-            # it moves to a file now, if it was in memory; our own handle outlives the
-            # request's
+            # A small upload is still in memory; to ask for its number moves it to a
+            # file. Our own handle outlives the request's, which a scan needs.
             handle = os.dup(opened.fileno())
             opened.flush()
+            # The file has no name, so closing the last handle deletes it.
             weakref.finalize(self, os.close, handle)
             self.source = _OPEN_FILES / str(handle)
         else:
@@ -102,6 +107,7 @@ class UploadedPair:
                 self._check_rasters(every=as_scene)
                 yield
         except SencapError as error:
+            # The class decides the status of the answer, so it stays the same.
             raise type(error)(self.without_paths(str(error))) from error
 
     def check_kinds(self) -> None:
@@ -113,6 +119,7 @@ class UploadedPair:
         """Refuse georeferenced files of too many pixels, which elsewhere may be of any
         size."""
         sources = self.before.source, self.after.source
+        # Rasters are read in parts, so reading them does not check their size.
         paths = sources if every else as_rasters(*sources) or ()
         for path in paths:
             assert isinstance(path, Path)
@@ -127,6 +134,8 @@ class UploadedPair:
         """A text in which the files are called by what they were sent as."""
         for upload in (self.before, self.after):
             if isinstance(upload.source, Path):
+                # The path ends in the handle's number, and 1 is also the beginning of
+                # 12.
                 text = re.sub(
                     rf"{re.escape(str(upload.source))}(?!\d)", upload.label, text
                 )
@@ -149,6 +158,7 @@ def pairs_of(
         raise Refused(413, f"a request may have {most} pairs; these are {len(before)}")
     pairs = []
     for number, (one, other) in enumerate(zip(before, after, strict=True), start=1):
+        # With one pair, errors say "before"; with several, "before 2".
         place = "" if len(before) == 1 else f" {number}"
         pairs.append(
             UploadedPair(Upload(one, f"before{place}"), Upload(other, f"after{place}"))

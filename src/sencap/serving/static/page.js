@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const DATES = ['before', 'after'];
 const CELLS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
 
+// What the page knows; nothing of it is kept when the page is left.
 const files = {before: null, after: null};
 let shown = null; // the answer on the page: {answer, files}
 let kept = null; // the word that was pressed
@@ -34,6 +35,7 @@ function takeAll(list, meant) {
   } else if (images.length === 1) {
     take(meant || (files.before ? 'after' : 'before'), images[0]);
   }
+  // Both dates are there, so nobody has to press the button.
   if (images.length && files.before && files.after) ask();
 }
 
@@ -45,11 +47,13 @@ for (const date of DATES) {
   drop.addEventListener('dragleave', () => drop.classList.remove('aimed'));
   drop.addEventListener('drop', (event) => {
     event.preventDefault();
+    // The listener of the whole page would else take the same files again.
     event.stopPropagation();
     drop.classList.remove('aimed');
     takeAll(event.dataTransfer.files, date);
   });
 }
+// Else a browser would leave the page and open a file that is dropped beside the fields.
 document.addEventListener('dragover', (event) => event.preventDefault());
 document.addEventListener('drop', (event) => { event.preventDefault(); takeAll(event.dataTransfer.files); });
 document.addEventListener('paste', (event) => {
@@ -68,6 +72,7 @@ $('example').addEventListener('change', async (event) => {
   if (!name) return;
   try {
     for (const date of DATES) {
+      // An example is sent as if it had been chosen from a disk.
       const answer = await fetch(`examples/${name}_${date}.png`);
       take(date, new File([await answer.blob()], `${name}_${date}.png`));
     }
@@ -81,12 +86,14 @@ $('ask').addEventListener('submit', (event) => { event.preventDefault(); ask(); 
 
 function form(pair) {
   const data = new FormData();
+  // Sent as "before" and "after": the names of the files stay here.
   for (const date of DATES) data.append(date, pair[date], date);
   for (const name of ['beam', 'threshold', 'weights']) data.append(name, $(name).value);
   return data;
 }
 
 function headers() {
+  // The field is there only if the server wants a token.
   const token = $('token') && $('token').value;
   return token ? {Authorization: `Bearer ${token}`} : {};
 }
@@ -100,6 +107,7 @@ async function call(path, options = {}) {
     throw new Error('The server is not reached.');
   }
   if (answer.status === 204) return null;
+  // A proxy in front may answer with a page of its own, which is no JSON.
   const body = await answer.json().catch(() => ({detail: `The server answered ${answer.status}.`}));
   if (!answer.ok) throw new Error(body.detail);
   return body;
@@ -120,6 +128,8 @@ async function ask() {
   if (!files.before || !files.after) return tell('Choose an image before and one after.');
   const most = Number(document.body.dataset.maxBytes);
   if (files.before.size + files.after.size > most) return tell(`Together they may have ${size(most)}.`);
+  // An answer is shown only if nothing was asked after it. The files are kept with it, as the fields may
+  // change while it is on its way.
   const number = ++asked;
   const pair = {...files};
   tell('');
@@ -145,6 +155,7 @@ async function ask() {
 /* ---- what is answered ---- */
 
 function percent(share) {
+  // Never "0 %" of what is merely unlikely.
   if (share > 0 && share < 0.001) return 'less than 0.1\u00a0%';
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`;
 }
@@ -175,6 +186,7 @@ function show(one) {
   }));
   $('others').previousElementSibling.hidden = !said.alternatives.length;
   $('save-geojson').hidden = !said.geometry;
+  // From two windows of 256 pixels a side on, a scan sees more than the one sentence.
   $('scan').hidden = !(said.read.pixels && Math.max(...said.read.pixels) >= 512);
   light(null);
 }
@@ -194,10 +206,12 @@ function word(one) {
   const button = element('button', one.word);
   button.type = 'button';
   button.setAttribute('aria-pressed', 'false');
+  // A decoder without attention has no map to show.
   button.disabled = !one.looked;
   for (const start of ['mouseenter', 'focus']) button.addEventListener(start, () => light(one, button));
   for (const end of ['mouseleave', 'blur']) button.addEventListener(end, () => light(...(kept || [null])));
   button.addEventListener('click', () => {
+    // A second press lets the word go.
     kept = kept && kept[1] === button ? null : [one, button];
     for (const other of $('words').children) other.setAttribute('aria-pressed', String(kept !== null && kept[1] === other));
     light(...(kept || [null]));
@@ -205,6 +219,7 @@ function word(one) {
   return button;
 }
 
+// What the page says there at first, to be put back.
 const HINT = $('said').textContent;
 
 /* Lay a word's map over both dates; no word: take it away. */
@@ -213,6 +228,7 @@ function light(one, button) {
   const map = $('map');
   map.hidden = !one;
   if (!one) { $('said').textContent = HINT; return; }
+  // The brightest cell of all words, so that the maps of two words can be compared.
   const most = Math.max(...shown.answer.words.flatMap(({looked}) => looked ? looked.flat() : []));
   draw(map, one.looked, most);
   const flat = one.looked.flat();
@@ -223,12 +239,14 @@ function light(one, button) {
 }
 
 function colour(share) {
+  // Between the two nearest colours of the table, band by band.
   const place = Math.min(Math.max(share, 0), 1) * (CELLS.length - 1);
   const low = Math.min(Math.floor(place), CELLS.length - 2);
   return CELLS[low].map((value, band) => Math.round(value + (place - low) * (CELLS[low + 1][band] - value)));
 }
 
 function draw(canvas, rows, most) {
+  // One pixel for each cell; the style sheet enlarges it without blurring.
   canvas.height = rows.length;
   canvas.width = rows[0].length;
   const context = canvas.getContext('2d');
@@ -241,16 +259,19 @@ function draw(canvas, rows, most) {
 /* The swipe: the range below is what keys and screen readers move; mouse and finger move it too. */
 function cut(share) {
   $('divider').value = share;
+  // The style sheet clips the later image and moves the line by this number.
   $('swipe').style.setProperty('--cut', `${share}%`);
 }
 $('divider').addEventListener('input', () => cut(Number($('divider').value)));
 for (const kind of ['pointerdown', 'pointermove']) {
   $('swipe').addEventListener(kind, (event) => {
+    // A mouse moves the line only while it is pressed; a finger on the page always does.
     if (event.pointerType === 'mouse' && !event.buttons) return;
     const box = $('swipe').getBoundingClientRect();
     cut(Math.min(Math.max(100 * (event.clientX - box.left) / box.width, 0), 100));
   });
 }
+// Else the browser would drag the picture away instead.
 $('swipe').addEventListener('dragstart', (event) => event.preventDefault());
 
 /* ---- this visit ---- */
@@ -271,6 +292,7 @@ function remember(one) {
   const item = document.createElement('li');
   item.append(button);
   $('history').prepend(item);
+  // Each keeps its two images in memory.
   while ($('history').children.length > 20) $('history').lastChild.remove();
 }
 
@@ -281,6 +303,7 @@ function save(content, name, type) {
   link.href = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], {type}));
   link.download = name;
   link.click();
+  // The download has begun by then, and the memory is given back.
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
@@ -300,12 +323,15 @@ $('save-geojson').addEventListener('click', () => {
 
 $('save-picture').addEventListener('click', () => {
   const images = DATES.map((date) => $(`shown-${date}`));
+  // Both dates side by side, the sentence below them. Numbers are pixels.
   const side = 448;
   const height = Math.round(side * images[0].naturalHeight / images[0].naturalWidth);
   const canvas = document.createElement('canvas');
   const context = canvas.getContext('2d');
   const font = '20px system-ui, sans-serif';
   context.font = font;
+  // Before the canvas gets its size, which depends on how many lines there are. Setting the size clears it,
+  // its font too.
   const lines = wrapped(context, shown.answer.said.caption, 2 * side + 12);
   canvas.width = 2 * side + 44;
   canvas.height = height + 60 + 28 * lines.length;
@@ -328,6 +354,7 @@ function wrapped(context, text, width) {
   const lines = [''];
   for (const one of text.split(' ')) {
     const longer = `${lines.at(-1)} ${one}`.trim();
+    // A word that is too wide for any line stays whole on one of its own.
     if (lines.at(-1) && context.measureText(longer).width > width) lines.push(one);
     else lines[lines.length - 1] = longer;
   }
@@ -338,6 +365,7 @@ function wrapped(context, text, width) {
 
 $('scan').addEventListener('click', () => scan(shown.files));
 $('cancel').addEventListener('click', () => {
+  // The loop of `scan` sees that its job is gone, and ends.
   const {id} = job;
   job = null;
   $('job').hidden = true;
@@ -349,6 +377,7 @@ async function scan(pair) {
   tell('');
   say('Scanning window by window …');
   try {
+    // A scan takes longer than a request may, so it is a job that is asked after.
     let state = await call('scan', {method: 'POST', body: form(pair)});
     job = state;
     $('job').hidden = false;
@@ -361,6 +390,7 @@ async function scan(pair) {
     }
     if (state.state !== 'finished') throw new Error(state.problem || 'The scan was cancelled.');
     const found = await call(`scan/${state.id}/result`);
+    // The image of another pair must not lie under these windows.
     showScan(found, shown && shown.files === pair ? $('shown-after') : null);
     call(`scan/${state.id}`, {method: 'DELETE'}).catch(() => {});
   } catch (problem) {
@@ -379,6 +409,7 @@ function showScan(found, image) {
   $('scan-summary').textContent = [summary, ...found.notes].join(' ');
   drawScan(found, image);
   const changed = found.features.map(({properties}) => properties).filter((one) => one.changed);
+  // Weights without a probability of change have null, and keep their order.
   changed.sort((one, other) => (other.change_probability || 0) - (one.change_probability || 0));
   $('scan-list').replaceChildren(...changed.slice(0, 50).map((one) => {
     const item = element('li', `${one.caption} `);
@@ -396,6 +427,7 @@ function showScan(found, image) {
 function drawScan(found, image) {
   const [width, height] = found.pixels;
   const canvas = $('scan-map');
+  // As large as the style sheet lets it be.
   const scale = 560 / Math.max(width, height);
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
@@ -404,6 +436,7 @@ function drawScan(found, image) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   const shares = found.features.map(({properties: one}) =>
     [one.change_probability === null ? Number(one.changed) : one.change_probability, one]);
+  // Windows overlap: what is drawn last is seen.
   shares.sort(([one], [other]) => one - other);
   for (const [share, one] of shares) {
     context.fillStyle = `rgb(${colour(share).join(' ')})`;
