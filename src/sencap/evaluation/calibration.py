@@ -38,15 +38,16 @@ def calibration(
         return None
     values = np.array([p for p, _ in both])
     flags = np.array([flag for _, flag in both], bool)
-    numbers = (
-        (values * BINS).astype(int).clip(max=BINS - 1)
-    )  # 1.0 belongs to the last bin
+    # A probability of 1.0 would open a bin of its own; it belongs to the last one.
+    numbers = (values * BINS).astype(int).clip(max=BINS - 1)
     bins = []
     error = 0.0
     for number in np.unique(numbers):
         inside = numbers == number
         mean, share = float(values[inside].mean()), float(flags[inside].mean())
         count = int(inside.sum())
+        # ECE = Σ (pairs of the bin / all pairs) · |mean probability − share that
+        # changed|.
         error += count / len(values) * abs(mean - share)
         bins.append(
             {

@@ -16,6 +16,7 @@ from sencap.evaluation.names import PROTOCOLS
 from sencap.evaluation.statistics import PairStatistics, System, agree, as_flags
 from sencap.json_files import read_json, shown
 
+# Fields of a signature that must agree, each with the reason for a refusal.
 _EQUAL = {
     "pairs": "their numbers of pairs differ",
     "data": "they were scored on other pairs or references",
@@ -27,6 +28,8 @@ _NEXT = {
     "vocab": "compare them with --protocol words, or evaluate systems that share a vocabulary",
     "metric": "evaluate all of them with one version",
 }
+# A beam or a decision is often the very thing that is compared, so a difference is told
+# and not refused.
 _MAY_DIFFER = ("beam", "decision", "sencap")
 _NO_METEOR = "no-meteor"
 _KINDS = {str: "a text", bool: "true or false", NoneType: "null", dict: "an object"}
@@ -64,6 +67,8 @@ def read_report(path: str | Path) -> ComparedReport:
         raise DataError(
             f"{path}: is not a report; give files that sencap evaluate --json wrote"
         )
+    # Reports of older versions are real reports, and their users need another advice
+    # than those who gave the wrong file.
     if isinstance(pairs[0], dict) and "statistics" not in pairs[0]:
         raise DataError(
             f"{path}: was written by a version of sencap whose reports hold no "
@@ -95,6 +100,8 @@ def _report(path: str, content: Mapping[str, Any]) -> ComparedReport:
         filenames.append(_entry(pair, "filename", place, str))
         changed.append(_entry(pair, "changed", place, bool, NoneType))
         told.append(_entry(pair, "told_changed", place, bool, NoneType))
+        # What every pair has to hold; the place in the message leads to the entry that
+        # does not.
         by_protocol = _entry(pair, "statistics", place, dict)
         for protocol in PROTOCOLS:
             statistics[protocol].append(
@@ -138,6 +145,7 @@ def _fields(signature: str) -> dict[str, str]:
     """The fields of a signature; the metric's version and whether there was METEOR come
     apart."""
     fields = {}
+    # The first part names the metrics, and is no field.
     for part in signature.split("|")[1:]:
         name, _, value = part.partition(":")
         fields[name] = value
@@ -146,6 +154,9 @@ def _fields(signature: str) -> dict[str, str]:
         raise DataError(
             f"the signature {shown(signature)} does not name {', '.join(missing)}"
         )
+    # The field reads pycocoevalcap-VERSION/meteor-1.5 or
+    # pycocoevalcap-VERSION/no-meteor. A missing METEOR leaves the other metrics
+    # comparable, so it is judged by itself.
     fields["metric"], _, fields["meteor"] = fields["metric"].partition("/")
     return fields
 
@@ -163,11 +174,16 @@ def check_comparable(
     for protocol in protocols:
         for field, reason in _EQUAL.items():
             _refuse_unequal(reports, protocol, field, reason)
+        # Two reports with METEOR must have the same one; a report without takes no
+        # part.
         with_meteor = [
             one for one in reports if one.signatures[protocol]["meteor"] != _NO_METEOR
         ]
         if len({one.signatures[protocol]["meteor"] for one in with_meteor}) > 1:
             _refuse_unequal(with_meteor, protocol, "meteor", _EQUAL["metric"])
+    # The signatures hold only the first eight digits of a hash of the data, and a file
+    # can be edited. Names and flags are compared in full, because resamples draw pairs
+    # by their place in the list.
     first = reports[0]
     for other in reports[1:]:
         same_flags = np.array_equal(

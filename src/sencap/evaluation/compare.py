@@ -30,6 +30,7 @@ from sencap.evaluation.report import notes_section, number, table
 from sencap.evaluation.statistics import members
 
 ComparisonRow: TypeAlias = dict[str, float | str | None]
+# The keys of a row that hold numbers; all are there, None for what cannot be had.
 _NUMBERS = (
     "a", "b", "difference", "low", "high", "error", "share", "p", "a_seed_sd", "b_seed_sd",
 )  # fmt: skip
@@ -94,8 +95,10 @@ def compare(
     reports = [*sides[0], *sides[1]]
     notes = check_comparable(reports, protocols)
     counts = [len(side) for side in sides]
+    # With one seed the interval cannot cover how much training itself varies.
     if min(counts) == 1:
         notes.append(_one_seed(*counts))
+    # A (R, S) array for each side: how much each of its seeds counts in each resample.
     weights = [
         seed_weights(count, resamples, seed, which)
         for which, count in enumerate(counts)
@@ -108,6 +111,8 @@ def compare(
         result[name] = {subset: {} for subset in SUBSETS}
     result["change_accuracy"] = {}
     for subset in SUBSETS:
+        # One resampling gives all metrics of a subset, as each is computed from the
+        # same drawn pairs.
         exact, values = _scores(reports, subset, resamples=resamples, seed=seed)
         for column, (scored, metric) in enumerate(reports[0].system.columns()):
             if metric not in metrics or scored not in wanted:
@@ -214,22 +219,23 @@ def _row(
 
     exact: (S_a + S_b,), values: (R, S_a + S_b), weights: (R, S_a) and (R, S_b).
     """
+    # The reports of A come first, those of B follow.
     split = weights[0].shape[1]
     a, b = exact[:split], exact[split:]
     difference = float(b.mean()) - float(a.mean())
+    # (R, S) → (R,): the mean over seeds, weighted as the resample drew them. Both
+    # systems saw the same drawn pairs, so the difference is a paired one.
     resampled_a = (weights[0] * values[:, :split]).sum(axis=1)
     resampled_b = (weights[1] * values[:, split:]).sum(axis=1)
     differences = resampled_b - resampled_a
-    shown = np.round(
-        differences, DECIMALS
-    )  # what is equal as it is shown counts as equal
+    # What is equal as it is shown counts as equal.
+    shown = np.round(differences, DECIMALS)
     row: ComparisonRow = dict.fromkeys(_NUMBERS)
-    row["a"], row["b"], row["difference"] = (
-        _known(a.mean()),
-        _known(b.mean()),
-        _known(difference),
-    )
-    row["a_seed_sd"], row["b_seed_sd"] = _deviation(a), _deviation(b)
+    row["a"] = _known(a.mean())
+    row["b"] = _known(b.mean())
+    row["difference"] = _known(difference)
+    row["a_seed_sd"] = _deviation(a)
+    row["b_seed_sd"] = _deviation(b)
     row["note"] = None
     if np.isnan(difference):
         return row  # there is nothing to have an interval of

@@ -43,9 +43,13 @@ def repeated_phrase(words: Sequence[str]) -> str:
     >>> repeated_phrase("houses on both sides of the road and trees along the road".split())
     ''
     """
+    # Every start and every length of a phrase, the longest first, so that "a
+    # residential area" is found before "area".
     for first in range(len(words)):
         for length in range((len(words) - first) // 2, 0, -1):
             phrase = list(words[first : first + length])
+            # A single word repeated after a link is plain English ("the house and the
+            # road").
             links = range(LONGEST_LINK + 1) if length > 1 else range(1)
             starts = [first + length + link for link in links]
             if any(list(words[start : start + length]) == phrase for start in starts):
@@ -66,6 +70,8 @@ def diversity(pairs: Sequence[_Said]) -> dict[str, Any] | None:
         return None
     said = {tuple(pair.hypothesis) for pair in changed}
     people = []
+    # One sentence per pair, as the system gives: five at a time would differ more often
+    # merely because there are more of them.
     for number in range(min(len(pair.references) for pair in changed)):
         people.append(len({tuple(pair.references[number]) for pair in changed}))
     stumbling = {

@@ -64,6 +64,8 @@ def meteor_statistics(
     groups = [
         list(map(_line, hypotheses, references)) for hypotheses, references in sets
     ]
+    # The same caption is often said of pairs with the same references, and both
+    # protocols' reference rows repeat it: each request is sent once.
     unique = list(dict.fromkeys(itertools.chain.from_iterable(groups)))
     if not unique:
         return []
@@ -79,18 +81,24 @@ def meteor_from_statistics(statistics: Floats) -> Floats:
     """METEOR in 0..1 of rows of statistics: (..., COLUMNS) → (...). For a corpus
     ``add_statistics`` first."""
     lengths, function = statistics[..., 0:2], statistics[..., 2:4]
-    # (…, matcher, content or function words, hypothesis or reference)
+    # (…, 16) → (…, matcher, content or function words, hypothesis or reference).
     matches = statistics[..., 4:20].reshape(*statistics.shape[:-1], 4, 2, 2)
+    # (…, 4, 2, 2) → (…, 2): each matched word counts by its matcher (exact 1, stem 0.6,
+    # synonym 0.8, paraphrase 0.6), and by δ as a content word or 1 − δ as a function
+    # word.
     weighted = np.einsum(
         "...mks,m,k->...s", matches, _MATCHERS, np.array([_DELTA, 1 - _DELTA])
     )
+    # What all words of a side would weigh if each had an exact match.
     size = _DELTA * (lengths - function) + (1 - _DELTA) * function
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(size > 0, weighted / size, 0.0)
         precision, recall = shares[..., 0], shares[..., 1]
-        mean = 1.0 / (
-            (1 - _ALPHA) / precision + _ALPHA / recall
-        )  # 0 where either is 0: 1/∞
+        # The harmonic mean; α = 0.85 lets recall weigh more. Where either is 0 the
+        # divisor is infinite and the mean 0.
+        mean = 1.0 / ((1 - _ALPHA) / precision + _ALPHA / recall)
+        # A chunk is a run of matched words in the same order on both sides. Many chunks
+        # for the number of matches mean a shuffled sentence, which is penalised.
         chunks = np.where(_whole(statistics), 0.0, statistics[..., 20])
         fragmentation = chunks / (statistics[..., 21:23].sum(axis=-1) / 2)
         score = mean * (1 - _GAMMA * fragmentation**_BETA)
@@ -137,6 +145,8 @@ def _line(hypothesis: Tokens, captions: Sequence[Tokens]) -> str:
 def _align(lines: Sequence[str], time_limit: float) -> Floats:
     command = [
         _java(),
+        # The locale and encoding are fixed, so that no setting of the machine changes a
+        # score.
         *("-Xmx2G", "-Duser.language=en", "-Duser.country=US", "-Dfile.encoding=UTF-8"),
         *("-jar", str(_jar()), "-", "-", "-stdio", "-l", "en", "-norm"),
     ]
@@ -155,6 +165,7 @@ def _align(lines: Sequence[str], time_limit: float) -> Floats:
         raise MissingDependencyError(
             f"METEOR: {command[0]} does not start ({error}); {_INSTALL}"
         ) from error
+    # The end of what Java complained: the last lines name the cause.
     complaint = " ".join(done.stderr.decode(errors="replace").split())[-300:]
     if done.returncode:
         raise MissingDependencyError(
@@ -213,6 +224,7 @@ def _java() -> str:
     java = shutil.which("java")
     home = os.environ.get("JAVA_HOME")
     if java is None and home:
+        # Java installed by hand is often known by JAVA_HOME only.
         java = shutil.which("java", path=str(Path(home) / "bin"))
     if java is None:
         raise MissingDependencyError(

@@ -129,11 +129,13 @@ class BleuReferences:
         counts: dict[_Words, _Counts] = {}
         for row, hypothesis, pair in zip(rows, hypotheses, pairs, strict=True):
             words = tuple(hypothesis)
+            # Systems say the same sentence of many pairs; its n-grams are counted once.
             if words not in counts:
                 counts[words] = ngrams(words)
             row[0] = len(words)
             row[1] = _closest(self._lengths[pair], len(words))
             row[2 : 2 + ORDERS] = _matched(counts[words], self._limits[pair])
+            # A caption of L words has L − n + 1 n-grams of n words.
             row[2 + ORDERS :] = np.maximum(0, len(words) - np.arange(ORDERS))
         return rows
 
@@ -175,6 +177,9 @@ def bleu_from_statistics(statistics: Floats) -> Floats:
     """
     matched = statistics[..., 2 : 2 + ORDERS] + _NO_MATCH
     guessed = statistics[..., 2 + ORDERS :] + _NO_GUESS
+    # The brevity penalty: exp(1 − r/c) if the hypotheses (c words) are shorter than the
+    # closest references (r words), otherwise 1. It keeps short, safe captions from high
+    # precision.
     ratio = (statistics[..., 0:1] + _NO_MATCH) / (statistics[..., 1:2] + _NO_GUESS)
     brevity = np.exp(np.minimum(0.0, 1.0 - 1.0 / ratio))
     result: Floats = (
@@ -215,6 +220,9 @@ def _common_subsequence(positions: dict[str, int], length: int, other: Tokens) -
     """
     every = (1 << length) - 1
     row = every
+    # Each run of 1s ends at a step, a 0. The addition's carry makes the lowest match of
+    # a run the new step and the old step a 1, for all runs at once; the subtraction
+    # keeps the 1s that did not match.
     for word in other:
         match = row & positions.get(word, 0)
         row = (row + match | row - match) & every
@@ -238,10 +246,12 @@ def rouge_l(hypotheses: Sequence[Tokens], references: References) -> Floats:
         others = [caption or ("",) for caption in captions]
         common = [_common_subsequence(positions, len(words), other) for other in others]
         precision = max(common) / len(words)
+        # The best precision and the best recall may come from two different references.
         recall = max(
             count / len(other) for count, other in zip(common, others, strict=True)
         )
         if precision and recall:
+            # The F-measure with β = 1.2: (1 + β²)·P·R / (R + β²·P).
             scores[index] = (
                 (1 + ROUGE_BETA**2)
                 * precision
@@ -278,12 +288,15 @@ class CiderReferences:
         counts: dict[_Words, _Counts] = {}
         used: Counter[_Words] = Counter()  # in how many pairs' references an n-gram is
         for captions in self._references:
+            # An n-gram counts once for a pair, in however many of its references it is.
             of_pair: set[_Words] = set()
             for caption in captions:
                 counts[caption] = counts.get(caption) or ngrams(caption)
                 of_pair.update(counts[caption])
             used.update(of_pair)
         self._log_pairs = math.log(len(references))
+        # The inverse document frequency, log(pairs / pairs that use it): what people
+        # say of every pair tells little, and weighs 0.
         self._weights = {
             ngram: self._log_pairs - math.log(number) for ngram, number in used.items()
         }
@@ -299,6 +312,7 @@ class CiderReferences:
 
     def _vector(self, counts: _Counts) -> Weighed:
         vector = {
+            # An n-gram that no reference uses counts as if one pair used it.
             ngram: count * self._weights.get(ngram, self._log_pairs)
             for ngram, count in counts.items()
         }
@@ -329,6 +343,8 @@ class CiderReferences:
             words = tuple(hypothesis)
             if words not in known:
                 known[words] = self.vector(words)
+            # The mean over the references of a pair; 10 is the factor of the
+            # definition.
             likeness = sum(
                 self._likeness(words, known[words], caption) for caption in captions
             )
@@ -340,10 +356,13 @@ class CiderReferences:
         lengths."""
         (vector, norms), (other, other_norms) = weighed, self._vectors[caption]
         products = [0.0] * ORDERS
-        # in the caption's order: a set's order would change the last bits
+        # In the caption's order: a set's order would change the last bits.
         for ngram, mine in vector.items():
             theirs = other.get(ngram, 0.0)
+            # Clipping (the D of CIDEr-D): saying an n-gram more often than the
+            # reference does gains nothing.
             products[len(ngram) - 1] += min(mine, theirs) * theirs
+        # An order that one of the two captions lacks has no norm, and adds nothing.
         total = 0.0
         for product, norm, other_norm in zip(products, norms, other_norms, strict=True):
             if norm * other_norm > 0:

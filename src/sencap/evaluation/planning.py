@@ -27,6 +27,7 @@ def pairs_needed(error: float, pairs: int, gain: float = 1.0) -> int:
     root of the number. Raises SettingsError unless the gain is positive.
     """
     _check(gain)
+    # From error·√(pairs / n) = gain / Z_BOTH, solved for n.
     return max(2, math.ceil(pairs * (Z_BOTH * error / gain) ** 2))
 
 
@@ -41,9 +42,13 @@ def seeds_needed(seed_sd: float, gain: float = 1.0, error: float = 0.0) -> int |
     positive.
     """
     _check(gain)
+    # The gain has to be Z_BOTH standard errors. What the pairs leave of that variance
+    # may come from the seeds.
     room = (gain / Z_BOTH) ** 2 - error**2
     if room <= 0:
         return None
+    # 2·sd²/S is the variance of the difference of two means over S seeds each. At least
+    # two seeds are needed to estimate sd at all.
     return max(2, math.ceil(2 * seed_sd**2 / room + Z_SIGNIFICANCE**2 / 4))
 
 

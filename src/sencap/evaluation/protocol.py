@@ -47,6 +47,7 @@ from sencap.evaluation.statistics import (
 
 ID_BASE = 1_000_000
 """Added to an id where it is written out; see above."""
+# At most so many of a data set's own sentences are named in a note.
 _SHOWN = 5
 # Frequent in English captions and rare in other languages, as "a", "in", "is" and "on"
 # are not
@@ -146,6 +147,7 @@ def texts(words: Sequence[str], protocol: str, encoder: WordEncoder) -> tuple[st
     """A caption's tokens under a protocol of PROTOCOLS: its ids as strings, or its
     lower-case words."""
     if protocol == "ids":
+        # Unknown words all become the one unknown id, so that they match each other.
         return tuple(str(ID_BASE + number) for number in encoder.encode(words))
     return tuple(" ".join(words).lower().split())
 
@@ -164,6 +166,8 @@ def told_changed(
     told: list[bool | None] = [
         not says_no_change(pair.hypothesis, sentences) for pair in pairs
     ]
+    # The sentences of no change that the vocabulary is asked about: those that the
+    # unchanged pairs use, or without such pairs the five fixed ones.
     sayable: list[Sequence[str]] = [
         sentence.split() for sentence in NO_CHANGE_SENTENCES
     ]
@@ -171,7 +175,7 @@ def told_changed(
     if unchanged:
         said = list(itertools.chain.from_iterable(unchanged))
         sayable = [words for words in said if says_no_change(words, sentences)]
-        # whoever does not know the people's sentences cannot judge a captioner's
+        # Whoever does not know the people's sentences cannot judge a captioner's.
         if 2 * len(sayable) < len(said):
             return [None] * len(pairs)
     if False in told:
@@ -225,13 +229,18 @@ def evaluate(
     captions = [pair.references for pair in pairs]
     check_scorable([pair.hypothesis for pair in pairs], captions)
     changed = [pair.changed for pair in pairs]
+    # Flags as numbers, with NaN for all if one is not known: see `as_flags`.
     flags = as_flags(changed)
+    # First whether each caption tells of a change, and whether that is right: it takes
+    # the data set's own ways of saying that nothing changed.
     own_sentences = _own_sentences(captions, changed, no_change)
     told = told_changed(pairs, encoder, own_sentences)
     right = agree(flags, as_flags(told))
+    # One pair that cannot be judged makes the accuracy unknown, as for all flags here.
     judged = not np.isnan(right).any()
 
-    # one start of Java for all that is scored: the hypotheses, then what the rows need
+    # One start of Java takes seconds, so all that is scored goes through one: the
+    # hypotheses of each protocol, then what the rows need.
     sets: list[tuple[Sequence[Tokens], References]] = []
     wanted: dict[str, ProtocolRows] = {}
     for protocol in PROTOCOLS:
@@ -246,7 +255,7 @@ def evaluate(
         sets += of_protocol.sets
     scorings, missing = score_all(sets, time_limit=time_limit)
 
-    # and handed out again in that order
+    # The scorings come back in that order, and are handed out again.
     own = dict(zip(PROTOCOLS, scorings, strict=False))
     rest = iter(scorings[len(PROTOCOLS) :])
     found: dict[str, Mapping[str, ScoredSentences]] = {}
@@ -285,7 +294,7 @@ def _own_sentences(
     learnt = learn_no_change(captions, changed)
     if given is None:
         return list(learnt)
-    # the data set as a whole knows better which sentences are of no change
+    # The data set as a whole knows better which sentences are of no change.
     known = set(given)
     frequent = [sentence for sentence in learnt if sentence in known]
     return list(dict.fromkeys([*frequent, *given]))
@@ -416,6 +425,7 @@ def _notes_on_subset(
         encode = partial(texts, protocol=protocol, encoder=encoder)
         if cider_is_zero([list(map(encode, sentences)) for sentences in captions]):
             alike.append(protocol)
+    # S*m is the mean of four scores of at most 100; with CIDEr at 0 three are left.
     if alike:
         where = f" under {alike[0]}" if len(alike) < len(PROTOCOLS) else ""
         reason = "there is one pair"

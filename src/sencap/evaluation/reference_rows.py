@@ -59,9 +59,8 @@ Sentences: TypeAlias = dict[str, str | None]
 """What a row says: of "changed" and of "unchanged" pairs."""
 ScoredSentences: TypeAlias = tuple[Scores, Sentences]
 _Words: TypeAlias = tuple[str, ...]
-_Set: TypeAlias = tuple[
-    list[Tokens], References
-]  # hypotheses, and what they are scored against
+# Hypotheses, and what they are scored against.
+_Set: TypeAlias = tuple[list[Tokens], References]
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,8 @@ def _value(result: Scores) -> float:
     return math.fsum(known) / len(known)
 
 
-_NOTHING = _Part(
-    np.zeros(2 + 2 * ORDERS), 0.0, 0.0, np.zeros(COLUMNS)
-)  # said of no pair
+# What a sentence collects that is said of no pair.
+_NOTHING = _Part(np.zeros(2 + 2 * ORDERS), 0.0, 0.0, np.zeros(COLUMNS))
 
 
 class ProtocolRows:
@@ -130,17 +128,20 @@ class ProtocolRows:
             True: members(changed, "changed").tolist(),
             False: members(changed, "unchanged").tolist(),
         }
-        self._bleu, self._cider = (
-            BleuReferences(references),
-            CiderReferences(references),
-        )
+        self._bleu = BleuReferences(references)
+        self._cider = CiderReferences(references)
         self._constant: str | None = None
         self._named: dict[str, _Set] = {}  # rows that need one scoring
-        # the sentences among which the perfect flag's two are sought: sentence → tokens
+        # The sentences among which the perfect flag's two are sought, for changed
+        # (True) and unchanged pairs: sentence → tokens.
         self._options: dict[bool, dict[str, _Words]] = {}
 
+        # The sentences of no change in question: the five fixed ones if the data use
+        # them, and the data set's own, the most frequent first. The first is the
+        # constant row's.
         five = _five_in_use([captions[index] for index in self._where[False]])
         no_change = dict.fromkeys([*five, *own[:FINALISTS]])
+        # These rows need change flags; without them there is only the human one.
         if no_change and not np.isnan(changed).any():
             fixed = {sentence: encode(sentence.split()) for sentence in no_change}
             self._constant, constant = next(iter(fixed.items()))
@@ -170,12 +171,16 @@ class ProtocolRows:
     def _finalists(self, captions: References, constant: _Words) -> dict[str, _Words]:
         """The candidates for the changed pairs that are best without METEOR, beside a
         constant sentence for the others: sentence → tokens."""
+        # Captions with equal tokens score alike, so one of them is enough. Under
+        # ``ids`` captions that differ in rare words only are equal too.
         candidates: dict[_Words, str] = {}
         for index in self._where[True]:
             for words, tokens in zip(
                 captions[index], self._references[index], strict=True
             ):
                 candidates.setdefault(tuple(tokens), " ".join(words))
+        # Three sieves, each dearer than the one before: likeness to all references, all
+        # metrics but METEOR, and METEOR for the finalists.
         central = self._most_central(list(candidates))[:SHORTLIST]
         unchanged = self._counted(constant, False)
         pairs = len(self._references)
@@ -213,7 +218,8 @@ class ProtocolRows:
     def _unit(self, caption: Tokens) -> dict[_Words, float]:
         """A caption's weighted n-grams, those of each order divided by their norm."""
         vector, norms = self._cider.vector(caption)
-        # an n-gram of every pair weighs 0, and its norm may be 0 too
+        # An n-gram that every pair has weighs 0. If all of an order do, their norm is
+        # 0 too, and nothing must be divided by it.
         return {
             ngram: value / norms[len(ngram) - 1]
             for ngram, value in vector.items()
@@ -234,7 +240,7 @@ class ProtocolRows:
     def _scored(self, tokens: _Words, flag: bool, scoring: Scoring) -> _Part:
         """What saying this of the pairs with this flag collects, from its scoring."""
         where = self._where[flag]
-        # weighed by all pairs, as the row is, and not by those with this flag
+        # Weighed by all pairs, as the row is, and not by those with this flag.
         cider = self._cider.score([tokens] * len(where), where).sum()
         meteor = None
         if scoring.meteor is not None:
@@ -257,9 +263,8 @@ class ProtocolRows:
             },
             "human": {"changed": None, "unchanged": None},
         }
-        for name, scoring in zip(
-            self._named, scorings, strict=False
-        ):  # the others come after
+        # The scorings of the perfect flag's sentences come after the named ones.
+        for name, scoring in zip(self._named, scorings, strict=False):
             rows[name] = (scoring.total(), sentences[name])
         if self._options:
             rows["perfect_flag"] = self._perfect_flag(scorings[len(self._named) :])
@@ -280,6 +285,8 @@ class ProtocolRows:
         for (change, part), (no_change, other) in itertools.product(
             parts[True], parts[False]
         ):
+            # Corpus BLEU and METEOR do not split into two means, so every pair of
+            # sentences is scored as a whole.
             result = part.with_(other, len(self._references))
             found.append((result, {"changed": change, "unchanged": no_change}))
         return max(found, key=lambda row: _value(row[0]))
@@ -311,6 +318,8 @@ def human_set(references: References, changed: Flags) -> _Set | None:
     said: list[Tokens] = []
     against: list[Sequence[Tokens]] = []
     for captions, unchanged in zip(references, changed == 0, strict=True):
+        # A number is drawn for every pair, used or not, so that each pair's draw
+        # depends on its place and its number of captions, and not on flags.
         drawn = draw.randrange(len(captions))
         others = [*captions[:drawn], *captions[drawn + 1 :]]
         if unchanged:

@@ -45,6 +45,8 @@ def signatures(
     model's probability of change (``probability``), or UNKNOWN. Under ``words`` the
     vocabulary takes no part in the scoring, and is ``none``.
     """
+    # More references per pair raise BLEU and ROUGE, so their number is part of the
+    # signature.
     counts = sorted({len(pair.references) for pair in evaluation.pairs})
     fewest, most = counts[0], counts[-1]
     vocabulary = f"{evaluation.vocabulary_size}:{evaluation.vocabulary_digest[:8]}"
@@ -53,8 +55,11 @@ def signatures(
         names, meteor = "BLEU+ROUGE-L+CIDEr", "no-meteor"
     found = {}
     for protocol in PROTOCOLS:
+        # The fields in their fixed order; `comparable` reads them back by name.
         fields = {
             "protocol": protocol,
+            # Ids are the vocabulary's, so the same captions score differently with
+            # another one.
             "vocab": vocabulary if protocol == "ids" else "none",
             "refs": f"{fewest}" if fewest == most else f"{fewest}-{most}",
             "beam": beam,
@@ -106,6 +111,8 @@ def report_as_dict(
         name: {**row.scores, "sentences": row.sentences}
         for name, row in evaluation.rows.items()
     }
+    # The constant row says the same of every pair; "sentence" gives it without protocol
+    # and flag. Its words are the same under both protocols.
     if rows:
         constant = evaluation.rows["constant"]
         rows["constant"]["sentence"] = constant.sentences["words"]["changed"]
@@ -159,6 +166,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
+    # JSON has no NaN and no infinity.
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, str | bool | int | float):
@@ -174,6 +182,8 @@ def as_json(report: Mapping[str, Any]) -> str:
     of line as ``\\n``.
     """
     text = json.dumps(report, indent=1, allow_nan=False)
+    # A pair has dozens of numbers, and one to a line would make the file hard to read.
+    # Lists with texts or objects inside are left as they are.
     list_of_numbers = r"\[\n([^][{}\"]*)\]"
     return (
         re.sub(list_of_numbers, lambda found: f"[{' '.join(found[1].split())}]", text)
@@ -222,6 +232,7 @@ def score_table(report: Mapping[str, Any], protocol: str) -> list[str]:
         if all(score is None for score in report[protocol][subset].values()):
             continue  # a subset without pairs
         title = "**all pairs**" if subset == "all" else f"{subset} pairs"
+        # Each subset has two lines, the scores and below them their intervals.
         scores, bounds = report[protocol][subset], report["intervals"][protocol][subset]
         rows.append([title, *(number(scores[metric]) for metric in METRICS)])
         rows.append(["interval", *(_bounds(bounds[metric]) for metric in METRICS)])

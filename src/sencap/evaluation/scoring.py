@@ -36,6 +36,7 @@ def scores(bleu: Floats, meteor: float | None, rouge: float, cider: float) -> Sc
     if meteor is not None:
         mean = s_star_m(bleu_4, meteor, rouge, cider)
     raw = (*shorter, bleu_4, meteor, rouge, cider, mean)
+    # What is not known stays None, and every name is there in its order.
     named: Scores = dict.fromkeys(METRICS)
     for name, value in zip(METRICS, raw, strict=True):
         if value is not None:
@@ -71,6 +72,8 @@ class Scoring:
             return dict.fromkeys(METRICS)
         weighed = CiderReferences([self.references[row] for row in rows])
         cider = weighed.score([self.hypotheses[row] for row in rows])
+        # BLEU and METEOR of a corpus: counts are added over its pairs first, then the
+        # formula is applied. ROUGE-L and CIDEr are means over pairs.
         bleu = bleu_from_statistics(self.bleu[rows].sum(axis=0))
         meteor = None
         if self.meteor is not None:
@@ -99,9 +102,11 @@ def score_all(
     Returns a Scoring per list, and None, or why there is no METEOR (Java missing, out
     of time). Raises ShapeError and DataError as ``metrics.check_scorable`` does.
     """
+    # What needs no Java first: it is there whatever becomes of METEOR.
     bleu = [bleu_statistics(*one) for one in sets]
     rouge = [rouge_l(*one) for one in sets]
     note = None
+    # Without Java the other metrics still have to come, so its error becomes a note.
     meteor: Sequence[Floats | None] = [None] * len(sets)
     try:
         meteor = meteor_statistics(sets, time_limit=time_limit)

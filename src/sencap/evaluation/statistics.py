@@ -105,6 +105,8 @@ class PairStatistics:
         """The statistics of a scoring; changed: (P,), the pairs' change flags."""
         cider = np.zeros((len(changed), 2))
         for subset in SUBSETS:
+            # Column 0 has the weights of all pairs, column 1 those of the pair's own
+            # kind.
             column = int(subset != "all")
             rows = members(changed, subset)
             if rows.size:
@@ -152,8 +154,12 @@ class PairStatistics:
         weights: how often each chosen pair is in a sample. own_kind: take CIDEr-D as
         weighed by the pairs of one kind.
         """
+        # An empty subset has no scores, but the columns have to line up with other
+        # subsets'.
         if not chosen.size:
             return np.full((len(weights), len(METRICS)), np.nan)
+        # Each row of weights is a resample, so one product of matrices adds the counts
+        # of all resamples: (R, chosen) @ (chosen, columns) → (R, columns).
         pairs = weights.sum(axis=1)
         meteor = np.full(len(weights), np.nan)
         if self.meteor is not None:
@@ -176,8 +182,8 @@ def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
         found = np.array([row[name] for row in rows])
     except ValueError as error:  # lists of unequal lengths
         raise DataError(f"the statistics {name!r} are not of one length") from error
-    # texts, nulls and whole numbers without end have other kinds; NaN is not within the
-    # bounds
+    # Texts, nulls and whole numbers without end have other kinds; NaN is not within the
+    # bounds.
     if found.dtype.kind not in "iuf" or not ((found >= 0) & (found <= _LARGEST)).all():
         raise DataError(
             f"the statistics {name!r} are not all numbers from 0 to {_LARGEST:,}"
@@ -224,6 +230,8 @@ class System:
             statistics.scores(chosen, weights, own_kind=subset != "all")
             for statistics in self.protocols.values()
         ]
+        # The accuracy is one more column, NaN where it is not known or no pair is
+        # chosen.
         accuracy = np.full((len(weights), 1), np.nan)
         if chosen.size:
             accuracy[:, 0] = 100 * (weights @ self.right[chosen]) / weights.sum(axis=1)
