@@ -14,6 +14,8 @@ from sencap.errors import ImageError
 
 MIN_SIDE = 32
 MAX_PIXELS = 64_000_000
+# A context variable and no argument: a server lowers it for one request, through all
+# the functions between, and other threads keep their own.
 _most_pixels = ContextVar("most_pixels", default=MAX_PIXELS)
 ORIENTATION = 0x0112  # EXIF's tag
 
@@ -54,6 +56,8 @@ def check_sides(width: int, height: int) -> None:
 def turn(image: NDArray[Any], orientation: int) -> NDArray[Any]:
     """An image (3, H, W) as EXIF's orientation 1–8 wants it seen; other values are
     ignored."""
+    # Orientations 5 to 8 are those of a camera held upright: rows and columns change
+    # places first, then rows, columns or both are reversed.
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(1, 2)
     rows, columns = (

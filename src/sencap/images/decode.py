@@ -23,9 +23,8 @@ from sencap.images.scale import row_blocks
 from sencap.images.tiff import read_tiff
 from sencap.rasters import Mask
 
-Picture = tuple[
-    NDArray[Any], Mask | None
-]  # (3, H, W), and its pixels with data (None: all)
+# (3, H, W), and its pixels with data (None: all).
+Picture = tuple[NDArray[Any], Mask | None]
 
 # Of a PNG, JPEG or WebP: twice what the pixels allowed take without compression
 _MOST_BYTES = 1 << 30
@@ -46,6 +45,7 @@ def decode(file: BinaryIO, reading: Reading = USUAL) -> Read:
     file.seek(0)
     if not head:
         raise ImageError("the file is empty")
+    # "II" and "MM" are the two byte orders, "*" a usual TIFF and "+" a BigTIFF.
     is_tiff = head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
     most = _MOST_BYTES_OF_TIFF if is_tiff else _MOST_BYTES
     if size > most:
@@ -61,6 +61,8 @@ def decode(file: BinaryIO, reading: Reading = USUAL) -> Read:
 def _picture(file: BinaryIO, head: bytes) -> Picture:
     """A PNG, JPEG or WebP."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        # A PNG's first chunk, IHDR, has its sides at byte 16: they are known before
+        # anything is decoded. A small file can claim billions of pixels.
         width, height, bits = struct.unpack(">IIB", head[16:25])
         check_sides(width, height)
         if not _holds(file, b"IEND"):
@@ -113,6 +115,7 @@ def _rgb(image: Image.Image) -> Picture:
     """Its red, green and blue, block by block: Pillow's copies of a whole image would
     take a GB."""
     width, height = image.size
+    # Of a pixel that is wholly transparent no colour is seen, so it holds no data.
     see_through = image.has_transparency_data
     bands = np.empty((3, height, width), np.uint8)
     valid = np.ones((height, width), np.bool_) if see_through else None
@@ -143,8 +146,8 @@ def _read_picture(
         if getattr(image, "is_animated", False):
             raise ImageError("it is an animation: save the one frame that you mean")
         if reader is WebPImageFile and image.mode == "RGB":
-            # the same library and pixels; but Pillow decodes as if for an animation,
-            # with four copies
+            # The same library and pixels, but Pillow decodes as if for an animation, with
+            # four copies.
             file.seek(0)
             bands: NDArray[np.uint8] = imagecodecs.webp_decode(file.read()).transpose(
                 2, 0, 1
@@ -160,6 +163,7 @@ def _read_deep_png(file: BinaryIO) -> Picture:
         turned = opened.getexif().get(ORIENTATION, 1)
     file.seek(0)
     image: NDArray[np.uint16] = imagecodecs.png_decode(file.read())
+    # (H, W) or (H, W, bands) → (bands, H, W). Of two or four bands the last is alpha.
     bands = np.atleast_3d(image).transpose(2, 0, 1)
     valid = None
     if len(bands) in (2, 4):
@@ -173,6 +177,8 @@ def _over_black(bands: NDArray[np.uint16]) -> NDArray[np.uint16]:
     result = np.empty((len(bands) - 1, *bands.shape[1:]), np.uint16)
     for rows in row_blocks(*bands.shape[1:]):
         colours, alpha = bands[:-1, rows].astype(np.uint32), bands[-1, rows]
+        # Colour · alpha / 65535, rounded: half of the divisor is added before the
+        # division. A product of two 16-bit numbers needs 32 bits.
         result[:, rows] = (colours * alpha + 0x7FFF) // 0xFFFF
     return result
 
@@ -183,6 +189,8 @@ def _holds(file: BinaryIO, word: bytes) -> bool:
     end, found = b"", False
     while not found and (block := file.read(1 << 20)):
         found = word in end + block
+        # The word may lie across two blocks, so the end of one is looked at with the
+        # next.
         end = block[1 - len(word) :]
     file.seek(0)
     return found
@@ -200,5 +208,7 @@ def _webp_sides(head: bytes) -> tuple[int, int]:
         first, step, bits, more = 21, 14, 14, 1
     else:
         first, step, bits, more = 26, 16, 14, 0
+    # Both sides are read as one number: the width in its lowest bits, the height
+    # ``step`` bits higher.
     sides, mask = int.from_bytes(head[first:30], "little"), (1 << bits) - 1
     return (sides & mask) + more, (sides >> step & mask) + more

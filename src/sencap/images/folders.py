@@ -111,6 +111,8 @@ def _in_folder(root: Path, folder: Path, depth: int = 0) -> _Found | None:
     """The pairs in one folder or in those below it; None where nothing looks like
     one."""
     inner = {entry.name: entry for entry in _folders(folder)}
+    # Two folders of dates come first, then files marked with dates, then the folders
+    # below (splits or places): the first of these that is there is the layout.
     dates = two_dates(inner)
     if len(dates) > 1:
         told = "; ".join(f"{before} and {after}" for _, before, after in dates[:3])
@@ -121,6 +123,7 @@ def _in_folder(root: Path, folder: Path, depth: int = 0) -> _Found | None:
         return _Found(dates[0][0], problems=[problem])
     for kind, before, after in dates:
         both = inner[before], inner[after]
+        # A and B may be two dates of one place, or two places with dated images each.
         if not _each_has_pairs(root, both, plainer_than=kind, depth=depth):
             return _in_two_folders(root, folder, kind, both)
     in_files = _in_files(root, folder)
@@ -141,8 +144,8 @@ def _each_has_pairs(
         found = _in_folder(root, folder, depth + 1)
         if found is None or not found.pairs:
             return False
-        # names with a number or a letter are rather those of places: A/img_1.png and
-        # B/img_1.png
+        # Names with a number or a letter are rather those of places: A/img_1.png and
+        # B/img_1.png.
         is_plain = found.kind == DATES or found.kind in WORD_KINDS
         if not is_plain or MARK_KINDS.index(found.kind) >= MARK_KINDS.index(
             plainer_than
@@ -179,6 +182,8 @@ def _in_files(root: Path, folder: Path) -> _Found | None:
     them."""
     files = _images(folder)
     best: _Found | None = None
+    # Each kind of marks is tried on all files; the most pairs win, and of equally many
+    # the plainer kind, which is tried first.
     for kind in MARK_KINDS:
         listed: list[tuple[str, Date, Path]] = []
         others = []
@@ -211,6 +216,8 @@ def _in_folders_below(root: Path, folder: Path, depth: int) -> _Found | None:
                     f"{_below(root, inner)} holds {_counted(inner)}, and no pair"
                 )
             continue
+        # A folder without pairs is passed over, unless others beside it have some: then
+        # its images are missing something.
         together = together or _Found(found.kind)
         together.pairs += found.pairs
         together.problems += found.problems
@@ -227,6 +234,7 @@ def _match(
     found = _Found(kind)
     for name, date, file in listed:
         dated = by_name.setdefault(name, {})
+        # x.png and x.jpg of one date: it is not known which is meant.
         if dated.setdefault(date, file) is not file:
             other = dated[date].name
             found.problems.append(
@@ -293,6 +301,7 @@ def _pairs_of_table(source: Path) -> Pairs:
     columns = [title.strip().lower() for title in rows[0][1]]
     first, second = _columns(source, columns)
     pairs, problems = Pairs(), []
+    # All lines are read before any is refused, so that all mistakes are told at once.
     for number, row in rows[1:]:
         cells = dict(zip(columns, (cell.strip() for cell in row), strict=False))
         if not any(cells.values()):
@@ -312,10 +321,9 @@ def _pairs_of_table(source: Path) -> Pairs:
 def _rows(source: Path) -> list[tuple[int, list[str]]]:
     """The rows of a table, and the line in which each ends; at least one."""
     text = read_text(source, most_bytes=_MOST_BYTES, error=DataError, advice=_WANTED)
-    mark = max(
-        ",;\t", key=text.partition("\n")[0].count
-    )  # what the titles are parted by
-    # a cell in quotation marks may have line ends
+    # The separator is the one that the line of titles has most of.
+    mark = max(",;\t", key=text.partition("\n")[0].count)
+    # newline="" leaves line ends to csv, as a cell in quotation marks may have some.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     try:
         return [(reader.line_num, row) for row in reader] or [(1, [])]
@@ -343,7 +351,7 @@ def _no_file(folder: Path, cell: str) -> str:
     """Why what a cell names is no file, for a message; "" if it is one."""
     if not cell:
         return "is no file"
-    # no folder is put in front of an address
+    # No folder is put in front of an address.
     reason = not_a_file(cell if is_address(cell) else folder / cell)
     return f"is no file: {reason}" if reason else ""
 

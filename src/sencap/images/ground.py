@@ -37,6 +37,8 @@ def is_raster(path: Path) -> bool:
                 return True
     except Exception:  # damaged files raise anything
         return False
+    # World files (.tfw, .wld) tell the place, GDAL's .aux.xml almost anything, and .msk
+    # which pixels hold data.
     beside = [path.with_name(path.name + more) for more in ("w", ".aux.xml", ".msk")]
     beside.append(path.with_suffix(".wld"))
     if len(path.suffix) > 2:  # of x.tif x.tfw says where it lies

@@ -29,7 +29,7 @@ def fill_alike(
     known = int(np.count_nonzero(both))
     total = int(before[both].sum(dtype=np.int64)) + int(after[both].sum(dtype=np.int64))
     colour = np.uint8(round(total / (2 * known)) if known else 0)
-    # where only one date holds data it is the one shown; where none does, the mean
-    # colour
+    # Where only one date holds data it is the one shown; where none does, the mean
+    # colour.
     shown = np.where(one, before, np.where(other, after, colour))
     return np.where(both, before, shown), np.where(both, after, shown)

@@ -32,13 +32,19 @@ def put_together(
 ) -> ImagePair:
     """Read both dates, bring them to one scale, and make what has no data alike at
     both."""
+    # The first date is reduced or let go before the second is read, where the file can
+    # be read again.
     given = reading.given_scale()
     one = _Date(labels[0], lambda: read(0), size, given, may_read_twice=may_read_twice)
     other = _Date(labels[1], lambda: read(1), size, given)
     _check_sizes(one, other)
     masks = one.valid, other.valid
+    # The share without data of before, of after, and of the pair, in which a pixel
+    # counts as lost if either date lacks it.
     lost = [share_lost(mask) for mask in (*masks, both(*masks))]
     _check_data(lost, labels, reading)
+    # One scale from the levels of both: with one for each, ground that did not change
+    # would get other colours.
     scale = given or common_scale((one.counts, other.counts), labels)
     if scale is not None:
         for date in (one, other):
@@ -53,9 +59,9 @@ def put_together(
             for place, band in enumerate(filled):
                 images[place, number] = resample_band(band, *sides)
     else:
-        after = other.reduced(
-            scale
-        )  # first: it can be let go then, and the other be read again
+        # The second date first: its pixels are let go then, before the first is perhaps
+        # read again.
+        after = other.reduced(scale)
         images = np.stack([one.reduced(scale), after])
     notes = [*one.notes, *other.notes]
     if lost[2] > 0:
@@ -90,15 +96,19 @@ class _Date:
     ) -> None:
         image, self.valid, self.notes = read()
         self.label, self.shape, self.dtype = label, image.shape, image.dtype
-        # more bits are refused then, but a picture of 8 may be a drawing
+        # More bits are refused then (`check_seen`), but a picture of 8 may be a drawing.
         if image.dtype == np.uint8 and _is_plain(image):
             self.notes += (f"{label} is one colour all over: it holds no picture",)
         self._read, self._size, self._is_scaled = read, size, given is not None
         self.counts: NDArray[np.int64] | None = None
+        # How often each level occurs is all that the common scale needs, and takes half
+        # a MB whatever the size of the image.
         if self._is_scaled or self.dtype != np.uint8:
             self.counts = count_levels(image)
         self._reduced: NDArray[np.uint8] | None = None
         self._kept: NDArray[Any] | None = image
+        # 8 bits without holes are final and reduced at once; the full image is kept
+        # only for the case that the other date has holes and it cannot be read again.
         if self.dtype == np.uint8 and self.valid is None:
             self._reduced = _reduced(image, size)
             self._kept = None if may_read_twice or size is None else image
@@ -121,9 +131,8 @@ class _Date:
             self.shape[1:] if self._size is None else (self._size, self._size)
         )
         result = np.empty((3, height, width), np.uint8)
-        for number, band in enumerate(
-            image
-        ):  # one at a time: a whole image would be a copy more
+        # One band at a time: a whole image would be a copy more.
+        for number, band in enumerate(image):
             result[number] = resample_band(self._to_uint8(band, scale), height, width)
         return result
 

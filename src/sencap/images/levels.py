@@ -72,13 +72,12 @@ class Scale:
         """Values of any real type and shape as uint8; what is not a number becomes
         0."""
         result = np.empty(values.shape, np.uint8)
-        # levels of 16 bits are looked up: there are only 65,536
+        # Levels of 16 bits are looked up: there are only 65,536.
         table = self.table() if values.dtype == np.uint16 else None
         for place in np.ndindex(values.shape[:-2]):
             band, out = values[place], result[place]
-            for rows in row_blocks(
-                *band.shape
-            ):  # the copies of a whole image would take GBs
+            # In blocks: the copies of a whole image would take GBs.
+            for rows in row_blocks(*band.shape):
                 if table is not None:
                     out[rows] = table[band[rows]]
                 else:
@@ -118,6 +117,8 @@ def to_levels(
         ImageError: a range that holds no picture, without ``scale``; the message names
             no file.
     """
+    # A pixel of floats holds data only if all three bands are finite. Further below, one
+    # that is negative in all three holds none either: -9999 is a usual mark of that.
     if values.dtype.kind == "f":
         valid = both(valid, _or_none(np.isfinite(values), 3))
     if scale is not None:
@@ -160,11 +161,12 @@ def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
         return values.clip(0, _LEVELS - 1).astype(np.uint16)
     if most >= _LEVELS:
         raise ImageError(f"its values reach {most:g}, which no light has; {_ADVICE}")
-    # an 8-bit picture stored as floats, 0–1 or 0–255
+    # An 8-bit picture stored as floats, 0–1 or 0–255. Where the largest value is from 1
+    # to 6.55 reflectance is meant.
     factor = 255.0 if most <= 1 else 1.0
     if (most <= 1 or _BRIGHTEST < most <= 255) and _are_whole(shown, factor):
         return _rounded(values, factor).astype(np.uint8)
-    # reflectance, the same in per cent, or levels
+    # Reflectance up to 6.55, the same in per cent up to 655, or levels above that.
     return _rounded(values, next((by for top, by in _FACTORS if most <= top), 1.0))
 
 
@@ -180,6 +182,8 @@ def _are_whole(shown: NDArray[Any], factor: float) -> bool:
     some = (
         shown.reshape(-1)[:: max(1, shown.size // 100_000)].astype(np.float64) * factor
     )
+    # Some 100,000 values are enough to tell. More than two levels are asked for, as a
+    # mask of 0 and 1 is whole too.
     off = np.abs(some - some.round()).max(initial=0)
     return bool(off < 1e-3 and np.ptp(some) > 2)
 
@@ -207,6 +211,7 @@ def count_levels(image: NDArray[Any]) -> NDArray[np.int64]:
         empty += int(np.count_nonzero(~block.any(axis=0)))
         for band in block:
             counts += np.bincount(band.ravel(), minlength=_LEVELS)
+    # Such a pixel was counted once in each of its three bands, at level 0.
     counts[0] -= 3 * empty
     return counts
 
@@ -262,6 +267,8 @@ def _of_picture(counts: NDArray[np.int64]) -> Scale | None:
     """
     used = np.flatnonzero(counts)
     low, high = int(used[0]), int(used[-1])
+    # An 8-bit picture stored wider uses at most 256 levels at even distances, such as
+    # multiples of 257: the greatest common divisor of the distances is the step.
     step = int(np.gcd.reduce(used - low))
     if not _FEWEST_LEVELS <= len(used) <= 256 or high - low > 255 * step:
         return None
@@ -269,6 +276,7 @@ def _of_picture(counts: NDArray[np.int64]) -> Scale | None:
         return None
     if low % step == 0 and high <= 255 * step:
         return Scale(0, 255 * step, "stored")
+    # The unused levels are shared out evenly below and above.
     start = low - step * ((255 - (high - low) // step) // 2)
     return Scale(start, start + 255 * step, "stored")
 
@@ -277,6 +285,8 @@ def _of_range(counts: NDArray[np.int64]) -> Scale | None:
     """From black to the largest value, if the values fill that range as a photograph's
     do; None if they do not. Black is 0, unless they begin well above it."""
     share = counts.cumsum()
+    # The cumulative counts give percentiles: the first level at which 98 % of all
+    # values are reached.
     high = int(np.searchsorted(share, share[-1] * _HIGH))
     used = np.flatnonzero(counts)
     low, most = int(used[0]), int(used[-1])
@@ -295,9 +305,8 @@ def _of_percentiles(counts: NDArray[np.int64]) -> Scale:
     used = np.flatnonzero(counts)
     more = _MARGIN * (high - low)
     start, end = max(float(used[0]), low - more), min(float(used[-1]), high + more)
-    return Scale(
-        start, max(end, start + 1), "percentiles"
-    )  # one level alone has no range
+    # One level alone has no range.
+    return Scale(start, max(end, start + 1), "percentiles")
 
 
 def check_seen(
@@ -318,6 +327,8 @@ def check_seen(
     if len(used) <= 1 and not is_scaled:
         value = int(used[0]) if len(used) else 0
         raise ImageError(f"{label}: all its values are {value}: it holds no picture")
+    # The 2nd and 98th percentiles, as they are shown: if even the brighter one is
+    # nearly black, or the darker one nearly white, nothing can be seen.
     seen = np.array([low, high]) if is_scaled else scale.table()[[low, high]]
     if seen[1] >= _DARK and seen[0] <= _BRIGHT:
         return
@@ -346,5 +357,6 @@ def stretch(images: Levels) -> NDArray[np.uint8]:
     if images.dtype == np.uint8:
         return images.astype(np.uint8, copy=False)
     flat = images.reshape(-1, *images.shape[-3:])
+    # One scale for all images: what is unchanged has to look unchanged.
     counts = sum((count_levels(image) for image in flat), counts_of_none())
     return scale_of(counts).to_uint8(images)

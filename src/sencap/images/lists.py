@@ -57,6 +57,8 @@ def is_list(source: str | Path) -> bool:
 def _lacking(path: Path) -> list[str]:
     """The columns that the first line of a CSV file does not name."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
+        # The first line alone, at most so many letters of it: the list may be of any
+        # length.
         titles = file.readline(_ROWS_AT_ONCE)
     words = re.split(r"[,;\t]", titles.strip().lower())
     named = {word.strip(' "') for word in words}
@@ -94,6 +96,7 @@ def read_list(source: str | Path) -> Iterator[ListedPair]:
     check_list(path)
     is_parquet = path.suffix.lower() in _PARQUET
     rows = _parquet_rows(path) if is_parquet else _csv_rows(path)
+    # The ids are all that is kept of the rows; places of doubles are told by them.
     seen: dict[str, str] = {}
     for number, (place, cells) in enumerate(rows):
         pair = _pair(path, number, place, cells)
@@ -145,10 +148,11 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
-            # what the titles are parted by
+            # What the titles are parted by.
             mark = max(",;\t", key=first.count)
             titles = next(csv.reader([first], delimiter=mark), [])
             names = _names(path, titles)
+            # The reader starts after the titles, so its line numbers are one too low.
             rows = csv.reader(file, delimiter=mark, strict=True)
             try:
                 for row in rows:
@@ -180,6 +184,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             renamed = dict(zip(names, _names(path, names), strict=True))
+            # Other columns, which may be large, are not read from the disk at all.
             wanted = [name for name in names if renamed[name] in (*COLUMNS, *WINDOW)]
             place = 0
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from sencap.dates import locate_date
 
-Date = tuple[
-    int, ...
-]  # (0,) and (1,), or a year, a month of a year, a day: in the order of time
+# (0,) and (1,), or a year, a month of a year, a day: in the order of time.
+Date = tuple[int, ...]
 
 BEFORE: Date = (0,)
 AFTER: Date = (1,)
@@ -27,7 +26,7 @@ BARE = "bare "
 _EVENT = r"(?:[-_ ]?(?:disaster|event|change))?"  # pre_disaster, as xBD has it
 _IMAGE = r"(?:images?|img|im|t|time|date|phase|period|epoch|pic|picture|photo)[-_ ]?"
 _SEPARATORS = "_-. "
-# what belongs to a pair and is no image of it: label1, targets, change_mask
+# What belongs to a pair and is no image of it: label1, targets, change_mask.
 _LABEL = re.compile(
     r"(?i)(?:^|[_-])(?:labels?|targets?|masks?|gt|annotations?|outlines?)(?:[_-]?\w{1,6})?$"
 )
@@ -55,7 +54,7 @@ def _patterns() -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
     for first, second in SIGNS:
         found[f"{first}/{second}"] = _alone(_IMAGE + first), _alone(_IMAGE + second)
     for first, second in SIGNS[:2]:
-        # alone such a sign may be a number among many: it counts at a name's end only
+        # Alone such a sign may be a number among many: it counts at a name's end only.
         bare = _alone(rf"{first}\Z"), _alone(rf"{second}\Z")
         found[f"{BARE}{first}/{second}"] = bare
     return found
@@ -99,6 +98,8 @@ def _dated(name: str) -> Mark | None:
 
 
 def _without(name: str, begin: int, end: int) -> str:
+    # The separators at both sides of the date go with it: "x_2018_y" is left as "x_y",
+    # as "x_2019_y" is.
     left, right = name[:begin].rstrip(_SEPARATORS), name[end:].lstrip(_SEPARATORS)
     return f"{left}_{right}" if left and right else left + right
 
@@ -124,9 +125,13 @@ def two_dates(names: Iterable[str]) -> list[tuple[str, str, str]]:
     found = []
     for kind in MARK_KINDS:
         for rest, dated in group(names, kind).items():
+            # Exactly two dates, and one name for each: with three it is not known which
+            # two are meant.
             listed = [dated[date] for date in sorted(dated)]
             if len(listed) != 2 or any(len(same) > 1 for same in listed):
                 continue
+            # A bare A or 1 counts as the whole name only, and not where a C or a 3
+            # shows that letters or numbers go on.
             if kind.startswith(BARE) and (rest or lower & {"c", "3"}):
                 continue
             found.append((kind, listed[0][0], listed[1][0]))

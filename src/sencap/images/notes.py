@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# paths and numbers: notes that differ in them alone say the same
+# Paths and numbers: notes that differ in them alone say the same.
 _OWN = re.compile(r"\S*[\d/\\.]\S*")
 
 

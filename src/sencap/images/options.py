@@ -117,6 +117,8 @@ def adapted(image: NDArray[Any], valid: Mask | None, reading: Reading) -> Read:
         SettingsError: bands that a picture does not have; the message names no file.
     """
     if reading.bands is not None:
+        # A picture is taken for a raster of three bands, so that the same words name
+        # its bands. One band alone is shown as grey: (1, H, W) → (3, H, W).
         bands = choose_bands(3, names=("red", "green", "blue"), wanted=reading.bands)
         image = image[[number - 1 for number in bands.numbers]]
         image = np.broadcast_to(image, (3, *image.shape[1:]))

@@ -24,8 +24,8 @@ from sencap.structures import ImagePair
 
 log = logging.getLogger(__name__)
 
-# pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is
-# read
+# Pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is
+# read.
 _MOST_READ = 16_000_000
 
 
@@ -54,6 +54,7 @@ def read_image(
         return _blackened(read)
     with Raster(path, bands=reading.bands) as raster:
         grid = raster.grid if like is None else _grid_of(Path(like))
+        # Only files that both say where they lie can be laid over each other.
         if like is not None and raster.grid.is_placed and grid.is_placed:
             raster.put_on(grid)
         check_file_sides(path, raster.grid.width, raster.grid.height)
@@ -126,14 +127,14 @@ def as_pair(
     name = name or _file_name(before)
     if rasters := as_rasters(before, after):
         return _pair_of_rasters(*rasters, name, size, reading)
-    sources, labels = (
-        (before, after),
-        (_label(before, "before"), _label(after, "after")),
-    )
+    sources = (before, after)
+    labels = (_label(before, "before"), _label(after, "after"))
 
     def read(date: int) -> Read:
         return read_source(sources[date], labels[date], reading)
 
+    # A file can be read again, a stream cannot. Where the image is wanted at its own
+    # size nothing is saved by letting it go.
     twice = is_path(before) and size is not None
     return put_together(read, labels, name, size, reading, may_read_twice=twice)
 
@@ -148,6 +149,9 @@ def _pair_of_rasters(
         if size is None:
             check_file_sides(before, grid.width, grid.height)
         elif grid.width * grid.height > _MOST_READ:
+            # The model sees some hundred pixels a side, so a raster of any size may be
+            # read coarsely. The share holds for each side, and its square for the
+            # pixels.
             share = math.sqrt(_MOST_READ / (grid.width * grid.height))
             shape = (
                 max(1, round(grid.height * share)),
@@ -161,6 +165,8 @@ def _pair_of_rasters(
         labels = str(before), str(after)
         twice = size is not None
         pair = put_together(read, labels, name, size, reading, may_read_twice=twice)
+        # "pixels" is the size of the ground that was compared, and not that of the
+        # coarser reading.
         details = {
             **pair.details,
             **rasters.details(),

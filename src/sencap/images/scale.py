@@ -63,6 +63,7 @@ def shrink(
     check_three_bands(images, "uint8")
     check_size(longest)
     height, width = images.shape[-2:]
+    # Never above 1: nothing is enlarged.
     share = min(1.0, longest / max(height, width))
     return _resampled(
         images, max(1, round(height * share)), max(1, round(width * share))
@@ -92,6 +93,7 @@ def _resampled(images: NDArray[np.uint8], height: int, width: int) -> NDArray[np
         return images
     result = np.empty((*images.shape[:-2], height, width), np.uint8)
     for place in np.ndindex(images.shape[:-2]):
+        # Each band is resampled by itself, which gives the same pixels as all together.
         result[place] = resample_band(images[place], height, width)
     return result
 

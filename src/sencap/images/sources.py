@@ -130,9 +130,8 @@ def _content(file: Any) -> bytes:
     """What is left to read of an open file."""
     try:
         content = file.read(_MOST_BYTES + 1)
-    except (
-        Exception
-    ) as error:  # not readable, closed, and what other people's files raise
+    # Not readable, closed, and what other people's files raise.
+    except Exception as error:
         raise ImageError(f"this open file cannot be read ({error})") from error
     if not isinstance(content, bytes):
         raise ImageError("this file is not open in binary mode: open it with mode 'rb'")
@@ -151,6 +150,7 @@ def _from_array(source: Any) -> Picture:
     check_sides(bands.shape[2], bands.shape[1])
     if not isinstance(source, np.ma.MaskedArray):
         return bands, None
+    # A pixel that is masked in one of its bands holds no data.
     hidden = np.count_nonzero(_bands_first(np.ma.getmaskarray(source)), axis=0)
     return bands, None if not hidden.any() else hidden == 0
 
@@ -160,6 +160,7 @@ def _as_array(source: Any) -> NDArray[Any]:
         raise ShapeError(
             "it is a tensor that requires grad: hand over tensor.detach(), as uint8"
         )
+    # Any library's tensor may come, so it is asked by name and none is imported.
     device = str(getattr(source, "device", "cpu")).lower()
     if "cpu" not in device:
         raise ShapeError(
@@ -167,16 +168,14 @@ def _as_array(source: Any) -> NDArray[Any]:
             "memory, as tensor.cpu()"
         )
     if isinstance(source, np.ma.MaskedArray):
-        return np.asarray(
-            source.filled(0)
-        )  # masked is no data, which is black as in files
+        # Masked is no data, which is black as in files.
+        return np.asarray(source.filled(0))
     if not (hasattr(source, "__array__") or isinstance(source, list | tuple)):
         raise ShapeError(f"it is {_named(source)}; {TAKEN}")
     try:
         return np.asarray(source)
-    except (
-        Exception
-    ) as error:  # unequal lists, types that NumPy lacks, and what others raise
+    # Unequal lists, types that NumPy lacks, and what others raise.
+    except Exception as error:
         hint = (
             "lists of unequal lengths?"
             if isinstance(source, list | tuple)

@@ -24,13 +24,13 @@ _MOST_TAGS = 4096  # of a page; tifffile takes no more
 # Bytes of all pages' tags: places and lengths of five million strips or tiles
 _MOST_CLAIMED = 40 << 20
 _MOST_DECODED = 2 << 30  # bytes of one page, all its bands
-# tags of georeferenced files; the last is GDAL's, in XML
+# Tags of georeferenced files; the last is GDAL's, in XML.
 _CRS, _TRANSFORM = 34735, (33550, 33922, 34264)
 _NO_DATA, _METADATA = 42113, 42112
 _IGNORED = "it has {}: ignored without the extra geo, pip install 'sencap[geo]'"
 
-# the tags whose values tifffile reads as it opens a page; of others it reads what it is
-# asked for
+# The tags whose values tifffile reads as it opens a page; of others it reads what it is
+# asked for.
 _LOADED = frozenset(tifffile.TIFF.TAG_LOAD) | frozenset(tifffile.TIFF.TAG_ATTRIBUTES)
 # Bytes of a value, by the number of its type in TIFF
 _WIDTHS = {
@@ -38,7 +38,7 @@ _WIDTHS = {
     9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8,
 }  # fmt: skip
 
-# keeps tifffile from stderr: what it finds wrong, we raise
+# Keeps tifffile from stderr: what it finds wrong, we raise.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
@@ -54,7 +54,7 @@ def read_tiff(file: BinaryIO, size: int, reading: Reading = USUAL) -> Read:
     _check_directories(file)
     file.seek(0)
     with _opened(file) as opened:
-        # overviews (bit 0) and masks (bit 2) are no images of their own
+        # Overviews (bit 0) and masks (bit 2) are no images of their own.
         pages = [page for page in opened.pages if not page.subfiletype & 0b101]
         if len(pages) != 1:
             raise ImageError(f"it holds {len(pages)} pages: save the one that you mean")
@@ -66,6 +66,7 @@ def read_tiff(file: BinaryIO, size: int, reading: Reading = USUAL) -> Read:
             table = np.asarray(page.colormap)
             if table.max() > 0xFF:  # colours of 16 bits, as the standard has them
                 table = table >> 8
+            # (3, colours) by (H, W) → (3, H, W): each pixel's number picks its colour.
             image: NDArray[Any] = table.astype(np.uint8)[:, bands[0]]
         else:
             colours = np.broadcast_to(bands, (3, *bands.shape[1:]))
@@ -139,6 +140,8 @@ def _check_page(page: Any, size: int, reading: Reading) -> None:
         raise ImageError(
             "it has 2 bands: neither grey (1) nor red, green, blue (3 or more)"
         )
+    # Colours by TIFF's numbers: 0 and 1 are grey (0 with white as zero), 2 RGB, 3 a
+    # palette, 6 YCbCr, which is taken from JPEG only.
     kind = page.photometric
     if kind not in (0, 1, 2, 3) and not (kind == 6 and page.compression in (6, 7)):
         raise ImageError(
@@ -149,6 +152,8 @@ def _check_page(page: Any, size: int, reading: Reading) -> None:
         raise ImageError(
             "it is damaged or cut off: it does not say where its data are; get it again"
         )
+    # Where the last strip or tile would end; a decoder might fill the missing rest with
+    # zeros.
     if max(map(sum, zip(starts, lengths, strict=True))) > size:
         raise ImageError("it is cut off: it ends before its data do; get it again")
 
@@ -158,6 +163,7 @@ def _bands_first(page: Any, reading: Reading) -> NDArray[Any]:
     W)."""
     image = page.asarray()
     if "S" in page.axes:
+        # tifffile calls the axis of the bands S; it is the first or the last one.
         image = np.moveaxis(image, page.axes.index("S"), 0)
     bands: NDArray[Any] = image.reshape(-1, page.imagelength, page.imagewidth)
     if reading.bands is None:
@@ -172,12 +178,13 @@ def _bands_first(page: Any, reading: Reading) -> NDArray[Any]:
 def _widened(image: NDArray[Any], bits: int) -> NDArray[Any]:
     """Samples of 1, 2 or 4 bits as bytes; all others as they are."""
     if bits in (1, 2, 4):
+        # The largest value of 1, 2 or 4 bits becomes 255.
         return image.astype(np.uint8, copy=False) * np.uint8(255 // ((1 << bits) - 1))
     return image
 
 
-# --- the chain of directories, walked before tifffile does: it would follow a circle
-# for ever
+# --- The chain of directories, walked before tifffile does: it would follow a circle
+# for ever.
 
 
 @dataclass(frozen=True)
@@ -231,6 +238,7 @@ def _directories(file: BinaryIO) -> Iterator[int]:
         while place:
             yield place
             file.seek(place)
+            # What the tags of all pages claim is added up, and not judged page by page.
             left -= _claimed(file, layout, left)
             place = _number(file, layout.order + layout.place)
     except (struct.error, OverflowError, OSError, EOFError):
@@ -243,6 +251,8 @@ def _claimed(file: BinaryIO, layout: _Layout, most: int) -> int:
     number = _number(file, layout.order + layout.tags)
     if number > _MOST_TAGS:
         raise EOFError
+    # An entry of a directory has its number, type and count, and then the value or its
+    # place; 12 bytes in TIFF, 20 in BigTIFF.
     step = struct.calcsize(layout.tag) + struct.calcsize(layout.order + layout.place)
     content = file.read(number * step)
     claimed = 0

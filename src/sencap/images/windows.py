@@ -49,6 +49,8 @@ def windows_of(height: int, width: int, side: int) -> Iterator[Window]:
 
 def _starts(length: int, side: int) -> list[int]:
     """Where windows begin along a side."""
+    # The last window ends at the border and so overlaps the one before it, unless the
+    # side divides the length.
     starts = list(range(0, max(length - side, 0), side))
     return [*starts, max(length - side, 0)]
 
@@ -73,12 +75,12 @@ class PairWindows(Closing):
         self._whole: ImagePair | None = None
         if as_rasters(before, after):
             self._rasters = AlignedRasters(before, after, bands=reading.bands)
-            self.height, self.width = (
-                self._rasters.grid.height,
-                self._rasters.grid.width,
-            )
+            self.height = self._rasters.grid.height
+            self.width = self._rasters.grid.width
             self.notes = tuple(self._rasters.notes)
             self.details: Mapping[str, Any] = self._rasters.details()
+            # All windows share one scale: with scales of their own a dark window and a
+            # bright one would look alike.
             self._scale = reading.given_scale() or self._sampled_scale(self._rasters)
         else:
             self._whole = read_pair(before, after, reading=reading)
@@ -104,6 +106,7 @@ class PairWindows(Closing):
             masks.append(valid)
         if share_lost(both(*masks)) > self.reading.empty:
             return None
+        # Two images (3, H, W) → three pairs of bands, each filled alike → (2, 3, H, W).
         bands = [fill_alike(*pair, *masks) for pair in zip(*images, strict=True)]
         return ImagePair(np.stack(bands, axis=1), str(window))
 
@@ -121,6 +124,8 @@ class PairWindows(Closing):
         """The one scale of all windows, from pixels of the whole ground; None for 8
         bits."""
         whole = Window(0, 0, self.height, self.width)
+        # At most so many pixels a side tell the scale. They are picked (`_levels` reads
+        # the nearest) and no means of blocks, which would narrow the range of values.
         shape = min(self.height, _SAMPLE), min(self.width, _SAMPLE)
         counts = []
         for date in range(len(rasters.rasters)):
