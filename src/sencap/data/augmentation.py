@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# What a mirror or a flip does to position words. Only one direction is written down;
+# `_both_ways` adds the other.
 _MIRROR = {
     "left": "right",
     "leftmost": "rightmost",
@@ -37,7 +39,8 @@ _HORIZONTAL = {
     "northeast": "northwest",
     "southeast": "southwest",
 }
-_QUARTER = {  # counter-clockwise, as numpy.rot90 turns: what was on the right is now at the top
+# Counter-clockwise, as numpy.rot90 turns: what was on the right is now at the top.
+_QUARTER = {
     "right": "top", "top": "left", "left": "bottom", "bottom": "right",
     "upper": "left", "lower": "right", "rightmost": "topmost", "topmost": "leftmost",
     "leftmost": "bottommost", "bottommost": "rightmost",
@@ -48,14 +51,12 @@ _QUARTER = {  # counter-clockwise, as numpy.rot90 turns: what was on the right i
     "horizontal": "vertical", "vertical": "horizontal",
     "horizontally": "vertically", "vertically": "horizontally",
 }  # fmt: skip
+# A side that turns into a height keeps the style of the word it came with: "upper left"
+# becomes "lower left", and "top left" "bottom left".
 _AS_UPPER = {"top": "upper", "bottom": "lower"}
 _SIDES, _HEIGHTS = {"left", "right"}, {"upper", "lower", "top", "bottom"}
-_FIXED_ON_TURN = {
-    "above",
-    "below",
-    "left-hand",
-    "right-hand",
-}  # these have no word for the turned direction
+# These have no word for the turned direction.
+_FIXED_ON_TURN = {"above", "below", "left-hand", "right-hand"}
 
 
 def _both_ways(table: Mapping[str, str]) -> dict[str, str]:
@@ -103,6 +104,8 @@ def turn_words(words: Sequence[str]) -> list[str]:
     while i < len(words):
         pair = words[i : i + 2]
         hyphenated = words[i].split("-")
+        # Two words that name a corner are turned together: word by word, "upper right"
+        # would become "left top".
         if len(hyphenated) == 2 and _is_corner(hyphenated):
             out.append("-".join(_turn_corner(hyphenated)))
         elif len(pair) == 2 and _is_corner(pair):
@@ -125,6 +128,8 @@ def _is_corner(pair: Sequence[str]) -> bool:
 def _turn_corner(pair: Sequence[str]) -> list[str]:
     """(height, side) in either order → the corner a quarter turn on, in the same style
     and order."""
+    # A height turns into a side and a side into a height; the new pair takes the old
+    # order.
     height, side = pair if pair[0] in _HEIGHTS else (pair[1], pair[0])
     new_side, new_height = _QUARTER[height], _QUARTER[side]
     if height in ("upper", "lower"):
@@ -148,6 +153,8 @@ class Placement:
 
     def place(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Pixels (…, H, W) laid so."""
+        # The turn comes last here and in `tell`: in another order the same three flags
+        # would lay the image otherwise.
         if self.mirror:
             pixels = pixels[..., ::-1]
         if self.upside_down:
@@ -186,7 +193,11 @@ def draw_placement(
     A quarter turn is left out if one of the captions has a position word that cannot
     turn (`can_turn`) or the images are not ``square``.
     """
+    # All three are drawn even where a turn is not allowed, so that the generator goes
+    # on alike.
     mirror, upside_down, turn = (bool(drawn) for drawn in generator.random(3) < 0.5)
+    # Whether a caption can turn is asked of the flipped one, which is what would be
+    # turned.
     flipped = Placement(mirror, upside_down)
     can_all_turn = all(can_turn(flipped.tell(words)) for words in captions)
     return Placement(mirror, upside_down, turn and square and can_all_turn)
@@ -202,13 +213,19 @@ def random_colour(
     (±40 %).
     """
     out = np.empty_like(images)
+    # Each date gets its own colours: two dates of one place differ in light and season,
+    # and the model must not take that for a change.
     for index in np.ndindex(images.shape[:-3]):
         amount = 0.4 * strength
         brightness, contrast, saturation, gamma = 1 + generator.uniform(
             -amount, amount, 4
         )
+        # A colour cast is a factor for each channel; a quarter of the strength is
+        # visible already.
         cast = 1 + generator.uniform(-amount / 4, amount / 4, (3, 1, 1))
         x = images[index].astype(np.float32) / 255.0
+        # Contrast stretches around the mean brightness, and saturation around each
+        # pixel's grey.
         mean = x.mean()
         x = np.clip((x * brightness - mean) * contrast + mean, 0, 1) ** np.float32(
             gamma

@@ -154,6 +154,8 @@ def check_dataset(
         notes = Notes()
         for entry in bar:
             problems += _check_images(folders, entry, notes)
+        # Notes on how images are read come once for each kind, with how many pairs have
+        # it.
         told = notes.told(of=len(entries))
         problems += [
             PairProblem(root.name or str(root), "", note, "warning") for note in told
@@ -177,6 +179,7 @@ def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
     if not counts:
         return {}
     found = {}
+    # With 1 every word is kept, which shows how many there are in all.
     for minimum_count in (VocabularySettings().minimum_count, 1):
         kept = {word for word, count in counts.items() if count >= minimum_count}
         found[minimum_count] = coverage(captions, kept)
@@ -223,6 +226,8 @@ def _check_images(
 ) -> Iterator[PairProblem]:
     """What is wrong with the two images of an entry, as a pair; what has to be known of
     how they are read goes to ``notes``."""
+    # First the pair is read as training would read it. Only if that fails each image is
+    # read by itself, to tell which of them is wrong.
     yield from folders.missing(entry)
     files = [
         file for date in DATE_FOLDERS if (file := folders.find(entry, date)) is not None
@@ -236,9 +241,8 @@ def _check_images(
     if pair is None:
         wrong = list(_check_files(files, entry))
         yield from wrong
-        if (
-            len(files) == len(DATE_FOLDERS) and not wrong
-        ):  # only together they are refused
+        # Each image is in order by itself: they are refused as a pair only.
+        if len(files) == len(DATE_FOLDERS) and not wrong:
             yield PairProblem("", entry.source, refused)
         return
     notes.add(entry.name, pair.notes)
@@ -278,8 +282,8 @@ def _unnamed_images(
 ) -> list[PairProblem]:
     """A warning for each image in the folders of the data set that no entry names."""
     used = {folders.find(entry, date) for entry, date in product(entries, DATE_FOLDERS)}
-    # images/A itself, the splits, and any other folder that an entry names by its
-    # filepath
+    # Looked in are images/A itself, the splits, and any other folder that an entry names
+    # by its filepath.
     named = {entry.folder for entry in entries}
     places = ["", *SPLITS, *sorted(named - {"", *SPLITS})]
     unnamed: dict[Path, None] = {}  # a set that keeps its order
@@ -292,9 +296,12 @@ def _unnamed_images(
 
 
 def _count(entries: Iterable[CaptionEntry]) -> Mapping[str, int]:
+    # Every count is there, 0 where nothing is counted.
     counts = Counter(dict.fromkeys((*SPLITS, "pairs", "captions", *_KINDS.values()), 0))
     for entry in entries:
         counts.update(["pairs", _KINDS[entry.changed]])
+        # An entry with an unknown split and a folder of its own is kept, and counts for
+        # no split.
         counts.update({entry.split} & set(SPLITS))
         counts["captions"] += len(entry.captions)
     return MappingProxyType(dict(counts))

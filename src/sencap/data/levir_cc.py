@@ -52,6 +52,7 @@ MOST_WORDS = BOUNDS["max_words"].most
 LONGEST_NAME = 255
 """Bytes of a file's name, or of a folder's path below ``images``; file systems take no
 longer name."""
+# Problems in one refusal; `sencap check` lists them all.
 _SHOWN = 20
 ADVICE_ON_FLAGS = (
     "Add changeflag (0 or 1) to each entry, or name the data set's own sentences of "
@@ -61,6 +62,8 @@ _IMPORT = (
     "Captions of another layout (CSV, COCO, Hugging Face) are brought into this one "
     "by `sencap import SOURCE OUT`"
 )
+# On Windows a backslash parts folders and a colon follows a drive, so that a name with
+# one may lead elsewhere.
 _NOT_IN_NAMES = re.compile(rf"[\\:{CONTROL}]")
 
 
@@ -138,6 +141,7 @@ def all_captions(
 def told_by_sentences(entries: Sequence[CaptionEntry | CaptionedPair]) -> str:
     """What a reader of change figures has to know where flags were told from LEVIR-CC's
     and Dubai-CC's English sentences alone; "" where none was."""
+    # Pairs whose flag was told from their sentences and stands in no file.
     told = [
         entry for entry in entries if not entry.flagged and entry.changed is not None
     ]
@@ -171,6 +175,8 @@ def read_captions(
     """
     path = Path(path)
     wanted = _checked_splits(splits)
+    # All splits are read even if one is wanted: ids and images are checked for doubles
+    # over the whole file, and sentences of no change are learnt from all of it.
     listed, problems = list_captions(find_caption_files(path), no_change)
     _refuse(path, problems)
     entries = [entry for entry in listed if entry.split in wanted]
@@ -203,6 +209,7 @@ def read_dataset(
     images = ImageFolders(root if root.is_dir() else root.parent)
     pairs, problems = [], []
     for entry in read_captions(root, splits=splits, no_change=no_change):
+        # Problems are collected, so that all missing images are told at once.
         before, after = (images.find(entry, date) for date in DATE_FOLDERS)
         if before is None or after is None:
             problems += images.missing(entry)
@@ -237,6 +244,8 @@ class ImageFolders:
         """The image of ``entry`` at ``date`` ("A" before, "B" after), or its mask
         ("label")."""
         stem = PurePosixPath(entry.name).stem
+        # Copies of a data set are often converted: the caption file says x.png, and the
+        # folder has x.jpg. The exact name comes first.
         names = [entry.name, *(stem + suffix for suffix in IMAGE_SUFFIXES)]
         for folder in self.folders(entry, date):
             images = self.list_images(folder)
@@ -247,6 +256,7 @@ class ImageFolders:
 
     def folders(self, entry: CaptionEntry, date: str) -> list[Path]:
         """Where the images of ``entry`` may lie, the likeliest first."""
+        # A dict instead of a set: no folder twice, and the order kept.
         below = dict.fromkeys((entry.folder or entry.split, entry.split, "."))
         return [self.root / "images" / folder / date for folder in below]
 
@@ -256,6 +266,8 @@ class ImageFolders:
         if folder not in self._listed:
             files = sorted(folder.iterdir()) if folder.is_dir() else []
             images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+            # X.PNG is found as X.png too; a file that has just that name goes before
+            # it.
             lower = {file.stem + file.suffix.lower(): file for file in images}
             self._listed[folder] = lower | {file.name: file for file in images}
         return self._listed[folder]
@@ -291,6 +303,7 @@ def find_caption_files(path: Path) -> list[Path]:
         raise DataError(
             f"{path}: {reason}; give the data set's folder or its caption file"
         )
+    # LEVIR-CC's own name decides at once, whatever other JSON files lie beside it.
     if (path / CAPTION_FILE).is_file():
         return [path / CAPTION_FILE]
     files = sorted(path.glob("*.json"))
@@ -302,6 +315,8 @@ def find_caption_files(path: Path) -> list[Path]:
             f"{path} has no caption file ({wanted}). Give the folder that holds it. "
             f"{_IMPORT}"
         )
+    # Dubai-CC has one file for each split, and they belong together. Of other files it
+    # is not known whether they do.
     if len(files) > 1 and not all(file.stem.endswith("_Dubai_CC") for file in files):
         raise DataError(
             f"{path} has several caption files: give one of "
@@ -334,20 +349,26 @@ def list_captions(
         except DataError as error:
             problems.append(PairProblem(file.name, "", str(error)))
             continue
+        # Ids are numbered anew in each file, so doubles are looked for file by file.
         ids: dict[tuple[str, int | str], str] = {}
         for number, image in enumerate(content["images"]):
             reader = _EntryReader(file.name, f"images[{number}]")
             entry = reader.read(image, ids)
             if entry is not None:
+                # Names are compared without their endings, as `ImageFolders.find` would
+                # take x.jpg for x.png.
                 key = (entry.folder or entry.split, PurePosixPath(entry.name).stem)
                 if key in places:
                     reader.note(
                         f"there is an image {key[1]} in {key[0]} already, at "
                         f"{places[key]}"
                     )
+                # The entry is kept although it is a double: what else is wrong with it
+                # is told too.
                 places.setdefault(key, entry.source)
                 entries.append(entry)
             problems += reader.problems
+    # Only now: the sentences of no change are learnt from the entries of all files.
     entries, warnings = _with_flags(entries, named)
     return entries, problems + warnings
 
@@ -397,11 +418,15 @@ def _with_flags(
     counts = []
     for sentences in captions:
         counts.append(sum(says_no_change(words, own) for words in sentences))
+    # Without one known sentence of no change in all the data, a pair without such a
+    # sentence shows nothing: the data set may have another wording or language.
     known = any(counts)
     flagged = []
     for entry, count in zip(entries, counts, strict=True):
         changed = entry.changed
         if changed is None and known:
+            # A pair is unchanged if more than half of its sentences say so; a tie
+            # counts as changed.
             changed = 2 * count <= len(entry.captions)
         is_given = entry.changed is not None
         flagged.append(replace(entry, changed=changed, flagged=is_given, no_change=own))
@@ -418,16 +443,20 @@ def _flags_against_sentences(
     change only if it is said of changed pairs too.
     """
     unchanged = all_captions(entry for entry in entries if entry.changed is False)
-    # whether the unchanged pairs are told in LEVIR-CC's sentences, so that any other
-    # tells a change
+    # Whether the unchanged pairs are told in LEVIR-CC's sentences, so that any other
+    # sentence tells a change.
     usual = any(says_no_change(words) for words in unchanged)
     of_changed = set(all_captions(entry for entry in entries if entry.changed))
     problems = []
     for entry, count in zip(entries, counts, strict=True):
         half = len(entry.captions) / 2
+        # How many sentences tell of a change: in the usual wording all that do not tell
+        # of none.
         change = len(entry.captions) - count
         if not usual:
             change = sum(words in of_changed for words in entry.captions)
+        # Either direction of contradiction is a warning only: the flag is the file's
+        # word, and stays.
         if entry.changed and count > half:
             says = "no change"
         elif entry.changed is False and change >= half > 0:
@@ -464,9 +493,12 @@ class _EntryReader:
         name, folder = self._name(image), image.get("filepath", "")
         if folder != "" and not _is_below(folder):
             self.note(f"filepath {shown(folder)} is not a folder below images")
+        # ``placed`` is whether the images can be looked for: name and folder are in
+        # order, and the split is known or a folder is given.
         split, placed = image.get("split"), not self.problems
         if split not in SPLITS:
             placed = placed and folder != ""
+            # The nearest name is not looked for in a text of any length.
             guess = split if isinstance(split, str) and len(split) < 60 else ""
             unknown = f"unknown split {shown(split)}: {nearest(guess, SPLITS)}"
             self.note(unknown if "split" in image else "key 'split' is missing")
@@ -485,6 +517,7 @@ class _EntryReader:
         name = image.get("filename")
         if "filename" not in image:
             self.note("key 'filename' is missing")
+        # A name from a stranger's file must not lead out of the folder of images.
         elif not _is_below(name) or PurePosixPath(name).name != name:
             self.note(f"filename {shown(name)} is not the plain name of a file")
         else:
@@ -545,6 +578,8 @@ class _EntryReader:
         """Note ids of the entry and its sentences that ``seen`` (id → place) has
         already; add the others."""
         found = [("imgid", image[key]) for key in ("imgid", "image_id") if key in image]
+        # Both spellings of an id are in use; "sentences" itself may be anything here,
+        # as what is wrong with it is noted elsewhere.
         sentences = (
             image["sentences"] if isinstance(image.get("sentences"), list) else ()
         )
@@ -574,6 +609,7 @@ def _load_content(file: Path) -> dict[str, Any]:
     if reason:
         raise DataError(reason)
     try:
+        # Editors on Windows put a byte order mark first, which JSON does not allow.
         content = parse_json(file.read_bytes().removeprefix(BOM_UTF8), any_text=True)
     except OSError as error:
         raise DataError(f"it cannot be read ({error.strerror or error})") from error
@@ -582,6 +618,8 @@ def _load_content(file: Path) -> dict[str, Any]:
         raise DataError(f"broken JSON: {error}{hint}") from error
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f'no list "images": is it a caption file? {_IMPORT}')
+    # COCO has "images" too, but its captions lie elsewhere; without this the reader
+    # would note a missing key for each entry.
     if isinstance(content.get("annotations"), list):
         raise DataError(f'it is in COCO\'s style, with a list "annotations". {_IMPORT}')
     if not content["images"]:
@@ -591,6 +629,7 @@ def _load_content(file: Path) -> dict[str, Any]:
 
 def _as_text(imgid: object) -> str:
     """An id as it is compared; "" for what is none, which is noted elsewhere."""
+    # In Python True is an int.
     is_id = isinstance(imgid, int | str) and not isinstance(imgid, bool)
     return str(imgid) if is_id and len(shown(imgid)) < 100 else ""
 

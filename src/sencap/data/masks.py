@@ -16,6 +16,7 @@ from sencap.data.levir_cc import DATE_FOLDERS, MASKS, CaptionedPair
 from sencap.errors import DataError, ImageError
 from sencap.images import IMAGE_SUFFIXES, read_image
 
+# Grey values of LEVIR-MCI's masks.
 NOTHING, ROAD, BUILDING = 0, 128, 255
 
 ChangeMask = NDArray[np.uint8]
@@ -32,12 +33,16 @@ def read_mask(path: str | Path) -> ChangeMask:
         picture = read_image(path)
     except ImageError as error:
         raise DataError(f"the change mask {error}") from error
+    # (3, H, W) → (H, W): pictures are read as RGB, and a grey one has three equal
+    # channels.
     mask = picture[0]
     values = np.unique(mask).tolist()
     is_grey = (picture == mask).all()
     if (
         not is_grey
         or not set(values) <= {NOTHING, 1, ROAD, BUILDING}
+        # 1 and 255 both mean a building, in different data sets; in one mask they
+        # cannot be right.
         or {1, BUILDING} <= set(values)
     ):
         shown = ", ".join(str(value) for value in values[:6]) if is_grey else "colours"
@@ -67,6 +72,7 @@ def read_masked_pairs(folder: Path) -> list[CaptionedPair]:
         DataError: no pair, a file that is missing, or a mask that is none; the first
             one is told.
     """
+    # The names in A say which pairs there are; B and label must have each of them.
     listed = {name: _by_stem(folder / name) for name in (*DATE_FOLDERS, MASKS)}
     before, after, masks = listed.values()
     if not before:
@@ -95,6 +101,8 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 def resize_mask(mask: ChangeMask, size: int) -> ChangeMask:
     """The mask (size, size): each pixel takes the value at its centre, so that no new
     one comes."""
+    # Row i of the result is taken at (i + 0.5) · H / size. Averaging would make values
+    # such as 191, which mean nothing.
     rows, columns = (
         ((np.arange(size) + 0.5) * side / size).astype(int) for side in mask.shape
     )

@@ -32,9 +32,12 @@ def claim(
     """
     check_output_folder("out", out)
     file = out / note
+    # Through JSON and back, so that tuples and lists, or keys that are numbers, compare
+    # as they will when read from the note.
     wanted = json.loads(json.dumps(settings))
     if file.exists():
         _compare(file, wanted)
+    # Drafts alone are the remains of a run that was killed before it wrote its note.
     elif out.is_dir() and any(not entry.match(_DRAFTS) for entry in out.iterdir()):
         raise DataError(f"{out} holds something else; give an empty or new folder")
     with told_as_output(out):
@@ -58,6 +61,7 @@ def _compare(file: Path, wanted: Mapping[str, Any]) -> None:
         raise DataError(
             f"{file} is damaged: delete the folder {folder}, or give another one"
         )
+    # Names of both sides: a setting that only one of them has differs too.
     names = {**found, **wanted}
     differ = [name for name in names if found.get(name) != wanted.get(name)]
     if differ:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# what comes, and what goes: the first word of a pair is turned into the second, and
-# back
+# What comes, and what goes: the first word of a pair is turned into the second, and
+# back.
 _VERBS = (
     ("appear", "disappear"),
     ("appears", "disappears"),
@@ -29,7 +29,7 @@ _TO_GONE = dict(reversed(_VERBS))  # of a word with two, the first counts
 _TO_COME = {gone: come for come, gone in reversed(_VERBS)} | {"removed": "added"}
 REVERSED = _TO_GONE | _TO_COME
 
-# change told in other ways: as an exchange, as a state, as an amount
+# Change told in other ways: as an exchange, as a state, as an amount.
 _UNKNOWN = frozenset(
     {
         "replace",
@@ -77,4 +77,5 @@ def reverse_words(words: Sequence[str]) -> list[str] | None:
     """
     if not _UNKNOWN.isdisjoint(words) or REVERSED.keys().isdisjoint(words):
         return None
+    # What is gone was not new: "a new house is built" becomes "a house is removed".
     return [REVERSED.get(word, word) for word in words if word != "new"]

@@ -26,6 +26,8 @@ from sencap.json_files import NotJsonError, parse_json, read_json, shortened, sh
 
 SPECIAL_WORDS = ("<pad>", "<unk>", "<start>", "<end>")
 MOST_MEGABYTES = 32  # of a vocabulary's file; a hundred thousand words are 2
+# LEVIR-CC's sentences for pairs without a change. Their order matters: the first one is
+# what captioners say.
 NO_CHANGE_SENTENCES = (
     "the scene is the same as before",
     "there is no difference",
@@ -34,7 +36,7 @@ NO_CHANGE_SENTENCES = (
     "almost nothing has changed",
 )
 MOST_SENTENCES = 100  # of no change, of other wording, that a checkpoint remembers
-# Dubai-CC's own ways to say it, told by the beginning of the sentence
+# Dubai-CC's own ways to say it, told by the beginning of the sentence.
 _NO_CHANGE = re.compile(
     r"(there (is|are|was|were) )?no (visible )?(change[sd]?|differences?)\b"
     r"|nothing( has)? changed\b"
@@ -92,6 +94,8 @@ def learn_no_change(
     unchanged_pairs: Counter[str] = Counter()
     alone: set[str] = set()
     for sentences, flag in zip(captions, changed, strict=True):
+        # A set: a pair counts once for a sentence, however many of its annotators wrote
+        # it.
         texts = {" ".join(words).lower() for words in sentences}
         if flag is False:
             unchanged_pairs.update(texts)
@@ -99,7 +103,11 @@ def learn_no_change(
                 alone |= texts
         elif flag is True:
             said_of_changed |= texts
+    # Equal counts in alphabetical order, so that the same data always give the same
+    # list.
     frequent = sorted(unchanged_pairs, key=lambda text: (-unchanged_pairs[text], text))
+    # A sentence that one unchanged pair has among others may describe the scene and not
+    # the change.
     often = [text for text in frequent if unchanged_pairs[text] > 1 or text in alone]
     return tuple(text for text in often if text and text not in said_of_changed)
 
@@ -113,6 +121,7 @@ def fixed_sentences(own: Sequence[str], vocabulary: Container[str]) -> tuple[str
     """
     if not own or not set(own).isdisjoint(NO_CHANGE_SENTENCES):
         return NO_CHANGE_SENTENCES
+    # A sentence with an unknown word cannot be said, nor scored by the model.
     spoken = [text for text in own if all(word in vocabulary for word in text.split())]
     return tuple((spoken or own)[: len(NO_CHANGE_SENTENCES)])
 
@@ -204,12 +213,16 @@ class Vocabulary:
                     f"{caption!r} first"
                 )
             counts.update(caption)
+        # A caption that holds "<end>" as text must not give the marker a second
+        # meaning.
         for special in SPECIAL_WORDS:
             counts.pop(special, None)
         if not counts:
             raise DataError(
                 "no vocabulary can be built: there is no word in the captions given"
             )
+        # Captions are joined and split at spaces, so that such a word would not come
+        # back.
         spaced = [word for word in counts if word.split() != [word]]
         if spaced:
             raise DataError(
@@ -260,6 +273,7 @@ class Vocabulary:
                     f"id {number} is outside this vocabulary of {len(self.words)} "
                     "words: the model was trained with another one"
                 )
+            # <unk> stays in the text: a reader sees where a word is missing.
             if number not in (self.pad, self.start, self.end):
                 words.append(self.words[number])
         return words
@@ -274,6 +288,8 @@ class Vocabulary:
     @cached_property
     def _ids(self) -> dict[str, int]:
         special = len(SPECIAL_WORDS)
+        # The special words are left out, so that a caption's own text "<end>" is
+        # unknown.
         return {
             word: number for number, word in enumerate(self.words[special:], special)
         }
@@ -313,6 +329,8 @@ class Vocabulary:
             raise CheckpointError(
                 f"a vocabulary is a JSON object, word → id; this is {shown(table)}"
             )
+        # The table may come from a stranger: every id must be a whole number, come
+        # once, and leave no gap, since the id is the row of the embedding.
         missing = [word for word in SPECIAL_WORDS if word not in table]
         if missing:
             raise CheckpointError(
@@ -320,6 +338,7 @@ class Vocabulary:
             )
         words: dict[int, str] = {}
         for word, number in table.items():
+            # Not isinstance: True and False are ints there, and JSON has them.
             if type(number) is not int:
                 raise CheckpointError(
                     f"the id of {shown(word)} is {shown(number)}, but must be a "
@@ -408,6 +427,7 @@ def coverage(captions: Iterable[Sequence[str]], vocabulary: Container[str]) -> C
 
 def _without_double_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """The pairs of a JSON object as a dict, refusing a key that comes twice."""
+    # JSON allows a key twice and keeps the last, which would drop a word silently.
     table = dict(pairs)
     if len(table) < len(pairs):
         counts = Counter(key for key, _ in pairs)

@@ -140,7 +140,7 @@ def _rows(
     file: Path, entries: list[_Entry], problems: Problems
 ) -> Iterator[ImportedRow]:
     names = names_in([entry.content for entry in entries])
-    # captions are in the annotations; a text of the image itself is something else
+    # Captions are in the annotations; a text of the image itself is something else.
     keys = [
         name for name in names if name == _CAPTIONS or not find_columns([name]).captions
     ]
@@ -155,6 +155,8 @@ def _rows(
             if row is not None:
                 yield replace(row, split=row.split or entry.split)
         return
+    # One key for an image: its partner has to be found in another folder or in another
+    # entry.
     single = [name for name in names if image_side(name) == ""]
     if len(single) != 1:
         raise DataError(
@@ -185,8 +187,13 @@ def _rows_of_single(
             continue
         named.append(entry)
         for common, date in _dates_in_name(name):
+            # What two names have in common → the name of each date, by which entries
+            # find partners.
             partners[common][date] = name
+    # Once both names are known they are put under "before" and "after", so that
+    # `read_row` takes the record like one that has two keys.
     columns = replace(columns, before="before", after="after")
+    # The folders are listed once, and not once for each of thousands of entries.
     dated = cache(_dated_folders)
     for entry in named:
         names = _both_names(
@@ -213,6 +220,8 @@ def _both_names(
     roots = [""]
     if isinstance(split, str) and split:
         roots.append(f"{split}/")  # train/A beside A
+    # A file of this very name in both of two dated folders is the surer sign, so it is
+    # looked for first; then another entry that differs in its mark of the date only.
     for base, root in product(bases, roots):
         for first, second in dated(base / root):
             before, after = f"{root}{first}/{name}", f"{root}{second}/{name}"
@@ -221,6 +230,7 @@ def _both_names(
     for common, _ in _dates_in_name(name):
         both = partners[common]
         if len(both) == 2:
+            # Dates sort in time, so the earlier one comes first.
             before, after = (both[date] for date in sorted(both))
             return before, after
     return None
@@ -237,6 +247,8 @@ def _dates_in_name(name: str) -> Iterator[tuple[str, Date]]:
     path = PurePosixPath(name.replace("\\", "/"))
     for kind in MARK_KINDS:
         folder, stem = read_mark(path.parent.name, kind), read_mark(path.stem, kind)
+        # The mark is in the folder (A/7.png) or in the name itself (7_before.png); what
+        # is left with the mark taken out is what both partners share.
         if folder is not None:
             above = path.parent.parent
             yield f"{above}/{folder.rest}|{kind}|{path.stem}", folder.date

@@ -54,14 +54,14 @@ _CONTAINERS = (
     "predictions", "results", "annotations", "pairs", "images", "captions", "imgtoeval", "data",
     "hypotheses", "valpredictions",
 )  # fmt: skip
+# Marks that tokenisers put around a caption, in the spellings of common libraries.
 _BEGIN_AND_PADDING = {
     "<start>", "<sos>", "<bos>", "<s>", "<cls>", "[cls]", "[bos]", "startseq",
     "<pad>", "[pad]", "<null>",
 }  # fmt: skip
 _END = {"<end>", "<eos>", "</s>", "<sep>", "[sep]", "[eos]", "endseq", "<|endoftext|>"}
-_MOST_BYTES = (
-    8 << 20
-)  # a report of LEVIR-CC's test pairs has half of it; more takes long to refuse
+# 8 MB: a report of LEVIR-CC's test pairs has half of it, and more takes long to refuse.
+_MOST_BYTES = 8 << 20
 _FORMS = (
     "give JSON or CSV with a name and a caption for each pair, or a text with one line for each; "
     "docs/evaluation.md shows all forms"
@@ -89,6 +89,7 @@ def read_predictions(file: str | Path) -> list[Prediction]:
     file = Path(file)
     problems = Problems(file, "scored")
     text = read_regular_text(file, most_bytes=_MOST_BYTES)
+    # The form is told by the content: the ending of a file of captions says little.
     if text.lstrip()[:1] in ("{", "["):
         found = _from_json(file, text, problems)
     else:
@@ -116,6 +117,7 @@ def captions_of_pairs(
     """
     problems = Problems(file, "scored")
     named = _Names(pairs), _Names(others)
+    # Captions without names can only be told by their order.
     if any(not one.names for one in predictions):
         return _in_order(predictions, pairs, named[0], problems)
     said: dict[int, Prediction] = {}
@@ -124,9 +126,13 @@ def captions_of_pairs(
     for one in predictions:
         index = named[0].find(one.names)
         if index is None:
+            # A file often has captions of all splits, and one split is scored: what
+            # belongs to another is no mistake.
             in_others = named[1].find(one.names) is not None
             elsewhere += in_others
             unknown += [] if in_others else [one]
+        # The same caption twice does no harm, as in files that repeat it for each
+        # reference.
         elif said.setdefault(index, one).words != one.words:
             problems.note(
                 one.place,
@@ -158,6 +164,8 @@ def _in_order(
             f"{_FORMS}",
         )
     for one in predictions:
+        # Lines of name and caption in an unknown form would be taken for captions, and
+        # scored with the name as a word.
         first = re.split(r"[\s,;:]", " ".join(one.words), maxsplit=1)[0]
         if names.find([first]) is not None:
             problems.note(
@@ -222,6 +230,7 @@ class _Names:
         return None
 
     def _of(self, name: str) -> list[int]:
+        # "x.png#0" is the way of Flickr's files to number the captions of an image.
         path = PurePosixPath(re.sub(r"#\d+$", "", name.strip().replace("\\", "/")))
         for key in (path.name, path.stem):
             found = self._known.get(key, [])
@@ -241,6 +250,8 @@ def _from_json(file: Path, text: str, problems: Problems) -> list[Prediction]:
     try:
         content = parse_json(text)
     except NotJsonError as error:
+        # Several objects, one in each line, are no JSON as a whole. A second line that
+        # begins with a brace shows that they are meant.
         second = text.lstrip().partition("\n")[2].lstrip()
         if not second.startswith("{"):
             raise DataError(f"{file} is no readable JSON: {error}") from error
@@ -258,6 +269,8 @@ def _from_object(
         by_key.get("annotations"), list
     ):
         return _from_coco(file, by_key["images"], by_key["annotations"], problems)
+    # The likeliest container first; it must hold captions, and not the name of a file,
+    # say.
     for key in _CONTAINERS:
         held = by_key.get(key)
         if isinstance(held, list) and held and isinstance(held[0], dict):
@@ -276,6 +289,7 @@ def _from_coco(
     names: dict[str, tuple[str, ...]] = {}
     for image in images:
         if isinstance(image, dict) and isinstance(image.get("id"), int | str):
+            # Ids as text: one list may have numbers where the other has strings.
             names[str(image["id"])] = _names_of(image)
     found = []
     for one in _from_list(f"{file.name}, annotations", annotations, problems):
@@ -320,6 +334,8 @@ def _from_records(
     records: Sequence[tuple[str, Mapping[str, Any]]], problems: Problems
 ) -> list[Prediction]:
     found = []
+    # If no record has a name, the captions are taken in order. If only some have none,
+    # these are mistakes.
     unnamed = sum(not _names_of(record) for _, record in records)
     for place, record in records:
         caption = _first(record, _CAPTIONS)
@@ -339,7 +355,7 @@ def _from_records(
 
 def _from_lines(file: Path, text: str, problems: Problems) -> list[Prediction]:
     """CSV with titles; lines of a name and a caption; or captions alone."""
-    # not splitlines(), which would also split at what a caption may hold
+    # Not splitlines(), which would also split at what a caption may hold.
     numbered = [
         (number, line)
         for number, line in enumerate(text.split("\n"), 1)
@@ -348,8 +364,11 @@ def _from_lines(file: Path, text: str, problems: Problems) -> list[Prediction]:
     if not numbered:
         return []
     lines = [line.removesuffix("\r") for _, line in numbered]
+    # The separator is the one that the first line has most of.
     mark = max("\t,;", key=lines[0].count)
     titles = dict.fromkeys(map(_letters, lines[0].split(mark)))
+    # A first line is one of titles if it has a column for the caption, and one for
+    # names or no other; a sentence is hardly ever written so.
     has_names = bool(_names_of(dict.fromkeys(titles, "x"))) or len(titles) == 1
     if has_names and titles.keys() & set(_CAPTIONS):
         return _from_records(csv_records(file, text, problems), problems)
@@ -424,6 +443,7 @@ def _words_of(place: str, value: Any, problems: Problems) -> tuple[str, ...] | N
         return None
     words = []
     for token in sentence.split():
+        # What a system says after its mark of the end is no part of the caption.
         if token.lower() in _END:
             break
         if token.lower() not in _BEGIN_AND_PADDING:

@@ -52,7 +52,7 @@ def recognise_records(source: Path, kind: str = "auto") -> Found:
 
 
 def _in_folder(folder: Path, kind: str) -> Found:
-    # in this order: metadata.csv is a table too
+    # In this order: metadata.csv is a table too.
     finders = {
         "huggingface": _metadata_files,
         "coco": _coco_files,
@@ -61,6 +61,8 @@ def _in_folder(folder: Path, kind: str) -> Found:
     for name, find in finders.items():
         if kind in ("auto", name) and (files := find(folder)):
             return name, files
+    # Asked last: a folder with captions of another kind beside LEVIR-CC's can be
+    # imported.
     if _is_levir(folder):
         raise DataError(f"{folder} {_NOTHING_TO_DO}")
     what = f"nothing of the kind {kind}"
@@ -118,6 +120,7 @@ def _metadata_files(folder: Path) -> list[tuple[Path, str]]:
     for place in (folder, *sorted(below)):
         split = "" if place == folder else split_of(place.name)
         held = [place / name for name in _METADATA if (place / name).is_file()]
+        # A folder with both forms has the same rows twice; one is taken.
         files += [(file, split) for file in held[:1]]
     return files
 
@@ -152,6 +155,8 @@ def _holds_list(file: Path) -> bool:
     if file.suffix.lower() != ".json":
         return False
     with file.open("rb") as opened:
+        # The beginning is enough, and the file may be large; a byte order mark may come
+        # first.
         return opened.read(1000).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
@@ -164,6 +169,7 @@ def _with_splits(files: list[Path]) -> list[tuple[Path, str]]:
     if len(files) < 2:
         return [(file, "") for file in files]
     splits = [split_of(file.stem) for file in files]
+    # Two files of one split may be parts of it, or one an older copy of the other.
     if "" in splits or len(set(splits)) < len(splits):
         names = ", ".join(file.name for file in files[:10])
         raise DataError(

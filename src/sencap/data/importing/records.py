@@ -23,6 +23,7 @@ from sencap.errors import DataError, nearest
 from sencap.images.marks import BEFORE, DATES, MARK_KINDS, read_mark, two_dates
 from sencap.json_files import shown
 
+# How people call the three splits, in small letters.
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -135,6 +136,7 @@ def find_columns(names: Iterable[str]) -> Columns:
             images[side].append(name)
     if images["after"] and not images["before"]:
         images["before"] = images[""]  # file_name and after_file_name
+    # Caption columns are left out: caption1 and caption2 look like two dates too.
     dates = two_dates(name for name in names if not _is_caption(name))
     if len(dates) == 1 and not (images["before"] and images["after"]):
         _, before, after = dates[0]  # 2018 and 2019, image0 and image1
@@ -163,7 +165,7 @@ def image_side(name: str) -> str | None:
     words = _words(name)
     marks = [word for word in words if word not in _IMAGE_WORDS]
     if not marks:
-        # a column "name" is not one of files
+        # A column "name" is not one of files.
         return "" if {"file", "filename", "image", "img", "path"} & set(words) else None
     if "date" in marks:
         return None  # date1 is no image
@@ -219,6 +221,8 @@ def read_row(
 
     ``bases`` are the folders that its paths may be relative to.
     """
+    # All columns are read even if one is wrong, so that all that is wrong is told at
+    # once.
     wrong = len(problems.found)
     before = find_file(
         place, columns.before, record.get(columns.before), bases, problems
@@ -272,7 +276,7 @@ def read_split(place: str, value: Any, problems: Problems) -> str:
         return ""
     text = value.strip().lower() if isinstance(value, str) else ""
     if text not in SPLIT_NAMES:
-        # the nearest name is not looked for in a text of any length
+        # The nearest name is not looked for in a text of any length.
         problems.note(
             place, f"unknown split {shown(value)}; {nearest(text[:60], SPLIT_NAMES)}"
         )
@@ -296,6 +300,7 @@ def _captions(place: str, column: str, value: Any, problems: Problems) -> list[s
     """The captions of one cell: a sentence, a list of them, or such a list as text."""
     if value is None:
         return []
+    # pandas and others write a list of captions into one cell of a CSV file, as text.
     if isinstance(value, str) and value.strip().startswith("["):
         value = _list_of(value.strip())
     cells = value if isinstance(value, list) else [value]
@@ -340,6 +345,7 @@ def wrong_caption(caption: Any) -> str:
 def _list_of(text: str) -> Any:
     """The list that a cell's text writes, in JSON or in Python's way; the text itself
     if it writes none."""
+    # literal_eval reads Python's quotation marks and runs no code.
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
@@ -358,6 +364,7 @@ def join_rows(rows: Iterable[ImportedRow], problems: Problems) -> list[Pair]:
     is noted."""
     pairs: dict[tuple[str, str], Pair] = {}
     for row in rows:
+        # A pair is known by its two files: "A/../A/x.png" and "A/x.png" are one.
         key = os.path.normpath(row.before), os.path.normpath(row.after)
         pair = pairs.setdefault(key, Pair(row.place, row.before, row.after))
         pair.captions += row.captions

@@ -49,6 +49,8 @@ def read_tables(
             row = read_row(place, record, columns, [file.parent], problems)
             if row is None:
                 continue
+            # The surest source of the split comes first: a column, then the name of the
+            # file, then the folder of the image.
             folder = _first_folder(record[columns.before]) if by_path else ""
             split = row.split or split_of_file or split_of(folder)
             yield replace(row, split=split)
@@ -105,7 +107,10 @@ def read_records(file: Path, problems: Problems) -> Records:
 def csv_records(file: Path, text: str, problems: Problems) -> Records:
     """The lines of a CSV or TSV file whose first line names the columns."""
     first = text.split("\n", 1)[0]
+    # The separator is the one that the line of titles has most of.
     mark = max(",;\t", key=first.count)
+    # newline="" keeps line ends inside quotation marks as they are, and strict=True
+    # refuses broken quotation marks that would swallow the rows after them.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
     records: Records = []
     titles: list[str] = []

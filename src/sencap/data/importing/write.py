@@ -114,6 +114,8 @@ def import_dataset(
         raise DataError(f"{out} is not empty; give a new or empty folder")
     found, files = recognise_records(source, kind)
     problems = Problems(source)
+    # Rows are read lazily: what is wrong with them is collected while `join_rows` takes
+    # them.
     if found == "coco":
         rows = read_coco(files, problems)
     else:
@@ -141,14 +143,16 @@ def _draw_splits(
     base = source if source.is_dir() else source.parent
     by_hash: dict[str, Pair] = {}
     for pair in pairs:
-        # below the source, so that moving it draws the same splits
+        # Paths below the source, so that a moved source draws the same splits.
         paths = [_below(base, path) for path in (pair.before, pair.after)]
         key = json.dumps([seed, *paths])
         by_hash[hashlib.sha256(key.encode()).hexdigest()] = pair
+    # A share above 0 gives at least one pair, however few there are.
     counts = {"val": round(val * len(pairs)), "test": round(test * len(pairs))}
     for split, share in (("val", val), ("test", test)):
         if share:
             counts[split] = max(counts[split], 1)
+    # At least one pair has to be left for training.
     if pairs and sum(counts.values()) >= len(pairs):
         raise DataError(
             f"{source} has {len(pairs)} pairs, too few for val={val} and "
@@ -171,6 +175,8 @@ def _check_images(pairs: Iterable[Pair], problems: Problems, *, progress: bool) 
     """Read each pair as training will, and note those that it would refuse."""
     for pair in tqdm(pairs, desc="reading", unit="pair", disable=not progress):
         try:
+            # At the smallest size: every check is made, and as little as possible is
+            # computed.
             read_pair(pair.before, pair.after, size=MIN_SIDE)
         except ImageError as error:
             problems.note(pair.place, str(error))
@@ -178,6 +184,7 @@ def _check_images(pairs: Iterable[Pair], problems: Problems, *, progress: bool) 
 
 def _check_room(out: Path, pairs: Iterable[Pair]) -> None:
     there = out
+    # The disk is that of the nearest folder that exists already.
     while not there.exists():
         there = there.parent
     sizes = [pair.before.stat().st_size + pair.after.stat().st_size for pair in pairs]
@@ -217,7 +224,7 @@ def _write(
         body = {"dataset": file_name(source.resolve().stem), "images": entries}
         write_whole(out / CAPTION_FILE, json.dumps(body, ensure_ascii=False) + "\n")
     except BaseException:  # Ctrl-C too
-        # the folder was empty, so all of it is ours
+        # The folder was empty, so all of it is ours.
         shutil.rmtree(out / "images" if was_there else out, ignore_errors=True)
         raise
     return entries
@@ -229,10 +236,14 @@ def _names(pairs: Iterable[Pair]) -> list[str]:
     tried: Counter[str] = Counter()  # by name, how many numbers were put behind it
     names = []
     for pair in pairs:
+        # The source's own name for the pair if it has one, else what both files' names
+        # share.
         own = common_name(pair.before.stem, pair.after.stem)
         given = re.sub(r"(?i)\.(png|jpe?g|tiff?|webp)$", "", pair.name)
         wanted = file_name(given or own)
         name = wanted
+        # Numbers go on where they stopped for this name: counting from 2 each time
+        # would take long with thousands of pairs of one name.
         while name.casefold() in taken:
             tried[wanted] += 1
             name = f"{wanted}-{tried[wanted] + 1}"
@@ -255,6 +266,7 @@ def _entry(
     pair: Pair, filename: str, imgid: int, first_sentence: int
 ) -> dict[str, Any]:
     """A pair as LEVIR-CC's file has it."""
+    # Ids of sentences run through the whole file, as LEVIR-CC's do.
     sentids = list(range(first_sentence, first_sentence + len(pair.captions)))
     sentences = []
     for caption, sentid in zip(pair.captions, sentids, strict=True):
