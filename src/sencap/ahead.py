@@ -33,6 +33,8 @@ def ahead(
     waiting: deque[Future[_Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sencap-ahead")
     try:
+        # Submitted one by one, so that an endless list of items is never read to its
+        # end.
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) >= most:

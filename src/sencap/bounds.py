@@ -29,7 +29,7 @@ class Bound:
 SEED = Bound(0, 2**32 - 1, "NumPy and PyTorch share no larger one")
 
 BOUNDS: Mapping[str, Bound] = {
-    # how the work is done
+    # How the work is done.
     "batch_size": Bound(1, 65_536, "a batch has to fit into memory"),
     "block_size": Bound(
         1, 1_000_000, "a worker that is lost costs its block, and a block has one file"
@@ -54,7 +54,7 @@ BOUNDS: Mapping[str, Bound] = {
     "checkpoint_every": Bound(0, 1_000_000),
     "every": Bound(1, 1_000_000),
     "held_out": Bound(0, 1_000_000),
-    # what is written
+    # What is written.
     "pairs": Bound(10, 10_000_000, "a million pairs are 130 GB"),
     "size": Bound(
         32, 4096, "an image of 4096 × 4096 pixels is 50 MB, and its features are more"
@@ -66,7 +66,7 @@ BOUNDS: Mapping[str, Bound] = {
     "places_per_file": Bound(1, 1_000_000),
     "black": Bound(0, 65_534, "values have 16 bits"),
     "white": Bound(1, 65_535, "values have 16 bits"),
-    # what a model is made of
+    # What a model is made of.
     "vocabulary_size": Bound(5, 1_000_000, "no language of captions has more words"),
     "minimum_count": Bound(1, 10**9),
     "max_words": Bound(1, 1000, "no caption is longer"),
@@ -82,7 +82,7 @@ BOUNDS: Mapping[str, Bound] = {
         1, 1_000_000, "each batch is compared with all of it; the paper's has 65,536"
     ),
     "groups": Bound(1, 65_536),
-    # what a server takes
+    # What a server takes.
     "port": Bound(0, 65_535, "there are no higher ports; 0 is any that is free"),
     "max_bytes": Bound(
         1024, 4 << 30, "a request lies on the disk while it is worked on"
@@ -113,10 +113,11 @@ def check_number(name: str, value: Any) -> None:
     if value is None:
         return
     bound = BOUNDS[name.rpartition(".")[2]]
+    # In Python True is an int.
     whole = isinstance(value, int) and not isinstance(value, bool)
     if whole and bound.least <= value <= bound.most:
         return
-    # a number of a thousand digits is not repeated: Python refuses to write it out
+    # A number of a thousand digits is not repeated: Python refuses to write it out.
     huge = whole and abs(value) > 10**30
     given = "a number of more than 30 digits" if huge else value
     reason = (

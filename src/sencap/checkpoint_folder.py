@@ -43,13 +43,12 @@ BANDS, STRETCH = ("red", "green", "blue"), "together"
 
 LONGEST_HEADER = 8 * MEGABYTE  # ours take 100 bytes a tensor
 PIECE = 2**20  # numbers looked at together
-COUNTER = "num_batches_tracked"  # BatchNorm's: the only integers among the tensors of a network
-STATISTICS = (
-    "running_mean",
-    "running_var",
-    COUNTER,
-)  # of a BatchNorm: tensors, but no parameters
-DOMAIN = "domain."  # what the tensors of a `sencap.models.domain.Domain` begin with: none either
+# BatchNorm's: the only integers among the tensors of a network.
+COUNTER = "num_batches_tracked"
+# Of a BatchNorm: tensors, but no parameters.
+STATISTICS = ("running_mean", "running_var", COUNTER)
+# What the tensors of a `sencap.models.domain.Domain` begin with: no parameters either.
+DOMAIN = "domain."
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,14 @@ def read_checkpoint_folder(folder: Path | str) -> CheckpointFolder:
         CheckpointError: a file is missing, broken, or does not go with the others.
     """
     folder = Path(folder)
+    # The cheap checks come first: the settings, the header, their sizes. The numbers,
+    # which are read in full, come last.
     config, settings = _read_settings(folder)
     tensors = read_header(folder / WEIGHTS)
     _check_sizes(folder, settings, tensors)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
+    # Ids mean words of one vocabulary only; with another one of the same length the
+    # model would speak nonsense.
     if vocabulary.digest != config["vocabulary_digest"]:
         raise CheckpointError(
             f"{folder / VOCABULARY} is not the vocabulary that {CONFIG} was written "
@@ -222,6 +225,8 @@ def _check_sizes(
     folder: Path, settings: ModelSettings, tensors: Mapping[str, TensorEntry]
 ) -> None:
     """Sizes that no tensor has are refused before a model of them is thought of."""
+    # A config of a few bytes can ask for a model of terabytes; the tensors are bounded
+    # by the size of their file.
     lengths = set(chain.from_iterable(entry.shape for entry in tensors.values()))
     if settings.dimension is not None and settings.dimension not in lengths:
         raise CheckpointError(
@@ -230,6 +235,8 @@ def _check_sizes(
         )
     for part in ("difference", "decoder"):
         layers = getattr(settings, part).layers
+        # Each layer has at least one tensor, so there cannot be more layers than
+        # tensors.
         named = sum(name.startswith(f"{part}.") for name in tensors)
         if layers is not None and layers > named:
             raise CheckpointError(
@@ -250,6 +257,8 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     header, start, size = _raw_header(path)
     header.pop("__metadata__", None)
     entries = {name: _entry(path, name, told, start) for name, told in header.items()}
+    # Tensors fill the file without gaps and overlaps, as the format demands: no bytes
+    # can hide between them.
     end = start
     for name, entry in sorted(
         entries.items(), key=lambda item: (item[1].begin, item[1].end)
@@ -286,6 +295,8 @@ def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:
         if not stat.S_ISREG(found.st_mode):
             raise CheckpointError(f"{path} is no regular file")
         with path.open("rb") as file:
+            # A safetensors file: 8 bytes for the length of the header, the header in
+            # JSON, then the numbers of all tensors.
             length = int.from_bytes(file.read(8), "little")
             if found.st_size < 8 or 8 + length > found.st_size:
                 raise _no_safetensors(path, "its header is longer than the file")
@@ -307,11 +318,9 @@ def _raw_header(path: Path) -> tuple[dict[str, Any], int, int]:
 def _entry(path: Path, name: str, told: Any, start: int) -> TensorEntry:
     short = shortened(name, 60)
     told = told if isinstance(told, dict) else {}
-    dtype, shape, offsets = (
-        told.get("dtype"),
-        told.get("shape"),
-        told.get("data_offsets"),
-    )
+    dtype = told.get("dtype")
+    shape = told.get("shape")
+    offsets = told.get("data_offsets")
     if (
         not isinstance(dtype, str)
         or not _are_lengths(shape)
@@ -343,6 +352,7 @@ def _are_lengths(values: Any, count: int | None = None) -> bool:
         or count not in (None, len(values))
     ):
         return False
+    # Below 2**62 a length fits into 64 bits with a sign; in Python True is an int too.
     return all(type(value) is int and 0 <= value < 2**62 for value in values)
 
 
@@ -358,6 +368,8 @@ def check_finite(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
     Raises:
         CheckpointError: the first tensor that holds such a number, and what to do.
     """
+    # Mapped into memory, so that a piece is read from the disk only when it is looked
+    # at.
     content: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
     for name, entry in tensors.items():
         if entry.dtype in FLOATS and not _all_finite(
@@ -371,6 +383,8 @@ def check_finite(path: Path, tensors: Mapping[str, TensorEntry]) -> None:
 
 
 def _all_finite(content: NDArray[np.uint8], kind: FloatType) -> bool:
+    # Bytes seen as whole numbers: NumPy has no type for BF16, and the bits of the
+    # exponent are enough to tell.
     numbers = content.view(kind.bits)
     mask = kind.bits(kind.exponent)
     for first in range(0, len(numbers), PIECE):

@@ -190,6 +190,8 @@ def _main(argv: list[str]) -> int:
             f"sencap: error: {argv[0]!r} is not a verb; {nearest(argv[0], VERBS)}\n"
         )
         return USER_ERROR
+    # Results go to stdout and everything else to stderr, so that results can be piped
+    # on.
     _log_to_stderr()
     return _run(argv[0], argv[1:])
 
@@ -240,12 +242,12 @@ def _log_to_stderr() -> None:
     if not logger.handlers:
         logger.addHandler(logging.StreamHandler())
         logger.setLevel(logging.INFO)
+        # Otherwise a root logger that somebody set up would print each line twice.
         logger.propagate = False
     for handler in logger.handlers:
         if type(handler) is logging.StreamHandler:
-            handler.stream = (
-                sys.stderr
-            )  # of an earlier command in this process it may be closed
+            # That of an earlier command in this process may be closed.
+            handler.stream = sys.stderr
 
 
 def _run(name: str, argv: list[str]) -> int:
@@ -259,6 +261,7 @@ def _run(name: str, argv: list[str]) -> int:
         sys.stderr.write(f"sencap: error: {error}\n")
         return USER_ERROR
     except KeyboardInterrupt as stop:
+        # Ctrl-C and SIGTERM end in the same way: `Terminated` is a KeyboardInterrupt.
         terminated = isinstance(stop, Terminated)
         sys.stderr.write(
             f"sencap: {'terminated' if terminated else 'interrupted'}; "
@@ -281,14 +284,20 @@ def _result(name: str, argv: list[str]) -> str | None:
     from sencap.parsing import underscored
 
     try:
+        # The verb's module is imported only now: `sencap --help` stays quick, and a
+        # verb whose extra is missing does not break the others.
         command: Callable[..., str | None] = importlib.import_module(
             VERBS[name].module
         ).command
         parser = verb_parser(name, command)
+        # Two steps: the first gives plain values, the second makes settings classes of
+        # them, whose own checks then run.
         values = parser.parse_args([underscored(word) for word in argv])
         values = parser.instantiate(values)
         _check_values(vars(values))
         return _call(command, vars(values))
+    # An import that fails for want of an extra is answered with how to install it. Any
+    # other is a mistake of the program, and passes through.
     except ModuleNotFoundError as error:
         missing = missing_extra(error, f"sencap {name}")
         if missing is None:
@@ -328,6 +337,7 @@ def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
 def _call(command: Callable[..., str | None], values: dict[str, Any]) -> str | None:
     from sencap.parsing import settings_class
 
+    # What the file holds is in the other values by now.
     values.pop("config", None)
     settings = settings_class(command)
     return command(settings(**values)) if settings else command(**values)

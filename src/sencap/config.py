@@ -33,6 +33,7 @@ WordStart = Literal["uniform", "normal"]
 TrainingPrecision = Literal["32-true", "bf16-mixed"]
 Split = Literal["train", "val", "test"]
 
+# Backbones that were pretrained on ImageNet expect images normalised by its statistics.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -74,6 +75,8 @@ def check_backbone_name(name: str, value: str) -> None:
     Raises:
         SettingsError: with the setting, the value, and what a name may hold.
     """
+    # A config file may come from a stranger, and timm would follow these to a download
+    # or a pickle. So only plain names pass.
     plain = isinstance(value, str) and re.fullmatch(
         r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value
     )
@@ -98,6 +101,7 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float]) -> None:
                 f"{name} is {shown(values)}; it must hold three values, for R, G and B"
             )
         for value in values:
+            # In Python True is an int.
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not math.isfinite(value):
                 raise SettingsError(
@@ -183,6 +187,8 @@ class ExtractorSettings:
         _numbers(self, "extractor", "grid")
         if self.stage is not None and (self.fine_tune_from or "").startswith("conv"):
             assert self.fine_tune_from is not None
+            # "conv3_x" is the third group of a ResNet's layers and the output of stage
+            # 2, since conv1 comes before the four stages.
             start = int(self.fine_tune_from[4])
             if start - 1 > self.stage:
                 raise SettingsError(
@@ -250,6 +256,8 @@ class DifferenceSettings:
         check_amount("difference.map_penalty", self.map_penalty, zero=True)
         check_fraction("difference.dropout", self.dropout)
         check_fraction("difference.position_dropout", self.position_dropout)
+        # A setting without effect would be reported with a result that it had no part
+        # in.
         if self.kernel_size not in (None, 1) and self.shared_convolution is False:
             raise SettingsError(
                 f"difference.kernel_size={self.kernel_size} has no effect with "
@@ -379,6 +387,7 @@ class ModelSettings:
             )
 
     def _check_width(self, dimension: int) -> None:
+        # Attention splits the width into equal heads.
         for part in ("difference", "decoder"):
             heads = getattr(self, part).heads
             if heads is not None and dimension % heads:
@@ -386,6 +395,7 @@ class ModelSettings:
                     f"dimension={dimension} cannot be split into "
                     f"{part}.heads={heads} heads; choose a multiple"
                 )
+        # The sinusoidal positions fill the width with pairs of sine and cosine.
         if dimension % 2:
             raise SettingsError(
                 f"dimension={dimension} is odd; positions need an even one"
@@ -613,6 +623,7 @@ class TrainingSettings:
             )
         _numbers(self, "", "seed")
         if isinstance(self.data, str):
+            # The way to set a field of a frozen dataclass in its own __post_init__.
             object.__setattr__(self, "data", [self.data])
         _ = self.model  # the settings that must go together are checked there
 
@@ -624,6 +635,8 @@ class TrainingSettings:
     @property
     def model(self) -> ModelSettings:
         """The part of the settings that makes up the model."""
+        # The training settings repeat the model's fields by name, so that on the
+        # command line they are flags without a prefix.
         names = [f.name for f in dataclasses.fields(ModelSettings)]
         return ModelSettings(**{name: getattr(self, name) for name in names})
 
@@ -663,6 +676,7 @@ def model_from_dict(
         for name, part in parts.items():
             top[name] = part(**_checked(part, top.get(name, {}), f"{name}."))
         for name in ("mean", "std"):
+            # JSON has no tuples.
             if isinstance(top.get(name), list):
                 top[name] = tuple(top[name])
         return ModelSettings(**top)
@@ -710,6 +724,8 @@ def _kinds(hint: Any) -> list[Any]:
     if get_origin(hint) is tuple:
         return []
     kinds = []
+    # What is left is a choice, such as ``int | None``: a value of any of its types
+    # passes.
     for choice in get_args(hint):
         kinds += _kinds(choice)
     return kinds
@@ -718,6 +734,7 @@ def _kinds(hint: Any) -> list[Any]:
 def _is(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool  # to Python, true is a whole number
+    # In JSON and YAML 1 is as good as 1.0.
     if kind is float:
         return isinstance(value, int | float)
     return isinstance(value, kind)

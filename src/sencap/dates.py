@@ -67,6 +67,8 @@ def find_date(text: str, *, at_start: bool = False) -> datetime.date | None:
 def locate_date(text: str) -> tuple[datetime.date, int, int] | None:
     """The first date in a name, and where it begins and ends, its time included."""
     for forms in (_FORMS, [_BARE_DAY_OF_YEAR]):
+        # All forms first, then the leftmost match that is a date. The bare form, seven
+        # digits alone, is asked only if no other found one.
         matches = [match for form in forms for match in form.finditer(text)]
         for match in sorted(matches, key=lambda match: match.start()):
             date = _date(match)
@@ -80,6 +82,7 @@ def _date(match: re.Match[str]) -> datetime.date | None:
     20209999."""
     told = match.groupdict()
     try:
+        # A time that does not exist shows that the digits are no date and time.
         if told.get("hour"):
             datetime.time(
                 int(told["hour"]), int(told["minute"]), int(told["second"] or 0)

@@ -61,6 +61,7 @@ def doctor(weights: str | Path | None = None) -> dict[str, Any]:
         "METEOR": _meteor,
         "cache": _cache,
     }
+    # Each part is tried whatever became of the one before.
     findings = [_tried(name, try_it) for name, try_it in parts.items()]
     findings += [_extra(name, use) for name, use in _USES.items()]
     return {

@@ -39,6 +39,9 @@ def environment() -> dict[str, str | int]:
     """
     torch = sys.modules.get("torch")  # what was not loaded has decided no number
     has_gpu = torch is not None and torch.cuda.is_available()
+    device = "cpu"
+    if torch is not None and has_gpu:
+        device = torch.cuda.get_device_name()
     record: dict[str, str | int] = {
         "sencap": __version__,
         "python": platform.python_version(),
@@ -46,9 +49,7 @@ def environment() -> dict[str, str | int]:
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "threads": (os.cpu_count() or 1) if torch is None else torch.get_num_threads(),
-        "device": torch.cuda.get_device_name()
-        if torch is not None and has_gpu
-        else "cpu",
+        "device": device,
     }
     for package in PACKAGES:
         try:
@@ -124,9 +125,8 @@ def device_count(kind: str) -> int:
         return os.cpu_count() or 1
     import torch  # noqa: PLC0415  (late: this module is read by torch-free ones)
 
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # of a driver that is too old: there is no GPU then
+    # PyTorch warns of a driver that is too old: there is no GPU then.
+    with warnings.catch_warnings(action="ignore"):
         if kind == "mps":
             return int(torch.backends.mps.is_available())
         return torch.cuda.device_count() if torch.cuda.is_available() else 0

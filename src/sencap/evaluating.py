@@ -79,6 +79,8 @@ def evaluate(
     """
     check_numbers(beam=beam, batch_size=batch_size, limit=limit)
     splits = [split] if isinstance(split, str) else list(split)
+    # All that can be refused is refused before the weights are loaded and an hour of
+    # captioning begins.
     pairs = read_dataset(data, splits=splits, no_change=no_change)[:limit]
     inputs = checkpoint_files(weights)
     check_report_files(data, pairs, inputs, json=json, markdown=markdown, page=page)
@@ -209,6 +211,8 @@ def _caption(
     def read(pair: CaptionedPair) -> ImagePair:
         return read_pair(pair.before, pair.after, pair.name, size=predictor.size)
 
+    # Reading is part of the time, as it is for a user; it runs in threads ahead of the
+    # model.
     begin = time.perf_counter()
     captions = predictor.stream(ahead(read, pairs), batch_size=batch_size)
     bar = tqdm(

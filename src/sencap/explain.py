@@ -117,18 +117,21 @@ def explain(
     """
     pair = as_pair(before, after, reading=reading)
     sized = resize(pair, predictor.size)
-    # for showing; large images are let go before the model needs memory
+    # For showing. Large images are let go before the model needs memory.
     pair = shrink(pair, LONGEST)
     caption = told_if_one_file(
         predictor.caption_pairs([sized], beam=beam)[0], before, after
     )
     words = tuple(caption.text.split())
+    # (2, 3, H, W) → (1, 2, 3, H, W): encoded once more, as captioning keeps no maps.
     memory = predictor.engine.encode(sized.images[None], explain=True)
     word_maps, dates = _of_words(
         predictor.engine, memory, predictor.checkpoint.vocabulary, words
     )
     parts = {**memory.parts, "memory": memory.tokens}
     if memory.mask is not None:
+        # The mask head gives logits (1, N); their sigmoid is the share of changed
+        # building in each cell. With one channel, (1, N, 1), it is shown as it is.
         shares = 1.0 / (1.0 + np.exp(-memory.mask))
         parts[CHANGE] = shares[..., None].astype(np.float32)
     return Explanation(
@@ -194,8 +197,8 @@ def _of_words(
     state = decoding.start(memory, explain=True)
     cells: list[Floats] = []
     dates: list[Floats] = []
-    # the step that is fed the word before chooses the word; an empty caption still
-    # tells whether there would be maps
+    # The step that is fed the word before chooses the word. An empty caption still
+    # makes one step, which tells whether there would be maps.
     for fed in [vocabulary.start, *vocabulary.encode(words)[:-1]]:
         step = decoding.step(state, np.array([[fed]], np.int64))
         state = step.state
@@ -203,6 +206,7 @@ def _of_words(
             cells.append(step.cells[0, 0].reshape(memory.grid))
         if step.dates is not None:
             dates.append(step.dates[0, 0])
+    # An empty caption made one step too many for its words; ``[:count]`` drops it.
     count = len(words)
     return (
         np.stack(cells)[:count] if cells else None,
@@ -211,6 +215,8 @@ def _of_words(
 
 
 def _activation(part: Floats, grid: tuple[int, int]) -> Maps:
+    # (1, N, D) → (h, w): the first and only pair, the mean over channels, the cells
+    # back in rows.
     maps: Maps = np.abs(part[0]).mean(-1).reshape(grid)
     return maps
 
@@ -224,7 +230,7 @@ def _received(memory: PairMemory) -> dict[str, Maps]:
         if received.shape[1] == cells:
             maps[name] = received[0].reshape(memory.grid)
             continue
-        # both dates' cells, before first as everywhere
+        # (2·N,) → two maps (h, w): both dates' cells, before first as everywhere.
         before, after = received[0].reshape(2, *memory.grid)
         maps[f"{name}, before"] = before
         maps[f"{name}, after"] = after

@@ -37,6 +37,8 @@ def missing_extra(
 
     ``wanted`` is what was asked for: a verb or a function.
     """
+    # An import of "lightning.pytorch" fails with that name; the package is its first
+    # part.
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         return None

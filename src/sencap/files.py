@@ -24,7 +24,7 @@ Identity = str | tuple[int, int]
 _DRAFT = ".new"
 _NO_FILES = r"timm$|timm:|synthetic:|hub:"  # what inputs may be instead
 # http://…, s3://…, GDAL's /vsicurl/…; a Path has made one slash of two. No drive's name
-# is so long
+# is so long.
 _ADDRESS = re.compile(r"(?i)([a-z][a-z0-9+.-]+):/+(?=[^/])|/vsi[a-z0-9_]+/")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and endings and drafts need some
 _KINDS = {
@@ -87,15 +87,18 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OutputError: the draft cannot be written or renamed; why, and what to do.
     """
     path = Path(path)
+    # A device has no other file beside it that could be renamed to it.
     if _is_stream(path):
         with told_as_output(path), _reader_waits(path):
             yield path
         return
-    # the ending stays last, since libraries choose the format by it
+    # The ending stays last, since libraries choose the format by it.
     draft = path.with_name(f".{path.stem[:40]}.{os.getpid()}{_DRAFT}{path.suffix}")
     try:
         with told_as_output(path):
             yield draft
+            # Renaming within a folder happens at once or not at all, so that nobody
+            # ever sees half a file.
             draft.replace(path)
     finally:
         with contextlib.suppress(OSError):
@@ -110,6 +113,7 @@ def _reader_waits(path: Path) -> Iterator[None]:
         yield
         return
     try:
+        # Without waiting, opening a pipe fails with ENXIO if nobody reads it.
         held = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno != errno.ENXIO:
@@ -193,6 +197,7 @@ def check_output_folder(flag: str, folder: str | Path) -> None:
     """
     folder = Path(folder)
     _refuse_address(flag, folder)
+    # The nearest folder that exists decides whether the others can be made below it.
     above = folder
     while not (above.exists() or above.is_symlink()) and above != above.parent:
         above = above.parent
@@ -231,6 +236,7 @@ def identity(path: str | Path) -> Identity:
         found = Path(path).stat()
     except OSError:
         return os.path.normcase(Path(path).resolve())
+    # Device and inode number are one for each file, under whatever name.
     return found.st_dev, found.st_ino
 
 
@@ -241,7 +247,7 @@ def is_address(path: str | Path) -> bool:
     [True, False, False]
     """
     found = _ADDRESS.match(str(path))
-    # somebody may have a folder of that name after all
+    # Somebody may have a folder of that name after all.
     return found is not None and not os.path.lexists(found[0].rstrip("/"))
 
 
@@ -287,12 +293,17 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
     >>> file_name("a", taken=["a"])
     'a-2'
     """
+    # One form of accented letters: two names that look alike are then one name.
     text = unicodedata.normalize("NFC", name)
-    # separators, control characters, half surrogates, and what Windows refuses
+    # Separators, control characters, half surrogates, and what Windows refuses.
     text = re.sub(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]+', "_", text)
+    # A dot first hides a file, a hyphen first looks like a flag, and Windows drops dots
+    # and spaces at the end.
     text = text.lstrip(" .-").rstrip(" .") or "unnamed"
+    # Windows takes these names for devices, with any ending.
     if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", text):
         text = f"_{text}"
+    # Cut in bytes, as file systems count; half a letter at the cut is dropped.
     text = text.encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(" .")
     used = {other.casefold() for other in taken}  # some systems do not tell capitals
     free, number = text, 1

@@ -36,6 +36,8 @@ def read_json(
     """
     path = Path(path)
     try:
+        # Kind and size are asked for before anything is read: a pipe would wait for
+        # ever, and a large file fill the memory.
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             raise error(f"{path} is no regular file")
@@ -82,9 +84,8 @@ def parse_json(
         raise  # what the hook found
     except RecursionError as problem:
         raise NotJsonError(f"it is nested deeper than {DEEPEST} levels") from problem
-    except (
-        ValueError
-    ) as problem:  # Python reads no whole number of more than 4300 digits
+    # Python reads no whole number of more than 4300 digits.
+    except ValueError as problem:
         raise NotJsonError("it holds a number of thousands of digits") from problem
     _check_within(value, any_text=any_text)
     return value
@@ -104,6 +105,7 @@ def _told(problem: json.JSONDecodeError) -> str:
 def _check_within(value: Any, *, any_text: bool) -> None:
     """Refuse what is nested too deeply, and, unless allowed, half of a surrogate pair
     in any text, keys included."""
+    # Level by level and not by recursion, which deep nesting would exhaust.
     level = [value]
     for _ in range(DEEPEST):
         inner: list[Any] = []
@@ -140,17 +142,14 @@ def shown(value: Any, most: int = 60) -> str:
     "'resnetre…netresnet'"
     """
     if isinstance(value, int) and abs(value) > 10**30:
-        return (
-            "a number of more than 30 digits"  # Python refuses to write out thousands
-        )
+        # Python refuses to write out thousands.
+        return "a number of more than 30 digits"
     if isinstance(value, list | dict) and len(value) > 20:
         return f"a {type(value).__name__} of {len(value):,} entries"
     try:
         text = repr(value)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # a number of thousands of digits, or lists without end, inside
+    # A number of thousands of digits, or lists without end, inside.
+    except (ValueError, RecursionError):
         return f"a {type(value).__name__}"
     return shortened(text, most)
 

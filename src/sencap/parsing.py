@@ -71,7 +71,7 @@ def parser_of(
     a letter.
     """
     # jsonargparse would evaluate annotations that are still texts, and for that import
-    # all that the module imports for types alone, PyTorch among it
+    # all that the module imports for types alone, PyTorch among it.
     command.__annotations__ = inspect.get_annotations(command, eval_str=True)
     signature = inspect.signature(command)
     documentation = parse(inspect.getdoc(command) or "")
@@ -87,6 +87,8 @@ def parser_of(
         allow_abbrev=False,
         parser_mode=LOADER,
     )
+    # Some parameters are added here by hand; jsonargparse makes flags of all others
+    # from the signature. ``done`` keeps each from being added twice.
     done: set[str | int] = set()
     for argument in positional:
         _add_positional(parser, signature.parameters[argument], helps.get(argument))
@@ -103,6 +105,7 @@ def parser_of(
     for argument, parameter in signature.parameters.items():
         if argument in done:
             continue
+        # A switch takes no value, and a list takes several words.
         if parameter.annotation is bool and parameter.default is False:
             parser.add_argument(
                 f"--{argument}", action="store_true", help=helps.get(argument)
@@ -120,6 +123,7 @@ def parser_of(
 def _add_positional(
     parser: ArgumentParser, parameter: inspect.Parameter, text: str | None
 ) -> None:
+    # A list takes all words that are left; a parameter with a default may be left out.
     extra: dict[str, Any] = {}
     if str(parameter.annotation).startswith("list"):
         extra["nargs"] = "+"
@@ -251,13 +255,15 @@ def _unknown_key(message: str) -> str | None:
 
 def _meant(key: str, flags: Sequence[str]) -> str:
     """A setting of that last name in any group, or else the nearest flag."""
-    # without the hyphens, which all flags have in common
+    # Without the hyphens, which all flags have in common.
     names = [flag.removeprefix("--") for flag in flags]
     # --decoder.layers and --difference.layers share their last name
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name.rpartition(".")[2], []).append(name)
     last = key.rpartition(".")[2]
+    # In this order: the same name in another group, the nearest whole name, the nearest
+    # last part of a name.
     meant = groups.get(last) or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not meant:
         near = difflib.get_close_matches(last, groups, n=1)
@@ -274,11 +280,13 @@ def _meant(key: str, flags: Sequence[str]) -> str:
 def _wrong_type(message: str) -> str | None:
     """``limit is 'x'; it must be a whole number``, of an error about one value's type;
     None for other errors."""
+    # jsonargparse has no field of its errors for these, only its text.
     setting = re.search(r'Parser key "([\w.]+)"', message)
     given = re.search(r"(?:Got value|Given value): (.*)", message)
     if setting is None or given is None:
         return None
     value = given[1].strip()
+    # Of a choice of types the message names each; "None" is nothing a user can write.
     names = re.findall(r"Expected an? <class '(\w+)'>", message)
     kinds = [_TYPE_NAMES.get(name, name) for name in names if name != "NoneType"]
     choices = re.search(r"Expected a typing\.Literal\[(.*?)\]", message)

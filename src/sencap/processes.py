@@ -28,7 +28,9 @@ from sencap.errors import SencapError, SettingsError, Terminated
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
-_AHEAD = 4  # jobs per process that may be worked on before their turn, so that memory stays bounded
+# Jobs per process that may be worked on before their turn: results that wait for an
+# earlier one take memory.
+_AHEAD = 4
 _PATIENCE = 5  # seconds that a process which has ended may take to be gone
 _CONTEXT = get_context("spawn")  # the one way to start processes that every system has
 
@@ -83,6 +85,8 @@ def _handed_over(function: Callable[..., Any]) -> bytes | None:
     """The function as bytes; None, and a line in the log, where other processes cannot
     be used."""
     here = current_process()
+    # multiprocessing sets this while a new process loads the script that started it. A
+    # script that starts processes as it is loaded would start them without end.
     if getattr(here, "_inheriting", False):
         raise SettingsError(
             "this script is being loaded by a process that it started itself; put "
@@ -115,12 +119,16 @@ def _team(count: int, handed: bytes) -> Iterator[list[_Worker]]:
     team: list[_Worker] = []
     try:
         for _ in range(count):
+            # All processes are started before the function is sent: they load side by
+            # side.
             team.append(_start())
         for worker in team:
             _send(worker, handed)
         yield team
     finally:
         for worker in team:
+            # Kill and not terminate: a process may be deep in a library that heeds no
+            # signal. Results are whole by then or not wanted.
             worker.process.kill()
         for worker in team:
             worker.process.join(_PATIENCE)
@@ -129,6 +137,7 @@ def _team(count: int, handed: bytes) -> Iterator[list[_Worker]]:
 
 def _start() -> _Worker:
     ours, theirs = _CONTEXT.Pipe()
+    # A daemon: Python ends it as this process ends in the usual way.
     process = _CONTEXT.Process(target=_serve, args=(theirs,), daemon=True)
     with _main_hidden(), _interrupts_held():
         process.start()
@@ -173,12 +182,14 @@ def _results(team: list[_Worker], jobs: Sequence[Any]) -> Iterator[Any]:
     handed_out = 0
     for turn in range(len(jobs)):
         while turn not in finished:
+            # No job is begun that lies too far ahead of the one whose turn it is.
             last = min(turn + _AHEAD * len(team), len(jobs))
             while idle and handed_out < last:
                 worker = idle.pop()
                 _send(worker, pickle.dumps(jobs[handed_out]))
                 working[worker.pipe] = worker, handed_out
                 handed_out += 1
+            # Sleeps until at least one process has answered, or has ended.
             for pipe in connection.wait(list(working)):
                 worker, number = working.pop(pipe)
                 finished[number] = _receive(worker)
@@ -207,6 +218,8 @@ def _ended(worker: _Worker) -> BaseException:
     """What to raise for a process that has ended although there was work for it."""
     worker.process.join(_PATIENCE)
     code = worker.process.exitcode
+    # SIGTERM to one of a group is meant for all: a scheduler that stops a job sends it
+    # to each process.
     if code == -signal.SIGTERM:
         return Terminated()
     return SencapError(
@@ -221,9 +234,8 @@ def _ended(worker: _Worker) -> BaseException:
 def _serve(pipe: Any) -> None:
     """What a worker process does: take the function, then one job after the other,
     until it is ended."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes; the first one decides
+    # Ctrl-C reaches all processes; the first one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     function = _loaded(pipe.recv_bytes())
     while True:
@@ -271,6 +283,7 @@ def _portable(error: Exception) -> Exception:
     """The error as it can be sent; one that is not ours, a mistake of the program,
     tells where it happened."""
     if not isinstance(error, SencapError):
+        # The traceback of another process cannot be pickled; its text can.
         error.add_note(
             "In a worker process:\n" + "".join(traceback.format_exception(error))
         )

@@ -70,13 +70,12 @@ def check_report_files(
         raise SettingsError(f"page={page} must end in .html")
     data = Path(data)
     root = data if data.is_dir() else data.parent
+    # The images of all splits, also of those that are not scored here.
     images = [path for path in (root / "images").rglob("*") if not path.is_dir()]
     for pair in pairs:
         if isinstance(pair, CaptionedPair):
-            images += [
-                pair.before,
-                pair.after,
-            ]  # links among the images lead to other files
+            # Links among the images lead to other files.
+            images += [pair.before, pair.after]
     check_outputs(outputs, [*find_caption_files(data), *images, *inputs])
 
 
@@ -112,7 +111,7 @@ def report_of(
     for pair, said in zip(pairs, captions, strict=True):
         facts_of_pair = (said.log_prob, pair.changed, said.change_probability)
         scored.append(ScoredPair(pair.name, pair.captions, said.words, *facts_of_pair))
-    # all pairs of a data set have the same ones
+    # All pairs of a data set have the same ones.
     no_change = pairs[0].no_change if pairs else ()
     evaluation = evaluate(scored, vocabulary, no_change=no_change)
     return report_as_dict(
@@ -135,7 +134,7 @@ def write_report(
     """Write a report into the files that are asked for. Why one cannot be written
     stands in the log and in the report, under ``not_written``: the report itself is not
     lost. A page needs pairs with images."""
-    # the most important first; what fails takes nothing else with it
+    # The most important first; what fails takes nothing else with it.
     problems: list[str] = []
     if json is not None:
         _try(problems, lambda: write_whole(json, as_json(report)))
@@ -196,6 +195,7 @@ def write_report_page(
         )
 
     sections = []
+    # Best and worst are told by CIDEr, which rewards what is special to a pair.
     for name, indices in choose(
         [one["scores"]["words"]["CIDEr"] for one in found], each
     ).items():
@@ -221,5 +221,6 @@ def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
+    # (3, H, W) → (H, W, 3), as Pillow has it.
     Image.fromarray(image.transpose(1, 2, 0)).save(buffer, format="JPEG", quality=88)
     return buffer.getvalue()

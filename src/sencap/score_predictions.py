@@ -55,6 +55,8 @@ def score(
     """
     check_inputs({"captions": captions, "vocabulary": vocabulary})
     splits = [split] if isinstance(split, str) else list(split)
+    # All splits: captions of pairs that are not scored are told from captions of no
+    # pair, and the vocabulary is counted as training counts it.
     everything = read_captions(data, no_change=no_change)
     pairs: list[CaptionEntry] | list[CaptionedPair]
     if page is None:
@@ -99,6 +101,8 @@ def _count_words(entries: Sequence[CaptionEntry]) -> tuple[Vocabulary, str]:
     counts = Counter(chain.from_iterable(captions))
     minimum = VocabularySettings().minimum_count
     frequent = {word for word, count in counts.items() if count >= minimum}
+    # In a small data set few words are frequent: most would be unknown and match each
+    # other.
     if coverage(captions, frequent).is_poor:
         minimum = 1
     vocabulary = Vocabulary.build(captions, minimum)

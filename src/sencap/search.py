@@ -75,8 +75,9 @@ def score_sentences(
     each pair: (B, K)."""
     B, K = len(memory.tokens), len(captions)
     longest = max(len(ids) for ids in captions)
-    # <start> w1 … wn <end> <end> …: what follows the first <end> is fed, and not
-    # counted
+    # Captions are padded to one length: <start> w1 … wn <end> <end> …. What follows
+    # the first <end> is fed, and not counted. The step that is fed word t is judged by
+    # word t + 1, so ``expected`` is ``fed`` moved by one place.
     fed = np.full((K, longest + 1), markers.end, np.int64)
     fed[:, 0] = markers.start
     expected = np.full((K, longest + 1), markers.end, np.int64)
@@ -85,6 +86,8 @@ def score_sentences(
         fed[k, 1 : len(ids) + 1] = ids
         expected[k, : len(ids)] = ids
         counts[k, : len(ids) + 1] = 1.0
+    # The decoder starts with one hypothesis per pair; choosing number 0 K times makes K
+    # copies, one for each caption.
     state = decoding.start(memory).select(np.zeros((B, K), np.int64))
     total = np.zeros((B, K), np.float32)
     for t in range(longest + 1):
@@ -93,6 +96,8 @@ def score_sentences(
         state = step.state
         log_p = log_probabilities(step.logits)  # (B, K, V)
         said = np.broadcast_to(expected[:, t], (B, K))[..., None]
+        # (B, K, V) → (B, K): of each word's distribution the entry of the word that is
+        # said. The log of a product of probabilities is the sum of their logs.
         total += np.take_along_axis(log_p, said, 2)[..., 0] * counts[:, t]
     return total
 
@@ -103,6 +108,8 @@ def log_probabilities(logits: Floats, forbidden: Sequence[int] = ()) -> Floats:
     They are the model's own: forbidden words are left out of the choice, not out of the
     distribution.
     """
+    # The softmax does not change if a constant is taken off all logits. Without the
+    # largest one, exp cannot overflow.
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_p: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     if forbidden:
@@ -120,17 +127,19 @@ def _greedy(
     said: list[list[int]] = [[] for _ in range(B)]
     log_prob = np.zeros(B, np.float32)
     finished = np.zeros(B, np.bool_)
+    # One step more than words: the last asks whether a caption of the full length ends.
     for length in range(max_words + 1):
         step = decoding.step(state, words)
         state = step.state
         log_p = log_probabilities(step.logits, markers.forbidden)[:, 0]  # (B', V)
+        # Greedy: the likeliest next word, whatever it makes likely after it.
         chosen = log_p.argmax(-1)  # (B',)
         value = log_p[np.arange(len(chosen)), chosen]
         ends = chosen == markers.end
         finished[pair[ends]] = True
         log_prob[pair[ends]] += value[ends]
-        # at the length limit a caption that does not end is cut: the word that would
-        # come next is not counted
+        # At the length limit a caption that does not end is cut: the word that would
+        # come next is not counted.
         goes_on = ~ends if length < max_words else np.zeros_like(ends)
         for row in np.flatnonzero(goes_on):
             said[pair[row]].append(int(chosen[row]))
@@ -138,6 +147,8 @@ def _greedy(
         if not goes_on.any():
             break
         words = chosen[:, None]
+        # Captions that ended leave the batch, so that later steps cost less. ``pair``
+        # still tells where their results belong.
         if not goes_on.all():
             rows = np.flatnonzero(goes_on)
             pair, words, state = pair[rows], words[rows], state.keep(rows)
@@ -158,9 +169,8 @@ class _Open:
     pair: Ids
     said: Ids
     scores: Floats
-    words: Ids = field(
-        default_factory=lambda: np.empty((0, 0), np.int64)
-    )  # fed next, (B', K)
+    # Fed next, (B', K).
+    words: Ids = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
     def keep(self, rows: Ids) -> _Open:
         return _Open(
@@ -173,7 +183,7 @@ class _Beam:
     continuations of its pair.
 
     A pair is done when its ``n_best``-th ended caption is at least as probable as its
-    best open one: log- probabilities only fall, so nothing open can overtake it.
+    best open one: log-probabilities only fall, so nothing open can overtake it.
     """
 
     def __init__(
@@ -192,6 +202,8 @@ class _Beam:
     def run(self, max_words: int) -> list[list[Hypothesis]]:
         B = len(self.memory.tokens)
         state = self.decoding.start(self.memory)
+        # All pairs begin with a single hypothesis, the empty caption. The first step
+        # makes a beam of it.
         now = _Open(
             pair=np.arange(B),
             said=np.empty((B, 1, 0), np.int64),
@@ -202,6 +214,8 @@ class _Beam:
             step = self.decoding.step(state, now.words)
             log_p = log_probabilities(step.logits, self.markers.forbidden)  # (B', K, V)
             now, parents = self._advance(now, log_p)
+            # The decoder's state has to follow: each new hypothesis goes on from its
+            # parent's.
             state = step.state.select(parents)
             rows = self._unfinished(now)
             if not len(rows):
@@ -209,6 +223,8 @@ class _Beam:
             if len(rows) < len(now.pair):
                 now, state = now.keep(rows), state.keep(rows)
         else:
+            # The loop was not left, so some captions are still open at the length
+            # limit. One more step tells which of them end here.
             step = self.decoding.step(state, now.words)
             self._cut(now, log_probabilities(step.logits, self.markers.forbidden))
         return [
@@ -220,9 +236,11 @@ class _Beam:
         """End what ends among the best ``beam``; go on with the best others. Returns
         their parents (B', K') too."""
         B, K, V = log_p.shape
+        # (B', K, 1) + (B', K, V) → (B', K·V): every continuation of every hypothesis of
+        # a pair competes in one row. Number n is word n % V after hypothesis n // V.
         total = (now.scores[..., None] + log_p).reshape(B, K * V)
-        # each hypothesis can end in one way only, so that twice the beam holds a whole
-        # beam of open ones
+        # Each hypothesis can end in one way only, so that twice the beam holds a whole
+        # beam of open ones.
         best = _highest(total, min(2 * self.beam, K * V))  # (B', 2·beam), best first
         values = np.take_along_axis(total, best, 1)
         parents, chosen = best // V, best % V
@@ -233,8 +251,14 @@ class _Beam:
             ids = tuple(now.said[row, parents[row, rank]].tolist())
             hypothesis = Hypothesis(ids, float(values[row, rank]), finished=True)
             self.ended[now.pair[row]].append(hypothesis)
+        # With a tiny vocabulary there are fewer continuations than the beam is wide:
+        # K·V in all, of which K are <end>.
         width = min(self.beam, K * V - K)
+        # A stable sort by "ends" moves the open ones to the front and keeps their
+        # order, best first.
         open_first = np.argsort(ends, axis=1, kind="stable")[:, :width]
+        # Where too few are open, ended ones fill the row; −∞ keeps them from ever
+        # winning.
         values = np.where(ends, -np.inf, values).astype(np.float32)
         parents, chosen, values = (
             np.take_along_axis(array, open_first, 1)
@@ -251,6 +275,7 @@ class _Beam:
                 (h.log_prob for h in self.ended[now.pair[row]]), reverse=True
             )
             done = len(ended) >= self.n_best and ended[self.n_best - 1] >= best_open
+            # A best score of −∞ means that nothing open is left to go on with.
             if not done and best_open > -np.inf:
                 rows.append(row)
         return np.array(rows, np.int64)
@@ -272,6 +297,8 @@ def _highest(values: NDArray[np.float32], count: int) -> Ids:
     """Indices (B, count) of the highest values of each row (B, L), highest first; of
     equal ones the first."""
     if count < values.shape[1]:
+        # A partition finds the highest without sorting thousands of words. It gives
+        # them in no order, so they are put back by index, for equal values to keep it.
         some = np.argpartition(-values, count - 1, axis=1)[:, :count]
         some.sort(axis=1)
     else:

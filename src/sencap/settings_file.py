@@ -14,7 +14,7 @@ from sencap.text_files import read_text
 
 MOST_BYTES = 100_000  # ours have 2,000
 
-# in C it is faster, and refuses lists within lists without end
+# In C it is faster, and refuses lists within lists without end.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -35,6 +35,7 @@ def check_settings_file(path: str | Path, groups: Iterable[str] = ()) -> None:
         check_yaml(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} cannot be used: {_told(error)}") from error
+    # The tree and not the values: its nodes know the lines in which they stand.
     node = yaml.compose(text, Loader=_Loader)
     if node is None:
         raise SettingsError(
@@ -64,6 +65,8 @@ def check_yaml(text: str) -> None:
     Raises:
         yaml.YAMLError: that, or what else is wrong.
     """
+    # Aliases are looked for in the events, before any tree is built: a few lines of
+    # them can stand for billions of values.
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
             raise _problem(
@@ -73,9 +76,8 @@ def check_yaml(text: str) -> None:
     for mapping in _mappings(yaml.compose(text, Loader=_Loader)):
         seen: set[str] = set()
         for key, _ in mapping.value:
-            name = str(key.value).replace(
-                "-", "_"
-            )  # flags and keys are spelt both ways
+            # Flags and keys are spelt both ways.
+            name = str(key.value).replace("-", "_")
             if name in seen:
                 raise _problem(f"{name} comes twice", key.start_mark)
             seen.add(name)

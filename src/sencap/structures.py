@@ -44,6 +44,7 @@ class ImagePair:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Anything may have been handed over, whatever the annotation says.
         images: Any = self.images
         is_array = isinstance(images, np.ndarray)
         found = (
@@ -90,6 +91,7 @@ class Memory:
 
     def __post_init__(self) -> None:
         h, w = self.grid
+        # N has to be h·w: maps for explaining are tokens put back into the grid.
         if self.tokens.ndim != 3 or self.tokens.shape[1] != h * w:
             raise ShapeError(
                 f"a memory has tokens (B, h·w, D) with h·w = {h}·{w}; got "
@@ -124,9 +126,10 @@ class Caption:
 
     ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a
     change at all; ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best
-    captions, best first. ``change_probability`` (0–1) is one minus the probability that
-    the model gives to the fixed sentences of no change together; None for a model whose
-    vocabulary lacks them. ``domain`` is how far the images are from those that the
+    captions, best first. ``change_probability`` (0–1) is that of the model's flag head,
+    or, of a model without one, one minus the probability that it gives to the fixed
+    sentences of no change together; None where there is neither, or it was not asked
+    for. ``domain`` is how far the images are from those that the
     model was trained on: up to 1 they are of their kind; None for a model that does not
     know. ``note`` says what a reader has to know beside the sentence: that the two
     images are equal, which no model was asked about.
