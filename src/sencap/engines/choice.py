@@ -67,6 +67,8 @@ def open_checkpoint(
         network, checkpoint = onnx.open_onnx(
             folder, threads=threads, precision=precision
         )
+        # An int8 encoder may lose captions that fp32 gets right; that is known only
+        # after a comparison on captioned pairs.
         if precision == "int8" and not onnx.was_measured(folder):
             log.warning(
                 "warning: how well int8 does with these weights was never measured; "
@@ -91,6 +93,8 @@ def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
         raise SettingsError(
             f"engine={engine!r} is unknown; {nearest(engine, get_args(EngineName))}"
         )
+    # Looked up without importing it: PyTorch takes long to load, and the core does
+    # without.
     has_torch = importlib.util.find_spec("torch") is not None
     has_graphs = (folder / "encoder.onnx").is_file()
     on_cpu = device in ("auto", "cpu")
@@ -99,10 +103,14 @@ def _which_engine(folder: Path, device: str, engine: EngineName) -> EngineName:
             f"engine=onnx runs on the CPU, not on device={device}; say engine=torch "
             "for it"
         )
+    # By itself the CPU gets ONNX Runtime wherever graphs lie beside the weights;
+    # PyTorch is for other devices and for checkpoints without graphs.
     if engine == "onnx" or (engine == "auto" and on_cpu and has_graphs):
         return "onnx"
     if has_torch:
         return "torch"
+    # Neither engine can run it. A whole checkpoint without graphs gets the advice that
+    # helps, others the name of the package.
     if on_cpu and engine == "auto" and folder.is_dir():
         raise CheckpointError(
             f"{folder} has no graphs for ONNX Runtime, and PyTorch is not installed; "

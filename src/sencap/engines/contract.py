@@ -41,6 +41,8 @@ class PairMemory:
     distance: Floats | None = None
 
     def __post_init__(self) -> None:
+        # Maps of attention are reshaped to this grid: tokens in another number would
+        # show a cell at a wrong place.
         h, w = self.grid
         if self.tokens.ndim != 3 or self.tokens.shape[1] != h * w:
             raise ShapeError(
@@ -49,6 +51,8 @@ class PairMemory:
 
     def keep(self, pairs: Sequence[int]) -> PairMemory:
         """The memory of some of the pairs, by index; without what is for explaining."""
+        # The predictor searches some pairs of a batch alone, such as those that it
+        # tells changed.
         rows = list(pairs)
         flag = None if self.flag is None else self.flag[rows]
         mask = None if self.mask is None else self.mask[rows]

@@ -56,6 +56,8 @@ def read_graph(path: Path) -> onnx.ModelProto:
             f"{path} has {path.stat().st_size:,} bytes; a graph has 512 MB at most"
         )
     try:
+        # ONNX's own loader would follow the paths in the graph, before they are
+        # checked.
         model = onnx.load_model(path, load_external_data=False)
     except Exception as error:  # protobuf raises errors of its own
         raise CheckpointError(
@@ -67,6 +69,8 @@ def read_graph(path: Path) -> onnx.ModelProto:
             f"{path} is no graph that this version of sencap wrote; write it again: "
             "sencap export"
         )
+    # A graph is data from elsewhere: before it runs it may neither name other files nor
+    # bring code of its own.
     _check_operators(path, model)
     for tensor in all_tensors(model):
         _check_location(path, tensor)

@@ -27,6 +27,7 @@ from sencap.errors import CheckpointError
 
 Array = NDArray[Any]
 
+# The two types in which weights lie; half precision saves half of the file.
 _NUMPY: dict[int, np.dtype[Any]] = {
     onnx.TensorProto.FLOAT: np.dtype(np.float32),
     onnx.TensorProto.FLOAT16: np.dtype(np.float16),
@@ -48,6 +49,8 @@ class ArrayState:
     def select(self, parents: Ids) -> ArrayState:
         """See `State.select`; what belongs to a pair serves all its hypotheses, so it
         stays."""
+        # Row b of parents (B, K') names the hypotheses of pair b that go on: (B, K, …)
+        # → (B, K', …).
         pair = np.arange(len(parents))[:, None]
         chosen = {
             name: array[pair, parents] for name, array in self.of_hypotheses.items()
@@ -88,6 +91,8 @@ class OnnxEngine:
                 f"{self.folder} has no {', '.join(missing)}; write the graphs with: "
                 f"sencap export {self.folder}"
             )
+        # Mapped, not read: the three graphs share one file, and each takes only its own
+        # parts of it.
         self._weights = np.memmap(self.folder / graphs.WEIGHTS, np.uint8, "r")
         encoder = graphs.ENCODER
         if precision == "int8":
@@ -96,8 +101,12 @@ class OnnxEngine:
         self._encoder, metadata = self._open(encoder, threads)
         self._start, _ = self._open(graphs.START, threads)
         self._step, _ = self._open(graphs.STEP, threads)
+        # The grid (h, w) of the memory is fixed when a graph is written, as is the size
+        # of the images.
         height, _, width = metadata[graphs.GRID].partition(",")
         self.grid = int(height), int(width)
+        # The decoder's state is told by the names and shapes of the step graph's
+        # inputs, so that this engine knows no decoder by name.
         self._first_state = {
             entry.name: entry
             for entry in self._step.get_inputs()
@@ -111,6 +120,8 @@ class OnnxEngine:
 
     def encode(self, images: NDArray[np.uint8], *, explain: bool = False) -> PairMemory:
         """See `Engine.encode`."""
+        # Only what is asked for is computed: ONNX Runtime leaves out nodes that no
+        # wanted output needs.
         names = [output.name for output in self._encoder.get_outputs()]
         needed = (graphs.TOKENS, graphs.FLAG, graphs.MASK, graphs.DISTANCE)
         wanted = [name for name in names if explain or name in needed]
@@ -118,16 +129,8 @@ class OnnxEngine:
             wanted, {graphs.IMAGES: np.ascontiguousarray(images)}
         )
         found = dict(zip(wanted, values, strict=True))
-        parts = {
-            n.removeprefix(graphs.PART): v
-            for n, v in found.items()
-            if n.startswith(graphs.PART)
-        }
-        received = {
-            n.removeprefix(graphs.ATTENTION): v
-            for n, v in found.items()
-            if n.startswith(graphs.ATTENTION)
-        }
+        parts = _named(found, graphs.PART)
+        received = _named(found, graphs.ATTENTION)
         heads = [
             found.get(name) for name in (graphs.FLAG, graphs.MASK, graphs.DISTANCE)
         ]
@@ -136,6 +139,8 @@ class OnnxEngine:
     def start(self, memory: PairMemory, *, explain: bool = False) -> ArrayState:
         """See `Decoding.start`."""
         names = [output.name for output in self._start.get_outputs()]
+        # What is the same at every word, such as keys and values of the memory, is
+        # computed once for each pair.
         values = self._start.run(
             names, {graphs.TOKENS: np.ascontiguousarray(memory.tokens)}
         )
@@ -147,6 +152,8 @@ class OnnxEngine:
 
     def step(self, state: ArrayState, words: Ids) -> Step:
         """See `Decoding.step`."""
+        # One word: the state before goes in as inputs, the state after comes back as
+        # outputs with the ending NEW.
         given = {**state.of_pairs, **state.of_hypotheses}
         feed = {name: np.ascontiguousarray(given[name]) for name in self._state_inputs}
         feed[graphs.WORDS] = np.ascontiguousarray(words)
@@ -188,6 +195,8 @@ class OnnxEngine:
                 f"{self.folder} offers no int8 (there is no {path.name}); use fp32, "
                 f"or write it: {command}"
             )
+        # If the weights were replaced since, int8 would go on captioning with the old
+        # ones.
         if graphs.int8_record(path).get("source") != source_digest(self.folder):
             raise CheckpointError(
                 f"{path} was made of other weights than those beside it; use fp32, "
@@ -212,6 +221,8 @@ class OnnxEngine:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         weights = self._hand_over(path, model)
         values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        # Handed over as arrays: a path inside a graph that somebody else made is never
+        # opened.
         options.add_external_initializers(list(weights), values)
         try:
             session = ort.InferenceSession(
@@ -231,6 +242,7 @@ class OnnxEngine:
         once, before the session begins, since ONNX Runtime would do it again in every
         run, and would not fuse what follows.
         """
+        # Weights that lie in the file beside the graph; small constants stay inside.
         outside = {
             t.name: t
             for t in model.graph.initializer
@@ -242,6 +254,8 @@ class OnnxEngine:
             for node in model.graph.node
             if node.op_type == "Cast" and node.input[0] in outside
         ]
+        # The widened array takes the name of the cast's output, so that the nodes that
+        # used it need no change, and the cast goes.
         for cast in casts:
             narrow, wide = outside[cast.input[0]], cast.output[0]
             arrays[wide] = arrays.pop(narrow.name).astype(np.float32)
@@ -255,6 +269,8 @@ class OnnxEngine:
         dtype = _NUMPY.get(tensor.data_type)
         shape = tuple(tensor.dims)
         size = math.prod(shape)
+        # Offsets and lengths are the graph's own word: they are compared with the file
+        # and with the shape before anything is read there.
         if (
             dtype is None
             or offset + length > len(self._weights)
@@ -300,8 +316,19 @@ def source_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def _named(found: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The outputs whose names begin with a prefix, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): values
+        for name, values in found.items()
+        if name.startswith(prefix)
+    }
+
+
 def _zeros(entry: Any, pairs: int) -> Array:
     """A decoder's state before the first word: zeros, (B, 1, …); an axis that grows
     with the words has length 0."""
+    # The first two axes are pairs and hypotheses; the others have a fixed size, or grow
+    # by one with each word.
     fixed = [size if isinstance(size, int) else 0 for size in entry.shape[2:]]
     return np.zeros((pairs, 1, *fixed), np.float32)

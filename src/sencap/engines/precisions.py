@@ -34,6 +34,8 @@ def check_precision(precision: str) -> None:
             "precision=int8 is not offered on this processor: it tells of none of "
             f"{', '.join(INT8_FLAGS)}, without which int8 is no faster; use fp32"
         )
+    # It is a precision that users ask for by name, so the answer says which half is
+    # missing, the processor's or ONNX Runtime's.
     if precision == "bf16":
         has = "has" if flags.intersection(BF16_FLAGS) else "does not have"
         raise SettingsError(

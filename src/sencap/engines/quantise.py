@@ -38,6 +38,7 @@ def drawn_pairs(size: int) -> Iterator[_Pixels]:
     may be shipped."""
     for number in range(PAIRS):
         drawn = render_pair(0, number)
+        # (H, W, 3) of each date → (2, 3, H, W).
         dates = np.stack((drawn.before, drawn.after)).transpose(0, 3, 1, 2)
         yield resize(dates, size)[None]
 
@@ -49,6 +50,8 @@ def calibration_pairs(source: str | Path, size: int) -> Iterator[_Pixels]:
         DataError, ImageError: no pairs there, or one that cannot be read.
     """
     found = find_pairs(source)
+    # Neighbours in a list may be cut from one scene: pairs spread over all of it show
+    # more kinds of ground.
     stride = max(1, len(found) // PAIRS)
     for before, after, _ in found[::stride][:PAIRS]:
         yield resize(read_pair(before, after, size=size).images, size)[None]
@@ -70,6 +73,8 @@ def write_int8(
     with tempfile.TemporaryDirectory(prefix="sencap-int8-") as name:
         simple, quantised = Path(name) / "simple.onnx", Path(name) / "int8.onnx"
         _simplify(OnnxEngine(folder).encoder_graph(), simple)
+        # Static: the ranges of activations are fixed here, from the calibration pairs,
+        # and not measured anew in every run.
         quantize_static(
             simple,
             quantised,
@@ -81,6 +86,7 @@ def write_int8(
         )
         model = onnx.load_model(quantised)
     metadata = graphs.metadata_of(graphs.read_graph(folder / graphs.ENCODER))
+    # An int8 encoder belongs to the weights it was made of; their digest goes with it.
     origin = {"source": source_digest(folder), "calibrated_on": calibrated_on}
     onnx.helper.set_model_props(model, {**metadata, graphs.INT8: json.dumps(origin)})
     return write_whole(folder / graphs.ENCODER_INT8, model.SerializeToString())
@@ -95,9 +101,8 @@ def _simplify(model: onnx.ModelProto, path: Path) -> None:
     options.optimized_model_filepath = str(path)
     ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     simple = onnx.load_model(path)
-    own = [
-        one for one in simple.opset_import if one.domain == ""
-    ]  # it names all that it knows
+    # ONNX Runtime names all sets of operators that it knows; the graph uses ONNX's own.
+    own = [one for one in simple.opset_import if one.domain == ""]
     del simple.opset_import[:]
     simple.opset_import.extend(own)
     # so the quantiser knows that this has been done, and does not advise it

@@ -33,6 +33,8 @@ class TorchState:
 
     def select(self, parents: Ids) -> TorchState:
         """See `State.select`."""
+        # Searches think in numpy arrays; the decoder's state stays on its device, and
+        # only the indices travel there.
         inner = self.inner.select(torch.from_numpy(parents).to(self.device))
         return replace(self, inner=inner)
 
@@ -53,17 +55,16 @@ class TorchDecoding:
     def device(self) -> torch.device:
         """Where the decoder is; a decoder without parameters, as tests have it, is on
         the CPU."""
-        parameter = (
-            next(iter(self.decoder.parameters()), None)
-            if _is_module(self.decoder)
-            else None
-        )
+        parameter = None
+        if _is_module(self.decoder):
+            parameter = next(iter(self.decoder.parameters()), None)
         return torch.device("cpu") if parameter is None else parameter.device
 
     @torch.inference_mode()
     def start(self, memory: PairMemory, *, explain: bool = False) -> TorchState:
         """See `Decoding.start`; with ``explain`` attention is computed a second time,
         beside the fused one."""
+        # PyTorch takes no array whose strides are negative, as views may have them.
         tokens = torch.from_numpy(np.ascontiguousarray(memory.tokens)).to(self.device)
         return TorchState(
             self.decoder.start(Memory(tokens, memory.grid)), self.device, explain
@@ -76,6 +77,8 @@ class TorchDecoding:
         if not state.explain:
             logits, inner = self.decoder.step(state.inner, tokens)
             return Step(_array(logits), replace(state, inner=inner))
+        # Attention weights exist only while a pass is recorded: the fused operation,
+        # which is faster, never forms them.
         with recording(self.decoder) as seen:
             logits, inner = self.decoder.step(state.inner, tokens)
         cells, dates = attention_of_step(seen)
@@ -104,14 +107,14 @@ class TorchEngine(TorchDecoding):
         if not explain:
             return as_arrays(self.captioner.encode(pixels))
         with recording(self.captioner) as seen:
+            # (B, 2, 3, H, W) uint8 → tokens (B, N, D): one row for each cell of the
+            # grid.
             memory = self.captioner.encode(pixels)
         parts = {name: _array(part) for name, part in memory.parts.items()}
         cells = memory.tokens.shape[1]
-        received = {
-            name: _array(values)
-            for name, values in attention_received(seen, cells).items()
-        }
-        return as_arrays(memory, parts, received)
+        received = attention_received(seen, cells)
+        arrays = {name: _array(values) for name, values in received.items()}
+        return as_arrays(memory, parts, arrays)
 
     def parameters(self) -> dict[str, int]:
         """See `Engine.parameters`."""
@@ -125,12 +128,12 @@ def open_torch(folder: Path, *, device: str = "auto") -> tuple[TorchEngine, Chec
         CheckpointError: the folder is not a whole checkpoint. SettingsError: no such
             device.
     """
+    # Of the accelerators only CUDA is chosen by itself; others have to be named.
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(
-            1, device=device
-        ).sum().item()  # a number, which the device "meta" cannot give
+        # A number has to come back, which the device "meta" cannot give.
+        torch.zeros(1, device=device).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(
@@ -154,11 +157,14 @@ def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
     """
     received = {}
     for name, calls in seen.items():
+        # The number of sources tells what was asked: N cells of one date, or 2·N cells
+        # of both. Any other length is attention to words or scales.
         for number, weights in enumerate(calls, 1):
             if weights.shape[3] not in (cells, 2 * cells) or SCALES in name:
                 continue
             call = f"{name} #{number}" if len(calls) > 1 else name
-            received[call] = weights.mean((1, 2))  # (B, heads, L_q, L_s) → (B, L_s)
+            # (B, heads, L_q, L_s) → (B, L_s)
+            received[call] = weights.mean((1, 2))
     return received
 
 
@@ -172,9 +178,10 @@ def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
     for name, calls in seen.items():
         if name.endswith("cross_attention"):
             cross += calls
-    cells = (
-        torch.stack(cross).mean((0, 2)) if cross else None
-    )  # (layers, B, heads, K, N) → (B, K, N)
+    # (layers, B, heads, K, N) → (B, K, N)
+    cells = torch.stack(cross).mean((0, 2)) if cross else None
+    # What is recorded under another name are DUDA's weights of before, difference and
+    # after.
     others = [
         calls[0] for name, calls in seen.items() if not name.endswith("attention")
     ]

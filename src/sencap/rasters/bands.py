@@ -38,7 +38,6 @@ def check_bands(bands: Wanted | None) -> None:
     """
     if bands is None:
         return
-    # A single band is allowed: it is grey, and stands for R, G and B.
     numbers = [band for band in bands if not isinstance(band, str)]
     if len(bands) not in (1, 3) or any(number < 1 for number in numbers) or "" in bands:
         raise SettingsError(
@@ -83,8 +82,6 @@ def choose_bands(
             return Bands(
                 tuple(number for number in found if number is not None), told_by
             )
-    # Three bands or more: the first three, as RGB files have them. Fewer: the first, as
-    # grey.
     free = [number for number in range(1, count + 1) if number != alpha]
     return Bands(tuple(free[: 3 if len(free) >= 3 else 1]), "order")
 

@@ -227,8 +227,6 @@ def offset(own: Grid, grid: Grid) -> tuple[int, int] | None:
     are the raster's; None if they would have to be resampled."""
     if not own.is_placed or not grid.is_placed:
         return 0, 0
-    # Grids of other projections are never the same pixels, though their numbers may be
-    # alike.
     if own.crs is not None and grid.crs is not None and own.crs != grid.crs:
         return None
     back = ~own.transform

@@ -22,8 +22,6 @@ from sencap.rasters.valid import Mask, looks_like_alpha, valid_pixels
 # What may be opened, by first bytes: other drivers of GDAL follow names in the file to
 # other files, or to hosts.
 _PNG = b"\x89PNG"
-# TIFF files begin with II or MM: the order of the bytes in their numbers, Intel's or
-# Motorola's.
 _DRIVERS = {
     b"II": "GTiff",
     b"MM": "GTiff",
@@ -75,8 +73,6 @@ class Raster(Closing):
         self.dtype = np.dtype(file.dtypes[0])
         self.nodata: float | None = file.nodata
         self.tags: dict[str, str] = file.tags()
-        # GDAL would convert bands of mixed types to one; complex numbers, as radar
-        # products have them, are no brightness.
         if len(set(file.dtypes)) > 1 or self.dtype.kind not in "iuf":
             kinds = ", ".join(dict.fromkeys(file.dtypes))
             raise ImageError(
@@ -242,7 +238,6 @@ class Raster(Closing):
         self, window: Any, shape: tuple[int, int] | None, *, nearest: bool
     ) -> tuple[NDArray[Any], Mask | None]:
         numbers = list(self.bands.numbers)
-        # GDAL reduces as it reads, from the file's overviews where it has some.
         asked: dict[str, Any] = {"window": window}
         if shape is not None:
             ways = self._rasterio.enums.Resampling
@@ -285,7 +280,6 @@ class Raster(Closing):
             values = values * np.uint8(255 // ((1 << self._bits) - 1))
         if self._white_is_zero:
             values = ~values
-        # One band is grey: the same values for R, G and B, without a copy.
         return np.broadcast_to(values, (3, *values.shape[1:]))
 
     def close(self) -> None:
@@ -302,8 +296,6 @@ class Raster(Closing):
         errors = self._rasterio.errors
         try:
             driver = self._driver()
-            # Files without a georeference are usual here, such as PNG; rasterio warns
-            # of each.
             with _OPENING, warnings.catch_warnings():
                 warnings.simplefilter("ignore", errors.NotGeoreferencedWarning)
                 return self._rasterio.open(self.path.absolute(), driver=driver)
@@ -345,8 +337,6 @@ class Raster(Closing):
         points, crs = file.gcps
         if not points or not file.transform.is_identity:
             return Grid(file.crs, file.transform, file.width, file.height), False
-        # Ground control points say where single pixels lie. The best affine transform
-        # through them is taken, and how far it misses them is told.
         fitted = self._rasterio.transform.from_gcps(points)
         off = 0.0
         for point in points:
