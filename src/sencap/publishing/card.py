@@ -40,6 +40,7 @@ def report_of_weights(path: str | Path, weights: Weights) -> Report:
     ]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; {again}")
+    # Names and paths may change; the bytes say whether it is of these weights.
     scored = report["weights"].get("sha256")
     if scored != weights.sha256:
         raise DataError(
@@ -63,6 +64,8 @@ def write_card(
     ``example``: the name of a pair that ships, its caption by these weights, and the
     name of the picture of both.
     """
+    # The order of the sections is that in which a reader decides: what, from what,
+    # whether it is allowed, what for, how good, where not.
     sections = {
         "What they are": _what(folder, weights),
         "Trained on": [about.data, "", *_run(folder.training)],
@@ -166,6 +169,7 @@ def _scores(reports: Sequence[Report]) -> list[str]:
             signature = report["signatures"][protocol]
             lines += [f"Protocol `{protocol}`:", "", *score_table(report, protocol), ""]
             lines += [f"`{signature}`", ""]
+        # Pairs without flags have no accuracy.
         accuracy = report.get("change_accuracy")
         if isinstance(accuracy, float) and math.isfinite(accuracy):
             lines += [f"Change or no change told right: {100 * accuracy:.1f} %.", ""]

@@ -38,6 +38,7 @@ def stac_item(
     owner, _, name = repository.partition("/")
     settings = folder.settings
     outputs = _outputs(folder)
+    # A dict keeps the order, and each task once.
     tasks = {task: None for output in outputs for task in output["tasks"]}
     backbone = settings.extractor.backbone
     properties = {
@@ -114,6 +115,7 @@ def _outputs(folder: CheckpointFolder) -> list[dict[str, Any]]:
             "data_type": "int64",
         },
     }
+    # Without a flag head the probability is reckoned from sentences: no output.
     if not settings.change.flag:
         return [words]
     flag: dict[str, Any] = {

@@ -76,6 +76,7 @@ def push(
             "sencap evaluate --json"
         )
     weights = _local(folder)
+    # All that can be refused is refused before anything is written or sent.
     said = read_about(weights.folder / ABOUT if about is None else about)
     checkpoint = read_checkpoint_folder(weights.folder)
     read = [report_of_weights(path, weights) for path in reports]
@@ -97,6 +98,7 @@ def push(
         _write(target, texts, caption)
         files = (*texts, EXAMPLE_PICTURE)
         return Pushed(repository, files, caption.text, folder=target)
+    # The folder's own card stays at home: the one that was written just now is sent.
     sent = [path for path in map(weights.folder.joinpath, FILES) if path.is_file()]
     sent = [path for path in sent if path.name != CARD]
     with tempfile.TemporaryDirectory(prefix="sencap-push-") as drafts:
@@ -165,6 +167,7 @@ def verify_upload(
     name = f"hub:{repository}@{commit}"
     with tempfile.TemporaryDirectory(prefix="sencap-verify-") as place:
         folder = fetch_to(repository, commit, Path(place))
+        # An empty cache: what this machine has already would prove nothing.
         came = Weights(folder, name, repository, commit)
         if came.sha256 != sent.sha256:
             raise CheckpointError(
@@ -173,6 +176,7 @@ def verify_upload(
                 "anybody of it"
             )
         said = load(folder)(*example_pair())
+    # The bytes of the weights are equal; the graphs or the vocabulary may not be.
     if said.text != caption.text:
         raise CheckpointError(
             f"{name} was uploaded, and says “{said.text}” of the example, where the "
