@@ -71,7 +71,9 @@ def test_weights_that_come_back_otherwise_are_told(
 
 def test_what_the_hub_refuses_is_told(hub: Hub, report: Path, about: Path) -> None:
     hub.read_only = True
-    with pytest.raises(CheckpointError, match=rf"hub:{NAME} refused you \(403\): log in"):
+    with pytest.raises(
+        CheckpointError, match=rf"hub:{NAME} refused you \(403\): log in"
+    ):
         push(SHIPPED, NAME, reports=[report], about=about)
 
 
@@ -220,6 +222,18 @@ def test_what_cannot_be_pushed_ends_with_2(
 ) -> None:
     assert main(["push", *arguments, "--report", str(report)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_dry_run_does_not_write_over_the_weights_own_card(
+    report: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(SHIPPED, tmp_path / "copied")
+    with pytest.raises(
+        SettingsError, match=r"is the checkpoint folder, whose own card"
+    ):
+        push(copied, NAME, reports=[report], dry_run=True, out=copied)
+    card = (copied / "README.md").read_bytes()
+    assert card == (SHIPPED / "README.md").read_bytes()
 
 
 def test_a_push_needs_a_report(about: Path) -> None:

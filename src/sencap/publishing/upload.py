@@ -93,6 +93,11 @@ def push(
     if dry_run:
         place = weights.folder.resolve()
         target = place.with_name(f"{place.name}-card") if out is None else Path(out)
+        if target.resolve() == place:
+            raise SettingsError(
+                f"out={target} is the checkpoint folder, whose own card would be "
+                "written over; name another"
+            )
         with told_as_output(target):
             target.mkdir(parents=True, exist_ok=True)
         _write(target, texts, caption)
