@@ -73,6 +73,7 @@ class CaptionedFiles:
         # Imported late: most captions are not drawn, and starts should be quick.
         from sencap.figures.pair import LONGEST, draw_pair, save_picture  # noqa: PLC0415
 
+        # Read again: while many pairs are captioned, none is kept at its full size.
         pair = shrink(read_pair(self.before, self.after, reading=self.reading), LONGEST)
         save_picture(draw_pair(pair, self.caption.text), picture)
 
@@ -95,6 +96,7 @@ def read_first(
     Raises:
         ImageError: none can; why, of each.
     """
+    # What was read here is not lost: `caption_files` takes it as ``already``.
     found: dict[int, ImagePair | ImageError] = {}
     for number, pair in enumerate(files):
         found[number] = read_or_reason(pair, size, reading)

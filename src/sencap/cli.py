@@ -324,6 +324,7 @@ def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
             )
             continue
         texts = value if isinstance(value, list) else [value]
+        # An empty path would mean the working folder to most of Python.
         if "" in texts:
             raise SettingsError(
                 f"{key} is empty (a variable of the shell that is not set?); give a "

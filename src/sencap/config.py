@@ -368,6 +368,8 @@ class ModelSettings:
     def __post_init__(self) -> None:
         _numbers(self, "", "dimension", "size")
         check_normalisation(self.mean, self.std)
+        # Where a number is None the system's own counts, which is not known here: what
+        # depends on it is checked when the model is built.
         self._check_grid()
         if self.dimension is not None:
             self._check_width(self.dimension)
@@ -415,6 +417,7 @@ class VocabularySettings:
     """
 
     captions: str | None = None
+    # The paper counts the words of all splits, the test split included.
     splits: tuple[Split, ...] = ("train", "val", "test")
     minimum_count: int = 6
 
@@ -616,6 +619,8 @@ class TrainingSettings:
             raise SettingsError(
                 "data is empty; name at least one folder of captioned pairs"
             )
+        # Two sources of the same weights: which one won would depend on the order of
+        # loading.
         if self.start is not None and self.extractor.init is not None:
             raise SettingsError(
                 f"start={self.start} and extractor.init={self.extractor.init} both "
@@ -645,6 +650,7 @@ def as_dict(settings: Any) -> dict[str, Any]:
     """A settings object as plain lists, dicts and numbers, ready for JSON or YAML."""
 
     def plain(value: Any) -> Any:
+        # Tuples become lists, as JSON and YAML would make them.
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -694,6 +700,8 @@ def _checked(owner: Any, values: Any, prefix: str) -> dict[str, Any]:
         )
     known = {f.name for f in dataclasses.fields(owner)}
     hints = get_type_hints(owner)
+    # Every key is looked at before anything is made of it: a wrong type would fail deep
+    # inside PyTorch.
     for key, value in values.items():
         if key not in known:
             raise SettingsError(
@@ -717,6 +725,8 @@ _KINDS: dict[Any, str] = {
 def _kinds(hint: Any) -> list[Any]:
     """The simple types that a field's annotation allows; none for what is checked
     elsewhere (parts, mean, std)."""
+    # The words of a choice are checked by the settings class itself; here it has to be
+    # a text.
     if get_origin(hint) is Literal:
         return [str]
     if hint in (*_KINDS, type(None)):

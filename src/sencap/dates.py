@@ -5,8 +5,7 @@ have them.
 |---|---|
 | 2020-06-04, 2020_06_04, 2020.06.04, 20200604 | Landsat, Sentinel, Planet |
 | 20200604105031 and other times that follow at once | drones, Pléiades, SPOT |
-| 2020156T105031, A2020156, doy2020156: year and day of the year | HLS, MODIS, VIIRS,
-  AppEEARS |
+| 2020156T105031, A2020156, doy2020156: year, day of year | HLS, MODIS, VIIRS, AppEEARS |
 | LC81930272020156LGN00 | Landsat before its collections |
 | 20JUN04105031 | WorldView, GeoEye |
 | 2020156 between marks, where there is nothing better | anybody's |
@@ -100,6 +99,7 @@ def _date(match: re.Match[str]) -> datetime.date | None:
 
 
 def _nth_day(year: int, number: int) -> datetime.date:
+    # Day 1 is the first of January.
     date = datetime.date(year, 1, 1) + datetime.timedelta(days=number - 1)
     if date.year != year:  # day 0, and day 366 of a year that has 365
         raise ValueError(number)

@@ -40,6 +40,8 @@ def demo(
     predictor = load(weights, beam=beam)
     problems: list[str] = []
     begin = time.perf_counter()
+    # A list: the captions are computed as the iterator is read, and the time is to
+    # cover them.
     found = list(caption_files(predictor, find_pairs(EXAMPLES), problems))
     seconds = time.perf_counter() - begin  # reading included
     if problems:

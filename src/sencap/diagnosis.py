@@ -94,6 +94,7 @@ def as_text(report: dict[str, Any]) -> str:
 def _tried(name: str, try_it: Callable[[], str]) -> Finding:
     try:
         return Finding(name, "works", try_it())
+    # What is missing and optional is no failure.
     except MissingDependencyError as error:
         return Finding(name, "absent", _one_line(error))
     except SencapError as error:
@@ -144,6 +145,7 @@ def _example(weights: str | Path | None) -> str:
     begin = time.perf_counter()
     predictor = load(weights)
     before, after, _ = find_pairs(EXAMPLES)[0]
+    # The two times are told apart: loading happens once, captioning for each pair.
     loaded = time.perf_counter()
     text = predictor(before, after).text
     seconds = time.perf_counter() - loaded

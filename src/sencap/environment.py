@@ -97,6 +97,7 @@ def check_hardware(hardware: HardwareSettings) -> None:
             f"hardware.devices is {devices} with hardware.accelerator={accelerator}; "
             f"{_what_is_here()}; the most is {count}"
         )
+    # Without a meeting point each machine would wait for the others for ever.
     if hardware.nodes > 1 and not any(name in os.environ for name in MEETING_POINTS):
         raise SettingsError(
             f"hardware.nodes is {hardware.nodes}, and nothing says where the "

@@ -168,6 +168,7 @@ def official_split_notes(
 def _may_be_levir_cc(data: str | Path) -> bool:
     """Whether a data set, which was read before, does not say that it is another one
     than LEVIR-CC."""
+    # Dubai-CC has a file for each split; each names the data set alike.
     (first, *_) = find_caption_files(Path(data))
     content = json.loads(first.read_text(encoding="utf-8-sig"))
     calls_itself = str(content.get("dataset", "LEVIR-CC"))

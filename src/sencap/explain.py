@@ -128,6 +128,7 @@ def explain(
     word_maps, dates = _of_words(
         predictor.engine, memory, predictor.checkpoint.vocabulary, words
     )
+    # The memory itself is shown beside the parts it was made of.
     parts = {**memory.parts, "memory": memory.tokens}
     if memory.mask is not None:
         # The mask head gives logits (1, N); their sigmoid is the share of changed
@@ -224,6 +225,7 @@ def _activation(part: Floats, grid: tuple[int, int]) -> Maps:
 def _received(memory: PairMemory) -> dict[str, Maps]:
     """The mean attention that each cell received, by the name of the attention, and of
     its date where it has one."""
+    # N cells where one stream was asked, 2·N where both dates were.
     cells = memory.grid[0] * memory.grid[1]
     maps: dict[str, Maps] = {}
     for name, received in memory.received.items():

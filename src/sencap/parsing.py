@@ -54,6 +54,7 @@ def underscored(word: str) -> str:
     """--vocabulary-size=5 → --vocabulary_size=5: both spellings are taken."""
     if not word.startswith("--"):
         return word
+    # The name alone: a value keeps its hyphens.
     flag, equals, value = word.partition("=")
     return "--" + flag[2:].replace("-", "_") + equals + value
 

@@ -83,6 +83,8 @@ def warn_of_flags(pairs: Sequence[CaptionedPair | CaptionEntry]) -> list[str]:
     """Log what the figures of change of these pairs will not show: now, not after an
     hour. Returns notes that the scoring itself cannot know."""
     told = told_by_sentences(pairs)
+    # What comes back is for the report; the notes on absent kinds of pairs are in its
+    # own already, and only logged here.
     notes = [f"{told[0].upper()}{told[1:]}."] if told else []
     for note in [*notes, *notes_on_absent(as_flags([pair.changed for pair in pairs]))]:
         log.warning(f"warning: {note}")
@@ -108,6 +110,7 @@ def report_of(
         DataError: there is no pair.
     """
     scored = []
+    # The scoring knows words and numbers only, and no files.
     for pair, said in zip(pairs, captions, strict=True):
         facts_of_pair = (said.log_prob, pair.changed, said.change_probability)
         scored.append(ScoredPair(pair.name, pair.captions, said.words, *facts_of_pair))
@@ -215,6 +218,8 @@ def write_report_page(
 
 def _picture_bytes(pair: CaptionedPair) -> tuple[bytes, bytes]:
     """Both images as JPEGs that every browser shows, whatever they were."""
+    # Read and encoded anew: browsers show no TIFF, and a page holds its pictures
+    # itself.
     before, after = shrink(read_pair(pair.before, pair.after), _SHOWN).images
     return _jpeg(before), _jpeg(after)
 

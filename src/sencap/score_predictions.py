@@ -59,6 +59,7 @@ def score(
     # pair, and the vocabulary is counted as training counts it.
     everything = read_captions(data, no_change=no_change)
     pairs: list[CaptionEntry] | list[CaptionedPair]
+    # Images need not be there unless they are shown.
     if page is None:
         pairs = read_captions(data, splits=splits, no_change=no_change)
     else:

@@ -25,6 +25,7 @@ def read_text(
     if reason := not_a_file(path):
         raise error(f"{path}: {reason}; {advice}")
     try:
+        # The size is asked for first: a file of any size could be named by mistake.
         size = path.stat().st_size
         if size > most_bytes:
             raise error(
@@ -36,6 +37,7 @@ def read_text(
             f"{path} cannot be read ({problem.strerror or problem}); {advice}"
         ) from problem
     try:
+        # "utf-8-sig" drops the byte order mark that Windows writes, if there is one.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise error(
@@ -45,6 +47,7 @@ def read_text(
 
 def csv_problem(error: csv.Error) -> str:
     """What Python's reader of CSV files says, for somebody who has written one."""
+    # The messages of Python's module csv, which has no codes for them.
     said = str(error)
     if said == "unexpected end of data":
         return "a quotation mark is opened and never closed"

@@ -81,6 +81,8 @@ class CheckReport:
         and training, or why not."""
         if not self.ok:
             return "can be used for: nothing yet; mend the errors first"
+        # Any split can be evaluated on; training needs train, and val to select the
+        # best epoch.
         held = [split for split in SPLITS if self.counts[split]]
         evaluation = f"evaluation ({', '.join(held)})"
         missing = [split for split in ("train", "val") if not self.counts[split]]
@@ -163,6 +165,7 @@ def check_dataset(
         if entries:  # else it is the caption file that is wrong
             problems += _unnamed_images(folders, entries)
             masks = sum(folders.find(entry, MASKS) is not None for entry in entries)
+    # After the pairs one by one, the data set as a whole.
     known = _coverage(entries)
     problems += _warnings(root.name or str(root), entries, known)
     return CheckReport(
@@ -172,8 +175,7 @@ def check_dataset(
 
 def _coverage(entries: Sequence[CaptionEntry]) -> dict[int, Coverage]:
     """What the vocabulary of all captions would know of them, by minimum_count: the
-    default, and
-    1."""
+    default, and 1."""
     captions = all_captions(entries)
     counts = Counter(chain.from_iterable(captions))
     if not counts:

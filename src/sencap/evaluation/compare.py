@@ -42,6 +42,8 @@ def metric_named(name: str) -> str:
 
     Raises SettingsError for an unknown one, with the nearest known name.
     """
+    # A star and hyphens are awkward on a command line, so that names are compared by
+    # their letters and digits.
     known = {_letters(metric): metric for metric in (*METRICS, ACCURACY)}
     if _letters(name) not in known:
         raise SettingsError(
@@ -169,6 +171,7 @@ def _read_side(paths: str | Path | Sequence[str | Path]) -> list[ComparedReport]
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     reports = [read_report(path) for path in given]
     names = [report.path for report in reports]
+    # One report twice would count as two seeds that agree perfectly.
     for name in names:
         if names.count(name) > 1:
             raise SettingsError(
@@ -203,6 +206,8 @@ def _notes(
             result[protocol][subset] for protocol in PROTOCOLS if protocol in result
         ]
         rows = [found["CIDEr"] for found in compared if "CIDEr" in found]
+        # CIDEr weighs n-grams by how few pairs use them: what all pairs use weighs
+        # nothing.
         if pairs[subset] and any(row["a"] == row["b"] == 0 for row in rows):
             notes.append(
                 f"CIDEr of {said_of(subset)} is 0 for A and B: so it is by construction, whatever "
@@ -283,6 +288,7 @@ def comparison_as_markdown(comparison: dict[str, Any]) -> str:
         f"p: two-sided p-value of no difference.{seeds}",
         "",
     ]
+    # Subsets without a pair have no line.
     pairs = {subset: count for subset, count in comparison["pairs"].items() if count}
     for protocol in PROTOCOLS:
         rows = []

@@ -67,6 +67,7 @@ _SMALL_WORDS = frozenset(
         "at",
     )
 )
+# Far below the shares that were measured in English captions.
 _ENGLISH_SHARE = 0.05
 """LEVIR-CC's captions of changes have 0.30, Dubai-CC's 0.2."""
 FLAGS_UNKNOWN = (
@@ -201,6 +202,8 @@ def confusion_table(
 def data_digest(pairs: Sequence[ScoredPair]) -> str:
     """SHA-256 of what is evaluated against: file names, references and change flags, in
     their order."""
+    # File names, flags and references, and no hypothesis: two systems on the same pairs
+    # have the same digest.
     content = [
         [pair.filename, pair.changed, list(map(" ".join, pair.references))]
         for pair in pairs
@@ -266,6 +269,7 @@ def evaluate(
     statistics = {
         name: PairStatistics.of(scoring, flags) for name, scoring in own.items()
     }
+    # What a reader has to know of the figures, such as why some are missing.
     notes = _notes(pairs, encoder, flags, judged=judged, own_sentences=own_sentences)
     if missing is not None:
         notes.insert(0, f"No METEOR, and so no S*m: {missing}")
@@ -370,6 +374,7 @@ def _notes_on_change(
             "changeflag (0 or 1) to each pair; see docs/data.md."
         ]
     notes = notes_on_absent(flags)
+    # Those that everybody knows by the five sentences or the phrases need no mention.
     new = [
         sentence for sentence in own_sentences if not says_no_change(sentence.split())
     ]
@@ -420,6 +425,7 @@ def _notes_on_subset(
             f"No interval of {whose}: there are {len(captions)}, and fewer than "
             f"{FEWEST_PAIRS} say nothing of others."
         )
+    # The two protocols can differ: rare words are alike under ids and not as words.
     alike = []
     for protocol in PROTOCOLS:
         encode = partial(texts, protocol=protocol, encoder=encoder)

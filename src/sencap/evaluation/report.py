@@ -104,6 +104,8 @@ def report_as_dict(
     each pair are what comparing two reports needs; see ``statistics.PairStatistics``.
     Raises SettingsError for a number of resamples or a seed out of its bounds.
     """
+    # The scores come first in the file, then what puts them into their place, and the
+    # pairs after them, as they are long.
     report: dict[str, Any] = {
         protocol: evaluation.scores[protocol] for protocol in PROTOCOLS
     }
@@ -313,6 +315,7 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     facts = []
     if report["parameters"] is not None:
         parts = report["parameters"]
+        # A system of others may tell only how many there are in all.
         if not isinstance(parts, Mapping):
             parts = {"in all": parts}
         counts = ", ".join(f"{name} {count:,}" for name, count in parts.items())

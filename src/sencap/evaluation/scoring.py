@@ -31,6 +31,7 @@ Scores: TypeAlias = dict[str, float | None]
 def scores(bleu: Floats, meteor: float | None, rouge: float, cider: float) -> Scores:
     """Name raw figures (bleu: BLEU-1..4 in 0..1) and multiply by 100; without METEOR
     there is no ``S*m``."""
+    # S*m takes BLEU-4 alone, and the mean is taken before the × 100.
     *shorter, bleu_4 = bleu.tolist()
     mean = None
     if meteor is not None:

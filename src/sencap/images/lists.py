@@ -116,6 +116,7 @@ def _pair(path: Path, number: int, place: str, cells: Mapping[str, Any]) -> List
     key = _text(cells.get("id"))
     if not key:
         raise DataError(f"{path}, {place}: it has no id; each row needs one of its own")
+    # An absolute path stays as it is: joining keeps the last absolute part.
     before, after = (path.parent / _text(cells.get(name)) for name in COLUMNS[1:])
     given = [_text(cells.get(name)) for name in WINDOW]
     if not any(given):
@@ -187,6 +188,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             # Other columns, which may be large, are not read from the disk at all.
             wanted = [name for name in names if renamed[name] in (*COLUMNS, *WINDOW)]
             place = 0
+            # Batch by batch: a list of a hundred million pairs does not fit into
+            # memory.
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
                 for row in batch.to_pylist():
                     place += 1

@@ -35,6 +35,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         check_bands(self.bands)
+        # A scale that cannot be is refused now, and not when the first image is read.
         self.given_scale()
         if not 0 <= self.empty <= 1:
             raise SettingsError(
@@ -79,6 +80,8 @@ def bands_of(text: str) -> tuple[int | str, ...]:
         SettingsError: a number of very many digits.
     """
     words = [word.strip() for word in text.split(",")]
+    # Python refuses to turn thousands of digits into a number, with an error of its
+    # own.
     if any(re.fullmatch(r"[+-]?[0-9]{6,}", word) for word in words):
         raise SettingsError(f"bands={shown(text)} has a number that no band has")
     return tuple(

@@ -47,6 +47,8 @@ def read_image(
             of ``like``.
     """
     path = Path(path)
+    # Without rasterio a raster's pixels are read as those of a plain picture, and the
+    # notes say what is ignored.
     if not (has_rasterio() and is_raster(path)):
         read = read_file(path, reading)
         for note in read.notes:
@@ -106,8 +108,8 @@ def as_pair(
     Files that say where they lie are put on the grid of ``before``, over the ground
     that both show (the extra ``geo``). Others must have one size. Two images of 16 bits
     are brought to 8 as `stretch` says, by the same scale. Where a date holds no data
-    both show the same. What
-    was chosen, and what a user has to know, is in the pair's ``details`` and ``notes``.
+    both show the same. What was chosen, and what a user has to know, is in the pair's
+    ``details`` and ``notes``.
 
     With ``size`` the pair is that of `resize`, ``size`` × ``size`` pixels, pixel for
     pixel; but each image is reduced as soon as it is read, so that the whole pair is
@@ -146,6 +148,8 @@ def _pair_of_rasters(
     with AlignedRasters(before, after, bands=reading.bands) as rasters:
         grid = rasters.grid
         shape = None
+        # At the images' own size they must be within bounds; for the model they are
+        # reduced as they are read, and may have any size.
         if size is None:
             check_file_sides(before, grid.width, grid.height)
         elif grid.width * grid.height > _MOST_READ:

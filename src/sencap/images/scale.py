@@ -83,6 +83,7 @@ def check_size(size: int) -> None:
 def row_blocks(height: int, width: int) -> Iterator[slice]:
     """Slices of rows that cover an image, each of some million pixels at most (or of
     one row)."""
+    # Work in blocks of whole rows: copies in wider types exist for a block only.
     step = max(1, _BLOCK // max(1, width))
     for first in range(0, height, step):
         yield slice(first, min(first + step, height))
@@ -103,6 +104,7 @@ def resample_band(
 ) -> NDArray[np.uint8]:
     """One band (H, W): Pillow works on each band alone, so that three bands need not be
     there at once."""
+    # Not even copied: callers must not write into the result.
     if band.shape == (height, width):
         return band
     return np.asarray(

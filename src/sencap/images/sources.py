@@ -107,6 +107,7 @@ def _decoded(file: BinaryIO, reading: Reading) -> Read:
 
 def _from_memory(source: Any, reading: Reading) -> Read:
     """An image that is no path."""
+    # The surest kinds first; what is left is tried as an array.
     if isinstance(source, bytes | bytearray | memoryview):
         return _decoded(io.BytesIO(source), reading)
     if isinstance(source, Image.Image):
@@ -129,6 +130,7 @@ def _from_loaded(image: Image.Image) -> Picture:
 def _content(file: Any) -> bytes:
     """What is left to read of an open file."""
     try:
+        # One byte more than allowed is enough to see that it is too much.
         content = file.read(_MOST_BYTES + 1)
     # Not readable, closed, and what other people's files raise.
     except Exception as error:
@@ -204,6 +206,7 @@ def _bands_first(array: NDArray[Any]) -> NDArray[Any]:
     """A view (3, H, W). A shape cannot mean two things: no side of an image has three
     pixels or fewer."""
     shape = array.shape
+    # A grey image has three equal bands, as a view without copies: (H, W) → (3, H, W).
     if array.ndim == 2:
         return np.broadcast_to(array, (3, *shape))
     if array.ndim == 3 and shape[0] in (1, 3):

@@ -9,12 +9,10 @@ COCO has one image for an entry, a pair has two. These ways to name them are kno
 1. two keys (or before, after; or file_name, file_name_after; …):
    {"id": 7, "file_name_before": "a/7.png", "file_name_after": "b/7.png"}
 2. one name that two folders have, A and B (or others of `sencap.images.marks`), beside
-  the JSON
-   file or below images:
+   the JSON file or below images:
    {"id": 7, "file_name": "7.png"}
 3. two entries whose names differ in before/after, A/B, 2018/2019, … only (or A/7.png
-  and B/7.png);
-   annotations may be of either:
+   and B/7.png); annotations may be of either:
    {"id": 7, "file_name": "7_before.png"}, {"id": 8, "file_name": "7_after.png"}
 """
 

@@ -4,8 +4,9 @@ people keep them.
     name,caption                                    CSV or TSV, with or without a line of titles
     test_000001.png,a road is built
     {"test_000001.png": "a road is built"}          JSON: by name; also [caption], [{"caption": …}]
-    [{"image_id": 7, "caption": "a road is built"}] COCO's results; {"images",
-    "annotations"} too {"name": "test_000001", "caption": "…"}         a JSON object in each line
+    [{"image_id": 7, "caption": "a road is built"}] COCO's results
+    {"images": […], "annotations": […]}             COCO's captions
+    {"name": "test_000001", "caption": "…"}         a JSON object in each line
     {"images": [{"filename", "sentences": […]}]}    LEVIR-CC's own layout
     {"pairs": [{"filename", "hypothesis"}]}         a report of `sencap evaluate --json`
     a road is built                                 text: a line for each pair, in their order

@@ -85,6 +85,8 @@ def _seen(folder: Path) -> str:
 
 def _kind_of_file(file: Path) -> str:
     """The kind of one file, by its name if it is Hugging Face's, else by its content."""
+    # The name that Hugging Face fixes. In such a table folders may tell the splits; one
+    # of any other name is told by its content.
     if file.name in _METADATA:
         return "huggingface"
     first, _, rest = read_regular_text(file).strip().partition("\n")
@@ -115,6 +117,7 @@ def _is_levir(source: Path) -> bool:
 
 
 def _metadata_files(folder: Path) -> list[tuple[Path, str]]:
+    # The metadata lies beside the images, in a folder for each split or in one for all.
     below = [*folder.glob("*/"), *folder.glob("data/*/")]
     files: list[tuple[Path, str]] = []
     for place in (folder, *sorted(below)):

@@ -36,6 +36,8 @@ _CAPTION_WORDS = {
 }  # fmt: skip
 _SPLIT_COLUMNS = {"split", "subset", "partition"}
 _CHANGED_COLUMNS = {"changed", "changeflag", "change_flag"}
+# What people write into a column for "changed"; "1.0" is pandas' way to write 1 in a
+# column that has gaps.
 _FLAGS = {
     "1": 1, "1.0": 1, "true": 1, "yes": 1, "changed": 1,
     "0": 0, "0.0": 0, "false": 0, "no": 0, "unchanged": 0,
@@ -163,6 +165,7 @@ def image_side(name: str) -> str | None:
     ['after', 'before', '', None]
     """
     words = _words(name)
+    # What is left without the words for images: file_name_after → after.
     marks = [word for word in words if word not in _IMAGE_WORDS]
     if not marks:
         # A column "name" is not one of files.
@@ -170,6 +173,8 @@ def image_side(name: str) -> str | None:
     if "date" in marks:
         return None  # date1 is no image
     for kind in MARK_KINDS:
+        # A column called 2018 may hold anything; `find_columns` takes years only as a
+        # pair.
         mark = None if kind == DATES else read_mark("_".join(marks), kind)
         if mark is not None and not mark.rest:
             return "before" if mark.date == BEFORE else "after"
@@ -363,6 +368,7 @@ def join_rows(rows: Iterable[ImportedRow], problems: Problems) -> list[Pair]:
     """The pairs in the order of their first rows; what rows of one pair say differently
     is noted."""
     pairs: dict[tuple[str, str], Pair] = {}
+    # Several rows may tell of one pair, a caption each.
     for row in rows:
         # A pair is known by its two files: "A/../A/x.png" and "A/x.png" are one.
         key = os.path.normpath(row.before), os.path.normpath(row.after)

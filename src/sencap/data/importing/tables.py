@@ -92,6 +92,8 @@ def read_records(file: Path, problems: Problems) -> Records:
     """
     text = read_regular_text(file)
     first = text.lstrip()[:1]
+    # A list must be parsed as a whole; objects in lines one by one, so that a broken
+    # one is told by its line.
     if first == "[":
         records = _json_list(file, problems)
     elif first == "{":
