@@ -120,7 +120,7 @@ def check_number(name: str, value: Any) -> None:
     # A number of a thousand digits is not repeated: Python refuses to write it out.
     huge = whole and abs(value) > 10**30
     given = "a number of more than 30 digits" if huge else value
-    # The reason explains the upper bound; nobody asks why 0 is too few.
+    # The reasons of the table explain upper bounds only.
     reason = (
         f" ({bound.reason})" if bound.reason and whole and value > bound.most else ""
     )

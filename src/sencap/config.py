@@ -75,8 +75,8 @@ def check_backbone_name(name: str, value: str) -> None:
     Raises:
         SettingsError: with the setting, the value, and what a name may hold.
     """
-    # A config file may come from a stranger, and timm would follow these to a download
-    # or a pickle. So only plain names pass.
+    # A config file may come from a stranger, and must lead neither to the network nor to
+    # a folder: only plain names pass.
     plain = isinstance(value, str) and re.fullmatch(
         r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", value
     )

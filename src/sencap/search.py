@@ -294,8 +294,9 @@ class _Beam:
 
 
 def _highest(values: NDArray[np.float32], count: int) -> Ids:
-    """Indices (B, count) of the highest values of each row (B, L), highest first; of
-    equal ones the first."""
+    """Indices (B, count) of the highest values of each row (B, L), highest first and
+    equal ones by index. Where several equal the lowest that is in, any of them may be
+    in."""
     if count < values.shape[1]:
         # A partition finds the highest without sorting thousands of words. It gives
         # them in no order, so they are put back by index, for equal values to keep it.

@@ -228,12 +228,12 @@ def _check_images(
 ) -> Iterator[PairProblem]:
     """What is wrong with the two images of an entry, as a pair; what has to be known of
     how they are read goes to ``notes``."""
-    # First the pair is read as training would read it. Only if that fails each image is
-    # read by itself, to tell which of them is wrong.
     yield from folders.missing(entry)
     files = [
         file for date in DATE_FOLDERS if (file := folders.find(entry, date)) is not None
     ]
+    # First the pair is read as training would read it. Only if that fails each image is
+    # read by itself, to tell which of them is wrong.
     pair: ImagePair | None = None
     if len(files) == len(DATE_FOLDERS):
         try:

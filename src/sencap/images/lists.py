@@ -96,7 +96,7 @@ def read_list(source: str | Path) -> Iterator[ListedPair]:
     check_list(path)
     is_parquet = path.suffix.lower() in _PARQUET
     rows = _parquet_rows(path) if is_parquet else _csv_rows(path)
-    # The ids are all that is kept of the rows; places of doubles are told by them.
+    # The ids and their places are all that is kept of the rows.
     seen: dict[str, str] = {}
     for number, (place, cells) in enumerate(rows):
         pair = _pair(path, number, place, cells)
