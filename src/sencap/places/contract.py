@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from sencap.errors import DataError, ShapeError
 
+# What is learnt is told by comparing dates of one place: a single image has nothing to
+# be compared with.
 FEWEST_DATES = 2
 _SHOWN = 10
 _Source = TypeVar("_Source")
@@ -66,6 +68,7 @@ class SeasonalImages:
             raise ShapeError(
                 f"{who} has {len(images)} images, but {len(self.dates)} dates"
             )
+        # Equal dates may follow each other; time never runs back.
         if list(self.dates) != sorted(self.dates):
             raise ShapeError(
                 f"the images of a place are sorted by time; {who} has "
@@ -90,6 +93,7 @@ class PlacesReport:
     def note(self, place: str, problems: Sequence[str]) -> None:
         """Remember dates that a used place goes without; nothing if there are none."""
         if problems:
+            # A place may be read in every epoch; each problem is noted once.
             noted = self.missing.setdefault(place, [])
             noted.extend(problem for problem in problems if problem not in noted)
 
@@ -182,6 +186,8 @@ class ListedPlaces(Places, Generic[_Source]):
     ) -> None:
         self.origin, self.report = origin, PlacesReport()
         problems = problems or {}
+        # Sorted by name, so that the number of a place does not depend on the order of
+        # the file system.
         self._places: list[tuple[str, tuple[tuple[datetime.date, _Source], ...]]] = []
         # By place, the listed images that turned out unusable when they were read.
         self._lost: dict[str, int] = {}
@@ -199,6 +205,7 @@ class ListedPlaces(Places, Generic[_Source]):
         self.report.places = len(self._places)
         self.report.images = sum(len(images) for _, images in self._places)
         if not self._places:
+            # Nothing can be used: each place's own reason is worth more than the count.
             why = "\n  ".join(
                 _some(f"{name}: {why}" for name, why in self.report.left_out.items())
             )
@@ -234,6 +241,8 @@ class ListedPlaces(Places, Generic[_Source]):
         name, listed = self._places[_checked(index, len(self))]
         read: list[tuple[datetime.date, NDArray[np.uint8]]] = []
         problems = []
+        # A date that cannot be read costs its image, and the place only if fewer than
+        # two are left.
         for date, source in listed:
             try:
                 read.append((date, _with_data(self.read_source(source))))
@@ -252,6 +261,8 @@ class ListedPlaces(Places, Generic[_Source]):
         if len(fitting) < FEWEST_DATES:
             why = _too_few(len(fitting), problems)
             self._lose(name, len(listed))
+            # Listed as usable and found unusable as it was read: it is taken off the
+            # report, once.
             if name not in self.report.left_out:
                 self.report.places -= 1
                 self.report.left_out[name] = why
@@ -259,6 +270,7 @@ class ListedPlaces(Places, Generic[_Source]):
             raise DataError(f"{self.origin}, place {name}: {why}")
         self._lose(name, len(problems))
         self.report.note(name, problems)
+        # D images (3, H, W) → (D, 3, H, W).
         dates, images = zip(*fitting, strict=True)
         return SeasonalImages(np.stack(images), dates, name)
 
@@ -296,6 +308,7 @@ def _too_few(count: int, problems: Sequence[str]) -> str:
 
 
 def _size(shape: tuple[int, ...]) -> str:
+    # (3, H, W) → "W×H", as people write sizes.
     return "×".join(str(side) for side in shape[:0:-1])
 
 

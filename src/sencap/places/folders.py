@@ -32,9 +32,8 @@ class _FilePlaces(ListedPlaces[Path]):
         problems: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(origin, listed, problems)
-        self._firsts: dict[
-            Path, Path
-        ] = {}  # of each later image, the first of its place
+        # Of each later image, the first of its place.
+        self._firsts: dict[Path, Path] = {}
         for _, images in self._places:
             self._firsts |= {file: images[0][1] for _, file in images[1:]}
 
@@ -76,6 +75,7 @@ class FolderPlaces(_FilePlaces):
             )
         listed, problems = {}, {}
         for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
+            # Folders without images, such as those of masks or notes, are no places.
             images = list_images(folder)
             if images:
                 listed[folder.name], problems[folder.name] = dated(folder, images)
@@ -102,6 +102,7 @@ class PairPlaces(_FilePlaces):
                 raise DataError(
                     f"{root} names two pairs {name!r}: give each a name of its own"
                 )
+            # What counts is which image is the earlier one.
             listed[name] = list(zip(UNDATED, (before, after), strict=True))
         super().__init__(str(root), listed)
 
@@ -127,6 +128,8 @@ def dated(
                 f"{file.name} has no date like 2020-06-04, 20200604 or 2020156 in "
                 "its name"
             )
+        # Which of two images of a day is the better one cannot be known; the first by
+        # name is kept.
         elif date in found:
             problems.append(f"{file.name} has the date of {found[date].name}")
         else:

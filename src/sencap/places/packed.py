@@ -57,6 +57,8 @@ class PackedPlaces(Places):
         self._names: list[str] = []
         self._dates: list[list[str]] = []
         places: list[tuple[int, int, int]] = []
+        # Where each place lies: the file, the first of its images, and how many there
+        # are.
         for number, part in enumerate(self.index["files"]):
             start = 0
             for name, dates in zip(part["names"], part["dates"], strict=True):
@@ -65,9 +67,11 @@ class PackedPlaces(Places):
                 places.append((number, start, len(dates)))
                 start += len(dates)
         self._where = np.array(places, np.int64).reshape(-1, 3)
+        # Files are mapped when they are first read: a folder may have hundreds.
         self._maps: dict[int, NDArray[np.uint8]] = {}
         for part in self.index["files"]:
             file = self.root / part["file"]
+            # Sizes are told without reading: cut-off copies are found in a moment.
             if not file.is_file() or file.stat().st_size != part["bytes"]:
                 raise DataError(
                     f"{file} is missing or cut off ({part['bytes']} bytes expected): "
@@ -117,6 +121,8 @@ class PackedPlaces(Places):
             )
 
     def __getstate__(self) -> dict[str, Any]:
+        # Another process maps the files for itself; pickled, a map would be sent with
+        # all its pixels.
         return {**self.__dict__, "_maps": {}}
 
     def _checked(self, index: int) -> int:
@@ -130,12 +136,8 @@ class PackedPlaces(Places):
             file = self.root / part["file"]
             try:
                 mapped = np.load(file, mmap_mode="r", allow_pickle=False)
-            except (
-                OSError,
-                ValueError,
-                EOFError,
-                SyntaxError,
-            ) as error:  # of its first line
+            except (OSError, ValueError, EOFError, SyntaxError) as error:
+                # A damaged first line, the file's header, may raise any of them.
                 raise DataError(
                     f"{file} is damaged: delete the folder {self.root} and pack it "
                     "again"
@@ -173,6 +175,7 @@ def read_index(root: Path) -> dict[str, Any]:
     """
     file = root / INDEX
     if not file.is_file():
+        # The note is written first and the index last: a pack that was stopped.
         if (root / NOTE).is_file():
             raise DataError(
                 f"{root} is not packed to the end: give the same `sencap pack` "
@@ -184,6 +187,8 @@ def read_index(root: Path) -> dict[str, Any]:
         index = read_json(file, most_megabytes=LARGEST_INDEX, error=DataError)
     except DataError as error:
         raise DataError(f"{error}: the index is damaged; {again}") from error
+    # From the outside in: first whether it is an index, then of which version, then
+    # whether it is whole, then what it says.
     if not isinstance(index, dict) or "format" not in index:
         raise DataError(f"{file} is no index of a packed folder, or damaged; {again}")
     if index["format"] != PACKED_FORMAT:
@@ -221,6 +226,7 @@ def _is_part(part: Mapping[str, Any]) -> bool:
     for dates in part["dates"]:
         for date in dates:
             datetime.date.fromisoformat(date)
+    # A name with a path in it would open files outside of the folder.
     named = re.fullmatch(r"images-[0-9]{5,}\.npy", part["file"]) is not None
     counted = sum(len(dates) for dates in part["dates"]) == part["images"]
     texts = all(isinstance(name, str) for name in part["names"])
@@ -229,6 +235,7 @@ def _is_part(part: Mapping[str, Any]) -> bool:
 
 def index_hash(index: Mapping[str, Any]) -> str:
     """SHA-256 of all of an index but the hash itself."""
+    # Keys sorted, since a rewritten file may have them in another order.
     rest = {key: value for key, value in index.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 

@@ -91,9 +91,12 @@ def pack(
     out = Path(out)
     check_numbers(size=size, workers=workers, places_per_file=places_per_file)
     check_output_folder("out", out)
+    # The folder is checked before any source is opened, which may take minutes.
     places = (
         _open(source, out, size, settings) if isinstance(source, str | Path) else source
     )
+    # What decides the bytes: source, settings and size. Only the same command may go on
+    # in the folder.
     origin = {
         "kind": places.kind,
         **places.settings(),
@@ -108,8 +111,11 @@ def pack(
         "source": origin,
     }
     claim(out, NOTE, note)
+    # The index is written last: with it all is done.
     if (out / INDEX).is_file():
         return _report(read_index(out))
+    # Parts of places_per_file places each; those with a whole list are kept as they
+    # are.
     starts = range(0, len(places), places_per_file)
     done = [number for number in range(len(starts)) if _is_done(out, number)]
     todo = [number for number in range(len(starts)) if number not in set(done)]
@@ -125,6 +131,8 @@ def pack(
         unit="place",
         disable=not progress,
     )
+    # Several processes read ahead, but the places come in their order: the bytes do not
+    # depend on who was first.
     read = partial(_read, places, size=size)
     with bar, closing(map_in_order(read, wanted, workers=workers)) as reads:
         for number in todo:
@@ -149,6 +157,8 @@ def _open(
             f"out={out} lies inside the source {source}, which would then hold other "
             "things the next time it is read; name a folder outside of it"
         )
+    # Cells of a series and drawn places are made at the wanted size; images of files
+    # are resized after they are read.
     given = {**settings, "kind": found}
     if found in ("series", "synthetic"):  # the others have a size of their own
         given["size"] = size
@@ -156,6 +166,7 @@ def _open(
 
 
 def _check_space(out: Path, places: Places, size: int, share: float) -> None:
+    # Three bytes a pixel, of the parts that are still to be written.
     needed = int(places.report.images * 3 * size * size * share)
     free = shutil.disk_usage(out).free
     if needed > free:
@@ -176,6 +187,7 @@ def _is_done(out: Path, number: int) -> bool:
     part = _read_listing(listing)
     if part is None:
         return False
+    # A part without a usable place has a list but no file.
     return not part["images"] or (
         images.is_file() and images.stat().st_size == part["bytes"]
     )
@@ -202,6 +214,8 @@ def _write_part(
     images = 0
     with whole_file(path) as draft:
         with draft.open("wb") as file:
+            # How many images can be read is known at the end only: the header is
+            # written with 0 first, and again over it.
             begin = _write_header(file, (0, 3, size, size))
             for _ in range(count):
                 one = next(reads)
@@ -218,6 +232,8 @@ def _write_part(
             file.seek(0)
             if _write_header(file, (images, 3, size, size)) != begin:
                 raise DataError(f"{path}: its header grew; give fewer places per file")
+            # On the disk before the draft gets its name: after a power cut no whole name
+            # may stand over half a file.
             file.flush()
             os.fsync(file.fileno())
         part |= {
@@ -248,6 +264,8 @@ def _finish(
         for listing in listings
     ]
     index: dict[str, Any] = {**note}
+    # What the parts left out, and what was left out as the source was listed, in one
+    # report.
     index["places"] = sum(len(part["names"]) for part in found)
     index["images"] = sum(part["images"] for part in found)
     index["missing"], index["left_out"] = {}, dict(places.report.left_out)
@@ -277,6 +295,8 @@ def _read(places: Places, index: int, size: int) -> _Read:
         place = places.read(index)
     except DataError as error:
         return _Read(name, reason=str(error))
+    # In a worker process the report is a copy; what it notes of this place travels back
+    # with the images.
     missing = places.report.missing.get(name, [])
     return _Read(
         name,

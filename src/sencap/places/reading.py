@@ -62,6 +62,8 @@ class Scaling:
             raise DataError(
                 f"its values are {values.dtype}; they must be whole numbers"
             )
+        # Negative reflectance, which corrections of the atmosphere leave in dark
+        # places, becomes 0.
         levels = values if values.dtype == np.uint16 else values.clip(0, 0xFFFF)
         scaled: NDArray[np.uint8] = _table(self.black, self.white)[levels]
         return scaled
@@ -74,6 +76,8 @@ class Scaling:
 @lru_cache(maxsize=4)
 def _table(black: int, white: int) -> NDArray[np.uint8]:
     """What each of the 65,536 levels becomes, halves rounded up."""
+    # All levels once, then a look-up: faster than arithmetic on every pixel. Whole
+    # numbers alone, so that every machine rounds alike.
     clipped = np.arange(0x10000).clip(black, white) - black
     span = white - black
     return ((clipped * 510 + span) // (2 * span)).astype(np.uint8)
@@ -97,6 +101,7 @@ def read_dates_file(folder: Path) -> dict[str, datetime.date]:
     )
     found = {}
     for line in text.splitlines():
+        # A name, a mark, a date; other lines, such as a heading, are left out.
         match = re.match(r"\s*(?:date_)?(\S+?)\s*[:=,;\t]\s*(.+)", line)
         date = find_date(match[2]) if match else None
         if match and date:

@@ -51,6 +51,7 @@ _TAKES: dict[str, tuple[Callable[..., Places], tuple[str, ...]]] = {
     "series": (SeriesPlaces, ("size", "stride", "dates", "bands", "empty", "scaling")),
     "synthetic": (SyntheticPlaces, ("size",)),
 }
+# Folders that are looked into; a data set may have a quarter of a million.
 _TRIES = 20
 
 
@@ -93,6 +94,7 @@ def open_places(
         "product": product, "split": split, "size": size, "stride": stride, "dates": dates,
         "bands": bands, "empty": empty, "scaling": scaling,
     }  # fmt: skip
+    # A setting that a kind does not take would be left out in silence: it is refused.
     given = {name: value for name, value in given.items() if value is not None}
     if refused := [name for name in given if name not in takes]:
         raise SettingsError(
@@ -106,7 +108,7 @@ def open_places(
 
 
 def recognise_places(path: str | Path) -> str:
-    """The kind of places that a path holds, one of `Kind`, told by its content.
+    """The kind of places that a path holds, one of `_Kind`, told by its content.
 
     Raises:
         DataError: none of them; the message names what was looked for.
@@ -131,6 +133,8 @@ def recognise_places(path: str | Path) -> str:
         raise DataError(
             f"{root} is neither a folder nor a file: give a folder of dated images"
         )
+    # In the order of _TESTS: sure signs, such as an index, come before looser ones,
+    # such as two dated files.
     for kind, test in _TESTS.items():
         if test(root):
             return kind

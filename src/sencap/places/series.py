@@ -87,6 +87,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
     ) -> None:
         check_numbers(size=size, stride=stride)
         self.size, self.empty = size, empty
+        # Without a stride the cells lie side by side and do not overlap.
         self.stride = size if stride is None else stride
         self.bands, self.scaling = bands, scaling or Scaling()
         if not 0 <= empty <= 1:
@@ -97,6 +98,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         import_rasterio(root)
         folders = find_series(Path(root))
         _check_dates(root, folders, dates)
+        # Rasters stay open from cell to cell: every place needs a window of every date.
         self._open: dict[Path, Raster] = {}
         self._process = os.getpid()
         self.grids: list[Grid] = []
@@ -131,6 +133,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         return {**grid, **self.scaling.settings()}
 
     def __getstate__(self) -> dict[str, Any]:
+        # Open files do not travel; −1 is no process, so the next one opens its own.
         return {**self.__dict__, "_open": {}, "_process": -1}
 
     def _add_series(
@@ -147,6 +150,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         files = [
             (date, file) for date, file in found if wanted is None or date in wanted
         ]
+        # All dates on one grid, cut to the ground that all of them show.
         grid, files = self._common_grid(files, wrong)
         if grid is None or min(grid.width, grid.height) < self.size:
             what = "; ".join(wrong)
@@ -158,6 +162,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
             )
             return
         self.grids.append(grid)
+        # Whole cells only: what is left at the right and lower edge is not used.
         rows = range(0, grid.height - self.size + 1, self.stride)
         columns = range(0, grid.width - self.size + 1, self.stride)
         cells = len(listed) + len(rows) * len(columns)
@@ -172,6 +177,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
                 name = f"{prefix}r{row:06d}-c{column:06d}"
                 listed[name], problems[name] = [], list(wrong)
                 for date, file in files:
+                    # Each cell is read once here to know whether it holds data; the
+                    # pixels are not kept.
                     cell = Cell(file, len(self.grids) - 1, row, column)
                     try:
                         share = self._read(cell)[1]
@@ -197,6 +204,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
             try:
                 raster = self._raster(file)
                 own = raster.own.upright()
+                # What the raster shows, in pixels of the series' grid.
                 ground = raster.box_on(first or own)
             except DataError as error:
                 wrong.append(f"{date}: {error}")
@@ -222,6 +230,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         values, valid = raster.read(cell.row, cell.column, self.size, self.size)
         if raster.declares_nothing:  # then 0 in all three bands is the usual sign
             valid = both(valid, np.count_nonzero(values, axis=0) > 0)
+        # Black where nothing is known, which is how all readers here show no data.
         image = self.scaling.to_uint8(reflectance_levels(values))
         if valid is not None:
             image = np.where(valid, image, np.uint8(0))

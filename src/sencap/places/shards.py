@@ -40,20 +40,18 @@ _SPLITS = ("train", "val")
 SUFFIX = ".zarr.zip"
 _OPEN = 16  # archives held open at once
 _COLOURS = ({"B4", "R", "RED"}, {"B3", "G", "GREEN"}, {"B2", "B", "BLUE"})
+# All in nanoseconds.
 _UNITS = {
     "days": 86_400 * 10**9,
     "hours": 3_600 * 10**9,
     "minutes": 60 * 10**9,
     "seconds": 10**9,
-}
-_UNITS |= {
     "milliseconds": 10**6,
     "microseconds": 10**3,
     "nanoseconds": 1,
-}  # all in nanoseconds
-_Sample = tuple[
-    int, int, int
-]  # the number of its archive, of its place in there, of its date
+}
+# The number of its archive, of its place in there, of its date.
+_Sample = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,7 @@ class ShardPlaces(ListedPlaces[_Sample]):
         self._process = os.getpid()
         listed: dict[str, list[tuple[datetime.date, _Sample]]] = {}
         problems: dict[str, list[str]] = {}
+        # An archive that is damaged costs its own places; the others are used.
         for number, file in enumerate(self.files):
             try:
                 found = _list_samples(self._archive(file).group, file)
@@ -102,6 +101,8 @@ class ShardPlaces(ListedPlaces[_Sample]):
                 problems[file.name] = [str(error)]
                 continue
             for place, (name, dates, wrong) in enumerate(found):
+                # A split copied into two folders would count its places twice, and
+                # could put one into training and validation.
                 if name in listed:
                     raise DataError(
                         f"{file}: there is a place {name} in another archive of "
@@ -116,10 +117,11 @@ class ShardPlaces(ListedPlaces[_Sample]):
         number, place, time = source
         archive = self._archive(self.files[number])
         try:
+            # (sample, time, band, y, x) → R, G, B of one date, (3, H, W). Only the
+            # chunks that hold them are decompressed.
             image: NDArray[Any] = archive.bands.oindex[place, time, archive.rgb]
-        except (
-            Exception
-        ) as error:  # zipfile and the decoders raise any kind for damaged archives
+        except Exception as error:
+            # zipfile and the decoders raise errors of any kind for damaged archives.
             raise ImageError(
                 f"{self.files[number]}: place {place}, date {time} is damaged, get "
                 f"the file again ({error!r})"
@@ -139,6 +141,7 @@ class ShardPlaces(ListedPlaces[_Sample]):
         if self._process != os.getpid():
             self._archives, self._process = {}, os.getpid()
         if file not in self._archives:
+            # The archive that was opened first is closed first.
             while len(self._archives) >= _OPEN:
                 self._archives.pop(next(iter(self._archives))).group.store.close()
             self._archives[file] = _open(file)
@@ -163,6 +166,7 @@ def find_shards(
                 f"{name} {value!r} is unknown in SSL4EO-S12 v1.1; "
                 f"{nearest(value, known)}"
             )
+    # Radar is a part of the same data set, and often lies beside the optical images.
     if product == "S1GRD" or (product is None and root.name == "S1GRD"):
         raise SettingsError(
             "product S1GRD is radar and has no RGB; take S2RGB, S2L2A or S2L1C"
@@ -171,6 +175,7 @@ def find_shards(
         return [root]
     splits = (split,) if split else _SPLITS
     products = (product,) if product else _PRODUCTS
+    # The first product that is there; 8-bit RGB before reflectance.
     for name in products:
         folders = [root / part / name for part in splits] + [root / name]
         # `root` may be the product's own folder, or a folder of any other name with
@@ -196,6 +201,7 @@ def rgb_order(names: Sequence[str], file: Path) -> list[int]:
     Raises:
         DataError: the bands have other names.
     """
+    # B04 → B4.
     plain = [re.sub(r"^(B)0(\d)$", r"\1\2", name.upper()) for name in names]
     found: list[int] = []
     for colour in _COLOURS:
@@ -282,12 +288,15 @@ def _list_samples(archive: Any, file: Path) -> list[Listed]:
 def _stamps(archive: Any) -> NDArray[np.object_]:
     """The dates (sample, time) of an archive, None where there is none: from ``time_``,
     else from ``file_id``."""
+    # Some archives have no times; the ids of their files begin with a date.
     if "time_" not in archive:
         ids = archive["file_id"][:]
         found = [find_date(str(text), at_start=True) for text in ids.ravel()]
         return np.array(found, dtype=object).reshape(ids.shape)
     times = archive["time_"]
     values = times[:]
+    # Times may be stored as numbers with a unit in words, as climate data are (CF
+    # conventions).
     if values.dtype.kind != "M":
         values = _decoded(
             values, str(times.attrs.get("units", "nanoseconds since 1970-01-01"))
@@ -308,6 +317,8 @@ def _decoded(values: NDArray[Any], units: str) -> NDArray[np.datetime64]:
     if match is None or match[1] not in _UNITS:
         raise ValueError(f"times in {units!r} are unknown")
     start = np.datetime64(f"{match[2]}T{match[3] or '00:00:00'}", "ns")
+    # The smallest integer, or NaN, is no time; 0 takes its place while spans are
+    # computed.
     missing = (
         ~np.isfinite(values)
         if values.dtype.kind == "f"

@@ -66,6 +66,7 @@ class SceneFolderPlaces(ListedPlaces[_Scene]):
     def read_source(self, source: _Scene) -> NDArray[np.uint8]:
         """One scene's three bands."""
         scene, names = self.folder / source[0], source[1]
+        # Each band is a file of its own: three arrays (H, W) → (3, H, W).
         bands = [read_pixels(scene / name)[0] for name in names]
         if len({(band.shape, band.dtype.name) for band in bands}) != 1:
             each = ", ".join(
@@ -91,6 +92,7 @@ def find_product(root: Path, product: str | None = None) -> Path:
         DataError: neither.
         SettingsError: an unknown product, or s1.
     """
+    # Radar is a part of the same data set.
     if product == "s1" or (product is None and root.name == "s1"):
         raise SettingsError("product s1 is radar and has no RGB; take s2c, s2a or rgb")
     if product is not None and product not in PRODUCTS:
@@ -101,6 +103,7 @@ def find_product(root: Path, product: str | None = None) -> Path:
     for name in PRODUCTS if product is None else (product,):
         if (root / name).is_dir():
             return root / name
+    # Some copies have no folder of a product: places lie right below the root.
     if (product is None or root.name == product) and holds_scenes(root):
         return root
     wanted = product or ", ".join(PRODUCTS)
@@ -129,6 +132,8 @@ def _scenes(place: Path) -> tuple[list[tuple[datetime.date, _Scene]], list[str]]
     scenes: list[tuple[datetime.date, _Scene]] = []
     problems = []
     for folder in sorted(entry for entry in place.iterdir() if entry.is_dir()):
+        # The id begins with the time the image was taken; another time and the tile
+        # follow.
         date, bands = find_date(folder.name, at_start=True), _bands(folder)
         missing = [name for name in _RGB if name not in bands]
         if date is None:
@@ -138,6 +143,8 @@ def _scenes(place: Path) -> tuple[list[tuple[datetime.date, _Scene]], list[str]]
                 f"{date}: scene {folder.name} has no band {', '.join(missing)}"
             )
         else:
+            # Kept as names, not paths: a million paths would take hundreds of
+            # megabytes.
             names = _shared(bands["B4"], bands["B3"], bands["B2"])
             scenes.append((date, (f"{place.name}/{folder.name}", names)))
     return scenes, problems
@@ -154,6 +161,7 @@ def _shared(*names: str) -> tuple[str, str, str]:
 def _bands(scene: Path) -> dict[str, str]:
     """The files of B4, B3 and B2 that a scene's folder holds; B04 is B4."""
     found = {}
+    # One look at the folder, instead of one for each spelling of each band.
     with os.scandir(scene) as entries:
         for entry in entries:
             stem, dot, suffix = entry.name.partition(".")

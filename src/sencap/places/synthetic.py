@@ -58,6 +58,7 @@ class SyntheticPlaces(Places):
 
     def read(self, index: int) -> SeasonalImages:
         """Draw a place; the one drawn last is kept."""
+        # The count is at most _STRIDE, so no two seeds share a place.
         return _draw(self.seed * _STRIDE + index, self.size, self.name(index))
 
     def settings(self) -> Mapping[str, Any]:
@@ -73,6 +74,8 @@ class SyntheticPlaces(Places):
 @lru_cache(maxsize=1)
 def _draw(seed: int, size: int, name: str) -> SeasonalImages:
     drawn = render_seasons(seed, size)
+    # Four images (H, W, 3) → (4, 3, H, W); they are shared by the cache, so nobody may
+    # write to them.
     images = np.stack([image for _, image in drawn]).transpose(0, 3, 1, 2)
     images.setflags(write=False)
     return SeasonalImages(
