@@ -63,6 +63,7 @@ class Encoder(nn.Module):
         feature_map: Tensor = self.backbone(
             x.contiguous(memory_format=torch.channels_last)
         )[-1]
+        # The mean over all cells, (B, C, h, w) → (B, C).
         return feature_map.mean((2, 3))
 
     def project(self, features: Tensor) -> Tensor:
@@ -110,6 +111,7 @@ class Queue(nn.Module):
             raise ShapeError(
                 f"{B} keys do not fit into a queue of {K}; lengthen contrast.queue"
             )
+        # A ring: the places after the newest key, over the end to the beginning.
         index = (self.next + torch.arange(B, device=self.next.device)) % K
         self.keys.index_copy_(0, index, keys.detach().to(self.keys))
         self.places.index_copy_(0, index, places)
@@ -119,10 +121,14 @@ class Queue(nn.Module):
     def allowed(self, places: Tensor, *, mask_own: bool) -> Tensor:
         """Which keys may be negatives of the places (B,): bool (B, K), or (1, K) if the
         same for all."""
-        filled = (torch.arange(len(self.keys), device=self.keys.device) < self.filled)[
-            None
-        ]
-        return filled & (self.places[None] != places[:, None]) if mask_own else filled
+        # (K,) → (1, K): places of the queue that hold a key by now.
+        numbers = torch.arange(len(self.keys), device=self.keys.device)
+        filled = (numbers < self.filled)[None]
+        if not mask_own:
+            return filled
+        # (1, K) against (B, 1) → (B, K): a key of the same place, from an earlier epoch,
+        # is no negative.
+        return filled & (self.places[None] != places[:, None])
 
 
 def info_nce(
@@ -142,9 +148,13 @@ def info_nce(
         The loss, and the share of places whose positive is nearer than every negative.
     """
     with torch.autocast(q.device.type, enabled=False):
+        # q·k of length-one embeddings is the cosine: (B, 1) of the positive, (B, K) of
+        # the negatives. A key that is left out is at minus infinity, where its
+        # exponential is 0.
         own = (q * positive.detach()).sum(1, keepdim=True)
         others = (q @ negatives.detach().to(q).T).masked_fill(~allowed, -torch.inf)
         logits = torch.cat([own, others], dim=1) / temperature
+        # Eq. (1) in logarithms, which do not overflow at a small temperature.
         loss = (logits.logsumexp(1) - logits[:, 0]).mean()
     nearer = (own[:, 0] > others.amax(1)).float().mean()
     return loss, nearer
@@ -179,6 +189,7 @@ class MomentumContrast(nn.Module):
         super().__init__()
         self.settings = settings
         self.query = encoder
+        # Both begin with the same weights. The key encoder learns by `follow` alone.
         self.key = copy.deepcopy(encoder).requires_grad_(False)
         self.queues = nn.ModuleList(
             Queue(settings.queue, settings.dimension) for _ in encoder.heads
@@ -200,21 +211,28 @@ class MomentumContrast(nn.Module):
         S = len(self.queues)
         if len(views) != 1 + S:
             raise ShapeError(f"{S} sub-space(s) take {1 + S} views; got {len(views)}")
+        # As in MoCo, before the keys of this batch are made.
         self.follow()
-        z_q = self.query.project(
-            self._in_groups(self.query.features, views[0], None)
-        )  # (S, B, d)
-        with torch.no_grad():  # per view (S, B, d)
+        # One embedding of the query per sub-space, (S, B, d).
+        features = self._in_groups(self.query.features, views[0], None)
+        z_q = self.query.project(features)
+        # Per key's view one embedding per sub-space, (S, B, d).
+        with torch.no_grad():
             z_k = [
                 self.key.project(self._shuffled(view, generator)) for view in views[1:]
             ]
         losses, nearest = [], []
         for s in range(S):
             queue: Queue = self.queues[s]  # type: ignore[assignment]
+            # The queue holds keys of earlier batches only: those of this one come in at
+            # the end.
             allowed = queue.allowed(places, mask_own=self.settings.mask_own)
             # A copy: the keys of this batch will overwrite some before the backward
             # pass.
             negatives = queue.keys.clone()
+            # Keys of the other views, in this sub-space's embedding, (B·(S-1), d). The
+            # sub-space is to tell their difference from its own positive, so they are
+            # negatives, a place's own among them.
             if s > 0:
                 others = torch.cat([z_k[v][s] for v in range(S) if v != s])
                 negatives = torch.cat([negatives, others])
@@ -230,6 +248,7 @@ class MomentumContrast(nn.Module):
             )
             losses.append(loss)
             nearest.append(nearer)
+        # Last, so that no key meets itself as a negative.
         gathered_places = gathered(places)
         for s in range(S):
             self.queues[s].enqueue(gathered(z_k[s][s]), gathered_places)  # type: ignore[operator]
@@ -238,21 +257,27 @@ class MomentumContrast(nn.Module):
     @torch.no_grad()
     def follow(self) -> None:
         """Move the key encoder's weights towards the query encoder's."""
+        # k + (1 − m)(q − k) = m·k + (1 − m)·q. Buffers are left alone: the key
+        # encoder's BatchNorm statistics are those of its own inputs.
         for k, q in zip(self.key.parameters(), self.query.parameters(), strict=True):
             k.lerp_(q, 1 - self.settings.momentum)
 
     def _shuffled(self, view: Tensor, generator: torch.Generator) -> Tensor:
+        # The queries stay in order and the keys are dealt out anew, so that a place's
+        # key is normalised with other places than its query.
         order = torch.randperm(len(view), generator=generator).to(view.device)
         return self._in_groups(self.key.features, view, order)
 
     def _in_groups(
         self, features: Callable[[Tensor], Tensor], view: Tensor, order: Tensor | None
     ) -> Tensor:
+        # At least two inputs in a group: of one alone the statistics would be its own.
         groups = max(1, min(self.settings.groups, len(view) // 2))
         if groups == 1:
             return features(view)
         dealt = view if order is None else view[order]
         found = torch.cat([features(part) for part in dealt.tensor_split(groups)])
+        # argsort of an order is its inverse: every key comes back to its place's row.
         return found if order is None else found[order.argsort()]
 
 
@@ -261,6 +286,7 @@ def gathered(values: Tensor) -> Tensor:
     Without gradient."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values.detach()
+    # all_gather gives tensors without gradient, as the keys are.
     shares = [torch.empty_like(values) for _ in range(distributed.get_world_size())]
     distributed.all_gather(shares, values.detach().contiguous())
     return torch.cat(shares)

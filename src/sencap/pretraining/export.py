@@ -41,6 +41,7 @@ def save_backbone(
     """
     with told_as_output(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    # The query encoder's backbone without its heads, which serve the contrast alone.
     tensors = {
         name: tensor.contiguous() for name, tensor in backbone.state_dict().items()
     }

@@ -60,11 +60,16 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     report = getattr(places, "report", None)
     if report is not None:
         log.info(str(report))
+    # Places to watch the run by are set aside, drawn by the seed, so that a resumed run
+    # holds out the same.
     training, held_out = split(len(places), settings.watch.held_out, settings.seed)
     record: dict[str, Any] = {"training": len(training), "held_out": len(held_out)}
     if isinstance(places, Places):
+        # Other objects have no fingerprint by which to know them again.
         record["fingerprint"] = places.fingerprint()
     check_places(out, record)
+    # Every epoch shows a place once. A queue that reaches further back than an epoch
+    # holds keys of the same place, which the loss would push away.
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
         log.info(
             f"contrast.queue={settings.contrast.queue} is longer than an epoch of "
@@ -92,6 +97,9 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
 def _extractor(settings: PretrainingSettings) -> FeatureExtractor:
     return FeatureExtractor(
         backbone=settings.backbone,
+        # Two dates in one input make six channels, one date three. The projection P is
+        # made with the backbone and not used, hence the dimension of 1; all layers
+        # learn.
         structure="single-cat" if DATES_PER_INPUT[settings.method] == 2 else "dual",
         dimension=1,
         fine_tune_from="conv1",
@@ -106,7 +114,9 @@ def build_encoder(settings: PretrainingSettings) -> Encoder:
         SettingsError: a backbone that is unknown, or cannot take views of
             ``views.crop``.
     """
-    with torch.device("meta"):  # nothing is made before it is known to go
+    # Without weights (meta): nothing is made before it is known that the crop's size
+    # goes with the backbone.
+    with torch.device("meta"):
         tried = _extractor(settings)
     check_image_size(
         tried, settings.backbone, settings.views.crop, setting="views.crop"
@@ -145,8 +155,8 @@ class _Data(L.LightningDataModule):
             replicas=self.trainer.world_size,
             rank=self.trainer.global_rank,
         )
-        # Lightning says so too, but only when loading processes have begun to read the
-        # first batches
+        # The epoch decides the order and the dates of a run that goes on. Lightning tells
+        # it too, but only when loading processes have begun to read the first batches.
         loader.sampler.set_epoch(self.epoch)  # type: ignore[attr-defined]
         return loader
 
@@ -193,10 +203,13 @@ class Watcher(Recorder):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: PretrainingTask) -> None:
         """Measure random weights, and the weights the run starts from."""
+        # A run that goes on has them from its resume file.
         if not trainer.is_global_zero or self.history:
             return
         encoder = pl_module.contrast.query
         if self.held_out:
+            # Figures of random weights say what the architecture alone finds: what the
+            # pre-training is measured against.
             random = encoder
             if self.settings.init is not None:
                 random = build_encoder(
@@ -219,6 +232,8 @@ class Watcher(Recorder):
         self, trainer: L.Trainer, pl_module: PretrainingTask
     ) -> None:
         """Keep the epoch's figures and write what is due."""
+        # Read in every process before the others leave: a mean over processes waits for
+        # all.
         metrics = {
             name: float(trainer.callback_metrics[name]) for name in ("loss", "nearest")
         }
@@ -236,6 +251,8 @@ class Watcher(Recorder):
         every = self.settings.checkpoint_every
         record = {"epoch": epoch, "figures": self.history[-1], "random": self.random}
         backbone = pl_module.contrast.query.backbone
+        # A backbone on the way has a folder of its own; ``backbone/`` appears only when
+        # the run is done.
         if every and epoch % every == 0:
             save_backbone(
                 self.out / f"epoch-{epoch:04d}", backbone, self.settings, record=record
@@ -255,6 +272,7 @@ class Watcher(Recorder):
 
     def _draw(self) -> None:
         try:
+            # The line of chance: one of so many places found at random.
             plot_watch(
                 self.out / PICTURE,
                 self.history,
@@ -273,11 +291,9 @@ def _line(
     random: dict[str, float] | None = None,
 ) -> str:
     beginning = name if loss is None else f"{name}: loss {loss:.3f}"
-    beside = (
-        ""
-        if random is None
-        else f"; random weights: {random['recall']:.3f}, {random['spread']:.3f}"
-    )
+    beside = ""
+    if random is not None:
+        beside = f"; random weights: {random['recall']:.3f}, {random['spread']:.3f}"
     return (
         f"{beginning}: recall@1 among {figures['places']} held-out places "
         f"{figures['recall']:.3f} (embeddings {figures['recall_embedding']:.3f}), "

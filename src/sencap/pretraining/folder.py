@@ -36,6 +36,7 @@ def check_folder(settings: PretrainingSettings) -> int:
     Raises:
         CheckpointError: as there, and where the backbone of a finished run is missing.
     """
+    # The cosine ends at the last epoch, so a run cannot be made longer.
     done = check_run(settings, _KIND, other_epochs=False, inputs=(settings.init,))
     out = Path(settings.out)
     if (
@@ -57,6 +58,7 @@ def check_places(out: Path, now: dict[str, Any]) -> None:
         SettingsError: they are others.
     """
     before = _places_before(out / RUN)
+    # A record of an older version may lack a key, and is then believed.
     differing = [key for key, value in now.items() if before.get(key, value) != value]
     if not differing:
         return

@@ -19,7 +19,9 @@ from sencap.runs.sampler import EpochSampler
 
 # Views (B, V, n, 3, H, W) uint8, the query's first, and the numbers of the places (B,).
 ViewBatch = tuple[Tensor, Tensor]
+# Usually one place of so many is held out, and at most so many places.
 HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
+# So many unreadable places one after the other are no accident: the data are damaged.
 IN_A_ROW = 10
 
 log = logging.getLogger("sencap")
@@ -68,6 +70,8 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
         self, places: PlaceSource, chosen: Sequence[int], settings: PretrainingSettings
     ) -> None:
         self.places, self.chosen, self.settings = places, chosen, settings
+        # Memory that loading processes share, so that each place is told and counted
+        # once.
         self._unreadable = torch.zeros(len(chosen), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
@@ -82,6 +86,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
         epoch, number = divmod(key, len(self))
         settings = self.settings
         place, images = self._read(number)
+        # Indices into the dates of the place: (V, n).
         views = draw_views(
             settings.method,
             len(images),
@@ -89,6 +94,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
             season=settings.season,
             generator=np.random.default_rng((settings.seed, epoch, number)),
         )
+        # (D, 3, H, W) → (V, n, 3, H, W).
         return np.stack([images[list(dates)] for dates in views]), place
 
     def _read(self, number: int) -> tuple[int, NDArray[np.uint8]]:
@@ -155,6 +161,7 @@ def split(count: int, held_out: int | None, seed: int) -> tuple[list[int], list[
     number = held_out
     if number is None:
         number = min(HELD_OUT_MOST, count // HELD_OUT_SHARE)
+        # A single held-out place could not be told from others.
         number = number if number > 1 else 0
     if count - number < 2:
         raise DataError(
@@ -180,6 +187,8 @@ def view_loader(dataset: ViewDataset, *, replicas: int, rank: int) -> DataLoader
         rank=rank,
         shuffle=True,
         seed=settings.seed,
+        # Left-over places wait, unless there are fewer places than processes, who would
+        # then have nothing to do.
         drop_last=len(dataset) >= replicas,
     )
     return DataLoader(

@@ -10,21 +10,17 @@ import numpy as np
 from sencap.errors import ShapeError
 from sencap.pretraining.settings import Method, Order, Season
 
-View = tuple[
-    int, ...
-]  # the dates of one input, by their place in time: (i, j), or (i,)
+# The dates of one input, by their place in time: (i, j), or (i,).
+View = tuple[int, ...]
 
 # Which views go through the whole of Γ; the others are only cropped. The query is the
 # first view.
 AUGMENTED: dict[Method, tuple[bool, ...]] = {
     "moco-6c": (True, True),
     "moco-3c": (True, True),
-    "seco": (
-        False,
-        True,
-        False,
-        True,
-    ),  # q · everything differs · the season differs · Γ differs
+    # The query; a key in which date and Γ differ, one in which the date does, one in
+    # which Γ does.
+    "seco": (False, True, False, True),
 }
 
 
@@ -65,6 +61,7 @@ def draw_views(
         ShapeError: fewer than two dates.
     """
     choices = combinations(dates, order)
+    # The query's date first, then the dates of the three keys.
     if method == "seco":
         t = [int(date) for date in generator.permutation(dates)]
         t2 = t[2] if dates > 2 else t[1]
@@ -72,7 +69,8 @@ def draw_views(
     if method == "moco-3c":
         choices = [(date,) for date in range(dates)]
     query = choices[int(generator.integers(len(choices)))]
-    key = (
-        query if season == "random" else choices[int(generator.integers(len(choices)))]
-    )
+    # The same dates in both views: they differ by Γ alone.
+    if season == "random":
+        return query, query
+    key = choices[int(generator.integers(len(choices)))]
     return query, key

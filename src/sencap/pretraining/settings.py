@@ -245,6 +245,7 @@ class PretrainingSettings:
         check_numbers(
             workers=self.workers, checkpoint_every=self.checkpoint_every, seed=self.seed
         )
+        # What one setting cannot see of another.
         batch, queue = self.optimisation.batch_size, self.contrast.queue
         _require(
             batch <= queue,
@@ -259,6 +260,7 @@ class PretrainingSettings:
             "multiple",
         )
 
+    # A setting without effect is refused: whoever gave it expects one.
     def _check_method(self) -> None:
         one_date = DATES_PER_INPUT[self.method] == 1
         _require(

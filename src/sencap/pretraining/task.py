@@ -24,6 +24,7 @@ def make_views(
 ) -> list[Tensor]:
     """The views of a batch (B, V, n, 3, H, W) uint8, Γ drawn for each: V tensors (B, n,
     3, crop, crop) in [0, 1]."""
+    # V views per place: the query's and one for each key.
     B, _, n, _, H, W = images.shape
     return [
         apply(
@@ -57,6 +58,8 @@ class PretrainingTask(L.LightningModule):
 
     def on_train_batch_start(self, _: ViewBatch, batch_idx: int) -> None:
         """Seed what this batch will draw, whatever was drawn before it."""
+        # Two seeds: one for what is drawn on the CPU (Γ, the order of keys), one for
+        # the network's own draws.
         key = np.random.SeedSequence(
             (self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
         )
@@ -70,6 +73,7 @@ class PretrainingTask(L.LightningModule):
         step = self.contrast(
             make_views(images, self.settings, self._generator), places, self._generator
         )
+        # Each process has a share of the batch, all of the same size.
         self._seen += len(images) * self.trainer.world_size
         several = self.trainer.world_size > 1
         for name, value in (("loss", step.loss), ("nearest", step.nearest)):
@@ -93,6 +97,7 @@ class PretrainingTask(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """SGD; the learning rate follows half a cosine, epoch by epoch."""
         s = self.settings.optimisation
+        # The query encoder alone: the key encoder follows it without gradient.
         optimiser = torch.optim.SGD(
             self.contrast.query.parameters(),
             lr=s.learning_rate,

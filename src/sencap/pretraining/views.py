@@ -18,10 +18,9 @@ from torch import Tensor
 from sencap.errors import ShapeError
 from sencap.pretraining.settings import ViewSettings
 
-ASPECTS = (
-    3 / 4,
-    4 / 3,
-)  # of the random crop, as RandomResizedCrop of torchvision has it
+# Width over height of the random crop, and how often one is drawn before the largest that
+# fits is taken, as RandomResizedCrop of torchvision has it.
+ASPECTS = (3 / 4, 4 / 3)
 TRIES = 10
 
 
@@ -58,7 +57,10 @@ def draw(
     The geometry is one draw per input; colour is one per input or one per date, as
     ``settings.colour`` says. ``generator`` is one of the CPU.
     """
+    # The draws are always as many and in the same order, whatever the probabilities: a
+    # setting that is off does not move the others.
     box = _boxes(B, *size, settings.smallest, generator)
+    # With shared colour the dates of an input keep their difference of colour.
     columns = n if settings.colour == "per-date" else 1
 
     def happens(probability: float, count: int = columns) -> Tensor:
@@ -69,6 +71,7 @@ def draw(
     def between(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(B, columns, generator=generator)
 
+    # Brightness and contrast change together or not at all.
     changed = happens(settings.colour_probability)
     one = torch.ones(B, columns)
     return Draws(
@@ -103,7 +106,7 @@ def apply(images: Tensor, draws: Draws, crop: int) -> Tensor:
             f"images are uint8 (B, n, 3, H, W); got {images.dtype} "
             f"{tuple(images.shape)}"
         )
-    # autocast would round pixels to 8 bits of mantissa or fewer
+    # Autocast would round pixels to 8 bits of mantissa or fewer.
     with torch.autocast(images.device.type, enabled=False), torch.no_grad():
         x = resized(images.float() / 255, draws.box, draws.flips, crop)
         x = _coloured(x, draws)
@@ -115,6 +118,7 @@ def whole(images: Tensor, side: int) -> Tensor:
     [0, 1]."""
     B, _, _, H, W = images.shape
     with torch.autocast(images.device.type, enabled=False), torch.no_grad():
+        # The whole image is a crop, too.
         box = torch.tensor([[0, 0, H, W]]).expand(B, 4)
         return resized(
             images.float() / 255, box, torch.zeros(B, 2, dtype=torch.bool), side
@@ -131,13 +135,12 @@ def resized(images: Tensor, box: Tensor, flips: Tensor, side: int) -> Tensor:
     B, n, C, H, W = images.shape
     top, left, height, width = box.to(images).unbind(1)
     leftright, updown = flips.to(images.device).unbind(1)
-    rows = _filter(top, height, updown, side, H)  # (B, side, H)
-    columns = _filter(left, width, leftright, side, W)  # (B, side, W)
-    x = (
-        rows[:, None]
-        @ images.reshape(B, n * C, H, W)
-        @ columns[:, None].transpose(2, 3)
-    )
+    # Crop, resizing and mirroring of one axis are one matrix: (B, side, H) and
+    # (B, side, W). All dates and channels of an input get the same.
+    rows = _filter(top, height, updown, side, H)[:, None]
+    columns = _filter(left, width, leftright, side, W)[:, None]
+    # (B, 1, side, H) @ (B, n·C, H, W) @ (B, 1, W, side) → (B, n·C, side, side)
+    x = rows @ images.reshape(B, n * C, H, W) @ columns.transpose(2, 3)
     return x.reshape(B, n, C, side, side)
 
 
@@ -147,12 +150,16 @@ def _filter(
     """The matrices (B, side, size) that resize ``length`` of ``size`` pixels from
     ``start`` on to ``side``."""
     start, length = start[:, None, None], length[:, None, None]
+    # Pixels of the image per pixel of the result; centres lie at one half.
     scale = length / side
     out = torch.arange(side, device=start.device)[None, :, None] + 0.5
     pixel = torch.arange(size, device=start.device)[None, None, :] + 0.5
+    # A triangle of the width of one result pixel: linear interpolation where the crop
+    # is enlarged, a weighted mean of all pixels where it is reduced (no aliasing).
     distance = (pixel - start - out * scale).abs() / scale.clamp(min=1)
     inside = (pixel > start) & (pixel < start + length)
     weights = (1 - distance).clamp(min=0) * inside
+    # At the edge part of the triangle lies outside the crop; what is left weighs one.
     weights = weights / weights.sum(2, keepdim=True)
     return torch.where(mirrored[:, None, None], weights.flip(1), weights)
 
@@ -162,6 +169,8 @@ def _boxes(
 ) -> Tensor:
     """Random boxes (B, 4): the first of ten drawn (area, aspect) that fits, or the
     largest of a fitting aspect."""
+    # Shares of the area are drawn evenly, aspects evenly in the logarithm, so that 3:4
+    # is as likely as 4:3.
     area = (
         height
         * width
@@ -171,6 +180,7 @@ def _boxes(
     aspect = torch.exp(low + (high - low) * torch.rand(B, TRIES, generator=generator))
     h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
     fits = (h >= 1) & (h <= height) & (w >= 1) & (w <= width)
+    # All tries at once for the whole batch; argmax finds the first that fits.
     first = fits.int().argmax(1, keepdim=True)
     h, w = h.gather(1, first)[:, 0], w.gather(1, first)[:, 0]
     fallback_w = min(width, round(height * ASPECTS[1]))
@@ -190,6 +200,7 @@ def _coloured(x: Tensor, draws: Draws) -> Tensor:
     )
     shared = draws.brightness.shape[1] == 1
     x = (x * brightness).clamp(0, 1)
+    # Contrast stretches about the mean of each channel, (B, n or 1, 3, 1, 1).
     mean = x.mean((1, 3, 4) if shared else (3, 4), keepdim=True)
     x = (mean + (x - mean) * contrast).clamp(0, 1)
     grey = draws.grey.to(x.device)[:, :, None, None, None]
@@ -201,16 +212,17 @@ def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
     scaled to one."""
     B, n, C, H, W = x.shape
     sigma = sigma.expand(B, n).flatten()
-    chosen = sigma.nonzero()[:, 0]  # on the CPU: nobody waits for a GPU
+    # σ is on the CPU, so that to count those chosen waits for no GPU.
+    chosen = sigma.nonzero()[:, 0]
     if not len(chosen):
         return x
     flat = x.reshape(B * n, C, H, W)
     sigma, where = sigma[chosen].to(x), chosen.to(x.device)
-    blurred = (
-        _gauss(sigma, H)[:, None]
-        @ flat[where]
-        @ _gauss(sigma, W)[:, None].transpose(2, 3)
-    )
+    # A Gaussian blur is a product along each axis: (b, 1, H, H) @ (b, C, H, W) @
+    # (b, 1, W, W).
+    rows = _gauss(sigma, H)[:, None]
+    columns = _gauss(sigma, W)[:, None]
+    blurred = rows @ flat[where] @ columns.transpose(2, 3)
     return flat.index_copy(0, where, blurred).reshape(B, n, C, H, W)
 
 

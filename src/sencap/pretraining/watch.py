@@ -16,6 +16,7 @@ from sencap.pretraining.contrast import Encoder
 from sencap.pretraining.loading import PlaceSource, read_checked
 from sencap.pretraining.views import whole
 
+# Places that go through the encoder at once.
 CHUNK = 64
 
 
@@ -35,6 +36,8 @@ def _found(queries: Tensor, gallery: Tensor) -> float:
     for start in range(0, len(queries), 1024):
         similarity = queries[start : start + 1024] @ gallery.T
         rows = torch.arange(len(similarity), device=similarity.device)
+        # The similarity of a place to itself on the other date, against that to all
+        # others.
         own = similarity[rows, rows + start].clone()
         similarity[rows, rows + start] = -torch.inf
         found += int((own > similarity.amax(1)).sum())
@@ -48,6 +51,8 @@ def spread(x: Tensor) -> float:
     1 for directions evenly spread over the sphere, 0 when all are the same (collapse).
     """
     x = F.normalize(x.double(), dim=1)
+    # Of P evenly spread unit vectors each dimension has the deviation 1/√d, hence the
+    # factor.
     return float(x.std(0, correction=0).mean() * x.shape[1] ** 0.5)
 
 
@@ -76,6 +81,8 @@ def figures(
         DataError: none of the places can be read; those that cannot are passed over.
     """
     training = encoder.training
+    # With the statistics of the training, so that a place's features do not depend on
+    # the places beside it.
     encoder.eval()
     features: tuple[list[Tensor], list[Tensor]] = ([], [])
     embeddings: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -83,6 +90,8 @@ def figures(
         for number, images in _inputs(encoder, places, chosen, side=side, dates=dates):
             found = encoder.features(images)
             features[number].append(found)
+            # Sub-space 0, which SeCo shares with MoCo: there all differences are
+            # overlooked.
             embeddings[number].append(encoder.project(found)[0])
     encoder.train(training)
     if not features[0]:
@@ -112,7 +121,8 @@ def calibrated(
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-            module.momentum = None  # the plain mean over what follows
+            # The plain mean over the batches that follow.
+            module.momentum = None
     with torch.no_grad():
         for _, images in _inputs(encoder, places, chosen, side=side, dates=dates):
             encoder(images)
@@ -140,10 +150,13 @@ def _inputs(
                 images = read_checked(places, index)
             except DataError:
                 continue
+            # First and middle date, each resized whole, without chance.
             two = torch.from_numpy(np.ascontiguousarray(images[[0, len(images) // 2]]))
             pairs.append(whole(two[:, None].to(device), side))  # (2, 1, 3, side, side)
         if not pairs:
             continue
         both = torch.stack(pairs, dim=1)  # (2, b, 1, 3, side, side)
         for number in (0, 1):
+            # One date stands for all dates of an input: (b, 1, 3, side, side) → (b, n,
+            # 3, …).
             yield number, both[number].expand(-1, dates, -1, -1, -1)
