@@ -1,13 +1,19 @@
 """How fast `sencap archive` is beside the predictor alone, and how much memory it takes.
 
     python benchmarks/archive.py FOLDER speed [--pairs 384] [--rounds 3]
+    python benchmarks/archive.py FOLDER cost [--pairs 256] [--workers 2]
     python benchmarks/archive.py FOLDER memory [--pairs 20000]
+    python benchmarks/archive.py FOLDER ends [--pairs 300000]
 
 FOLDER takes drawn pairs and the archives. ``speed`` captions the same files by the
 predictor in one process, and by archives of 1 and 2 workers, in turns: ratios of one
 round are good where the machine has other work too. The time of an archive is told with
-Ray's start and without it. ``memory`` lists a few small pairs again and again, and
-tells, over the run, what each kind of process holds.
+Ray's start and without it. ``cost`` tells the seconds of a core that a pair takes, which
+depends less on who else works here: those of the predictor alone, of the workers, and of
+the rest of Ray. ``memory`` lists a few small pairs again and again, and tells, over the
+run, what each kind of process holds. ``ends`` times what one process does at the begin
+and at the end: it takes a list, whose files are not looked at, and makes the summary of
+the archive that ``memory`` left.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import argparse
 import csv
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -29,6 +36,8 @@ import numpy as np
 from PIL import Image
 
 from sencap import caption_files, find_pairs, load
+from sencap.archive.folder import Folder
+from sencap.archive.summary import Summary
 from sencap.synthetic import render_pair
 
 BLOCK = 32
@@ -109,7 +118,8 @@ def speed(folder: Path, count: int, rounds: int) -> None:
             )
             found[f"{name}, with Ray's start"].append(whole)
             found[name].append(steady)
-        print(f"round {number + 1}:", {k: round(v[-1], 1) for k, v in found.items()})
+        told = {name: round(values[-1], 1) for name, values in found.items()}
+        print(f"round {number + 1}:", told, flush=True)
     for one, other in [
         ("1 worker", "alone, 1 threads"),
         ("1 worker, 2 threads", "alone, 2 threads"),
@@ -123,9 +133,8 @@ def speed(folder: Path, count: int, rounds: int) -> None:
         print(f"{name}: {statistics.median(values):.1f} pairs/s")
 
 
-def held(parent: int) -> dict[str, float]:
-    """Megabytes of a process and of what it has started, by kind; shared pages count by
-    their share."""
+def below(parent: int) -> dict[int, str]:
+    """A process and what it has started, with the kind of each."""
     parents, names = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -137,19 +146,64 @@ def held(parent: int) -> dict[str, float]:
             found = re.search(r"^PPid:\s*([0-9]+)", status, re.MULTILINE)
             assert found is not None
             parents[int(entry.name)], names[int(entry.name)] = int(found[1]), title
-    below = {parent}
-    while more := {one for one, above in parents.items() if above in below} - below:
-        below |= more
+    family = {parent}
+    while more := {one for one, above in parents.items() if above in family} - family:
+        family |= more
+    kinds = {}
+    for one in family:
+        is_worker = names.get(one, "").startswith("ray::MapWorker")
+        kinds[one] = "worker" if is_worker else "rest of Ray"
+    kinds[parent] = "command"
+    return kinds
+
+
+def worked(parent: int) -> dict[str, float]:
+    """Seconds of a core that processes have used, by kind."""
+    seconds: dict[str, float] = defaultdict(float)
+    for one, kind in below(parent).items():
+        try:
+            words = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        seconds[kind] += (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def cost(folder: Path, count: int, workers: int) -> None:
+    table = folder / "cost.csv"
+    write_list(table, draw(folder, min(count, 96), 256), count)
+    predictor = load(threads=1)
+    files = find_pairs(table)
+    list(caption_files(predictor, files[:BLOCK], []))
+    begin = time.process_time()
+    list(caption_files(predictor, files, []))
+    alone = (time.process_time() - begin) / count
+    print(f"alone: {alone * 1000:.0f} ms of a core for a pair", flush=True)
+    out = folder / "cost"
+    samples: list[tuple[int, dict[str, float]]] = []
+    with archive(table, out, workers, 1) as run:
+        while run.poll() is None:
+            done = len(list((out / "captions").glob("[0-9]*.parquet"))) * BLOCK
+            if done and done < count and (not samples or done > samples[-1][0]):
+                samples.append((done, worked(run.pid)))
+            time.sleep(0.02)
+    # each worker's first block has the model's start in it
+    (first, before), (last, after) = samples[workers - 1], samples[-1]
+    for kind, seconds in after.items():
+        one = (seconds - before[kind]) / (last - first)
+        print(f"{kind}: {one * 1000:.1f} ms of a core for a pair, {one / alone:.3f}")
+
+
+def held(parent: int) -> dict[str, float]:
+    """Megabytes of a process and of what it has started, by kind; shared pages count by
+    their share."""
     sizes: dict[str, float] = defaultdict(float)
-    for one in below:
+    for one, kind in below(parent).items():
         try:
             text = Path(f"/proc/{one}/smaps_rollup").read_text()
         except OSError:
             continue
         pss = re.search(r"^Pss:\s*([0-9]+) kB", text, re.MULTILINE)
-        title = names[one]
-        kind = "worker" if title.startswith("ray::MapWorker") else "rest of Ray"
-        kind = "command" if one == parent else kind
         sizes[kind] += int(pss[1]) / 1024 if pss else 0
     return sizes
 
@@ -186,10 +240,35 @@ def memory(folder: Path, count: int, workers: int) -> None:
         print(f"to row {some[-1][0]:,}: {', '.join(told)}")
 
 
+def ends(folder: Path, count: int) -> None:
+    table, out = folder / "ends.csv", folder / "ends"
+    shutil.rmtree(out, ignore_errors=True)
+    write_list(
+        table,
+        [
+            (Path(f"{place:06d}/2018.png"), Path(f"{place:06d}/2019.png"))
+            for place in range(count)
+        ],
+        count,
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.perf_counter()
+    Folder(out).begin(table, {}, 256)
+    speed = count / (time.perf_counter() - begin)
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"taking a list of {count:,}: {speed:,.0f} rows/s, {more:.0f} MB more memory")
+    done = folder / "memory"
+    blocks = len(list((done / "captions").glob("[0-9]*.parquet")))
+    begin = time.perf_counter()
+    summary = Summary.of(Folder(done), blocks)
+    seconds = time.perf_counter() - begin
+    print(f"summary of {summary.pairs:,} rows in {blocks:,} files: {seconds:.1f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("what", choices=("speed", "memory"))
+    parser.add_argument("what", choices=("speed", "cost", "memory", "ends"))
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
@@ -197,6 +276,10 @@ def main() -> None:
     asked.folder.mkdir(parents=True, exist_ok=True)
     if asked.what == "speed":
         speed(asked.folder, asked.pairs or 384, asked.rounds)
+    elif asked.what == "cost":
+        cost(asked.folder, asked.pairs or 256, asked.workers)
+    elif asked.what == "ends":
+        ends(asked.folder, asked.pairs or 300_000)
     else:
         memory(asked.folder, asked.pairs or 20_000, asked.workers)
 
