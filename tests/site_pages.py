@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from sencap.cli import VERBS, verb_parser
@@ -62,6 +63,16 @@ class Page:
         for language, block in self.fences:
             if language == "bash":
                 found += split(block)
+        return found
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a page shows as the output of a command: the block of the language
+        ``text`` behind the block that ends with the command."""
+        found = {}
+        for (language, block), (next_one, output) in pairwise(self.fences):
+            if (language, next_one) == ("bash", "text"):
+                found[split(block)[-1]] = output
         return found
 
     @property

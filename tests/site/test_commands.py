@@ -159,7 +159,8 @@ def test_every_command_of_a_page_is_one(
     for command in page.commands:
         check(command)
     for span in page.inline:
-        check_mention(span)
+        for mention in span.split("; "):
+            check_mention(mention)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -281,6 +282,7 @@ def test_the_commands_of_a_page_run(
             code, printed = give(command.replace(":8000", f":{port}"))
             refused = f"{command} # refused" in PAGES[name].text
             assert code == (2 if refused else 0), (command, printed, capfd.readouterr())
+            assert PAGES[name].shown.get(command, printed).strip() == printed.strip()
             for output in outputs(command):
                 new = refused or Path(output).stat().st_mtime_ns >= start
                 assert new, (command, output)
