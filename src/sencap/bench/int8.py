@@ -105,10 +105,13 @@ def check_int8(folder: Path, data: str | Path, splits: Sequence[str]) -> Compari
     pairs = read_dataset(data, splits=splits)
     found = _compare(folder, Path(data), pairs)
     path = folder / graphs.ENCODER_INT8
+    # A file that is there is offered: one that does not do goes, so that nobody takes
+    # it.
     if found.reasons_against():
         path.unlink()
         return found
     model = graphs.read_graph(path)
+    # The figures go into the graph itself; the engine looks for them when it opens one.
     record = {**graphs.int8_record(path), "measured": asdict(found)}
     metadata = {**graphs.metadata_of(model), graphs.INT8: json.dumps(record)}
     onnx.helper.set_model_props(model, metadata)
@@ -120,6 +123,7 @@ def _compare(folder: Path, data: Path, pairs: list[CaptionedPair]) -> Comparison
     exact = Predictor(*open_onnx(folder))
     fast = Predictor(*open_onnx(folder, precision="int8"))
     reports = []
+    # The same pairs and the same evaluation, with only the encoder exchanged.
     for predictor in (exact, fast):
         report = report_on(
             data, pairs, predictor, batch_size=max(BATCHES), progress=False
@@ -128,6 +132,8 @@ def _compare(folder: Path, data: Path, pairs: list[CaptionedPair]) -> Comparison
             raise SencapError(f"S*m cannot be had: {' '.join(report['notes'])}")
         reports.append(report)
     score_fp32, score_int8 = (report["ids"]["all"]["S*m"] for report in reports)
+    # Changed or not is told of each pair beside its caption, so it is compared by
+    # itself.
     flags = [[pair["told_changed"] for pair in report["pairs"]] for report in reports]
     equal = [one == other for one, other in zip(*flags, strict=True)]
     encoder, whole, best = _speeds(exact, fast, pairs)
@@ -158,6 +164,7 @@ def _speeds(
         pixels = np.stack([resize(pair.images, exact.size) for pair in chosen])
         encoder[batch], _ = _ratio(exact.engine.encode, fast.engine.encode, pixels)
         whole[batch], seconds = _ratio(exact.caption_pairs, fast.caption_pairs, chosen)
+        # Where the data have fewer pairs than a batch, all of them are one.
         rates[batch] = len(chosen) / seconds
     return encoder, whole, max(rates, key=lambda batch: rates[batch])
 
@@ -169,6 +176,7 @@ def _ratio(
     seconds of the fast one."""
     ratios, seconds = [], []
     for number in range(ROUNDS + 1):
+        # Both in turns, so that a busy moment of the machine meets both.
         taken = [_seconds(way, given) for way in (slow, fast)]
         if number > 0:  # the first turn warms both up
             ratios.append(taken[0] / taken[1])

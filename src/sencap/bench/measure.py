@@ -45,13 +45,10 @@ if TYPE_CHECKING:
 VOCABULARY_SIZE = 501  # of systems with random weights: the paper's
 PADDED = 52  # tokens of a caption in the field's way: <start>, 50 words, <end>
 SIDE = 2048  # of the square matrices of the product that shows the machine's limit
-REST = 0.05  # seconds before each turn, in which the threads of the engine before it go to sleep
-NEVER_SAID = (
-    Vocabulary.pad,
-    Vocabulary.unk,
-    Vocabulary.start,
-    Vocabulary.end,
-)  # no <end>: all captions are as long
+# Seconds before each turn, in which the threads of the engine before it go to sleep.
+REST = 0.05
+# No <end>, so that all captions are as long.
+NEVER_SAID = (Vocabulary.pad, Vocabulary.unk, Vocabulary.start, Vocabulary.end)
 STATUS = Path("/proc/self/status")  # where Linux tells a process's peak memory
 
 _Pixels = NDArray[np.uint8]
@@ -103,6 +100,7 @@ def bench(
             captions, a precision that this processor does not have.
         CheckpointError: a folder that is not a whole checkpoint with graphs.
     """
+    # All that can be wrong is told before the minutes of measuring begin.
     check_precision(precision)
     check_numbers(rounds=rounds, threads=threads)
     for batch in batches:
@@ -112,14 +110,14 @@ def bench(
     sizes = sorted({1, *batches})
     threads = threads or os.cpu_count() or 1
     before = torch.get_num_threads()
-    load = (
-        os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    )  # Windows tells none
+    # Windows tells no load.
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     for folder in (weights or {}).values():
-        _open(
-            folder, "onnx", threads
-        )  # what is wrong with it is told before graphs are written
+        # What is wrong with it is told before graphs are written.
+        _open(folder, "onnx", threads)
     with tempfile.TemporaryDirectory(prefix="sencap-bench-") as name:
+        # Speed does not depend on the weights' values, so systems are measured without
+        # training; captions are of random words.
         folders = _checkpoints(Path(name), systems) | dict(weights or {})
         engines = ["onnx", "torch", FIELD]
         if precision == "int8":
@@ -138,6 +136,8 @@ def bench(
         report = BenchReport(
             measured, products, len(files), threads, load, environment()
         )
+        # After the rounds: processes that start beside them would take cores from what
+        # is measured.
         for way in report.notable() if memory else []:
             log.info("measuring the memory of %s: %s", way.system, way.name)
             folder = folders[way.system]
@@ -156,6 +156,8 @@ def _take_turns(
 ) -> tuple[list[Measured], list[float]]:
     """What was measured of each way, and the rates of the matrix product, one a
     round."""
+    # Everything is opened and run once before the first round: memory is taken and
+    # caches are filled then.
     turns: list[tuple[Way, Measured]] = []
     for system, folder in folders.items():
         flops = _encoder_flops(folder)
@@ -166,14 +168,16 @@ def _take_turns(
                 _caption(way, files[:batch], batch)
                 turns.append((way, Measured(system, engine, batch, flops)))
     products = []
+    # In each round every way has its turn: what else the machine does, and how warm it
+    # is, meets all of them alike.
     for number in range(1, rounds + 1):
         log.info("round %d of %d", number, rounds)
         rates = []
         for way, measured in turns:
-            rates.append(
-                _product_rate()
-            )  # as often as all ways, so that other work meets it alike
+            # As often as all ways, so that other work meets it alike.
+            rates.append(_product_rate())
             time.sleep(REST)
+            # The captions of the last round are kept, to compare what the ways say.
             seconds, measured.captions = _caption(way, files, measured.batch)
             for part, spent in seconds.items():
                 measured.seconds[part].append(spent / len(files))
@@ -189,6 +193,7 @@ def _caption(
     seconds = dict.fromkeys(TIMED_PARTS, 0.0)
     captions: Captions = []
     for first in range(0, len(files), batch):
+        # The four parts of a caption, from files to words, each timed as a whole.
         with _timed(seconds, "reading"):
             pairs = [read_pair(*pair) for pair in files[first : first + batch]]
         with _timed(seconds, "resizing"):
@@ -249,12 +254,15 @@ def _padded_search(captioner: Captioner, memory: PairMemory) -> tuple[int, ...]:
 
     words: list[int] = []
     with torch.inference_mode():
+        # As published captioning code does it: the caption is padded to its full
+        # length, and all of it goes through the decoder again for every word.
         looked_at = Memory(torch.from_numpy(memory.tokens), memory.grid)
         tokens = torch.full((1, 1, PADDED), Vocabulary.pad)
         tokens[..., 0] = Vocabulary.start
-        for length in range(
-            WORDS_OF_A_CAPTION + 1
-        ):  # the last pass is the one in which <end> would come
+        # The last pass is the one in which <end> would come.
+        for length in range(WORDS_OF_A_CAPTION + 1):
+            # (1, 1, PADDED, V): the scores after the words so far, at the place of the
+            # last one.
             log_p = captioner.decoder(looked_at, tokens)[0, 0, length].log_softmax(-1)
             log_p[list(NEVER_SAID)] = -torch.inf
             word = int(log_p.argmax())
@@ -280,6 +288,8 @@ def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str
     folders = {}
     for number, (name, settings) in enumerate(systems.items()):
         log.info("writing the graphs of %s with random weights", name)
+        # The same random weights in every run; the caller's random numbers go on as
+        # before.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             captioner = build(settings, VOCABULARY_SIZE).eval()
@@ -336,6 +346,8 @@ def _encoder_flops(folder: Path) -> dict[str, int]:
 
     checkpoint = read_checkpoint_folder(folder)
     side = checkpoint.settings.size
+    # Tensors of the device "meta" have shapes and no values: operations are counted,
+    # and not done.
     with torch.device("meta"), torch.no_grad():
         captioner = build(checkpoint.settings, len(checkpoint.vocabulary)).eval()
         images = captioner.normalise(
@@ -355,6 +367,7 @@ def _product_rate() -> float:
     """Operations a second of a plain matrix product in float32."""
     import torch  # noqa: PLC0415
 
+    # A multiplication and an addition for each of SIDE³ products: 2 · SIDE³ operations.
     a, b = torch.rand(2, SIDE, SIDE)
     begin = time.perf_counter()
     torch.mm(a, b)
@@ -368,6 +381,7 @@ def _peak_megabytes(
     it."""
     if not STATUS.exists():
         return None
+    # A process of its own: the peak of this one holds all that ran before.
     code = "import sys; from sencap.bench.measure import print_peak; print_peak(*sys.argv[1:])"
     command = [
         sys.executable,
@@ -387,12 +401,15 @@ def _peak_megabytes(
 
 def print_peak(folder: str, engine: str, batch: str, threads: str) -> None:
     """What `_peak_megabytes` runs in a process of its own."""
+    # The ONNX engine must not load PyTorch, which alone takes some hundred megabytes.
     if engine not in ("onnx", INT8_ENGINE):
         import torch  # noqa: PLC0415
 
         torch.set_num_threads(int(threads))
     way = _open(Path(folder), engine, int(threads))
+    # What the pixels show does not matter: every caption has as many words.
     pixels = np.zeros((int(batch), 2, 3, way.size, way.size), np.uint8)
     way.say(way.encode(pixels))
+    # VmHWM ("high water mark") is the largest memory that the process ever had, in kB.
     kilobytes = STATUS.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]
     print(int(kilobytes) / 1024)

@@ -50,6 +50,7 @@ class Measured:
     @property
     def totals(self) -> list[float]:
         """Seconds a pair, one for each round."""
+        # Seconds by part and round → the sum of the parts, for each round.
         return [sum(parts) for parts in zip(*self.seconds.values(), strict=True)]
 
     @property
@@ -112,6 +113,7 @@ class BenchReport:
         batch."""
         found = []
         for system in self.systems():
+            # The field's way is that of published code: one pair at a time.
             found.append(self.find(system, FIELD, 1))
             for engine in reversed(self.engines()):
                 single, best = self.find(system, engine, 1), self.best(system, engine)
@@ -121,6 +123,7 @@ class BenchReport:
     def limit_share(self, way: Measured) -> float:
         """The encoder's rate over that of the matrix product in the same round: the
         median."""
+        # Round by round, since the machine's rate itself changes from one to the next.
         pairs = zip(way.encoder_rates(), self.products, strict=True)
         return statistics.median(rate / product for rate, product in pairs)
 
@@ -135,6 +138,7 @@ class BenchReport:
         systems = self.systems()
         for system in systems:
             field_way = self.find(system, FIELD, 1)
+            # Ratios of medians would mix rounds; each is of two ways in the same round.
             pairs = [
                 (self.best(system, engine), field_way) for engine in self.engines()
             ]
@@ -151,6 +155,8 @@ class BenchReport:
         for other in [
             name for name in PAPER_RATIOS if name in systems and "sen" in systems
         ]:
+            # The paper's own ratio stands beside two of ours: at batch 1 and at the
+            # fastest one.
             for batch in sorted({1, self.best("sen", "onnx").batch}):
                 fast, slow = (
                     self.find("sen", "onnx", batch),
@@ -166,6 +172,8 @@ class BenchReport:
         told = []
         for way in self.ways:
             first = next(other for other in self.ways if other.system == way.system)
+            # Engines add up in other orders, and int8 rounds: where two words are
+            # almost as likely, the choice may differ.
             both = zip(first.captions, way.captions, strict=True)
             differing = sum(one != other for one, other in both)
             if differing:
@@ -174,6 +182,7 @@ class BenchReport:
 
     def markdown(self) -> str:
         """The tables."""
+        # The median, since one busy moment would move a mean.
         product = statistics.median(self.products) / 1e9
         rounds = len(self.products)
         load = "not known" if self.load is None else f"{self.load:.1f}"
@@ -253,6 +262,7 @@ class BenchReport:
         ways = []
         for way in self.ways:
             record = asdict(way)
+            # Ids of words, which nobody needs in a report of speeds.
             del record["captions"]
             record["pairs_per_second"] = way.speed
             record["milliseconds"] = {
@@ -277,6 +287,7 @@ class BenchReport:
         """The notable ways, for a picture."""
         bars = []
         for way in self.notable():
+            # The note at a bar's end: how many times the field's way.
             label = ""
             if way.engine != FIELD:
                 ratio = _ratio(way, self.find(way.system, FIELD, 1))
