@@ -59,8 +59,12 @@ class ShownPair:
     @property
     def badge(self) -> Badge | None:
         """What the pair is, or what the caption says, and whether the two agree."""
+        # What is known of the pair, and what the caption says of it; either may be
+        # missing.
         truth = {None: "", True: "changed", False: "unchanged"}[self.changed]
         told = {None: "", True: "change", False: "no change"}[self.told]
+        # Without a truth nothing is right or wrong; without a caption's word only the
+        # truth is shown.
         if not truth:
             return Badge(told) if told else None
         if not told:
@@ -93,11 +97,16 @@ def choose(
         raise SettingsError(
             f"number is {number}, but at least 1 pair of each kind has to be shown"
         )
+    # A pair without a score is as bad as can be: it is looked at with the worst.
     known = [float("-inf") if score is None else score for score in scores]
+    # Python's sort is stable: pairs of equal scores keep their order.
     order = sorted(range(len(known)), key=known.__getitem__, reverse=True)
+    # The worst are taken from what the best left over, and the random ones from the
+    # rest.
     best = order[:number]
     worst = order[number:][::-1][:number]
     rest = sorted(set(order) - {*best, *worst})
+    # A generator of its own, so that the choice is the same whatever ran before.
     drawn = random.Random(seed).sample(rest, min(number, len(rest)))
     return {"best": best, "worst": worst, "random": drawn}
 
@@ -119,6 +128,7 @@ def write_album(
     plain, and escaped. Raises DataError for an image of another kind, OutputError for a
     page that cannot be written.
     """
+    # All of the page is made before the file is touched.
     content = render_album(
         sections, title=title, text=text, footer=footer, calibration=calibration
     )

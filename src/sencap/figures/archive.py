@@ -35,6 +35,7 @@ class ShownRow:
     @property
     def photos(self) -> list[tuple[str, str]]:
         """Date and address of both images."""
+        # A row whose images cannot be read stands on the page with its reason.
         if self.images is None:
             return []
         dates = zip(("before", "after"), self.images, strict=True)
@@ -78,10 +79,13 @@ def _bars(histogram: Sequence[int]) -> list[_Bar]:
     """The bars, as high as the logarithm of their counts: most pairs are often alike,
     and beside them the others would not be seen."""
     heights = np.log1p(np.asarray(histogram, float))
+    # The tallest bar fills the drawing; an archive without pairs has no bar to divide
+    # by.
     heights *= _HIGHEST / max(heights.max(), 1.0)
     step = 1 / len(histogram)
     bars = []
     for number, (count, height) in enumerate(zip(histogram, heights, strict=True)):
+        # The count itself stands in the text, since a logarithm cannot be read off.
         low, high = number * step, (number + 1) * step
         text = f"{low:.2f} to {high:.2f}: {count:,} pairs"
         bars.append(_Bar(100 * low, round(float(height), 2), text))

@@ -54,6 +54,7 @@ def marked_words(caption: str, references: Sequence[str]) -> list[tuple[str, boo
     >>> marked_words("a house appears", ["A house.", "the scene"])
     [('a', False), ('house', False), ('appears', True)]
     """
+    # Words as sets: a word counts as known in whatever reference and place it stands.
     known = {_bare(word) for word in " ".join(references).split()}
     return [(word, _bare(word) not in known) for word in caption.split()]
 
@@ -125,12 +126,15 @@ class _Block:
 
 
 def _draw(pairs: Sequence[ComparedPair]) -> Sheet:
+    # At the left the two images, then the names, then the texts in what is left of the
+    # width.
     left = _EDGE + 2 * (_SIDE + _GAP) + _GAP
     names = {_REFERENCES}
     for pair in pairs:
         names.update(pair.captions)
     indent = max(text_width(name, bold=True) for name in names) + 0.12
     width = TWO_COLUMNS - left - indent - _EDGE
+    # The paper's height is known only when all texts are broken into lines.
     blocks = [_blocks(pair, width) for pair in pairs]
     heights = [_height(pair, block) for pair, block in zip(pairs, blocks, strict=True)]
 
@@ -174,9 +178,8 @@ def _blocks(pair: ComparedPair, width: float) -> list[_Block]:
     references = _Block(_REFERENCES, [])
     for text in pair.references:
         plain = [(word, False) for word in text.split()]
-        references.lines.extend(
-            _wrapped(plain, width)
-        )  # each begins on a line of its own
+        # Each begins on a line of its own.
+        references.lines.extend(_wrapped(plain, width))
     blocks = [references]
     for system, caption in pair.captions.items():
         words = marked_words(caption, pair.references) or [(_EMPTY, False)]

@@ -49,6 +49,7 @@ def explanation_page(
     attention: how much attention each cell received in each of the encoder's
     attentions, (h, w) summing to 1. Every map also stands on the page as a picture.
     """
+    # One scale for all words: a word that looked nowhere in particular stays pale.
     shown_words, word_limits = _words(words, word_maps)
     return render(
         "explanation.html",
@@ -75,10 +76,14 @@ def _words(
     """Each word with its map, and the scale that all of them share."""
     if not words or maps is None:
         return [], (0.0, 1.0)
+    # Each map sums to 1; divided by its mean, 1 is an even share, whatever the grid's
+    # size.
     shares = [relative(values) for values in maps]
     limits = _from_zero(shares)
     shown = []
     for word, values in zip(words, shares, strict=True):
+        # Attention of words lies over the image after; each map also on its own scale,
+        # which shows where it is highest.
         own = limits_of([values])
         shown.append(
             _Overlay(
@@ -95,11 +100,13 @@ def _words(
 
 def _from_zero(shares: Sequence[Map]) -> Limits:
     """The common scale of maps of attention, which begins at none."""
+    # A scale from the least value would show small differences as large ones.
     return (0.0, limits_of(shares)[1])
 
 
 def _said(name: str, shares: Map) -> str:
     """A map of attention in words."""
+    # For readers who do not see the map: where it is highest, and how high.
     row, column = np.unravel_index(int(shares.argmax()), shares.shape)
     most = float(shares.max())
     rows, columns = shares.shape
@@ -125,6 +132,8 @@ def _parts(parts: Mapping[str, Map]) -> dict[str, object] | None:
     one."""
     if not parts:
         return None
+    # Parts differ in the size of their values, so they are compared after a division by
+    # their mean.
     shares = {name: relative(values) for name, values in parts.items()}
     limits = limits_of(list(shares.values()))
     return {
@@ -141,6 +150,7 @@ def _parts(parts: Mapping[str, Map]) -> dict[str, object] | None:
 
 def _part(name: str, shown: Map, values: Map, limits: Limits) -> _Overlay:
     """One part's map; shown: what is drawn of it, values: what is said of it."""
+    # The numbers told are the map's own, also where the picture shows the divided ones.
     title = part_title(name)
     low, high = ends(float(values.min()), float(values.max()))
     return _Overlay(
@@ -156,6 +166,7 @@ def _attention(attention: Mapping[str, Map]) -> dict[str, object] | None:
     if not attention:
         return None
     shares = {name: relative(values) for name, values in attention.items()}
+    # One scale for all of the encoder's attentions, so that they can be compared.
     limits = _from_zero(list(shares.values()))
     maps = [
         _Overlay(

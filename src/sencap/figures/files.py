@@ -36,6 +36,7 @@ def check_path(
             f"{flag}={path} must end in one of {', '.join(endings)}: the ending "
             "names the kind"
         )
+    # A picture may take long to compute: that it cannot be written is told before.
     check_outputs({flag: path}, inputs)
     if path.suffix.lower() in DRAWN and importlib.util.find_spec("matplotlib") is None:
         hint = f", or let the file end in {PAGE}" if PAGE in endings else ""

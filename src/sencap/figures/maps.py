@@ -32,10 +32,8 @@ _LEFT, _RIGHT = 0.22, 0.62  # for the rows' labels, and for the colour bars
 _GAP = 0.06  # between cells
 _CELL = 1.25  # the widest cell
 _ABOVE = 0.04  # between a title and its cell
-_BELOW_OWN, _BELOW = (
-    LINE + 0.06,
-    0.1,
-)  # below a row of maps: with their values, and without
+# Below a row of maps: with their values, and without.
+_BELOW_OWN, _BELOW = LINE + 0.06, 0.1
 _BETWEEN = 0.12  # below a pair
 _STAGES = {"sfe": "SFE", "cagd": "CAGD"}
 _DATES = {"bef": "before", "aft": "after"}
@@ -84,6 +82,7 @@ def attention_by_initialisation(
             path that cannot be.
         MissingDependencyError: matplotlib is not installed.
     """
+    # The names of initialisations are their titles.
     return _table(rows, path, scales, quantity, {name: name for name in _columns(rows)})
 
 
@@ -111,6 +110,8 @@ def attention_by_stage(
 
 def part_title(name: str) -> str:
     """What a part of a memory is called in a picture: ``cagd_aft`` → "CAGD, after"."""
+    # Parts are named by stage and date, as in "cagd_aft"; other names are shown as they
+    # are.
     stem, _, date = name.rpartition("_")
     if date not in _DATES:
         return name.replace("_", " ")
@@ -130,6 +131,7 @@ def limits_of(maps: Sequence[Map]) -> tuple[float, float]:
     equal."""
     low = min(float(values.min()) for values in maps)
     high = max(float(values.max()) for values in maps)
+    # A map of one value: a scale without length would divide by zero.
     if high == low:
         high = low + 1e-6
     return low, high
@@ -169,6 +171,7 @@ def _table(
             raise SettingsError(
                 f"scale={scale!r} is unknown; {nearest(scale, get_args(ColourScale))}"
             )
+    # The common scale spans the maps of all pairs, so all of them are collected first.
     everything: list[Map] = []
     for row in rows:
         everything.extend(row.maps.values())
@@ -197,6 +200,7 @@ class MapBlock:
     @property
     def cell(self) -> float:
         """The width of a cell, an image or a map."""
+        # All columns fit the width of a page, and few columns are not blown up.
         columns = len(self.titles) + 1
         return min(_CELL, (TWO_COLUMNS - _LEFT - _RIGHT) / columns - _GAP)
 
@@ -263,6 +267,7 @@ class MapBlock:
         for column, (name, values) in enumerate(row.maps.items(), 1):
             x = self._x(column)
             image = row.pair.images[0 if is_before(name) else 1]
+            # What is drawn, and the values at the ends of its colours, by scale.
             shown = relative(values) if scale == "common" else values
             limits = limits_of([values]) if scale == "own" else self._limits(scale)
             sheet.map(x, y, self.cell, image, values=shown, limits=limits)
@@ -273,6 +278,7 @@ class MapBlock:
                 )
         right = self._x(len(self.titles) + 1)
         if scale == "own":
+            # Each map has limits of its own, so the bar cannot have numbers.
             ends_of_bar = ("min", "max")
             sheet.bar(
                 right,

@@ -55,6 +55,8 @@ def _templates() -> Environment:
     # imported late: captions on the command line need no page
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
 
+    # A name that a template misspells raises an error, and every text is escaped:
+    # captions may hold any letters.
     return Environment(
         loader=PackageLoader("sencap.figures"),
         autoescape=True,
@@ -67,9 +69,8 @@ def _templates() -> Environment:
 
 def photo_uri(image: NDArray[np.uint8]) -> str:
     """An image (3, H, W) as a PNG inside its address, at most `_SHOWN` pixels long."""
-    few = shrink(
-        image, LONGEST
-    )  # Pillow's copies of a large image would take much memory
+    # Pillow's copies of a large image would take much memory.
+    few = shrink(image, LONGEST)
     picture = Image.fromarray(np.ascontiguousarray(few.transpose(1, 2, 0)))
     picture.thumbnail((_SHOWN, _SHOWN))
     return _png_uri(picture)
@@ -78,6 +79,7 @@ def photo_uri(image: NDArray[np.uint8]) -> str:
 def map_uri(values: Map, limits: tuple[float, float]) -> str:
     """A map (h, w) in viridis from limits[0] to limits[1], one pixel per cell."""
     low, high = limits
+    # Values outside of the limits get the end's colour.
     level = np.clip((np.asarray(values, dtype=float) - low) / (high - low), 0, 1)
     positions = np.linspace(0, 1, len(VIRIDIS))
     channels = np.array(VIRIDIS, dtype=float).T
@@ -113,6 +115,8 @@ def file_uri(content: bytes, title: str) -> str:
 
 
 def _kind(content: bytes) -> str | None:
+    # A file's first bytes tell what it is; its name may be wrong, and is not known
+    # here.
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     for start, kind in _KINDS.items():

@@ -14,10 +14,8 @@ from sencap.structures import ImagePair
 
 MARGIN, GAP, LABEL, TEXT = 16, 12, 15, 20  # pixels
 INK, PALE, PAPER = (20, 24, 28), (95, 102, 110), (255, 255, 255)
-SHORTEST, LONGEST = (
-    384,
-    1024,
-)  # pixels: small images are enlarged to the first, large ones reduced to the second
+# Pixels: small images are enlarged to the first, large ones reduced to the second.
+SHORTEST, LONGEST = 384, 1024
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -32,6 +30,8 @@ def draw_pair(
     images = [
         Image.fromarray(np.ascontiguousarray(x.transpose(1, 2, 0))) for x in pair.images
     ]
+    # Small images are enlarged first; the limit for large ones comes last, since it
+    # keeps the picture on a screen.
     enlarged = max(1.0, SHORTEST / min(images[0].size))
     factor = min(enlarged, LONGEST / max(images[0].size))
     size = (
@@ -41,9 +41,10 @@ def draw_pair(
     images = [image.resize(size, Image.Resampling.BICUBIC) for image in images]
     label, body = ImageFont.load_default(LABEL), ImageFont.load_default(TEXT)
     width = 2 * size[0] + GAP + 2 * MARGIN
-    lines = textwrap.wrap(text, max(10, int((width - 2 * MARGIN) / (TEXT * 0.53)))) or [
-        ""
-    ]
+    # The default font's letters are about half as wide as high: so many fit in a line.
+    letters = max(10, int((width - 2 * MARGIN) / (TEXT * 0.53)))
+    lines = textwrap.wrap(text, letters) or [""]
+    # From top to bottom: labels, images, lines of text.
     top = MARGIN + LABEL + 6
     below = top + size[1] + GAP
     canvas = Image.new("RGB", (width, below + len(lines) * (TEXT + 6) + MARGIN), PAPER)

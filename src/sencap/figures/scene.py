@@ -43,15 +43,19 @@ def scene_page(
     summary: Sequence[str],
 ) -> str:
     """The page (HTML) of two images (3, H, W) of a scene, before and after, of at most
-    `LONGEST` pixels a side.
+    `LONGEST_SCENE` pixels a side.
 
     ``names`` are the two dates as they are called, ``summary`` lines of text. It holds
     all that it needs, and has at most 10 MB, however many windows there are.
     """
+    # Browsers grow slow with many thousands of shapes: the most probable changes are
+    # drawn, and the page says how many are not.
     ranked = sorted(windows, key=lambda window: -(window.probability or 0.0))
     shown = ranked[:_MOST_WINDOWS]
     listed = [window for window in shown if window.changed][:_MOST_LISTED]
     height, width = dates[0].shape[1:]
+    # The list names windows by their number in the drawing, so that pointing at a line
+    # finds its square.
     numbered = {id(window): number for number, window in enumerate(shown)}
     return render(
         "scene.html",

@@ -24,12 +24,11 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches: the columns of IEEE's journals
 TEXT = 8.0  # points: the smallest text
 LINE = TEXT * 1.3 / 72  # inches from line to line
 INK, PALE = "#14181c", "#5f666e"
-BLUE, VERMILION, GREEN = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-)  # of Okabe and Ito's colour-blind safe set
-MAP, VEIL = "viridis", 0.62  # perceptually uniform; opacity of a map over its image
+# Of Okabe and Ito's set, which colour-blind readers tell apart.
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+# Viridis is perceptually uniform: equal steps of a value look equal.
+MAP = "viridis"
+VEIL = 0.62  # opacity of a map over its image
 DPI = 200
 # Pixels of an image's longer side: twice what is seen of one at the widest
 LONGEST = 1024
@@ -52,6 +51,7 @@ class Sheet:
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes with their upper left corner at (x, y)."""
+        # matplotlib counts from the lower left corner, in shares of the sheet.
         bottom = (self.height - y - height) / self.height
         return self.figure.add_axes(
             (x / self.width, bottom, width / self.width, height / self.height)
@@ -110,10 +110,8 @@ class Sheet:
         as the squares they are."""
         height = width * ratio(image)
         axes = self.axes(x, y, width, height)
-        whole: dict[str, Any] = {
-            "extent": (0.0, 1.0, 1.0, 0.0),
-            "aspect": "auto",
-        }  # map and image fill one frame
+        # Map and image fill one frame, whatever their numbers of pixels.
+        whole: dict[str, Any] = {"extent": (0.0, 1.0, 1.0, 0.0), "aspect": "auto"}
         axes.imshow(pale(shrink(image, LONGEST)), **_GREY, **whole)
         low, high = limits
         squares: dict[str, Any] = {"interpolation": "nearest", **whole}
@@ -177,11 +175,8 @@ def ratio(image: NDArray[np.uint8]) -> float:
 def pale(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """An image (3, H, W) as grey (H, W), 0.3–1, so that a map over it keeps its colours
     apart."""
-    brightness = (
-        0.299,
-        0.587,
-        0.114,
-    )  # of red, green and blue, as television has it (BT.601)
+    # The share of red, green and blue in brightness, as television has it (BT.601).
+    brightness = (0.299, 0.587, 0.114)
     grey: NDArray[np.float64] = np.tensordot(brightness, image / 255.0, 1)
     return 0.3 + 0.7 * grey
 

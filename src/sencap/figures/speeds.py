@@ -22,11 +22,8 @@ from sencap.figures.sheet import (
     wrap,
 )
 
-COLOURS = {
-    "onnx": BLUE,
-    "onnx-int8": BLUE,
-    "torch": VERMILION,
-}  # of the engines; names stand beside the bars too
+# Of the engines; names stand beside the bars too.
+COLOURS = {"onnx": BLUE, "onnx-int8": BLUE, "torch": VERMILION}
 BAR, GAP = 0.19, 0.3  # inches: from bar to bar, and the heading of a group
 
 
@@ -78,6 +75,7 @@ def speeds_plot(bars: Sequence[SpeedBar], path: str | Path, *, note: str = "") -
                 fontweight="bold",
                 color=INK,
             )
+        # Seconds a pair, by round → pairs a second.
         speeds = 1 / np.asarray(bar.seconds)
         median = float(np.median(speeds))
         axes.barh(y, median, BAR * 0.8, color=COLOURS.get(bar.engine, PALE))
@@ -91,9 +89,8 @@ def speeds_plot(bars: Sequence[SpeedBar], path: str | Path, *, note: str = "") -
         y += BAR
     axes.set_ylim(y, 0)
     axes.set_yticks([])
-    axes.set_xlim(
-        0, 1.25 * max(1 / min(bar.seconds) for bar in bars)
-    )  # with room for the notes
+    # With room for the notes at the bars' ends.
+    axes.set_xlim(0, 1.25 * max(1 / min(bar.seconds) for bar in bars))
     axes.tick_params(labelsize=TEXT)
     label = "pairs per second, from PNG files to words (×: times the field's way)"
     axes.set_xlabel(label, fontsize=TEXT)

@@ -91,11 +91,14 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
         raise SettingsError("there is nothing to draw: give at least one sweep")
     from matplotlib.figure import Figure  # noqa: PLC0415  (an extra)
 
+    # The scores are twice as high as each cost: they are what the figure is about.
     heights = [1.9, *[0.85] * max(len(_costs(sweep)) for sweep in sweeps)]
     width = ONE_COLUMN if len(sweeps) == 1 else TWO_COLUMNS
     figure = Figure(
         figsize=(width, sum(heights) + 0.75), layout="constrained", facecolor="white"
     )
+    # One column for each setting; columns with fewer costs leave their lowest rows
+    # empty.
     grid = figure.add_gridspec(len(heights), len(sweeps), height_ratios=heights)
     first: Axes | None = None
     for column, sweep in enumerate(sweeps):
@@ -104,10 +107,13 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
         _scores(top, sweep)
         last = top
         for row, draw in enumerate(_costs(sweep), start=1):
+            # Only the lowest panel of a column has the names of its settings.
             _tidy(last, last=False)
             last = figure.add_subplot(grid[row, column], sharex=top)
             draw(last, sweep)
         _tidy(last, last=True)
+        # Equal distances, as settings may be words, and numbers such as 18, 50 and 101
+        # lie unevenly.
         names = [_name(point.setting) for point in sweep.points]
         last.set_xticks(range(len(names)), names)
         last.set_xlabel(sweep.label, fontsize=TEXT)
@@ -119,6 +125,7 @@ def sweep_plots(sweeps: Sequence[Sweep], path: str | Path, *, note: str = "") ->
         if column:  # the first column's axis is that of all
             top.set_ylabel("")
             top.tick_params(labelleft=False)
+    # A spread without the number of seeds says little, so it is on the figure itself.
     below = _seeds(sweeps)
     if note:
         below = f"{below}; {note}"
@@ -150,6 +157,7 @@ def _costs(sweep: Sweep) -> list[Callable[[Axes, Sweep], None]]:
 
 def _spread(values: Sequence[float]) -> float:
     """The sample's standard deviation, 0 of a single value."""
+    # The sample's deviation divides by n − 1, which one value does not have.
     if len(values) == 1:
         return 0.0
     return float(np.std(values, ddof=1))
@@ -179,12 +187,14 @@ def _parameters(axes: Axes, sweep: Sweep) -> None:
             millions = point.parameters / 1e6
             bar = axes.bar(x, millions, 0.5, color=VERMILION)
             axes.bar_label(bar, [f"{millions:.3g}"], padding=1, fontsize=TEXT)
+    # Room for the numbers on the bars; bars begin at 0, or their lengths would lie.
     axes.margins(y=0.35)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(PARAMETERS, fontsize=TEXT)
 
 
 def _speed(axes: Axes, sweep: Sweep) -> None:
+    # Speeds may be known at some settings only: the line joins those.
     known = {x: point.speeds for x, point in enumerate(sweep.points) if point.speeds}
     means = [float(np.mean(speeds)) for speeds in known.values()]
     spreads = [_spread(speeds) for speeds in known.values()]

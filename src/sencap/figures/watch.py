@@ -38,9 +38,11 @@ def plot_watch(
         ) from error
     figure = Figure(figsize=(12, 3.9), layout="constrained")
     losses, recalls, spreads = figure.subplots(1, 3)
+    # The first entry is of the network before training, which has no loss.
     trained = [epoch for epoch in epochs if "loss" in epoch]
     losses.plot([e["epoch"] for e in trained], [e["loss"] for e in trained], "C2.-")
     _lines(recalls, epochs, random, "recall")
+    # A guess among the held-out places is right once in their number.
     recalls.axhline(chance, color="0.5", linestyle=":", label=f"chance {chance:.3g}")
     recalls.set_ylim(0, 1.02)
     _lines(spreads, epochs, random, "spread")
@@ -63,6 +65,7 @@ def plot_watch(
 
 
 def _lines(axes: Axes, epochs: Sequence[Epoch], random: Epoch, name: str) -> None:
+    # Recall and spread are not measured at every epoch.
     measured = [epoch for epoch in epochs if name in epoch]
     for suffix, label, colour in SERIES:
         key = name + suffix

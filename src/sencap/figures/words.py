@@ -40,10 +40,8 @@ _EDGE, _GAP = 0.22, 0.06  # at the paper's edge, between cells
 _RIGHT = 0.62  # for the colour bar
 _SIDE = 1.9  # the width of an image beside the caption
 _HEADING = LINE * 1.6  # a section's first line, with the space below it
-_LABEL, _TABLE_ROW = (
-    0.75,
-    LINE * 1.5,
-)  # of the table of dates: names at the left, height of a row
+# Of the table of dates: names at the left, height of a row.
+_LABEL, _TABLE_ROW = 0.75, LINE * 1.5
 _COLUMNS, _TABLE_WORDS = 6, 9  # words of a row of maps, and of a row of the table
 
 
@@ -74,6 +72,8 @@ def draw_words(
     top = _Top.of(pair, caption, note)
     titles = {name: part_title(name) for name in parts}
     block = MapBlock(titles, list(parts.values()), ("own", "common"))
+    # Heights are added up first, since a sheet cannot grow; then the same parts are
+    # drawn from the top.
     cell = (TWO_COLUMNS - _EDGE - _RIGHT) / _COLUMNS - _GAP
     step = cell * ratio(pair.images[0]) + LINE + 0.1
     rows = math.ceil(len(words) / _COLUMNS) if word_maps is not None else 0
