@@ -118,6 +118,7 @@ def dated(
 ) -> tuple[list[tuple[datetime.date, Path]], list[str]]:
     """The images of a folder with their dates, and a line for each that has none or
     another's."""
+    # A date in the file's name comes before one in the list.
     table = read_dates_file(folder)
     found: dict[datetime.date, Path] = {}
     problems = []

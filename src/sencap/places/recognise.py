@@ -34,6 +34,7 @@ _Kind = Literal[
     "synthetic",
 ]
 
+# What each kind looks like on disk, for the message when none is found.
 _LOOKED_FOR = {
     "packed": "index.json of a packed folder",
     "ssl4eo-v1.1": "{train,val}/{S2RGB,S2L2A,S2L1C}/*.zarr.zip",
@@ -42,6 +43,7 @@ _LOOKED_FOR = {
     "folder": "<place>/2020-06-04.tif, two or more",
     "pairs": "folders A and B, before and after, T1 and T2, 2018 and 2019 …, or a CSV file",
 }
+# The reader of each kind, and the settings that it takes.
 _TAKES: dict[str, tuple[Callable[..., Places], tuple[str, ...]]] = {
     "packed": (PackedPlaces, ()),
     "ssl4eo-v1.0": (SceneFolderPlaces, ("product", "scaling")),
@@ -121,6 +123,7 @@ def recognise_places(path: str | Path) -> str:
         raise DataError(
             f"{root}: {reason}; give a folder of dated images, or synthetic:COUNT"
         )
+    # Of files only the ending tells; folders are looked into.
     if root.is_file():
         if root.name.endswith(SUFFIX):
             return "ssl4eo-v1.1"
@@ -161,6 +164,7 @@ def _is_packed(root: Path) -> bool:
 
 
 def _has_archives(root: Path) -> bool:
+    # The root may be the data set's folder, a split's, or a product's.
     return any(any(root.glob(pattern + "*" + SUFFIX)) for pattern in ("", "*/", "*/*/"))
 
 

@@ -185,6 +185,8 @@ class SeriesPlaces(ListedPlaces[Cell]):
                     except DataError as error:
                         problems[name].append(f"{date}: {error}")
                         continue
+                    # The edge of an orbit cuts through many cells: a date is left out
+                    # where it shows too little.
                     if share > self.empty:
                         problems[name].append(
                             f"{date}: {share:.0%} of the cell holds no data"
@@ -250,6 +252,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         if self._process != os.getpid():
             self._open, self._process = {}, os.getpid()
         if file not in self._open:
+            # Systems allow a process so many open files only.
             if len(self._open) >= _OPEN:
                 self._close()
             self._open[file] = Raster(file, bands=self.bands)

@@ -261,7 +261,7 @@ def _list_samples(archive: Any, file: Path) -> list[Listed]:
     try:
         samples, times = archive["bands"].shape[:2]
         names = [str(name) for name in archive["sample"][:]]
-        stamps, problems = _stamps(archive), []
+        stamps = _stamps(archive)
     except Exception as error:  # damaged archives raise errors of any kind
         raise DataError(
             f"{file}: its names or dates cannot be read ({error!r})"

@@ -15,6 +15,7 @@ import numpy as np
 from sencap.synthetic.facts import Facts
 from sencap.synthetic.words import Words
 
+# The five sentences that LEVIR-CC gives to every unchanged pair, word for word.
 UNCHANGED: tuple[str, ...] = (
     "the scene is the same as before",
     "there is no difference",
@@ -23,11 +24,15 @@ UNCHANGED: tuple[str, ...] = (
     "almost nothing has changed",
 )
 PER_PAIR = 5
+# A template is a function, not a text: each call draws its words anew, and agreement of
+# verb and noun comes with them.
 Sentence = Callable[[Words], str]
 
 
 def _houses(facts: Facts) -> list[Sentence]:
     """Houses appear where no road is new."""
+    # A template that stands twice is drawn twice as often. What has no true value, such
+    # as a place of a change that spreads, comes as an empty text.
     sentences: list[Sentence] = [
         lambda w: f"{w.houses()} {w.appear()} {w.where()}",
         lambda w: f"{w.houses()} {w.appear()} {w.where()}",
@@ -35,6 +40,7 @@ def _houses(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.houses()} {w.appear()} {w.along()} {w.place()}",
         lambda w: f"{w.houses()} {w.appear()} {w.place() or w.where()}",
     ]
+    # Trees are named as what was lost only where they covered much of the ground.
     if facts.cover > 0.3:
         sentences += [
             lambda w: (
@@ -47,6 +53,7 @@ def _houses(facts: Facts) -> list[Sentence]:
                 "trees"
             ),
         ]
+    # "More" and "another" are true only beside houses that were there.
     if facts.near_old_house:
         sentences += [
             lambda w: f"{w.houses()} {w.appear()} {w.beside_old()}",
@@ -55,8 +62,10 @@ def _houses(facts: Facts) -> list[Sentence]:
                 f"{w.along() or w.beside_old()}"
             ),
         ]
+    # A row is at least three houses on one side of one road.
     if facts.one_row or (facts.rows > 1 and facts.houses >= 6):
         sentences += [lambda w: w.row_sentence(), lambda w: w.row_sentence()]
+    # An area is residential where many houses come beside several that stood.
     if facts.houses >= 8 and facts.old_houses >= 4:
         sentences.append(lambda w: f"{w.houses()} {w.appear()} in the residential area")
     return sentences
@@ -64,6 +73,8 @@ def _houses(facts: Facts) -> list[Sentence]:
 
 def _roads_and_houses(facts: Facts) -> list[Sentence]:
     """A road or several, and houses along them."""
+    # Where a template has both, `road` stands before its verb: it sets whether that is
+    # plural.
     sentences: list[Sentence] = [
         lambda w: (
             f"{w.road()} {w.built(w.many_roads)} and {w.houses()} {w.appear()} "
@@ -94,10 +105,12 @@ def _roads_and_houses(facts: Facts) -> list[Sentence]:
                 f"{w.appear()} {w.along_it()}"
             ),
         ]
+    # Open ground is named as what was replaced only if hardly a tree stood on it.
     elif facts.cover < 0.12:
         sentences.append(
             lambda w: f"the {w.land()} is replaced by {w.road()} and {w.houses()}"
         )
+    # Whole estates are told as such, and not only as roads and houses.
     if facts.houses >= 8 and facts.kind == "neighbourhood_built":
         sentences += [lambda w: w.residential(), lambda w: w.residential()]
     if facts.rows >= 2 and facts.houses >= 6:
@@ -197,6 +210,7 @@ def _cleared(facts: Facts) -> list[Sentence]:
             f"{w.place()}"
         ),
     ]
+    # A wood is gone as a whole only where all of the change lies in one place.
     if facts.place:
         sentences.append(
             lambda w: (
@@ -223,6 +237,8 @@ def _block(facts: Facts) -> list[Sentence]:
                 f"{w.appear(many=False)}"
             ),
         ]
+    # The first two templates name the building alone, at any place: with a parking lot
+    # beside it others take their place.
     if facts.parkings:
         sentences = [
             lambda w: (
@@ -236,6 +252,7 @@ def _block(facts: Facts) -> list[Sentence]:
             lambda w: f"{w.block()} {w.built(False)} near {w.parking()}",
             *sentences[2:],
         ]
+    # The road and the building are both new: sentences may name them in either order.
     if facts.roads:
         sentences += [
             lambda w: f"{w.road()} and {w.block()} {w.appear(many=True)} {w.ground()}",
@@ -264,6 +281,7 @@ def _parking(facts: Facts) -> list[Sentence]:
         lambda w: f"{w.parking()} {w.built(False)} {w.along()} {w.ground()}",
         lambda w: f"{w.parking()} {w.built(False)} {w.place()}",
     ]
+    # A building that was there is known, so it has the article.
     if facts.near_old_block:
         sentences.append(
             lambda w: (
@@ -286,6 +304,8 @@ def _parking(facts: Facts) -> list[Sentence]:
 
 def _pool(facts: Facts) -> list[Sentence]:
     """A swimming pool, alone or with a new house."""
+    # The pool comes with its house, or to a house that was there: the sentences differ
+    # in what is new.
     if facts.houses:
         return [
             lambda w: f"{w.houses()} with {w.pool()} {w.appear()} {w.where()}",
@@ -340,6 +360,7 @@ def _lake(_facts: Facts) -> list[Sentence]:
     ]
 
 
+# Kinds whose changes read alike share a family: what tells them apart are their facts.
 FAMILIES: dict[str, Callable[[Facts], list[Sentence]]] = {
     "house_built": _houses,
     "houses_built": _houses,
@@ -363,6 +384,7 @@ FAMILIES: dict[str, Callable[[Facts], list[Sentence]]] = {
 
 def _clean(sentence: str) -> str:
     """Single spaces only."""
+    # Empty phrases leave two spaces behind.
     return " ".join(sentence.split())
 
 
@@ -376,6 +398,7 @@ def describe(rng: np.random.Generator, facts: Facts) -> tuple[str, ...]:
     while len(found) < PER_PAIR:
         for position in rng.permutation(len(sentences)):
             caption = _clean(sentences[int(position)](words))
+            # Five different ones, since each pair of LEVIR-CC has five.
             if caption not in found:
                 found.append(caption)
             if len(found) == PER_PAIR:

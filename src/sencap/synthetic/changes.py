@@ -33,6 +33,7 @@ from sencap.synthetic.world import ADDED, BOTH, REMOVED, DrawnScene, House, Patc
 
 def house_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """One house appears, alone or along a road."""
+    # The houses of one place share a style, those that stand and those that come.
     style = house_style(rng, rural=bool(rng.random() < 0.5))
     if rng.random() < 0.35:
         if rng.random() < 0.4:
@@ -41,6 +42,8 @@ def house_built(rng: np.random.Generator, scene: DrawnScene) -> None:
         add_lonely_house(rng, scene, ADDED)
         return
     roads = add_roads(rng, scene, pick_shape(rng), BOTH)
+    # No room for it: the scene is drawn again. The house comes first, before those that
+    # only stand take its plot.
     need(
         houses_along(
             rng, scene, int(rng.choice(roads)), style, most=1, dates=ADDED, margin=22
@@ -57,6 +60,7 @@ def houses_built(rng: np.random.Generator, scene: DrawnScene) -> None:
             add_lonely_house(rng, scene, ADDED)
         return
     roads = add_roads(rng, scene, pick_shape(rng), BOTH)
+    # Sides of a road as its direction tells them: −1 and 1, one of them or both.
     sides = (-1, 1) if rng.random() < 0.6 else (int(rng.choice([-1, 1])),)
     wanted = int(rng.integers(2, 7))
     placed = houses_along(
@@ -82,6 +86,7 @@ def house_row_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     sides = (side,) if rng.random() < 0.7 else (-1, 1)
     need(
         houses_along(rng, scene, roads[0], style, sides=sides, dates=ADDED, margin=4),
+        # Three on each side, the fewest that are told as a row.
         3 * len(sides),
     )
     if len(sides) == 1 and rng.random() < 0.5:
@@ -104,6 +109,7 @@ def houses_demolished(rng: np.random.Generator, scene: DrawnScene) -> None:
             )
         )
         add_standing_houses(rng, scene, style, chance=0.7)
+    # A demolished house leaves its ground bare at the later date.
     for house in [item for item in scene.houses if item.dates == REMOVED]:
         outline = rectangle(house.centre, house.angle, house.width + 5, house.depth + 5)
         scene.patches.append(Patch("clearing", outline, ADDED))
@@ -112,6 +118,8 @@ def houses_demolished(rng: np.random.Generator, scene: DrawnScene) -> None:
 def house_rebuilt(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A house gives way to another, larger one."""
     style = house_style(rng, rural=True)
+    # The old house first, well inside the frame; the new one is about twice as wide and
+    # deep, on the same plot.
     small = replace(style, width=18.0, depth=16.0)
     roads = add_roads(rng, scene, pick_shape(rng), BOTH)
     need(houses_along(rng, scene, roads[0], small, most=1, dates=REMOVED, margin=26))
@@ -125,6 +133,8 @@ def house_rebuilt(rng: np.random.Generator, scene: DrawnScene) -> None:
     large = replace(
         style, width=float(rng.uniform(34, 44)), depth=float(rng.uniform(28, 36))
     )
+    # The house's own +y, which points to its road. The larger one reaches back from
+    # there by some pixels.
     facing = np.array([-math.sin(old.angle), math.cos(old.angle)])
     place = old.centre - facing * 6
     new = make_house(
@@ -151,6 +161,7 @@ def path_built(rng: np.random.Generator, scene: DrawnScene) -> None:
 
 def _pool_at(rng: np.random.Generator, house: House) -> Points:
     """The outline of a pool behind a house."""
+    # In the house's own coordinates +y is the front: the garden lies at negative y.
     local = np.array(
         [[float(rng.uniform(-0.25, 0.25)) * house.width, -house.depth / 2 - 11.0]]
     )
@@ -172,6 +183,8 @@ def pool_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     )
     need(placed)
     occupancy = Occupancy(scene)
+    # A pool must lie in the frame as a whole: it is small, and half of one would not be
+    # known for a pool.
     for index in rng.permutation(len(scene.houses)):
         outline = _pool_at(rng, scene.houses[int(index)])
         if occupancy.is_free(outline, gap=2) and inside_frame(outline, 4.0).all():
@@ -197,6 +210,7 @@ def road_and_houses_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A new road with houses along it."""
     style = house_style(rng, dense=bool(rng.random() < 0.35))
     roads = add_roads(rng, scene, pick_shape(rng), ADDED)
+    # The share of the plots that are built on, so that some rows have gaps.
     keep = float(rng.uniform(0.45, 1.0))
     sides = (-1, 1) if rng.random() < 0.8 else (int(rng.choice([-1, 1])),)
     placed = 0
@@ -221,6 +235,8 @@ def neighbourhood_built(rng: np.random.Generator, scene: DrawnScene) -> None:
             rng, "straight", ADDED, surface=main.surface, width=main.width
         )[0]
         way = np.array([[math.cos(angle), math.sin(angle)]])
+        # It runs across the others, through the frame, and starts and ends outside of
+        # it.
         along = np.linspace(-400, 400, 201)[:, None] * way
         scene.roads.append(replace(extra, points=centre + along))
     placed = sum(
@@ -235,6 +251,7 @@ def houses_completed(rng: np.random.Generator, scene: DrawnScene) -> None:
     there."""
     style = house_style(rng, dense=bool(rng.random() < 0.6))
     roads = add_roads(rng, scene, pick_shape(rng, estate=True), BOTH)
+    # Of fewer than a twelfth of the plots none is built on: the estate begins empty.
     standing = float(rng.uniform(0.0, 0.5))
     if standing > 0.08:
         for index in roads:

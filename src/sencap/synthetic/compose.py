@@ -11,7 +11,8 @@ from sencap.synthetic.facts import Facts, gather
 from sencap.synthetic.parts import SOILS, Unplaced, add_backdrop
 from sencap.synthetic.world import DrawnScene
 
-# Streams of random numbers of one pair: (seed, index, stream, ...).
+# Streams of random numbers of one pair: (seed, index, stream, ...). Each is drawn by
+# itself, so that words need no scene drawn again, and a look leaves the scene as it is.
 SCENE, LOOK, SENSOR, WORDS, CHOICE = range(5)
 ATTEMPTS = 60
 
@@ -29,6 +30,8 @@ def pick_kind(rng: np.random.Generator) -> str:
 
 def _setting(rng: np.random.Generator, kind: str) -> tuple[float, float]:
     """The wooded share and the usual crown radius in pixels."""
+    # Three in ten scenes lie in woods; where trees are to be cleared, the draw is kept
+    # to those with many.
     draw = float(rng.random())
     if kind == "trees_cleared":
         draw *= 0.5
@@ -56,6 +59,8 @@ def compose(seed: int, index: int, kind: str) -> tuple[DrawnScene, Facts]:
     change = CHANGE_KINDS[kind][0]
     for attempt in range(ATTEMPTS):
         rng = random_for(seed, index, SCENE, attempt)
+        # Lighter or darker by one offset, of another hue by a small one for each
+        # channel.
         soil = (
             np.array(SOILS[int(rng.integers(len(SOILS)))])
             + rng.normal(0, 9)
@@ -65,6 +70,8 @@ def compose(seed: int, index: int, kind: str) -> tuple[DrawnScene, Facts]:
             kind=kind,
             texture_seed=int(rng.integers(2**31)),
             soil=(int(soil[0]), int(soil[1]), int(soil[2])),
+            # Both parameters below 1: bare and green ground are more frequent than a
+            # mix.
             grass=float(rng.beta(0.8, 0.8)),
         )
         cover, size = _setting(rng, kind)
@@ -75,6 +82,8 @@ def compose(seed: int, index: int, kind: str) -> tuple[DrawnScene, Facts]:
             continue
         layout.plant_woods(rng, scene, cover=cover, size=size)
         facts = gather(scene)
+        # A change that lies outside the frame, or that nobody would see, is no change
+        # for a caption.
         if facts.visible:
             return scene, facts
     raise AssertionError(f"no scene of kind {kind!r} for seed {seed}, index {index}")

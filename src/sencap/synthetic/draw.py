@@ -63,6 +63,8 @@ class Canvas:
     Points and widths are pixels of the frame, colours lie on a 0..255 scale.
     """
 
+    # The fourth channel is the cover: what is not drawn stays clear, and lets the
+    # ground through.
     mode = "RGBA"
 
     def __init__(self, look: Look) -> None:
@@ -133,6 +135,8 @@ class LabelCanvas(Canvas):
 
     def begin(self, dates: Dates, label: int) -> None:
         """Draw the next strokes with this label if they belong to one date only."""
+        # What stands at both dates hides what lies below it, so it is drawn too, as no
+        # change.
         self.label = SAME if dates[0] == dates[1] else label
 
     def ink(self, colour: Paint) -> Ink:  # noqa: ARG002 (a label has no colour)

@@ -23,12 +23,13 @@ from sencap.synthetic.world import (
     changed_region,
 )
 
+# Pixels, about as many as a crown is wide.
 CELL = 8
 Ground = Literal["woods", "trees", "bareland", "grass", "open"]
 _Place = Literal[
     "top", "bottom", "left", "right", "center",
-    "upper left corner", "upper right corner", "lower left corner", "lower right "
-        "corner",
+    "upper left corner", "upper right corner",
+    "lower left corner", "lower right corner",
 ]  # fmt: skip
 
 
@@ -106,21 +107,25 @@ def place_of(region: NDArray[np.bool_]) -> _Place | None:
     A side is named when nine tenths of the region lie in that half and its centre
     within 3/8 of that edge.
     """
+    # Pixels' middles as shares of the frame, 0 at the upper left.
     rows, columns = np.nonzero(region)
     if len(rows) == 0:
         return None
     x, y = (columns + 0.5) / FRAME, (rows + 0.5) / FRAME
     middle_x, middle_y = float(x.mean()), float(y.mean())
+    # A change that reaches over the middle by a few pixels is still on one side.
     left = middle_x < 0.375 and float((x < 0.5).mean()) >= 0.9
     right = middle_x > 0.625 and float((x > 0.5).mean()) >= 0.9
     top = middle_y < 0.375 and float((y < 0.5).mean()) >= 0.9
     bottom = middle_y > 0.625 and float((y > 0.5).mean()) >= 0.9
     sides = {"top": top, "bottom": bottom, "left": left, "right": right}
     named = tuple(side for side, holds in sides.items() if holds)
+    # One side of each axis makes a corner, such as top and left.
     if len(named) == 2:
         return CORNERS[named]
     if named:
         return SIDES[named[0]]
+    # The middle is named only for a change that is small enough to keep off all edges.
     central = (x > 0.2) & (x < 0.8) & (y > 0.2) & (y < 0.8)
     if (
         abs(middle_x - 0.5) < 0.13
@@ -133,10 +138,13 @@ def place_of(region: NDArray[np.bool_]) -> _Place | None:
 
 def _ground(scene: DrawnScene, cover: float) -> Ground:
     """The word for what was there before."""
+    # Trees come before the ground: woods hide what lies below.
     if cover >= 0.55:
         return "woods"
     if cover >= 0.22:
         return "trees"
+    # Between bare and green the ground has a neutral word, since people would not
+    # agree.
     if scene.grass < 0.38:
         return "bareland"
     if scene.grass > 0.68:
@@ -153,6 +161,7 @@ def _seen(houses: list[House]) -> list[House]:
 
 def _visible_roads(roads: list[Road]) -> list[Road]:
     """Roads with at least 60 pixels in the frame."""
+    # Its points lie 4 pixels apart.
     return [road for road in roads if int(inside_frame(road.points).sum()) >= 15]
 
 
@@ -181,6 +190,8 @@ def _at_crossing(scene: DrawnScene, houses: list[House]) -> bool:
     corner = second[int(gaps.argmin())]
     if not inside_frame(corner[None], 12)[0]:
         return False
+    # The houses' median distance, since one that stands far off does not move the
+    # others from the corner.
     return not houses or bool(
         np.median([float(np.hypot(*(house.centre - corner))) for house in houses]) < 90
     )
@@ -189,6 +200,8 @@ def _at_crossing(scene: DrawnScene, houses: list[House]) -> bool:
 def gather(scene: DrawnScene) -> Facts:
     """Read the facts of a scene's change off its elements."""
     region = changed_region(scene)
+    # Pixels (256, 256) → the changed share of each cell (32, 32), by which tree cover
+    # is weighted.
     cells = region.reshape(FRAME // CELL, CELL, FRAME // CELL, CELL).mean(axis=(1, 3))
     covered = tree_cover(scene.trees, scene.trees.before)
     cover = float((covered * cells).sum() / max(cells.sum(), 1e-9))
@@ -203,6 +216,7 @@ def gather(scene: DrawnScene) -> Facts:
         [road for road in scene.roads if all(road.dates) and not road.is_path]
     )
     subjects = added or gone
+    # Houses of one side of one road make a row; lonely houses have no road (-1).
     sides = {(house.road, house.side) for house in subjects if house.road >= 0}
     roads_used = {road for road, _ in sides}
     blocks = [block for block in scene.blocks if block.dates == (False, True)]
@@ -210,17 +224,11 @@ def gather(scene: DrawnScene) -> Facts:
     patches = [patch for patch in scene.patches if patch.dates == (False, True)]
     old_centres = np.array([house.centre for house in stay]).reshape(-1, 2)
     solid: list[House | Block | Parking] = [*subjects, *blocks, *parkings]
-    spots = np.array([item.centre for item in solid]).reshape(-1, 2)
-    spots = np.concatenate(
-        [
-            spots,
-            *[
-                patch.outline.mean(axis=0)[None]
-                for patch in patches
-                if patch.kind == "pool"
-            ],
-        ]
-    )
+    # The middles of what changed, by which "beside" and "along" are judged.
+    pools = [patch.outline for patch in patches if patch.kind == "pool"]
+    middles = [item.centre for item in solid]
+    middles += [outline.mean(axis=0) for outline in pools]
+    spots = np.array(middles).reshape(-1, 2)
     trees_after = tree_cover(scene.trees, scene.trees.after)
     return Facts(
         kind=scene.kind,
@@ -233,6 +241,7 @@ def gather(scene: DrawnScene) -> Facts:
         cover=cover,
         houses=len(added),
         gone=len(gone),
+        # 560 square pixels are 140 m².
         small_house=bool(added)
         and max(house.width * house.depth for house in added) < 560,
         roads=sum(not road.is_path for road in new_roads),
@@ -240,7 +249,7 @@ def gather(scene: DrawnScene) -> Facts:
         shape=scene.shape,
         blocks=len(blocks),
         parkings=len(parkings),
-        pools=sum(patch.kind == "pool" for patch in patches),
+        pools=len(pools),
         lakes=sum(patch.kind == "lake" for patch in patches),
         along_old_road=_along(subjects, spots, old_roads),
         along_new_road=_along(subjects, spots, new_roads),
@@ -286,8 +295,11 @@ def _is_visible(
     """Whether the change can be seen and is what its kind says, given the houses and
     roads in the frame."""
     kind = scene.kind
+    # Single trees taken off grass are hardly missed: most of the place must be woods.
     if kind == "trees_cleared":
         return cover > 0.4 and int(region.sum()) > 1500
+    # What the kind's name promises must be in the frame, else captions would name what
+    # nobody sees.
     needs_road = any(word in kind for word in ("road", "neighbourhood", "path"))
     several = kind == "road_built" and scene.shape in (
         "t-shaped",

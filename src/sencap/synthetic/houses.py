@@ -122,19 +122,16 @@ def make_house(
     from there."""
     width = style.width * float(rng.uniform(0.92, 1.08))
     depth = style.depth * float(rng.uniform(0.92, 1.08))
-    angle = math.atan2(
-        -facing[0], facing[1]
-    )  # so that the house's +y points to the road
-    base = np.array(style.roofs[rng.integers(len(style.roofs))], float) * rng.uniform(
-        0.95, 1.35
-    )
+    # So that the house's +y points to the road.
+    angle = math.atan2(-facing[0], facing[1])
+    roof = np.array(style.roofs[rng.integers(len(style.roofs))], float)
+    base = roof * rng.uniform(0.95, 1.35)
     red, green, blue = np.clip(base + rng.normal(0, 3, 3), 40, 218).astype(int).tolist()
     wings = _wings(rng, width, depth)
     drive = plot = None
     plot_style = style.plot
-    if (
-        style.plot == "none" and rng.random() < 0.75
-    ):  # no fixed plot: a clearing of its own
+    # No fixed plot: a clearing of its own.
+    if style.plot == "none" and rng.random() < 0.75:
         plot_style = "lawn" if rng.random() < 0.4 else "bare"
         radius = max(width, depth) * float(rng.uniform(0.65, 1.1))
         plot = blob(rng, centre, radius, float(rng.uniform(1.0, 1.5)))

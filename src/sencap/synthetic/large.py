@@ -28,6 +28,7 @@ FLAT_ROOFS: tuple[PaintColour, ...] = (
 
 def direction(road: Road) -> float:
     """The angle of the line from a road's first point to its last."""
+    # A road's ends tell its direction, bent as it may be between them.
     x, y = road.points[-1] - road.points[0]
     return math.atan2(y, x)
 
@@ -38,6 +39,7 @@ def trees_cleared(rng: np.random.Generator, scene: DrawnScene) -> None:
         add_roads(rng, scene, "straight", BOTH)
     radius = float(rng.uniform(28, 90))
     outline = blob(rng, spot(rng, margin=40), radius, float(rng.uniform(1, 1.6)))
+    # The clearing comes: `treeless` then has no trees there at the later date.
     scene.patches.append(Patch("clearing", outline, ADDED))
 
 
@@ -50,6 +52,7 @@ def _block(
     dates: Dates = ADDED,
 ) -> Block:
     """A large building near a spot, if there is room."""
+    # 23 to 55 m by 18 to 37 m.
     width, depth = float(rng.uniform(46, 110)), float(rng.uniform(36, 74))
     roof = FLAT_ROOFS[int(rng.integers(len(FLAT_ROOFS)))]
     block = Block(
@@ -62,6 +65,7 @@ def _block(
         int(rng.integers(0, 14)),
         dates,
     )
+    # Its middle must lie well in the frame, else it would be a strip at the edge.
     fits = Occupancy(scene).is_free(block.outline, gap=5)
     if not fits or not inside_frame(block.centre[None], 14)[0]:
         raise Unplaced
@@ -73,6 +77,7 @@ def _beside(rng: np.random.Generator, block: Block, dates: Dates = ADDED) -> Par
     """A parking lot next to a large building."""
     depth = float(rng.uniform(38, 64))
     way = float(rng.choice([-1.0, 1.0]))  # in front of the building or behind it
+    # Half of each, and 3.5 m between them.
     away = way * (block.depth / 2 + depth / 2 + 7)
     centre = to_world(np.array([[0.0, away]]), block.centre, block.angle)[0]
     width = max(block.width * float(rng.uniform(0.8, 1.15)), 50.0)
@@ -91,6 +96,7 @@ def _add_parking(scene: DrawnScene, parking: Parking) -> None:
 def building_built(rng: np.random.Generator, scene: DrawnScene) -> None:
     """A large building appears, half of the time with its parking lot."""
     angle = float(rng.choice([0.0, math.pi / 2])) + float(rng.normal(0, 0.25))
+    # Buildings stand square to their road where there is one.
     if rng.random() < 0.6:
         add_roads(rng, scene, "straight" if rng.random() < 0.7 else "t-shaped", BOTH)
         angle = direction(scene.roads[0])

@@ -118,6 +118,8 @@ def houses_along(
     road = scene.roads[road_index]
     occupancy = Occupancy(scene)
     directions = tangents(road.points)
+    # Points of a road lie STEP pixels apart: every stride-th one has a plot on each
+    # side.
     stride = max(round(style.spacing / STEP), 1)
     placed = 0
     # Plots: points of the road, one spacing apart, on each side.
@@ -135,6 +137,8 @@ def houses_along(
         if placed >= most:
             break
         tangent = directions[index]
+        # The house stands across the road's direction: half the road, the front yard
+        # and half the house away from the middle line.
         normal = np.array([-tangent[1], tangent[0]]) * side
         setback = style.setback * float(rng.uniform(0.9, 1.1))
         centre = road.points[index] + normal * (
@@ -148,6 +152,7 @@ def houses_along(
             < road.width / 2 + style.depth / 2 + min(setback, 9.0) - 2
         ):
             continue
+        # It faces the road, against the normal that led away from it.
         house = make_house(
             rng,
             style,
@@ -230,9 +235,8 @@ def _lines(
         across = angle + math.pi / 2 + float(rng.normal(0, 0.1))
         lines = [straight(centre, angle), straight(centre, across)]
     elif shape == "parallel":
-        gap = float(
-            rng.uniform(88, 118)
-        )  # room for two rows of houses and their gardens
+        # Room for two rows of houses and their gardens.
+        gap = float(rng.uniform(88, 118))
         middle = MIDDLE + normal * float(rng.uniform(-25, 25))
         offsets = (-gap, 0.0, gap) if rng.random() < 0.4 else (-gap / 2, gap / 2)
         lines = [straight(middle + normal * offset, angle) for offset in offsets]
@@ -259,11 +263,14 @@ def plant_woods(
     # The chance of a tree follows a cloudy field, whose highest share `cover` is woods;
     # the edges of the woods are sharp in some scenes and loose in others.
     field = noise.crop(rng, "cover", CANVAS)
+    # The field's value at each tree → a chance, by a logistic curve whose middle is the
+    # value that the share cover of the field exceeds.
     columns, rows = (points + PAD).astype(int).T
     threshold = float(np.quantile(field[::8, ::8], 1.0 - cover))
     chance = 1.0 / (
         1.0 + np.exp(-(field[rows, columns] - threshold) * float(rng.uniform(3, 12)))
     )
+    # Some trees stand alone in the open, and some gaps lie in the woods.
     chance = 0.03 * min(cover * 4, 1.0) + 0.95 * chance
     # Scrub: small bushes on some of the open ground.
     densest = 0.7 if rng.random() < 0.5 else 0.06
@@ -274,13 +281,17 @@ def plant_woods(
         chance = np.full(len(points), 0.95)
     count = len(points)
     grown = rng.random(count) < chance
+    # Sizes of crowns are skewed: many near the usual radius, a few large ones.
     radius = np.clip(size * np.exp(rng.normal(0, 0.28, count)), 1.5, 13.0)
     radius = np.where(low & (chance <= scrub), np.clip(radius * 0.42, 1.0, 3.2), radius)
     mix = float(rng.uniform(0, 1))  # the share of evergreens
     evergreen = rng.random(count) < mix
     species = np.where(evergreen, rng.integers(0, 4, count), rng.integers(4, 8, count))
+    # The same trees at both dates; what is built takes out those it stands on, at the
+    # dates at which it stands.
     before, after = (grown & ~treeless(scene, date)[rows, columns] for date in (0, 1))
     keep = before | after
+    # Trees of the plots were placed with their houses, and join the others.
     yard = scene.yard
     places = np.array([(tree.x, tree.y) for tree in yard]).reshape(-1, 2)
     kinds = np.array([tree.species for tree in yard], np.int64)

@@ -94,12 +94,8 @@ STYLES = {
     "neutral": Style(0.82, 0.1, 1.05, 1.25, (1.0, 1.0, 0.99), 0.75),
 }
 STYLE_CHANCES = ((0.3, 0.22, 0.14, 0.12, 0.22), (0.07, 0.05, 0.1, 0.5, 0.28))
-ELEVATIONS = {
-    "spring": 54.0,
-    "summer": 66.0,
-    "autumn": 46.0,
-    "winter": 36.0,
-}  # degrees, at noon
+# Of the sun at noon, in degrees.
+ELEVATIONS = {"spring": 54.0, "summer": 66.0, "autumn": 46.0, "winter": 36.0}
 
 
 def make_look(
@@ -115,9 +111,8 @@ def make_look(
     azimuth = math.radians(float(rng.normal(90, 48)))
     elevation = ELEVATIONS[season] + float(rng.normal(0, 6))
     shade = float(rng.uniform(0.22, 0.46))
-    soft = float(
-        rng.random()
-    )  # low: a blurred image, in between: a coarse one, high: a sharp one
+    # Low: a blurred image, in between: a coarse one, high: a sharp one.
+    soft = float(rng.random())
     return Look(
         season=season,
         dryness=float(rng.beta(2, 2)),

@@ -51,6 +51,8 @@ def _octave_sum(
 @lru_cache(maxsize=8)
 def _tiles(texture: Texture) -> NDArray[np.float32]:
     """The fixed tiles of one texture: (TILES_PER_TEXTURE, TILE, TILE)."""
+    # A texture's seed is its place in the alphabet: another name between them would
+    # change the pictures of all seeds.
     rng = np.random.default_rng((20_240_317, sorted(OCTAVES).index(texture)))
     return np.stack(
         [_octave_sum(rng, OCTAVES[texture]) for _ in range(TILES_PER_TEXTURE)]
@@ -65,6 +67,7 @@ def crop(rng: np.random.Generator, texture: Texture, side: int) -> NDArray[np.fl
     """
     tile = _tiles(texture)[rng.integers(TILES_PER_TEXTURE)]
     top, left = rng.integers(0, TILE - side + 1, size=2)
+    # Eight turns and reflections of one piece look like eight places.
     piece = tile[top : top + side, left : left + side]
     if rng.random() < 0.5:
         piece = piece.T

@@ -85,12 +85,16 @@ def plan_pair(
     """Compose a pair without drawing it. For the arguments and errors see
     `render_pair`."""
     rng = random_for(seed, index, CHOICE)
+    # All of these are drawn, whether they are used or not, so that a given kind or flag
+    # leaves the rest of the pair as it is.
     coin, freeze_at = rng.random() < 0.5, int(rng.integers(2))
     drawn = pick_kind(rng)
     changed = (kind is not None or bool(coin)) if changed is None else changed
     scene, facts = compose(seed, index, kind or drawn)
     if changed:
         return Plan(scene, facts, facts.kind)
+    # An unchanged pair is a changed scene that stands still, as before or as after: so
+    # the two classes show the same kinds of places.
     return Plan(scene.frozen(freeze_at), None, "unchanged")
 
 
@@ -130,6 +134,8 @@ def render_pair(
     """
     _check(seed, index, size)
     plan = plan_pair(seed, index, changed=changed, kind=kind)
+    # Season, light and sensor are drawn for each date by itself, from a stream of its
+    # own: the words and the scene do not depend on them.
     look_rng = random_for(seed, index, LOOK)
     looks = (make_look(look_rng, 0), make_look(look_rng, 1))
     before, after = render_dates(random_for(seed, index, SENSOR), plan.scene, looks)
@@ -140,6 +146,7 @@ def render_pair(
         captions=captions_of(seed, index, plan),
         changed=plan.facts is not None,
         kind=plan.kind,
+        # The nearest label, since a mean of two would be another class.
         mask=_resized(mask, size, Image.Resampling.NEAREST),
     )
 
@@ -155,9 +162,12 @@ def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uin
     Raises SettingsError for a negative seed or a size below 32.
     """
     _check(seed, 0, size)
+    # The place as it stands after its change, at all four dates. 4 keeps its looks
+    # apart from those of the pair of this seed.
     scene = plan_pair(seed, 0, changed=True).scene.frozen(1)
     rng = random_for(seed, 0, LOOK, 4)
     year = int(rng.integers(2016, 2024))
+    # A frozen scene has the same trees at both dates.
     trees = canopies(scene.trees)[0]
     base = make_look(rng, int(rng.integers(2)))
     images = []
@@ -166,6 +176,8 @@ def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uin
         date = datetime.date(year, month, day) + datetime.timedelta(
             days=int(rng.integers(spread))
         )
+        # Images of one year differ less than those of a pair, which lie years apart:
+        # they share gamma and contrast, and half of the gain.
         own = make_look(rng, number % 2, season=season)
         look = replace(
             own,

@@ -20,6 +20,7 @@ SOILS: tuple[PaintColour, ...] = (
 )  # fmt: skip
 # How often a road has each shape: any road, and one of an estate, which is seldom a
 # dead end.
+# Few roads end within a frame of 128 m; estates have more crossings and parallel roads.
 SHAPES: dict[Shape, tuple[float, float]] = {
     "straight": (0.34, 0.2),
     "curved": (0.2, 0.17),
@@ -32,6 +33,8 @@ SHAPES: dict[Shape, tuple[float, float]] = {
 Compose = Callable[[np.random.Generator, DrawnScene], None]
 
 
+# Trying again is simpler than a placement that never fails, and keeps the scenes
+# varied.
 class Unplaced(Exception):  # noqa: N818 (a signal to draw again, no error of the user's)
     """The elements of a change found no room; the caller draws another scene."""
 
@@ -69,6 +72,7 @@ def add_standing_houses(
 def add_backdrop(rng: np.random.Generator, scene: DrawnScene) -> None:
     """Perhaps a field or a pond somewhere, at both dates."""
     draw = rng.random()
+    # The backdrop may reach in from outside: nothing is told of it.
     centre = rng.uniform(-10, 266, 2)
     if draw < 0.12:
         angle, width = float(rng.uniform(0, 3)), float(rng.uniform(90, 220))
@@ -82,6 +86,8 @@ def add_backdrop(rng: np.random.Generator, scene: DrawnScene) -> None:
         if not Occupancy(scene).touches(outline):
             scene.patches.append(Patch("lake", outline, BOTH, float(rng.random())))
     if rng.random() < 0.12:
+        # The path is drawn in any case, so that the stream of random numbers goes on
+        # alike.
         path = make_roads(
             rng, "winding", BOTH, surface="dirt", width=float(rng.uniform(3, 6))
         )

@@ -9,6 +9,8 @@ from sencap.synthetic.facts import Facts
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
+# Verb and noun must agree in number, or a captioner would learn wrong English: the
+# number comes from the facts, or from the noun named last (`many_roads`).
 class Phrases:
     """Draws nouns and verbs that are true of one change; every call draws anew."""
 
@@ -32,6 +34,8 @@ class Phrases:
         """The new houses, counted loosely as people do."""
         count = self.facts.houses
         if count == 1:
+            # Two of the seven phrases carry the size, so that small houses are often
+            # just houses.
             size = "small " if self.facts.small_house else ""
             return self.one_of(
                 "a house",
@@ -49,6 +53,7 @@ class Phrases:
 
     def _quantity(self, count: int) -> str:
         """A number or a loose word for it."""
+        # Two are always counted, three to five half of the time, more never.
         if count in NUMBERS and (count == 2 or self.rng.random() < 0.5):
             return NUMBERS[count]
         if count <= 6:
@@ -113,6 +118,7 @@ class Phrases:
             "a large parking lot",
             "a new parking lot",
         ]
+        # The cars are named only where many bays are filled.
         if self.facts.cars:
             options.append("a parking lot with many cars")
         return self.one_of(*options)
@@ -131,6 +137,8 @@ class Phrases:
         """The new roads or the new path; `many_roads` then says whether the phrase is
         plural."""
         phrase = self._road()
+        # A crossing or a t-shaped road is one thing with two roads: the article tells,
+        # not the count.
         self.many_roads = not phrase.startswith("a ")
         return phrase
 
@@ -142,6 +150,8 @@ class Phrases:
                 "a path", "a path", "a dirt road", "a narrow road", "a road"
             )
         if facts.roads == 1:
+            # Curved and winding are not told apart strictly: both shapes have both
+            # words.
             special = {
                 "straight": ("a straight road", "a new road"),
                 "curved": ("a curved road", "a winding road"),
@@ -174,6 +184,7 @@ class Phrases:
     def trees(self, *, part: bool = False) -> str:
         """The trees that go; `part` asks for words that leave others standing. Always
         takes a plural verb."""
+        # Words for all of the trees would be untrue where others are left standing.
         options = ["some trees", "many trees", "trees", "some plants"]
         woods = ["many trees", "part of the woods"]
         if not part:
@@ -209,6 +220,7 @@ class Phrases:
 
     def appear(self, *, many: bool | None = None, perfect: bool = False) -> str:
         """The verb of something new; the number follows the new houses unless given."""
+        # In most sentences the subject is the new houses.
         many = self.facts.houses > 1 if many is None else many
         plain: tuple[str, ...]
         if many:
@@ -232,6 +244,8 @@ class Phrases:
                 "shows up",
                 "has appeared",
             )
+        # A clause with "to replace" reads well only after "has been built", not after
+        # "appears".
         if perfect:
             return self.one_of(*built)
         return self.one_of(*plain, *built)

@@ -25,7 +25,7 @@ from sencap.synthetic.look import DECIDUOUS, DRY, EVERGREEN, GRASS, Look, develo
 from sencap.synthetic.world import CANVAS, DrawnScene, Patch, draw_polygon, draw_road
 
 _Layer = NDArray[np.float32]
-# Colours of single things, on the scale of radiances.
+# A colour on the scale of radiances.
 LAWN_GREEN = np.array([98, 116, 66], np.float32)
 
 
@@ -111,6 +111,7 @@ def _field(
     """A ploughed or mown field: stripes along its direction."""
     mask, pen = _blank()
     draw_polygon(pen, patch.outline, 255)
+    # The coordinate across the stripes, in pixels: a sine of it makes furrows.
     rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32)
     across = columns * np.float32(np.cos(patch.angle)) + rows * np.float32(
         np.sin(patch.angle)
@@ -147,6 +148,7 @@ def _plots(
         else:
             draw_polygon(bare_pen, house.plot, 225)
     trodden = 1.06 + 0.07 * textures.grain + 0.05 * textures.blotch
+    # Bare ground first: lawns lie on top of it.
     ground = _lay(ground, bare, 2.0, np.array(scene.soil, np.float32) * trodden)
     if lawn.getbbox() is None:
         return ground
@@ -154,14 +156,8 @@ def _plots(
     dry = np.array(DRY[look.season], np.float32)
     frost = 0.3 if look.season == "winter" else 0.0
     share = np.clip(0.35 * look.dryness + 0.15 * textures.blotch + frost, 0, 1)
-    grass = (  # Colours of single things, on the scale of radiances.
-        LAWN_GREEN
-        + share
-        * (
-            dry  # Colours of single things, on the scale of radiances.
-            - LAWN_GREEN
-        )
-    ) * (1 + 0.05 * textures.fine)
+    grass = LAWN_GREEN + share * (dry - LAWN_GREEN)
+    grass = grass * (1 + 0.05 * textures.fine)
     return _lay(ground, lawn, 0.7, grass)
 
 
@@ -174,6 +170,8 @@ def _water(
         if not patch.dates[date] or patch.kind in ("pool", "field"):
             continue
         mask, pen = _blank()
+        # Machines have churned the ground: it is lighter and rougher than soil that
+        # lies open.
         if patch.kind == "clearing":
             draw_polygon(pen, patch.outline, 225)
             churned = 1.08 + 0.1 * textures.grain + 0.06 * textures.fine
@@ -232,6 +230,7 @@ def _crowns(
     # High crowns get a little more light than low ones.
     light = 0.74 + np.clip(0.15 * downhill, -0.5, 0.75) + 0.014 * np.minimum(height, 20)
     colour = palette[species] * (light[..., None] * (1 + 0.2 * textures.fine))
+    # Crowns cover less at their thin edge, where they are low.
     cover = np.clip(height * np.float32(0.7), 0, 1)[..., None]
     if look.season == "winter":  # bare branches let the ground through
         bare = (species >= len(EVERGREEN))[..., None]

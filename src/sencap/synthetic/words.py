@@ -37,6 +37,8 @@ PLACES: dict[str, tuple[str, ...]] = {
         "in the middle of the scene",
     ),
 }
+# The four corners: people say upper and lower, or top and bottom, and use other
+# prepositions with each.
 for _row, _short in (("upper", "top"), ("lower", "bottom")):
     for _side in ("left", "right"):
         PLACES[f"{_row} {_side} corner"] = (
@@ -95,15 +97,19 @@ class Words(Phrases):
     def _the_road(self) -> str:
         """The road or roads that something stands along."""
         rows = max(self.facts.rows, 1)
+        # More than two rows stand along more than one road.
         if rows > 2 and self.facts.shape in ("crossroad", "parallel", "t-shaped"):
             return "the roads"
         return "the road"
 
     def along(self) -> str:
         """Along which road, or nothing if there is none."""
+        # All houses must stand along a road, else the sentence would be true of some
+        # only.
         if not (self.facts.along_old_road or self.facts.along_new_road):
             return ""
         road = self._the_road()
+        # With two houses, one on each side, these words would promise more.
         if self.facts.both_sides and self.facts.houses >= 3 and self.rng.random() < 0.6:
             return f"on both sides of {road}"
         if self.facts.at_crossing and self.rng.random() < 0.4:
@@ -111,6 +117,8 @@ class Words(Phrases):
             if self.facts.shape == "crossroad":
                 near = "at the crossroad"
             return self.one_of("at the corner of the road", near)
+        # Several houses stand along a road; of one or two people rather say beside or
+        # near.
         if self.facts.houses > 2:
             return self.one_of(
                 f"along {road}", f"along {road}", f"beside {road}", f"along {road}"
@@ -133,6 +141,8 @@ class Words(Phrases):
 
     def along_it(self) -> str:
         """Along the road just named."""
+        # The road was named before in the same sentence, so "it" is clear; several
+        # roads are never "it".
         if self.facts.roads > 1:
             if not self.facts.both_sides:
                 return "along the roads"
@@ -197,6 +207,7 @@ class Words(Phrases):
 
     def where(self) -> str:
         """Any one true place: along a road, on a ground, in a part of the scene."""
+        # Every true phrase is as likely, but along a road twice as likely.
         options = [
             self.ground(),
             *(text for text in (self.along(), self.along(), self.place()) if text),
@@ -218,6 +229,7 @@ class Words(Phrases):
             "two rows" if self.facts.rows == 2 and self.rng.random() < 0.7 else "rows"
         )
         verb = self.one_of("are built", "appear", "are constructed", "have been built")
+        # Two rows may also stand on one side of two roads.
         if self.facts.both_sides and self.facts.rows == 2 and self.rng.random() < 0.6:
             where = "on both sides of the road"
         return f"{rows} of {noun} {verb} {where}"

@@ -52,6 +52,7 @@ class Road:
     @property
     def is_path(self) -> bool:
         """Whether people would call it a path rather than a road."""
+        # Pixels of 0.5 m: below 4 m two cars cannot pass each other.
         return self.width < 8
 
 
@@ -64,6 +65,8 @@ class Wing:
     y: float
     width: float
     depth: float
+    # A hip roof slopes on all four sides, a gable roof on two; the ridge runs along x
+    # or y.
     hip: bool
     along_x: bool
 
@@ -73,8 +76,8 @@ class House:
     """A house: wings under roofs, a driveway towards its road, and the plot it stands
     on.
 
-    `road` is the index of its road in ``Scene.roads`` (-1: none), `side` the side it
-    stands on, 1 or -1. Lengths and the height of its ridge are in pixels.
+    `road` is the index of its road in ``DrawnScene.roads`` (-1: none), `side` the side
+    it stands on, 1 or -1. Lengths and the height of its ridge are in pixels.
     """
 
     centre: Points
@@ -176,6 +179,7 @@ def no_trees() -> Trees:
     return Trees(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), none, none)
 
 
+# All that has one pair of dates, so that one function freezes them.
 Built = TypeVar("Built", Road, House, Block, Parking, Patch)
 
 
@@ -194,10 +198,12 @@ class DrawnScene:
     """
 
     kind: str
+    # The textures of soil and grass belong to the world: the same at both dates.
     texture_seed: int
     soil: PaintColour
     grass: float
     shape: Shape = "straight"
+    # All things of both dates: each one's own dates say when it stands.
     roads: list[Road] = field(default_factory=list)
     houses: list[House] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
@@ -214,9 +220,11 @@ class DrawnScene:
     def frozen(self, date: int) -> DrawnScene:
         """The same scene, unchanged: both dates show what stood at `date` (0 before, 1
         after)."""
+        # Trees keep their dates in arrays, all others in a pair of their own.
         stands = (self.trees.before, self.trees.after)[date]
         return replace(
             self,
+            # The kind named a change; nothing is left of it.
             kind="unchanged",
             roads=_frozen(self.roads, date),
             houses=_frozen(self.houses, date),
@@ -233,6 +241,7 @@ def draw_polygon(
 ) -> None:
     """Fill a polygon of frame coordinates, which may be empty, on a mask of the padded
     canvas."""
+    # A road outside of the frame has an empty outline.
     if len(points) == 0:
         return
     pen.polygon(
@@ -249,6 +258,7 @@ def draw_road(
 ) -> None:
     """Draw a road, `grow` pixels wider on either side, on a mask of the padded
     canvas."""
+    # A dead end has a turning circle, which the band alone would leave out.
     band = strip(road.points, road.width + 2 * grow)
     draw_polygon(pen, band, fill, scale)
     if road.bulb:
@@ -259,6 +269,7 @@ def draw_road(
 def treeless(scene: DrawnScene, date: int) -> NDArray[np.bool_]:
     """Where no tree can stand at a date: (CANVAS, CANVAS), by row and column with PAD
     added."""
+    # Drawn on a mask, so that a tree is tested by one look at a pixel.
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
     for road in scene.roads:
@@ -274,6 +285,7 @@ def treeless(scene: DrawnScene, date: int) -> NDArray[np.bool_]:
             for extra in (house.plot, house.drive):
                 if extra is not None:
                     draw_polygon(pen, extra, 1)
+    # Large buildings and parking lots have a wider yard.
     for large in scene.large:
         if large.dates[date]:
             grown = rectangle(
@@ -295,6 +307,7 @@ def changed_region(scene: DrawnScene) -> NDArray[np.bool_]:
     """
     mask = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(mask)
+    # Roads are drawn as bands, all other things as the polygon around them.
     changing: list[House | Block | Parking | Patch] = [
         *scene.houses,
         *scene.large,
@@ -306,4 +319,5 @@ def changed_region(scene: DrawnScene) -> NDArray[np.bool_]:
     for road in scene.roads:
         if road.dates[0] != road.dates[1]:
             draw_road(pen, road, 1)
+    # (CANVAS, CANVAS) → (FRAME, FRAME): captions are about what the frame shows.
     return np.asarray(mask, np.bool_)[PAD : PAD + FRAME, PAD : PAD + FRAME]

@@ -24,11 +24,8 @@ from sencap.synthetic.pair import captions_of, plan_pair, render_pair
 from sencap.version import __version__
 
 SETTINGS_FILE = "synthetic.json"
-IMAGES = (
-    "A",
-    "B",
-    "label",
-)  # before, after, mask of change: each a folder below its split's
+# Before, after, mask of change: each a folder below its split's.
+IMAGES = ("A", "B", "label")
 FOLDERS = tuple(
     f"images/{split}/{name}" for split, name in itertools.product(SPLITS, IMAGES)
 )
@@ -65,6 +62,7 @@ class _Job:
 
 def _split_sizes(pairs: int, val: float, test: float) -> dict[str, int]:
     """Pairs per split, even numbers where that is possible."""
+    # Even, so that half of each split is unchanged.
     sizes = {"val": 2 * round(pairs * val / 2), "test": 2 * round(pairs * test / 2)}
     for name, share in (("val", val), ("test", test)):
         if share > 0:
@@ -86,6 +84,8 @@ def _jobs(out: Path, pairs: int, seed: int, val: float, test: float) -> list[_Jo
     """All pairs of the data set; in each split the flags are half and half in a seeded order."""
     jobs: list[_Job] = []
     for number, (split, size) in enumerate(_split_sizes(pairs, val, test).items()):
+        # As many of each, then shuffled with a seed of the split's own: adding pairs to
+        # one split leaves the others' order.
         flags = np.arange(size) % 2 == 1
         np.random.default_rng((seed, _ORDER, number)).shuffle(flags)
         for position, changed in enumerate(flags.tolist()):
@@ -96,6 +96,7 @@ def _jobs(out: Path, pairs: int, seed: int, val: float, test: float) -> list[_Jo
 
 def _write_image(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
     """Write a PNG whole or not at all."""
+    # The level of compression decides the bytes of the file, so it is fixed here.
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "PNG", compress_level=4)
     write_whole(path, content.getvalue())
@@ -114,6 +115,7 @@ def _is_whole(path: Path) -> bool:
 def _work(job: _Job) -> dict[str, Any]:
     """Draw and write one pair unless it is there; returns its entry of the captions file."""
     folder = Path(job.folder) / "images" / job.split
+    # A pair is drawn as a whole; only the files that were missing are written.
     missing = [name for name in IMAGES if not _is_whole(folder / name / job.filename)]
     if missing:
         pair = render_pair(job.seed, job.imgid, changed=job.changed)
@@ -122,6 +124,8 @@ def _work(job: _Job) -> dict[str, Any]:
             _write_image(folder / name / job.filename, images[name])
     plan = plan_pair(job.seed, job.imgid, changed=job.changed)
     captions = captions_of(job.seed, job.imgid, plan)
+    # Numbers of the sentences run through the whole data set, as in LEVIR-CC's own
+    # file.
     sentids = [job.imgid * len(captions) + number for number in range(len(captions))]
     return {
         "filepath": job.split,
@@ -133,6 +137,8 @@ def _work(job: _Job) -> dict[str, Any]:
         "sentences": [
             {
                 "tokens": caption.split(),
+                # LEVIR-CC's raw sentences begin with a space and end in a full stop
+                # after another.
                 "raw": f" {caption} .",
                 "imgid": job.imgid,
                 "sentid": sentid,
@@ -174,9 +180,13 @@ def write_dataset(
         "val": val,
         "test": test,
     }
+    # The folder remembers its settings: a run that goes on with others would mix two
+    # data sets.
     claim(out, SETTINGS_FILE, settings, FOLDERS)
     jobs = _jobs(out, pairs, seed, val, test)
     try:
+        # In the order of the jobs, whichever process is first: so the file of captions
+        # has the same bytes.
         with contextlib.closing(map_in_order(_work, jobs, workers=workers)) as entries:
             bar = tqdm(entries, total=len(jobs), unit="pair", disable=not progress)
             images = list(bar)
