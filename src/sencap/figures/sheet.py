@@ -51,7 +51,7 @@ class Sheet:
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes with their upper left corner at (x, y)."""
-        # matplotlib counts from the lower left corner, in shares of the sheet.
+        # Matplotlib counts from the lower left corner, in shares of the sheet.
         bottom = (self.height - y - height) / self.height
         return self.figure.add_axes(
             (x / self.width, bottom, width / self.width, height / self.height)

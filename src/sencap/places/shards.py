@@ -121,7 +121,7 @@ class ShardPlaces(ListedPlaces[_Sample]):
             # chunks that hold them are decompressed.
             image: NDArray[Any] = archive.bands.oindex[place, time, archive.rgb]
         except Exception as error:
-            # zipfile and the decoders raise errors of any kind for damaged archives.
+            # The decoders and zipfile raise errors of any kind for damaged archives.
             raise ImageError(
                 f"{self.files[number]}: place {place}, date {time} is damaged, get "
                 f"the file again ({error!r})"

@@ -31,8 +31,8 @@ Sentence = Callable[[Words], str]
 
 def _houses(facts: Facts) -> list[Sentence]:
     """Houses appear where no road is new."""
-    # A template that stands twice is drawn twice as often. What has no true value, such
-    # as a place of a change that spreads, comes as an empty text.
+    # A template that stands twice comes up more often. What has no true value, such as
+    # a place of a change that spreads, comes as an empty text.
     sentences: list[Sentence] = [
         lambda w: f"{w.houses()} {w.appear()} {w.where()}",
         lambda w: f"{w.houses()} {w.appear()} {w.where()}",
