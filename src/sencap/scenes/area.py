@@ -53,7 +53,9 @@ class Area:
 
     def meets(self, window: Window) -> bool:
         """Whether any pixel of a window lies in the area."""
+        # In pixels of the scene, as the boxes are.
         right, bottom = window.column + window.width, window.row + window.height
+        # The boxes first: most windows of a large scene are far from the area.
         near = any(
             box[0] < right
             and box[2] > window.column
@@ -63,15 +65,18 @@ class Area:
         )
         if not near:
             return False
-        # of a whole scene the boxes tell enough
-        return window.height * window.width > 1 << 24 or bool(self.mask(window).any())
+        # The mask of more than 4096 × 4096 pixels, of a whole scene, would take too much
+        # memory; there the boxes tell enough.
+        is_whole_scene = window.height * window.width > 1 << 24
+        return is_whole_scene or bool(self.mask(window).any())
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """The pixels (H, W) of a window that lie in the area, by their middles."""
         inside = np.zeros((window.height, window.width), np.bool_)
         for rings in self._polygons:
             within = np.zeros_like(inside)
-            for ring in rings:  # a hole turns back what the ring around it turned
+            # A hole turns back what the ring around it turned.
+            for ring in rings:
                 _turn_right_of(ring, window, within)
             inside |= within
         return inside
@@ -82,9 +87,8 @@ class Area:
         back = ~self._grid.transform
         moved = []
         for ring in rings:
-            points = [
-                (float(x), float(y)) for x, y, *_ in ring
-            ]  # heights do not matter
+            # A corner may have a height as its third number, which does not matter here.
+            points = [(float(x), float(y)) for x, y, *_ in ring]
             there = reprojected(points, WGS84, self._grid.crs)
             if len(there) < 3 or not np.isfinite(there).all():
                 return None
@@ -101,10 +105,13 @@ def _box(outer: Ring) -> Box:
 def _turn_right_of(ring: Ring, window: Window, pixels: NDArray[np.bool_]) -> None:
     """Turn the pixels of a window to the right of each edge of a ring: those that were
     turned an odd number of times lie in it."""
+    # The middle of each pixel decides, so that a pixel on a common border of two areas
+    # lies in one of them.
     rows = window.row + 0.5 + np.arange(window.height)
     columns = window.column + 0.5 + np.arange(window.width)
     for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
         low, high = min(y0, y1), max(y0, y1)
+        # Half open, so that a corner between two edges counts once.
         beside = (rows >= low) & (rows < high)
         if beside.any():
             edge = x0 + (rows[beside] - y0) * (x1 - x0) / (y1 - y0)
@@ -119,6 +126,7 @@ def _polygons(found: Any) -> list[Any]:
         return [found.get("coordinates")]
     if found.get("type") == "MultiPolygon":
         return list(found["coordinates"])
+    # A collection of features or of geometries, or one feature.
     inner = found.get("features") or found.get("geometries") or [found.get("geometry")]
     several = inner if isinstance(inner, list) else []
     polygons: list[Any] = []

@@ -10,8 +10,8 @@ from pathlib import Path
 from sencap.dates import find_date
 from sencap.errors import SettingsError
 
-# tags that say when an image was taken, most certain first; TIFFTAG_DATETIME may be
-# that of writing
+# Tags that say when an image was taken, most certain first; TIFFTAG_DATETIME may be
+# that of writing.
 _TAKEN = (
     "ACQUISITIONDATETIME",
     "ACQUISITION_DATE",
@@ -56,9 +56,10 @@ def _parsed(text: str) -> datetime.date:
 
 
 def _told(path: Path, tags: Mapping[str, str]) -> str | None:
+    # Names of tags are written in any case.
     known = {name.casefold(): value for name, value in tags.items()}
     texts = [known.get(name.casefold(), "") for name in _TAKEN]
-    # TIFF writes 2018:04:26 10:50:31
+    # Last the tag that may be of writing: TIFF writes 2018:04:26 10:50:31.
     texts += [path.name, known.get(_WRITTEN.casefold(), "").replace(":", "-", 2)]
     for text in texts:
         date = find_date(text)

@@ -14,10 +14,12 @@ from sencap.images.windows import Window
 from sencap.rasters import Grid, import_rasterio
 from sencap.rasters.grid import moved_by, reprojected
 
-Ring = list[tuple[float, float]]  # corners of a polygon, the first not repeated
+# Corners of a polygon, the first not repeated.
+Ring = list[tuple[float, float]]
 
-# WGS 84
-_RADIUS = 6_378_137.0  # metres, at the equator
+# The ellipsoid of WGS 84: its radius in metres at the equator, how much flatter it is at
+# the poles, and the square of its eccentricity.
+_RADIUS = 6_378_137.0
 _FLATTENING = 1 / 298.257223563
 _E2 = _FLATTENING * (2 - _FLATTENING)
 WGS84 = "EPSG:4326"
@@ -27,8 +29,10 @@ def corners(grid: Grid, window: Window) -> Ring:
     """The corners of a window of a grid, in the grid's coordinates."""
     left, top = window.column, window.row
     right, bottom = left + window.width, top + window.height
+    # Down the left side first: against the clock on the map, as GeoJSON wants it.
     places = ((left, top), (left, bottom), (right, bottom), (right, top))
-    if not grid.is_placed:  # pixels, the row growing downwards
+    # Without a place on Earth: in pixels, the row growing downwards.
+    if not grid.is_placed:
         return [(float(x), float(y)) for x, y in places]
     return [moved_by(grid.transform, *place) for place in places]
 
@@ -41,7 +45,8 @@ def crs_of(text: str) -> Any:
     """
     rasterio = import_rasterio("a scene")
     try:
-        with rasterio.Env():  # which keeps PROJ from printing
+        # In an Env PROJ does not print.
+        with rasterio.Env():
             return rasterio.crs.CRS.from_user_input(text)
     except (rasterio.errors.RasterioError, ValueError) as error:
         raise SettingsError(
@@ -59,10 +64,12 @@ def area(grid: Grid, window: Window) -> float | None:
     if not all(map(math.isfinite, np.ravel(ring))):
         return None
     longitudes, latitudes = np.radians(np.array(ring)).T
-    # an area that a projection of equal areas would give: longitude × _q(latitude)
+    # The cylindrical projection of equal areas: longitude × q(latitude). In it the area
+    # of a polygon is the sum over its edges of width × mean height.
     q = _q(latitudes)
     following = np.roll(longitudes, -1) - longitudes
-    turns = (following + np.pi) % (2 * np.pi) - np.pi  # over the date line too
+    # The shorter way round, so that an edge may cross the date line.
+    turns = (following + np.pi) % (2 * np.pi) - np.pi
     around = float((turns * (q + np.roll(q, -1)) / 2).sum())
     return abs(around) * _RADIUS**2 / 2
 

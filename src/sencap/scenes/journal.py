@@ -56,15 +56,17 @@ class Journal(Closing):
     def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
         self.path = output.with_name(f"{output.name}.unfinished")
         self._output = output
+        # As it would come back from the file: tuples become lists.
         wanted = json.loads(json.dumps(settings))
         self.done: list[Batch] = []
         whole = 0
         if self.path.exists():
             whole = self._read(wanted)
         with told_as_output(self.path):
-            # without a buffer, which would fail once more as it is closed on a full
-            # disk
+            # Without a buffer, which would fail once more as it is closed on a full
+            # disk.
             self._file: FileIO = self.path.open("r+b" if whole else "wb", buffering=0)
+            # A line that a killed run left half-written goes.
             self._file.truncate(whole)
             self._file.seek(whole)
         if not whole:
@@ -76,8 +78,9 @@ class Journal(Closing):
             content = self.path.read_bytes()
         whole = content.rfind(b"\n") + 1
         lines = content[:whole].splitlines()
+        # It was killed before it had begun.
         if not lines:
-            return 0  # it was killed before it had begun
+            return 0
         try:
             begun, *batches = [json.loads(line) for line in lines]
             self.done = [Batch.from_json(batch) for batch in batches]
@@ -101,9 +104,12 @@ class Journal(Closing):
 
     def _write(self, line: Mapping[str, Any]) -> None:
         with told_as_output(self.path):
+            # Without a buffer a write may take a part only.
             rest = json.dumps(line).encode() + b"\n"
             while rest:
                 rest = rest[self._file.write(rest) :]
+            # On the disk, not only in the system's memory, before the next batch
+            # begins.
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -124,13 +130,14 @@ def _differences(begun: Any, wanted: Any, name: str = "") -> list[str]:
             inner = f"{name}.{key}" if name else key
             told += _differences(begun.get(key), wanted.get(key), inner)
         return told
-    return (
-        [] if begun == wanted else [f"{name} was {begun!s:.60} and is {wanted!s:.60}"]
-    )
+    if begun == wanted:
+        return []
+    return [f"{name} was {begun!s:.60} and is {wanted!s:.60}"]
 
 
 def file_record(path: str | Path) -> dict[str, Any]:
     """What tells a large file from another one without reading all of it."""
+    # Size and time of change: to read scenes of many gigabytes would take minutes.
     found = Path(path).stat()
     return {"bytes": found.st_size, "modified": found.st_mtime_ns}
 

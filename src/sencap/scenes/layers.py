@@ -21,7 +21,8 @@ from sencap.rasters.grid import reprojected
 from sencap.scenes.ground import WGS84, Ring
 from sencap.scenes.style import add_style
 
-Parts = Sequence[Ring]  # of a polygon: the outer corners, then holes
+# Of a polygon: the outer corners, then holes.
+Parts = Sequence[Ring]
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,8 @@ def write_layers(
     with whole_file(path) as draft:
         try:
             write(draft, layers, About(json.dumps(about, sort_keys=True), date))
-        except (
-            RuntimeError,
-            sqlite3.Error,
-        ) as error:  # GDAL's, which name drafts and tables
+        # GDAL's own words name drafts and tables, which a user has not heard of.
+        except (RuntimeError, sqlite3.Error) as error:
             raise OutputError(
                 f"{path} cannot be written: is the disk full? Make room, and give "
                 "the same command again"
@@ -94,15 +93,19 @@ def write_layers(
 
 def _write_gpkg(path: Path, layers: Sequence[Layer], about: About) -> None:
     pyogrio = _import_pyogrio()
+    # GDAL would note the present moment, and two equal scans would be different files.
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": about.date})
     try:
+        # The first layer makes the file, the others are added to it.
         for number, layer in enumerate(layers):
             _write_by_gdal(path, layer, "GPKG", about, append=number > 0)
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
-    add_style(
-        path, [layer.name for layer in layers if "change_probability" in layer.columns]
-    )
+    # The colours are those of a probability, so only tables of windows get the style.
+    of_windows = [
+        layer.name for layer in layers if "change_probability" in layer.columns
+    ]
+    add_style(path, of_windows)
 
 
 def _write_fgb(path: Path, layers: Sequence[Layer], about: About) -> None:
@@ -130,17 +133,15 @@ def _write_by_gdal(
 
 def _write_geojson(path: Path, layers: Sequence[Layer], about: About) -> None:
     layer = layers[0]
+    # Written feature by feature, since a scene may have very many. GeoJSON counts in
+    # degrees, whatever projection the layer has.
     with path.open("w", encoding="utf-8") as file:
         file.write(
             '{"type": "FeatureCollection", "sencap": ' + about.text + ', "features": ['
         )
         for number, polygon in enumerate(layer.polygons):
             rings = [reprojected(ring, layer.crs, WGS84) for ring in polygon]
-            # about a centimetre
-            closed = [
-                [[round(x, 7), round(y, 7)] for x, y in [*ring, ring[0]]]
-                for ring in rings
-            ]
+            closed = [_closed(ring) for ring in rings]
             feature = {
                 "type": "Feature",
                 "geometry": {"type": "Polygon", "coordinates": closed},
@@ -150,6 +151,12 @@ def _write_geojson(path: Path, layers: Sequence[Layer], about: About) -> None:
                 ("," if number else "") + "\n" + json.dumps(feature, ensure_ascii=False)
             )
         file.write("\n]}\n")
+
+
+def _closed(ring: Ring) -> list[list[float]]:
+    """A ring as GeoJSON has it: its first corner again at its end."""
+    # Seven digits of a degree are about a centimetre.
+    return [[round(x, 7), round(y, 7)] for x, y in [*ring, ring[0]]]
 
 
 def _write_csv(path: Path, layers: Sequence[Layer], _: About) -> None:
@@ -166,6 +173,7 @@ def _write_parquet(path: Path, layers: Sequence[Layer], about: About) -> None:
     columns["geometry"] = arrow.array(
         [_well_known_binary(polygon) for polygon in layer.polygons], arrow.binary()
     )
+    # What GeoParquet 1.1 wants to be told of its geometry column.
     crs = None if layer.crs is None else layer.crs.to_dict(projjson=True)
     told = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs}
     geo = {
@@ -197,6 +205,7 @@ def _as_array(values: Sequence[Any]) -> Any:
     values."""
     if not values:
         return np.array([], object)
+    # Truth values first: to Python they are whole numbers, too.
     if all(isinstance(value, bool) for value in values):
         return np.array(values, np.bool_)
     if all(isinstance(value, int) for value in values):
@@ -208,6 +217,8 @@ def _as_array(values: Sequence[Any]) -> Any:
 
 def _well_known_binary(polygon: Parts) -> bytes:
     """A polygon in the form that databases keep."""
+    # WKB: 1 for little-endian, 3 for a polygon, the number of rings; then each ring as
+    # the number of its points and their coordinates.
     content = struct.pack("<BII", 1, 3, len(polygon))
     for ring in polygon:
         closed = [*ring, ring[0]]

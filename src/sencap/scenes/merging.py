@@ -14,7 +14,8 @@ from sencap.scenes.rows import Row
 from sencap.scenes.scene import Scene
 from sencap.scenes.tiling import Tiling
 
-Place = tuple[int, int]  # of a corner: row, column
+# Of a corner: row, column.
+Place = tuple[int, int]
 
 
 def merge(rows: Sequence[Row], scene: Scene) -> list[Row]:
@@ -26,6 +27,7 @@ def merge(rows: Sequence[Row], scene: Scene) -> list[Row]:
     Other rows stay.
     """
     tiling = scene.tiling
+    # Windows that tell no change stay by themselves: there is nothing to outline.
     changed = {row.window: row for row in rows if row.changed}
     merged = [row for row in rows if not row.changed]
     while changed:
@@ -37,12 +39,16 @@ def merge(rows: Sequence[Row], scene: Scene) -> list[Row]:
 
 def _group(first: int, rows: dict[int, Row], tiling: Tiling) -> set[int]:
     """The numbers of the windows that hang together with one, and say the same."""
+    # From window to window as far as the same words go. Only the four beside a window
+    # touch it along an edge.
     group, waiting = {first}, [first]
     across = len(tiling.lefts)
     while waiting:
         number = waiting.pop()
         _, column = tiling.place(number)
         beside = [number - across, number + across]
+        # The last window of a row and the first of the next have neighbouring numbers
+        # and lie far apart.
         beside += [number - 1] if column else []
         beside += [number + 1] if column + 1 < across else []
         for other in beside:
@@ -54,9 +60,11 @@ def _group(first: int, rows: dict[int, Row], tiling: Tiling) -> set[int]:
 
 
 def _as_one(rows: Sequence[Row], scene: Scene) -> Row:
+    # Caption, probability and the like are those of the window that is surest.
     best = max(rows, key=lambda row: row.change_probability or 0.0)
     top, left = min(row.row for row in rows), min(row.column for row in rows)
     seen = sum(row.height * row.width for row in rows)
+    # Shares of windows of unlike size: the mean by pixels.
     valid = sum(row.valid * row.height * row.width for row in rows) / seen
     outline = outlines([row.window for row in rows], scene.tiling)
     outer, *holes = [_placed(ring, scene.grid, scene.crs) for ring in outline]
@@ -90,16 +98,20 @@ def outlines(numbers: Iterable[int], tiling: Tiling) -> list[list[Place]]:
             (row, column),
         ]
         for one, other in pairwise(ring):
-            if (other, one) in edges:  # between two of them
+            # Of two windows side by side the common edge runs both ways, and is none of
+            # the outline.
+            if (other, one) in edges:
                 edges.remove((other, one))
             else:
                 edges.add((one, other))
-    # the outer ring is the first that one meets from above
+    # The outer ring is the first that one meets from above.
     return sorted(_rings(edges), key=min)
 
 
 def _rings(edges: set[tuple[Place, Place]]) -> list[list[Place]]:
     """Edges as closed rings, without corners on straight lines."""
+    # For each corner the ends of the edges that begin there: one, or two where windows
+    # touch at that corner alone.
     following: dict[Place, list[Place]] = defaultdict(list)
     for one, other in sorted(edges):
         following[one].append(other)
@@ -111,7 +123,8 @@ def _rings(edges: set[tuple[Place, Place]]) -> list[list[Place]]:
             if reached not in path:
                 path.append(reached)
                 continue
-            # a ring ends wherever it touches itself, so that none does
+            # Two windows may touch at a corner alone. A ring ends wherever it touches
+            # itself, so that each is a valid polygon.
             begun = path.index(reached)
             rings.append(_without_straight_corners(path[begun:]))
             del path[begun + 1 :]
@@ -130,6 +143,7 @@ def _turn(before: Place, corner: Place, after: Place) -> int:
 
 
 def _placed(ring: Sequence[Place], grid: Grid, crs: object) -> Ring:
+    # (row, column) of pixels to (x, y) of the map.
     points = [(float(column), float(row)) for row, column in ring]
     if grid.is_placed:
         points = [moved_by(grid.transform, column, row) for column, row in points]

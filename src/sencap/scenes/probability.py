@@ -13,7 +13,8 @@ from sencap.rasters import import_rasterio
 from sencap.scenes.rows import Row
 from sencap.scenes.scene import Scene
 
-_FINER = 4  # pixels of the raster for each step from a window to the next
+# Pixels of the raster for each step from a window to the next.
+_FINER = 4
 
 
 def check_probability(path: str | Path | None) -> None:
@@ -40,7 +41,10 @@ def write_probability(path: str | Path, rows: Sequence[Row], scene: Scene) -> Pa
     """
     rasterio = import_rasterio("a scene")
     cell = max(1, scene.tiling.step // _FINER)
+    # Rounded up: the last cell may reach over the border.
     height, width = -(-scene.grid.height // cell), -(-scene.grid.width // cell)
+    # Windows overlap, so a place has several probabilities: their sum and number per
+    # cell.
     total = np.zeros((height, width), np.float64)
     count = np.zeros((height, width), np.int64)
     for row in rows:
@@ -51,6 +55,7 @@ def write_probability(path: str | Path, rows: Sequence[Row], scene: Scene) -> Pa
             count[there] += 1
     nothing = np.full_like(total, np.nan)
     mean = np.divide(total, count, out=nothing, where=count > 0).astype(np.float32)
+    # The same place and direction, with pixels ``cell`` times as large.
     own = scene.grid.transform
     larger = type(own)(
         own.a * cell, own.b * cell, own.c, own.d * cell, own.e * cell, own.f

@@ -9,7 +9,8 @@ from typing import Any
 from sencap.scenes.ground import Ring
 from sencap.structures import Caption
 
-_DIGITS = 6  # of probabilities: more is noise
+# Of probabilities: more is noise.
+_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Row:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Row:
         """Back from `to_json`."""
+        # JSON knows no tuples: they came back as lists.
         pairs = {
             key: [(one, two) for one, two in told[key]]
             for key in ("polygon", "alternatives")

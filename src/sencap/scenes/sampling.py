@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sencap.images.levels import Scale
 from sencap.rasters import Mask
 
-# what values of each type are multiplied with to become levels
+# What values of each type are multiplied with to become levels.
 _FACTORS = (1.0, 255.0, 10_000.0)
 
 
@@ -29,9 +29,9 @@ def factor_of(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) ->
     """What values were multiplied with to become levels, told from the largest."""
     if values.dtype.kind != "f":
         return 1.0
-    shown, there = (
-        (values, levels) if valid is None else (values[:, valid], levels[:, valid])
-    )
+    shown, there = values, levels
+    if valid is not None:
+        shown, there = values[:, valid], levels[:, valid]
     if not shown.size:
         return 1.0
     most, level = float(shown.max()), float(there.max())
@@ -47,10 +47,12 @@ def percentile_scale(
     >>> percentile_scale(np.array([0, 10, 80, 10]), (10, 90))
     Scale(low=1.0, high=2.0, told_by='percentiles')
     """
+    # No data at all.
     if not counts.any():
-        return Scale(0, 1, "percentiles")  # no data at all
+        return Scale(0, 1, "percentiles")
     share = counts.cumsum()
-    # at least one value: the percentile 0 is the least that occurs
+    # At least one value: the percentile 0 is the least that occurs.
     wanted = np.maximum(share[-1] * np.array(percentiles) / 100, 1)
     low, high = (float(level) for level in np.searchsorted(share, wanted))
-    return Scale(low, max(high, low + 1), "percentiles")  # one level alone has no range
+    # One level alone has no range.
+    return Scale(low, max(high, low + 1), "percentiles")

@@ -68,8 +68,8 @@ def batches(scene: Scene, predictor: Predictor, *, first: int = 0) -> Iterator[B
     )
     size = scene.settings.batch_size
     batch, waiting = Batch(first), list[Seen]()
-    # a raster is for one thread at a time: one reads and resamples while the model
-    # works
+    # A raster is for one thread at a time: one reads and resamples while the model
+    # works.
     for seen in ahead(read, numbers, threads=1, most=2 * size):
         batch.end = seen.number + 1
         if seen.pair is not None:

@@ -27,7 +27,8 @@ from sencap.scenes.tiling import Tiling
 from sencap.scenes.trained import Trained, window_side
 from sencap.structures import ImagePair
 
-_SAMPLE = 2048  # pixels a side, of which the scales are told
+# Pixels a side, of which the scales are told: a scene may have more than fit into memory.
+_SAMPLE = 2048
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Scene(Closing):
     ) -> None:
         self.before, self.after, self.settings = Path(before), Path(after), settings
         self._empty = settings.reading.empty
+        # If anything below fails, the rasters are closed again; else they stay open
+        # until `close`.
         with ExitStack() as opening:
             self._rasters = opening.enter_context(
                 AlignedRasters(
@@ -93,6 +96,8 @@ class Scene(Closing):
             self.tiling = Tiling(
                 self.grid.height, self.grid.width, side, settings.overlap
             )
+            # After the tiling, which is the same whatever area is looked at: window
+            # numbers do not depend on it.
             self._area = None if settings.roi is None else Area(settings.roi, self.grid)
             self.scales = self._find_scales()
             self._opened = opening.pop_all()
@@ -135,6 +140,8 @@ class Scene(Closing):
             raise ImageError(f"window {number} ({window}): {error}") from error
 
     def _read(self, number: int, window: Window) -> Seen:
+        # That nothing of a window is stored is told by the file's table of blocks, which
+        # costs no reading.
         if not all(raster.is_stored(*window) for raster in self._rasters.rasters):
             return Seen(number, None, 0.0, 0, is_read=False)
         images: list[NDArray[Any]] = []
@@ -143,18 +150,18 @@ class Scene(Closing):
             levels, valid = self._levels(date, window, self.scales[date])
             images.append(levels)
             masks.append(valid)
-            # of a window without data at one date the other date is not read
-            if (
-                share_lost(valid) > self._empty
-                and valid is not None
-                and not valid.any()
-            ):
+            # Of a window without data at one date the other date is not read.
+            is_empty = valid is not None and not valid.any()
+            if is_empty and share_lost(valid) > self._empty:
                 return Seen(number, None, 0.0, 0)
+        # Pixels that hold data at both dates.
         shown = both(*masks)
         valid_share = 1.0 - share_lost(shown)
         pixels = self._own_pixels(number, window, shown)
         if share_lost(shown) > self._empty:
             return Seen(number, None, valid_share, pixels)
+        # Where one date holds no data, both get the same, so that the gap is no change.
+        # Three bands of two dates become (2, 3, H, W).
         bands = [fill_alike(*pair, *masks) for pair in zip(*images, strict=True)]
         pair = ImagePair(np.stack(bands, axis=1), str(window))
         return Seen(number, pair, valid_share, pixels)
@@ -162,6 +169,7 @@ class Scene(Closing):
     def _own_pixels(self, number: int, window: Window, shown: Mask | None) -> int:
         """How many pixels of a window's own ground hold data, in the area to be looked
         at."""
+        # The cell lies in the window: (H, W) of the mask cut to it.
         cell = self.tiling.cell(number)
         inside = np.ones((cell.height, cell.width), np.bool_)
         if shown is not None:
@@ -183,8 +191,11 @@ class Scene(Closing):
         given = self.settings.reading.given_scale()
         if given is not None:
             return given, given
+        # Eight bits are shown as they are.
         if all(raster.dtype == np.uint8 for raster in self._rasters.rasters):
             return None, None
+        # One scale for all windows: a scale of each window by itself would make seams,
+        # and changes of brightness where none are.
         samples = [self._sample(date) for date in (0, 1)]
         counts = [sample.counts for sample in samples]
         if self.settings.stretch == "together":
@@ -198,6 +209,8 @@ class Scene(Closing):
                 else:
                     scale = percentile_scale(counts[date], self.settings.percentiles)
                 check_seen(sample.counts, scale, str(self._rasters.rasters[date].path))
+                # The scale was found on levels, and is applied to the values of the
+                # file.
                 low, high = scale.low / sample.factor, scale.high / sample.factor
                 scales.append(Scale(low, high, scale.told_by))
             else:
@@ -221,6 +234,7 @@ class Scene(Closing):
         """Pixels of the whole ground as levels."""
         height, width = self.grid.height, self.grid.width
         shape = min(height, _SAMPLE), min(width, _SAMPLE)
+        # Nearest: a mean of pixels would narrow the range of values.
         values, valid = self._rasters.read(date, shape=shape, nearest=True)
         try:
             levels, known = to_levels(values, valid)

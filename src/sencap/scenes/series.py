@@ -31,7 +31,8 @@ from sencap.weights import checkpoint_files
 
 Against = Literal["previous", "first"]
 ENDINGS = (".tif", ".tiff")
-_LEAST = 32  # pixels a side that all dates must share
+# Pixels a side that all dates must share.
+_LEAST = 32
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def find_images(
     """
     paths = [Path(source) for source in sources]
     given = tuple(dates)
+    # A folder, a STAC file, or the images themselves.
     if len(paths) == 1 and paths[0].is_dir():
         folder = paths[0]
         paths = sorted(
@@ -111,6 +113,7 @@ def write_series(
         settings.roi,
     ]
     check_outputs({"out": out}, inputs)
+    # All that can be wrong with the files comes before the first step is scanned.
     dated = _in_order([Path(image) for image in images], settings)
     paths = [path for path, _ in dated]
     grid = common_grid(paths, settings)
@@ -123,35 +126,39 @@ def write_series(
     records: list[dict[str, Any]] = []
     with ExitStack() as stack:
         journals = []
+        # Every step is a scan of two dates on the common grid, with a journal of its
+        # own, so that a stopped series goes on within a step.
         for number in range(1, len(dated)):
-            before, after = (
-                dated[0 if against == "first" else number - 1],
-                dated[number],
-            )
+            before = dated[0 if against == "first" else number - 1]
+            after = dated[number]
             dates = before[1], after[1]
             own = replace(settings, dates=dates)
             with Scene(before[0], after[0], own, trained, grid=grid) as scene:
                 told = record(before[0], after[0], own)
+                # Another image in the series may cut the common ground, and so move the
+                # windows.
                 told["grid"] = [*grid.transform[:6], grid.width, grid.height]
                 journal = Journal(out.with_name(f"{out.name}.{number}"), told)
                 journals.append(stack.enter_context(journal))
                 done = scanned(scene, predictor, journal, progress=progress)
                 summary = Summary.of(scene, done)
                 rows = [row for batch in done for row in batch.rows]
-                layer = changes_layer(
-                    merged(rows, scene) if merge else rows, scene, dates
-                )
+                shown = merged(rows, scene) if merge else rows
+                layer = changes_layer(shown, scene, dates)
                 changes.append(replace(layer, name=f"changes_{dates[0]}_{dates[1]}"))
                 summaries.append(summary_layer(summary, scene, dates))
                 records.append({**told, "read": scene.details()})
             rows_of.append(rows)
             steps.append(Step(*dates, summary, scene.notes))
+        # Formats of one layer get all steps in one table; a GeoPackage a layer for
+        # each, and the two of the whole series.
         layers = [_together(changes)]
         if out.suffix.lower() == ".gpkg":
             when = _when_layer(rows_of, steps, changes[0].crs)
             layers = [*changes, _together(summaries), when]
         about = {"against": against, "steps": records}
         write_layers(out, layers, about=about, date=newest(*paths))
+        # Only when the output is there are the steps not needed any more.
         for journal in journals:
             journal.delete()
     return steps
@@ -190,6 +197,7 @@ def common_grid(paths: Sequence[Path], settings: ScanSettings) -> Grid:
     bands, assume = settings.reading.bands, settings.assume_same_grid
     with Raster(paths[0], bands=bands) as first:
         whole = first.grid
+    # In pixels of the first image, cut down by one image after the other.
     box = (0.0, 0.0, float(whole.width), float(whole.height))
     for path in paths[1:]:
         with AlignedRasters(paths[0], path, bands=bands, assume_same=assume) as pair:
@@ -218,6 +226,7 @@ def _when_layer(
     rows_of: Sequence[Sequence[Row]], steps: Sequence[Step], crs: Any
 ) -> Layer:
     """For each window that was captioned, when it changed."""
+    # Windows have the same numbers in all steps, as they share the grid.
     polygons: dict[int, Any] = {}
     when: dict[int, list[str]] = {}
     for rows, step in zip(rows_of, steps, strict=True):

@@ -94,7 +94,8 @@ class ScanSettings:
     def details(self) -> dict[str, Any]:
         """As JSON values: what the rows of a scan depend on."""
         told = asdict(self)
-        for files in ("weights", "roi"):  # told by their content
+        # Told by their content elsewhere, as they may lie at another place by now.
+        for files in ("weights", "roi"):
             told.pop(files)
         return told
 

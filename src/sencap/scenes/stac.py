@@ -25,6 +25,7 @@ def stac_images(path: str | Path, asset: str = "visual") -> list[tuple[Path, str
     """
     path = Path(path)
     content = read_json(path, most_megabytes=_MOST_MEGABYTES, error=DataError)
+    # A collection of items, or one item by itself.
     items = content.get("features", [content]) if isinstance(content, dict) else []
     known = [item for item in items if isinstance(item, dict) and "assets" in item]
     if not known or len(known) < len(items):
@@ -43,6 +44,7 @@ def _image(path: Path, item: dict[str, Any], asset: str) -> tuple[Path, str]:
         )
     link = assets[asset].get("href") if isinstance(assets[asset], dict) else None
     properties = item.get("properties")
+    # An item of a span of time has start_datetime instead of datetime.
     told = properties if isinstance(properties, dict) else {}
     date = find_date(
         str(told.get("datetime") or told.get("start_datetime") or ""), at_start=True

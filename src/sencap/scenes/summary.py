@@ -55,10 +55,11 @@ class Summary:
             unseen += batch.unseen
         changed = [row for row in rows if row.changed]
         pixels = sum(row.pixels for row in rows)
+        # Pixels of a window's own ground, so that overlaps count once.
         changed_pixels = sum(row.pixels for row in changed)
         phrases = Counter(row.caption for row in changed).most_common()
         # most_common keeps the order of the rows among equals: say the same whatever it
-        # was
+        # was.
         phrases.sort(key=lambda phrase: (-phrase[1], phrase[0]))
         ground = corners(scene.grid, scene.whole)
         return cls(
@@ -100,6 +101,7 @@ def _square_km(scene: Scene, rows: Iterable[Row]) -> float | None:
     if scene.metres is None:
         return None
     total = 0.0
+    # Cells share no pixel, unlike the windows themselves.
     for row in rows:
         cell = scene.tiling.cell(row.window)
         total += (

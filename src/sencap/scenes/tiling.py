@@ -92,14 +92,17 @@ class Tiling:
 
     def _starts(self, length: int) -> list[int]:
         last = max(length - self.side, 0)
+        # The last window ends at the border, however much it overlaps the one before.
         return [*range(0, last, self.step), last]
 
     def _edges(self, starts: Sequence[int], length: int) -> list[int]:
-        # the middle of what two windows share
+        # The middle of what two windows share, from the start of the later one to the end
+        # of the earlier one.
         between = [(one + self.side + other) // 2 for one, other in pairwise(starts)]
         return [0, *between, length]
 
     def _windows_at(self, starts: Sequence[int], place: float) -> range:
+        # Of the windows that begin before the place, those that have not ended.
         end = bisect_right(starts, place)
         first = bisect_right(starts, place - self.side)
         return range(first, end)

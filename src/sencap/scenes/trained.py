@@ -12,8 +12,10 @@ from sencap.json_files import read_json, shown
 from sencap.scenes.settings import ScanSettings
 from sencap.weights import checkpoint_folder
 
-_FEWEST, _MOST = 64, 4096  # pixels a side: fewer show nothing
-_OTHER = 2  # times coarser or finer: then a user is told
+# Pixels a side of a window: fewer show nothing.
+_FEWEST, _MOST = 64, 4096
+# Times coarser or finer than what was trained on: then a user is told.
+_OTHER = 2
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def window_side(
         return trained.pixels, []
     if settings.window is None:
         side = round(trained.metres / metres)
+        # The usual size is brought into bounds; one that a user gave is refused outside
+        # of them, below.
         return min(max(side, _FEWEST), _MOST), _told_if_other(metres, trained)
     side = round(settings.window / metres)
     if not 32 <= side <= _MOST:

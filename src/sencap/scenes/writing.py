@@ -56,6 +56,7 @@ def write_scan(
         OutputError: something cannot be written. Else as `scan`.
     """
     before, after, out = Path(before), Path(after), Path(out)
+    # All that can be refused is refused before the scan, which may take hours.
     check_format(out)
     check_probability(probability)
     if page is not None and Path(page).suffix.lower() not in (".html", ".htm"):
@@ -72,6 +73,8 @@ def write_scan(
             done = scanned(scene, predictor, journal, progress=progress)
             summary = Summary.of(scene, done)
             rows = [row for batch in done for row in batch.rows]
+            # Probability and page are made of the single windows, before any are
+            # merged.
             if probability is not None:
                 write_probability(probability, rows, scene)
             if page is not None:
@@ -84,6 +87,8 @@ def write_scan(
             ]
             about = {**told, "read": scene.details(), "summary": summary.details()}
             write_layers(out, layers, about=about, date=newest(before, after))
+            # Last: until the output is there, the record is what a stopped scan goes on
+            # with.
             journal.delete()
         return summary, scene.notes
 
@@ -95,6 +100,7 @@ def scanned(
     it takes."""
     done = list(journal.done)
     total = len(scene.tiling)
+    # Batches end where the next begins, so the last one says where to go on.
     first = done[-1].end if done else 0
     if first == total:
         return done
@@ -117,6 +123,7 @@ def changes_layer(
         "changed": [row.changed for row in rows],
         "change_probability": [row.change_probability for row in rows],
         "log_prob": [row.log_prob for row in rows],
+        # The next best caption by itself, for tables; all of them as JSON beside it.
         "second": [row.alternatives[0][0] if row.alternatives else "" for row in rows],
         "alternatives": [json.dumps(row.alternatives) for row in rows],
         "valid": [row.valid for row in rows],
@@ -141,6 +148,7 @@ def page_of(
     """The page to look at a scene (HTML)."""
     height, width = scene.grid.height, scene.grid.width
     windows = [
+        # Shares of the whole, as the page shows the scene at any size.
         ShownWindow(
             row.column / width,
             row.row / height,
