@@ -37,6 +37,7 @@ PROGRAMS = (
     "pytest",
     "mkdocs",
     "jupyter",
+    "ray",
 )
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 HEREDOC = re.compile(r"<<'(\w+)'")

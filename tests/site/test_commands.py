@@ -65,6 +65,7 @@ NOT_RUN = {
     "curl -H": "goes with the command above",
     "openssl": "goes with the command above",
     "srun": "needs Slurm",
+    "ray": "needs machines beside this one",
     "torchrun": "needs two machines",
     "docker": "needs a container engine; tests/serving checks the files",
     "pip": "needs a network; tests/site/test_package.py installs",
