@@ -127,7 +127,7 @@ def build_encoder(settings: PretrainingSettings) -> Encoder:
         log.info(initialise_backbone(extractor, settings.init))
     return Encoder(
         extractor.backbone,
-        extractor.P.in_channels,
+        extractor.channels,
         dimension=settings.contrast.dimension,
         spaces=SPACES[settings.method],
         mean=settings.mean,
