@@ -17,16 +17,15 @@ from sencap.errors import SettingsError, nearest
 from sencap.evaluation.names import METRICS
 
 Drawing = Literal["captions", "initialisations", "stages", "sweeps"]
-SIZE = (
-    "parameters / M",
-    "pairs/s",
-)  # the paper gives them for some systems, and names no GPU
+# The paper gives them for some systems, and names no GPU.
+SIZE = ("parameters / M", "pairs/s")
 
 # How an extractor may start: one of these, or a pre-training run by the settings that
 # differ from the paper's recipe (there ``optimisation.epochs`` is a share of the
-# scale's epochs)
+# scale's epochs).
 RANDOM, IMAGENET, SECO = "random", "imagenet", "seco-weights"
 DEFAULT, DEFAULT_3C = "default", "default-3c"
+# The paper's own recipe, SEN's.
 _SIX_CHANNELS = {"method": "moco-6c", "order": "ordered", "season": "augment"}
 PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c": _SIX_CHANNELS,
@@ -46,7 +45,8 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "6c-from-imagenet": {**_SIX_CHANNELS, "init": IMAGENET},
     "seco": {"method": "seco"},
 }
-for _share in (100, 200, 400, 500):  # of the paper's 300 epochs
+# Of the paper's 300 epochs, so that a smaller scale shortens all of them alike.
+for _share in (100, 200, 400, 500):
     _epochs = {"method": "moco-6c", "optimisation.epochs": _share / 300}
     PRETRAININGS[f"6c-{_share}-epochs"] = _epochs
 for _backbone in ("resnet18", "resnet34", "resnet101"):
@@ -90,6 +90,7 @@ class Experiment:
 def _figures(*values: float) -> dict[str, float]:
     """The eight metrics, and for some systems millions of parameters and pairs per
     second."""
+    # Eight figures, or ten with parameters and speed.
     names = METRICS + SIZE if len(values) > len(METRICS) else METRICS
     return dict(zip(names, values, strict=True))
 
@@ -184,11 +185,11 @@ TABLE_1 = (
     ),
 )
 
-# the paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever
-# --places names
+# The paper's "SSL4EO 3C" and "6C" are contrastive on SSL4EO-S12; ours, on whatever
+# --places names.
 TABLE_2 = (
-    # without weights the authors' code freezes nothing, and its network starts as
-    # torchvision's do
+    # Without weights the authors' code freezes nothing, and its network starts as
+    # torchvision's do.
     Row(
         "Random",
         {"extractor.fine_tune_from": "conv1", "extractor.zero_last_norm": False},
@@ -215,6 +216,7 @@ def _switches(
     rows = []
     for on, score in zip(((), (first,), (second,), both), scores, strict=True):
         name = " + ".join(names[key] for key in on) or "none"
+        # The rows name what is on, the settings what is off.
         off = {f"{part}.{key}": False for key in both if key not in on}
         rows.append(Row(name, off, _score(score)))
     return tuple(rows)
@@ -238,7 +240,7 @@ SWEEPS: dict[str, dict[int, Row]] = {
     "depth": {
         depth: Row(
             f"ResNet-{depth}",
-            # at D = 512 those of 18 and 34 have no P, in the paper's code
+            # At D = 512 those of 18 and 34 have no P, in the paper's code.
             {
                 "extractor.backbone": f"resnet{depth}",
                 "extractor.projection": "where-needed",
@@ -247,7 +249,8 @@ SWEEPS: dict[str, dict[int, Row]] = {
         for depth in (18, 34, 50, 101)
     },
 }
-_SHOWN = ("DUDA", "MCCFormer-D", "RSICCformer_c", "PSNet", "SEN")  # in Fig. 3
+# In Fig. 3.
+_SHOWN = ("DUDA", "MCCFormer-D", "RSICCformer_c", "PSNet", "SEN")
 
 EXPERIMENTS: dict[str, Experiment] = {
     "table1": Experiment("Table I: the systems", TABLE_1),

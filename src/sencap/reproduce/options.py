@@ -60,6 +60,7 @@ class Options:
             "init",
             "captions",
         ):
+            # An empty text would be taken for the current folder, or for no value.
             if getattr(self, name) == "":
                 raise SettingsError(f"{name} is empty; give a value, or leave it out")
         check_number("workers", self.workers)
@@ -70,6 +71,7 @@ class Options:
                 f"seeds={','.join(map(str, self.seeds))}: one comes twice; a run of "
                 "it is the same run"
             )
+        # A run over several devices would be another run: its batches are shared out.
         if self.hardware.devices * self.hardware.nodes != 1:
             raise SettingsError(
                 f"hardware.devices={self.hardware.devices}, "

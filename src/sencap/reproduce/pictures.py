@@ -28,9 +28,10 @@ from sencap.images import read_pair
 from sencap.predictor import Predictor
 from sencap.reproduce.experiments import SWEEPS, Drawing
 
-_PAIRS = 4  # as many as the paper's Fig. 3 shows
+# As many as the paper's Fig. 3 shows.
+_PAIRS = 4
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
-# as it is, then normalised: Fig. 4 and 5
+# Fig. 4 and 5 show each map as it is, then normalised.
 PICTURE_SCALES: tuple[ColourScale, ...] = ("values", "own", "common")
 STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
 Predictors = Mapping[str, Predictor]
@@ -59,6 +60,7 @@ def choose_pairs(
                     f"{nearest(name, known)}"
                 )
         return [known[name] for name in names]
+    # Without flags nobody knows which pairs changed.
     if any(pair.changed is None for pair in pairs):
         return _spread(pairs, _PAIRS)
     changed = [pair for pair in pairs if pair.changed]
@@ -125,6 +127,7 @@ def _stages(
     pairs: Sequence[CaptionedPair],
     _: Mapping[str, Any],
 ) -> Path:
+    # Fig. 5 has one row, SEN's.
     (predictor,) = predictors.values()
     rows = []
     for pair in pairs:
@@ -142,11 +145,12 @@ def _sweeps(
         points = []
         for setting, row in rows.items():
             found = result["rows"][row.name]
-            # without METEOR (no Java) there is no S*m, and the mean of what is there is
-            # none either
+            # Without METEOR (no Java) there is no S*m, and the mean of what is there is
+            # none either.
             every = [seed.get("S*m") for seed in found["seeds"].values()]
             scores = [score for score in every if score is not None]
             if scores:
+                # A wider search has no more parameters.
                 parameters = None if key == "beam" else found["parameters"]
                 points.append(SweepPoint(setting, scores, parameters, found["speeds"]))
         if points:
@@ -157,6 +161,7 @@ def _sweeps(
             "and delete the reports"
         )
     note = f"scale {result['scale']}, {result['environment']['device']}"
+    # If some rows start from random weights and others do not, the picture says which.
     random = [name for name, row in result["rows"].items() if row["start"] == "random"]
     if 0 < len(random) < len(result["rows"]):
         note += f"; from random weights: {', '.join(random)}"

@@ -36,7 +36,8 @@ from sencap.reproduce.starts import find_weights, fingerprint, fingerprint_of_ca
 from sencap.runs.folder import flat
 
 SMOKE_PLACES = "synthetic:12"
-ANY_VOCABULARY = 10  # of a captioner that is built to see whether weights fit
+# Of a captioner that is built to see whether weights fit its extractor.
+ANY_VOCABULARY = 10
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def _resolved(settings: ModelSettings) -> ModelSettings:
     return resolved(settings)
 
 
-# settings, or groups of them, that decide no result
+# Settings, or groups of them, that decide no result. The seed does, but has a folder of
+# its own.
 OF_NO_RESULT = frozenset(
     {"data", "out", "seed", "progress", "resume", "hardware"}
     | {"loading.workers", "loading.cache", "loading.features"}
@@ -113,6 +115,7 @@ def plan(experiment: Experiment, options: Options) -> list[Training]:
 
 def _training(row: Row, seed: int, options: Options) -> Training:
     scale = options.chosen
+    # What the scale, the kind of system and the row say, each over the one before.
     settings = changed(
         TrainingSettings(
             data=options.data, out="unnamed", seed=seed, progress=options.progress
@@ -129,8 +132,10 @@ def _training(row: Row, seed: int, options: Options) -> Training:
     backbone = str(_resolved(settings.model).extractor.backbone)
     init, pretraining = _start(row, options, backbone)
     start = None if init is None else fingerprint(init)
-    if pretraining is not None:  # its weights are not there yet
+    # Weights that are not there yet are known by the folder of their pre-training.
+    if pretraining is not None:
         init, start = str(pretraining.backbone), pretraining.folder.name
+    # The name of the system for people, the digest for what else decides the result.
     variant = f"{settings.system}-{_digest(settings, start)}"
     out = Path(options.out) / "training" / variant / f"seed-{seed}"
     settings = changed(settings, {"out": str(out), "extractor.init": init})
@@ -144,19 +149,19 @@ def _digest(settings: TrainingSettings, start: str | None) -> str:
     What stands at its default is left out: a setting that comes with a later version
     then renames no folder of an older run.
     """
+    # With what the system itself decides in place of None, so that a setting named or
+    # left out at the same value is one run.
     values = flat(as_dict(settings) | as_dict(_resolved(settings.model)))
     bare = flat(as_dict(TrainingSettings(data=settings.data, out=settings.out)))
     chosen = {}
     for name, value in values.items():
         owner = name.partition(".")[0]
-        if (
-            value != bare[name]
-            and owner not in OF_NO_RESULT
-            and name not in OF_NO_RESULT
-        ):
+        decides = owner not in OF_NO_RESULT and name not in OF_NO_RESULT
+        if decides and value != bare[name]:
             chosen[name] = value
     captions = settings.vocabulary.captions
     if captions:
+        # By the content of the captions: the file may move.
         chosen["vocabulary.captions"] = fingerprint_of_captions(captions)
     content = json.dumps([chosen, start], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
@@ -192,8 +197,10 @@ def _usual_backbone(options: Options) -> str | None:
 def _default_start(name: str, options: Options, backbone: str) -> str:
     """How the tables start that are not about it, by the scale and the backbone."""
     default = options.chosen.default_init
-    if default != "6c":  # no pre-training: its weights fit the usual backbone only
+    # A scale without pre-training: its weights fit the usual backbone only.
+    if default != "6c":
         return default if backbone == _usual_backbone(options) else RANDOM
+    # Weights fit one backbone, so another one has a pre-training of its own.
     if backbone != _usual_backbone(options):
         return f"6c-{backbone}"
     return "3c" if name == DEFAULT_3C else default
@@ -227,12 +234,16 @@ def pretraining_named(name: str, options: Options) -> Pretraining:
     usual = changed(
         PretrainingSettings(data=places, out="unnamed"), options.chosen.pretraining
     )
+    # A copy: some values become those of this scale.
     values = dict(PRETRAININGS[name])
-    if "optimisation.epochs" in values:  # a share of the scale's
+    # A share of the scale's epochs, as of the paper's 300.
+    if "optimisation.epochs" in values:
         epochs = usual.optimisation.epochs * values["optimisation.epochs"]
         values["optimisation.epochs"] = max(1, round(epochs))
     folder = name
     if values.get("init") == IMAGENET:
+        # Other ImageNet weights give another pre-training, so their hash is in its
+        # name.
         weights = _imagenet(name, options, values.get("backbone", usual.backbone))
         values["init"] = weights
         if weights is not None:
@@ -262,6 +273,7 @@ def check_starts(trainings: Iterable[Training]) -> None:
         if to_come or extractor.init is None or extractor in seen:
             continue
         seen.add(extractor)
+        # Built to be loaded into and thrown away.
         captioner = build(training.settings.model, ANY_VOCABULARY)
         try:
             initialise_backbone(captioner.extractor, extractor.init)  # type: ignore[arg-type]

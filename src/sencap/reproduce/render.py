@@ -28,6 +28,7 @@ def summary(values: Sequence[float]) -> tuple[float, float]:
 def as_markdown(result: dict[str, Any]) -> str:
     """The table, the paper's, how the order of the rows compares with it, and what ours
     was made with."""
+    # Rows without a finished run are left out until they have one.
     rows = {name: row for name, row in result["rows"].items() if row["seeds"]}
     lines = [f"# {result['title']}", ""]
     if result["picture"]:
@@ -101,6 +102,7 @@ def _cell(values: Sequence[float | None], digits: int) -> str:
 
 def _papers(rows: dict[str, Any]) -> list[str]:
     """The paper's own table, where it has more than one figure a row."""
+    # A single figure stands beside ours, in the column of the paper's S*m.
     papers = {name: row["paper"] for name, row in rows.items() if len(row["paper"]) > 1}
     if not papers:
         return []
@@ -147,10 +149,12 @@ def _order(rows: dict[str, Any]) -> list[str]:
         values = [value for value in found if value is not None]
         if values and "S*m" in row["paper"]:
             ours[name], papers[name] = statistics.fmean(values), row["paper"]["S*m"]
+    # At small scale figures are far from the paper's; their order is what can be
+    # compared.
     pairs = list(itertools.combinations(ours, 2))
     if not pairs:
         return []
-    # the product of the two differences is negative where their signs are unlike
+    # The product of the two differences is negative where their signs are unlike.
     other = [
         f"{a} / {b}"
         for a, b in pairs

@@ -36,10 +36,11 @@ from sencap.runs.folder import RUN, read_record
 from sencap.training.fit import fit
 from sencap.training.folder import BEST
 
-_SAME = "options.json"  # what all runs in one folder share
+# The file that tells what all runs in one folder share.
+_SAME = "options.json"
 TIMED_PAIRS, TIMED_ROUNDS = 16, 5
 POLL_SECONDS = 5.0
-# what is taken from a report
+# What is taken from a report.
 REPORTED = ("parameters", "ids", "change_accuracy", "signatures", "reference_rows")
 REPORT_MEGABYTES = 256
 _AGAIN = "delete it, and the same command evaluates that run again"
@@ -68,21 +69,26 @@ def reproduce(name: str, options: Options) -> Path:
     out = Path(options.out)
     for folder in (out, out / "training", out / "pretraining"):
         check_output_folder("out", folder)
+    # The runs, the pairs that they are scored on, and those that a figure shows.
     trainings = plan(experiment, options)
     scored = read_dataset(options.test_data or options.data, splits=options.splits)
     shown = choose_pairs(scored, options.pairs)
     picture = out / f"{name}.png"
-    _check_folder(options)  # it and the next ones before hours of work
+    # Whatever can be refused is refused here, before hours of work.
+    _check_folder(options)
     check_outputs({file: out / file for file in (f"{name}.md", f"{name}.json")})
     _check_places(trainings, options)
     for training in trainings:
+        # A report that is damaged is told now, not when the table is written.
         if training.done:
             read_report(training.report)
     check_starts(trainings)
     if experiment.drawing is not None:
         check_path(picture)
+    # The sweeps plot S*m, which METEOR is a part of.
     if experiment.drawing == "sweeps":
-        check_meteor()  # it plots S*m
+        check_meteor()
+    # Each run brings the table up to date, so that it can be read while others run.
     for number, training in _claimed(trainings):
         log.info(
             f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed "
@@ -90,9 +96,8 @@ def reproduce(name: str, options: Options) -> Path:
         )
         run(training, options)
         _write(name, experiment, trainings, options, speeds={})
-    with FileLock(
-        out / "speeds.lock"
-    ):  # two that measure at once would both measure wrong
+    # Two processes that measure at once would both measure wrong.
+    with FileLock(out / "speeds.lock"):
         predictors = load_first_seeds(trainings, options)
         speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
         path, result = _write(name, experiment, trainings, options, speeds=speeds)
@@ -112,13 +117,15 @@ def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
     for what others hold."""
     told = False
     while any(not training.done for training in trainings):
+        # Once through the runs; what others hold is looked at again after a while.
         held = False
         for number, training in enumerate(trainings, start=1):
             if training.done:
                 continue
             with _claim(training) as ours:
                 held |= not ours
-                if ours and not training.done:  # another may have finished it meanwhile
+                # Another process may have finished it meanwhile.
+                if ours and not training.done:
                     yield number, training
         if held:
             if not told:
@@ -131,6 +138,7 @@ def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
 def _claim(training: Training) -> Iterator[bool]:
     """Whether the run and the pre-training it needs are ours; the system lets go of a
     process that dies."""
+    # Several trainings may need the same pre-training, so it has a lock of its own.
     folders = [Path(training.settings.out)]
     if training.pretraining is not None and not training.pretraining.done:
         folders.append(Path(training.pretraining.settings.out))
@@ -138,9 +146,8 @@ def _claim(training: Training) -> Iterator[bool]:
         try:
             for folder in folders:
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(
-                    FileLock(folder.with_suffix(".lock"), blocking=False)
-                )
+                lock = FileLock(folder.with_suffix(".lock"), blocking=False)
+                stack.enter_context(lock)
         except Timeout:
             yield False
         else:
@@ -153,6 +160,7 @@ def run(training: Training, options: Options) -> None:
         log.info(f"pre-training {training.pretraining.name}")
         pretrain(training.pretraining.settings)
     out = Path(training.settings.out)
+    # Rows that differ in the beam alone share one training and have a report each.
     if not any(out.glob("report-beam-*.json")):
         fit(training.settings)
     report = evaluate(
@@ -161,7 +169,8 @@ def run(training: Training, options: Options) -> None:
         weights=out / BEST,
         beam=training.row.beam,
         device=_device(options),
-        decision="search",  # the literature's, and every system has it
+        # The literature's, and every system has it.
+        decision="search",
     )
     write_whole(training.report, json.dumps(report) + "\n")
 
@@ -198,9 +207,11 @@ def load_first_seeds(
                 weights,
                 beam=training.row.beam,
                 device=_device(options),
-                engine="torch",  # as the paper's speeds are, and the same for all rows
+                # As the paper's speeds are, and the same for all rows.
+                engine="torch",
                 decision="search",
-                change_probability=False,  # the speed is that of the caption alone
+                # The speed is that of the caption alone.
+                change_probability=False,
             )
     return found
 
@@ -210,13 +221,16 @@ def measure_speeds(
 ) -> dict[str, list[float]]:
     """Pairs per second of each row in each of some rounds, in which the rows take
     turns."""
+    # Read before the clock runs: the speed is that of the model.
     images = [read_pair(pair.before, pair.after) for pair in pairs]
     speeds: dict[str, list[float]] = {name: [] for name in predictors}
+    # The rows take turns, so that a machine that grows slower does so for all of them.
     for round_ in range(TIMED_ROUNDS + 1):
         for name, predictor in predictors.items():
             began = time.perf_counter()
             predictor.caption_pairs(images)
-            if round_:  # the first is for warming up
+            # The first round is for warming up.
+            if round_:
                 speeds[name].append(len(images) / (time.perf_counter() - began))
     return speeds
 
@@ -236,6 +250,7 @@ def _check_folder(options: Options) -> None:
         "precision": options.hardware.precision,
     }
     path = Path(options.out) / _SAME
+    # A new folder has nothing to differ from.
     before = _read_same(path) if path.exists() else now
     differing = [
         f"{key} is {before.get(key, 'unknown')} there, {value} now"
@@ -293,9 +308,9 @@ def _fingerprint(folder: Path, *, default: str) -> str:
         raise CheckpointError(
             f"{error}; delete {folder}, and the same command pre-trains it again"
         ) from error
-    fingerprint: str = (
-        of_run.get("fingerprint", default) if isinstance(of_run, dict) else default
-    )
+    if not isinstance(of_run, dict):
+        return default
+    fingerprint: str = of_run.get("fingerprint", default)
     return fingerprint
 
 
@@ -325,9 +340,11 @@ def _write(
     speeds: Mapping[str, list[float]],
 ) -> tuple[Path, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
-    notes: dict[str, None] = {}  # a set that keeps its order
+    # A set that keeps its order.
+    notes: dict[str, None] = {}
     for training in trainings:
         measured = speeds.get(training.row.name, [])
+        # One row for all seeds of it.
         row = rows.setdefault(
             training.row.name,
             {
@@ -341,6 +358,7 @@ def _write(
                 "speeds": measured,
             },
         )
+        # Runs that are left have no figures yet.
         if training.done:
             report = read_report(training.report)
             row["parameters"] = report["parameters"]["total"]
@@ -349,15 +367,14 @@ def _write(
                 "change_accuracy": report["change_accuracy"],
                 "seconds": _seconds(training),
             }
-            signature, references = (
-                report["signatures"]["ids"],
-                report["reference_rows"],
-            )
-            told = report.get("notes", [])
-            # the table has figures of all pairs only
-            notes.update(
-                dict.fromkeys(note for note in told if "by themselves" not in note)
-            )
+            # The same in all reports, which are of the same pairs.
+            signature = report["signatures"]["ids"]
+            references = report["reference_rows"]
+            # The table has figures of all pairs only.
+            told = [
+                note for note in report.get("notes", []) if "by themselves" not in note
+            ]
+            notes.update(dict.fromkeys(told))
     result = {
         "experiment": name,
         "title": experiment.title,

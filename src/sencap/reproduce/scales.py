@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sencap.errors import SettingsError, nearest
 
 S = TypeVar("S")
+# 127 / 255 and 128 / 255, as the authors of EfficientNet-Lite normalise.
 LITE0_MEAN, LITE0_STD = (0.498,) * 3, (0.502,) * 3
 
 
@@ -56,7 +57,8 @@ SMALL = RunScale(
         "difference.dropout": 0.3,
         "decoder.dropout": 0.3,
     },
-    compared={"extractor.stage": 3, "extractor.grid": 6},  # 96 pixels at stride 16
+    # 96 pixels at the stride of 16 that this stage has are 6 cells a side.
+    compared={"extractor.stage": 3, "extractor.grid": 6},
     pretraining={
         "backbone": "tf_efficientnet_lite0",
         "mean": LITE0_MEAN,
@@ -77,9 +79,10 @@ SMALL = RunScale(
 SCALES: dict[str, RunScale] = {
     "paper": RunScale(),
     "small": SMALL,
+    # As many epochs as the paper.
     "medium": dataclasses.replace(
         SMALL, training={**SMALL.training, "optimisation.epochs": 40}
-    ),  # as many as the paper
+    ),
     "smoke": RunScale(
         training={
             "dimension": 32,
@@ -103,6 +106,7 @@ SCALES: dict[str, RunScale] = {
             "optimisation.batch_size": 4,
             "watch.held_out": 0,
         },
+        # So small that it runs anywhere, without weights.
         default_init="random",
         seeds=(1,),
     ),
@@ -138,6 +142,7 @@ def changed(settings: S, values: Mapping[str, Any]) -> S:
             groups.setdefault(head, {})[rest] = value
         else:
             own[head] = value
+    # A group is a frozen object itself, replaced with its own values changed.
     own |= {
         head: changed(getattr(settings, head), inner) for head, inner in groups.items()
     }

@@ -14,6 +14,7 @@ from sencap.foreign import CHOICES
 from sencap.foreign.read import HUB
 from sencap.weights import weights_path
 
+# Of a hash, in the names of folders: enough to tell the files of one project apart.
 DIGITS = 8
 
 
@@ -28,6 +29,7 @@ def find_weights(given: str, backbone: str, *, flag: str) -> str:
     Raises:
         SettingsError: there is no such file, or there are several.
     """
+    # The word timm alone means its weights of whatever backbone the row has.
     if given == HUB.rstrip(":"):
         return HUB + backbone
     if given.startswith(HUB):
@@ -37,6 +39,7 @@ def find_weights(given: str, backbone: str, *, flag: str) -> str:
         raise SettingsError(f"{flag}={given}: there is no such file or folder")
     if path.is_file() or (path / "config.json").is_file():
         return given
+    # Named after the backbone with an ending or without one.
     files = sorted(
         file for file in path.iterdir() if backbone in (file.name, file.stem)
     )
@@ -58,11 +61,9 @@ def fingerprint(weights: str) -> str:
     if weights.startswith(HUB):
         return weights
     path = _path(weights)
-    files = (
-        [path]
-        if path.is_file()
-        else [file for file in path.iterdir() if file.is_file()]
-    )
+    files = [path]
+    if not path.is_file():
+        files = [file for file in path.iterdir() if file.is_file()]
     return f"{Path(weights).name}:{_hash(files)}"
 
 
@@ -80,6 +81,8 @@ def _hash(files: Iterable[Path]) -> str:
     whole = hashlib.sha256()
     for file in sorted(files):
         status = file.stat()
+        # Size and time of change are part of the key, so that a file that is written
+        # again is hashed again, and one that is not only once.
         whole.update(_hash_of_file(file, status.st_size, status.st_mtime_ns))
     return whole.hexdigest()[:DIGITS]
 
