@@ -293,6 +293,37 @@ def test_windows_are_those_of_the_whole_pair(
     np.testing.assert_array_equal(part.images, whole.images[:, :, 10:60, 20:60])
 
 
+@pytest.mark.parametrize("most", [0.9, 60.0, 9_000.0])
+def test_windows_of_floats_are_read_as_the_whole_raster_is(
+    write: Write, most: float
+) -> None:
+    """Dark water beside a bright roof, which stands at the second date alone: the water
+    is as dark as before, whether the values are reflectance, per cent or levels."""
+    random = np.random.default_rng(0)
+    ground = random.uniform(0.1 * most, most, (3, 96, 96)).astype(np.float32)
+    ground[:, :48, :48] = random.uniform(0.01 * most, 0.02 * most, (3, 48, 48))
+    before, after = ground, ground.copy()
+    after[:, 10:14, 10:14] = most
+    files = write("before.tif", before), write("after.tif", after)
+    with PairWindows(*files) as pair:
+        window = pair.read(Window(0, 0, 48, 48))
+    assert window is not None
+    water = np.ones((48, 48), bool)
+    water[10:14, 10:14] = False
+    dark = window.images[..., water]
+    assert np.array_equal(dark[0], dark[1])
+    assert dark.max() < 30
+    assert window.images[1][:, 11, 11].min() > 150
+
+
+def test_minus_9999_is_no_data_in_windows_too(write: Write) -> None:
+    values = np.random.default_rng(1).uniform(0.1, 0.9, (3, 64, 64)).astype(np.float32)
+    values[:, :32, :32] = -9999
+    with PairWindows(write("a.tif", values), write("b.tif", values)) as pair:
+        assert pair.read(Window(0, 0, 32, 32)) is None
+        assert pair.read(Window(32, 32, 32, 32)) is not None
+
+
 def test_windows_without_data_are_left_out(write: Write) -> None:
     values = ramp() + np.uint8(1)
     values[:, :, :50] = 255

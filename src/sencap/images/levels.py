@@ -24,6 +24,9 @@ Levels = NDArray[np.uint8] | NDArray[np.uint16]
 _LEVELS = 1 << 16
 _BRIGHTEST = 6.5535  # reflectance that becomes 65535
 _FACTORS = ((_BRIGHTEST, 10_000.0), (100 * _BRIGHTEST, 100.0))
+# All that values are multiplied with: nothing, a picture from 0 to 1, per cent,
+# reflectance.
+_ALL_FACTORS = (1.0, 255.0, 100.0, 10_000.0)
 _LOW, _HIGH = 0.02, 0.98
 # Of the range from the 2nd to the 98th percentile, this much more to either side:
 # measured on photographs stored at 16 bits, whose captions then agree best with those
@@ -122,6 +125,9 @@ def to_levels(
     if values.dtype.kind == "f":
         valid = both(valid, _or_none(np.isfinite(values), 3))
     if scale is not None:
+        # Whoever gives a scale may mean negative values, such as decibels.
+        if scale.told_by != "given" and values.dtype.kind in "if":
+            valid = both(valid, _or_none(values >= 0, 1))
         levels: Levels = scale.to_uint8(values)
     elif values.dtype.name in ("uint8", "uint16"):
         levels = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -168,6 +174,23 @@ def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
         return _rounded(values, factor).astype(np.uint8)
     # Reflectance up to 6.55, the same in per cent up to 655, or levels above that.
     return _rounded(values, next((by for top, by in _FACTORS if most <= top), 1.0))
+
+
+def factor_of(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) -> float:
+    """What `to_levels` multiplied values with to make levels of them, told from the
+    largest.
+
+    Windows of a raster need it: each must be read as the whole raster is, and would
+    else be judged by its own largest value."""
+    if values.dtype.kind != "f":
+        return 1.0
+    shown, there = values, levels
+    if valid is not None:
+        shown, there = values[:, valid], levels[:, valid]
+    if not shown.size:
+        return 1.0
+    most, level = float(shown.max()), float(there.max())
+    return min(_ALL_FACTORS, key=lambda factor: abs(most * factor - level))
 
 
 def reflectance_levels(values: NDArray[Any]) -> NDArray[Any]:

@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sencap.bounds import check_numbers
 from sencap.errors import ImageError
 from sencap.files import Closing
 from sencap.images.ground import as_rasters
 from sencap.images.holes import fill_alike
-from sencap.images.levels import Scale, common_scale, count_levels, to_levels
+from sencap.images.levels import (
+    Scale,
+    common_scale,
+    count_levels,
+    factor_of,
+    to_levels,
+)
 from sencap.images.options import USUAL, Reading
 from sencap.images.pairs import read_pair
-from sencap.rasters import AlignedRasters, both, share_lost
+from sencap.rasters import AlignedRasters, Mask, both, share_lost
 from sencap.structures import ImagePair
 
 _SAMPLE = 2048  # pixels a side, of which the scale of a large raster is told
@@ -81,7 +88,10 @@ class PairWindows(Closing):
             self.details: Mapping[str, Any] = self._rasters.details()
             # All windows share one scale: with scales of their own a dark window and a
             # bright one would look alike.
-            self._scale = reading.given_scale() or self._sampled_scale(self._rasters)
+            given = reading.given_scale()
+            self._scales = (
+                self._sampled_scales(self._rasters) if given is None else [given, given]
+            )
         else:
             self._whole = read_pair(before, after, reading=reading)
             self.height, self.width = self._whole.images.shape[-2:]
@@ -99,9 +109,8 @@ class PairWindows(Closing):
             return ImagePair(part, str(window))
         images, masks = [], []
         for date in (0, 1):
-            levels, valid = self._levels(date, window)
-            if levels.dtype != np.uint8 and self._scale is not None:
-                levels = self._scale.to_uint8(levels)
+            values, valid = self._values(date, window)
+            levels, valid = self._levels(date, values, valid, self._scales[date])
             images.append(levels)
             masks.append(valid)
         if share_lost(both(*masks)) > self.reading.empty:
@@ -110,28 +119,56 @@ class PairWindows(Closing):
         bands = [fill_alike(*pair, *masks) for pair in zip(*images, strict=True)]
         return ImagePair(np.stack(bands, axis=1), str(window))
 
-    def _levels(
+    def _values(
         self, date: int, window: Window, shape: tuple[int, int] | None = None
-    ) -> Any:
+    ) -> tuple[NDArray[Any], Mask | None]:
+        """The values (3, H, W) of a window as they are in the file, and which hold
+        data."""
         assert self._rasters is not None
-        values, valid = self._rasters.read(date, *window, shape=shape, nearest=True)
+        return self._rasters.read(date, *window, shape=shape, nearest=True)
+
+    def _levels(
+        self,
+        date: int,
+        values: NDArray[Any],
+        valid: Mask | None,
+        scale: Scale | None = None,
+    ) -> tuple[NDArray[Any], Mask | None]:
         try:
-            return to_levels(values, valid, self.reading.given_scale())
+            return to_levels(values, valid, scale)
         except ImageError as error:
             raise ImageError(f"{self._labels[date]}: {error}") from error
 
-    def _sampled_scale(self, rasters: AlignedRasters) -> Scale | None:
-        """The one scale of all windows, from pixels of the whole ground; None for 8
-        bits."""
+    def _sampled_scales(self, rasters: AlignedRasters) -> list[Scale | None]:
+        """How the values of each date become 8 bits in all windows, told from pixels of
+        the whole ground; None for a date of 8 bits."""
         whole = Window(0, 0, self.height, self.width)
-        # At most so many pixels a side tell the scale. They are picked (`_levels` reads
+        # At most so many pixels a side tell the scale. They are picked (`_values` reads
         # the nearest) and no means of blocks, which would narrow the range of values.
         shape = min(self.height, _SAMPLE), min(self.width, _SAMPLE)
-        counts = []
+        counts: list[NDArray[np.int64] | None] = []
+        factors = []
         for date in range(len(rasters.rasters)):
-            levels, _ = self._levels(date, whole, shape)
+            values, valid = self._values(date, whole, shape)
+            levels, known = self._levels(date, values, valid)
             counts.append(None if levels.dtype == np.uint8 else count_levels(levels))
-        return common_scale(counts, self._labels)
+            # What floats mean (reflectance, per cent, levels) is told from the whole
+            # ground: a window by itself may be dark, and would be taken for another
+            # kind.
+            factors.append(factor_of(values, levels, known))
+        common = common_scale(counts, self._labels)
+        scales: list[Scale | None] = []
+        for date, raster in enumerate(rasters.rasters):
+            if counts[date] is not None and common is not None:
+                # The scale is that of levels, and is applied to the file's values.
+                low, high = common.low / factors[date], common.high / factors[date]
+                scales.append(Scale(low, high, common.told_by))
+            elif raster.dtype == np.uint8:
+                scales.append(None)
+            else:
+                # A picture of 8 bits in a wider type.
+                scales.append(Scale(0, 255 / factors[date], "stored"))
+        return scales
 
     def close(self) -> None:
         """Close the rasters, if the files are such."""

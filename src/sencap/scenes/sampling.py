@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sencap.images.levels import Scale
-from sencap.rasters import Mask
-
-# What values of each type are multiplied with to become levels.
-_FACTORS = (1.0, 255.0, 10_000.0)
 
 
 @dataclass(frozen=True)
@@ -23,19 +18,6 @@ class Sample:
     counts: NDArray[np.int64]
     factor: float
     is_deep: bool
-
-
-def factor_of(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) -> float:
-    """What values were multiplied with to become levels, told from the largest."""
-    if values.dtype.kind != "f":
-        return 1.0
-    shown, there = values, levels
-    if valid is not None:
-        shown, there = values[:, valid], levels[:, valid]
-    if not shown.size:
-        return 1.0
-    most, level = float(shown.max()), float(there.max())
-    return min(_FACTORS, key=lambda factor: abs(most * factor - level))
 
 
 def percentile_scale(

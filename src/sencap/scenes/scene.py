@@ -15,13 +15,20 @@ from numpy.typing import NDArray
 from sencap.errors import ImageError, SettingsError
 from sencap.files import Closing
 from sencap.images.holes import fill_alike
-from sencap.images.levels import Scale, check_seen, count_levels, scale_of, to_levels
+from sencap.images.levels import (
+    Scale,
+    check_seen,
+    count_levels,
+    factor_of,
+    scale_of,
+    to_levels,
+)
 from sencap.images.windows import Window
 from sencap.rasters import AlignedRasters, Grid, Mask, both, share_lost
 from sencap.rasters.grid import reprojected
 from sencap.scenes.area import Area
 from sencap.scenes.ground import check_plausible, corners, crs_of, metres_per_pixel
-from sencap.scenes.sampling import Sample, factor_of, percentile_scale
+from sencap.scenes.sampling import Sample, percentile_scale
 from sencap.scenes.settings import ScanSettings
 from sencap.scenes.tiling import Tiling
 from sencap.scenes.trained import Trained, window_side
