@@ -29,9 +29,8 @@ class Attention(nn.Module):
     def __init__(self, dimension: int, *, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.recorder: Callable[[Tensor], None] | None = (
-            None  # set by `recording` alone
-        )
+        # Set by `recording` alone
+        self.recorder: Callable[[Tensor], None] | None = None
         self.query = nn.Linear(dimension, dimension)
         self.key = nn.Linear(dimension, dimension)
         self.value = nn.Linear(dimension, dimension)

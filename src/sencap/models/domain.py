@@ -10,9 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SHRINKAGE = (
-    0.03  # the share of the identity in the covariance, without which it has no inverse
-)
+# The share of the identity in the covariance, without which it has no inverse
+SHRINKAGE = 0.03
 KNOWN_SHARE = 0.98  # of the selection pairs lie within the limit
 
 

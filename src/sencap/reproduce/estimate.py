@@ -28,9 +28,8 @@ CAPTIONS, WORDS, _VOCABULARY = (
     12,
     500,
 )  # of a pair, of a caption, of a data set, for timing only
-CPU_BATCH = (
-    8  # samples of a timed step: on a CPU a larger one takes proportionally longer
-)
+# Samples of a timed step: on a CPU a larger one takes proportionally longer
+CPU_BATCH = 8
 
 
 def describe(trainings: list[Training], options: Options) -> str:
