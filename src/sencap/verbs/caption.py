@@ -51,8 +51,8 @@ def command(
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
-        weights: A checkpoint folder, or hub:OWNER/NAME@REVISION (default: the weights
-            that ship with sencap).
+        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
+            weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         json: Print all details as JSON (several pairs: one object per line).
         picture: Also write a picture with before, after and the sentence (several

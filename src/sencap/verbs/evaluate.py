@@ -37,8 +37,8 @@ def command(
     Args:
         data: The folder of captioned pairs.
         split: train, val or test; or several, joined by a plus sign: val+test.
-        weights: A checkpoint folder, or hub:OWNER/NAME@REVISION (default: the weights
-            that ship with sencap).
+        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
+            weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         json: Write the report, with every pair's caption and scores, to this JSON file.
         markdown: Write the printed report to this file too.

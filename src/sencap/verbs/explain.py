@@ -31,8 +31,8 @@ def command(
         before: The image before.
         after: The image after.
         out: The file to write; its ending, .html, .png, .pdf or .svg, names the kind.
-        weights: A checkpoint folder, or hub:OWNER/NAME@REVISION (default: the weights
-            that ship with sencap).
+        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
+            weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         device: cpu, cuda, or auto.
         engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint

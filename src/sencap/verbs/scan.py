@@ -58,8 +58,8 @@ def command(
         out: The file to write: .gpkg (with a style for QGIS and a layer of the
             summary), .geojson (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no
             polygons).
-        weights: A checkpoint folder, or hub:OWNER/NAME@REVISION (default: the weights
-            that ship with sencap).
+        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
+            weights that ship with sencap).
         window: Side of a window in metres (default: as much ground as the weights were
             trained on, but at least 64 pixels).
         side: Side of a window in pixels of BEFORE, instead of metres.

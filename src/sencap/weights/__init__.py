@@ -2,6 +2,7 @@
 ``weights`` or a setting ``start`` is given; nothing heavy is imported.
 
 None                         the weights that ship
+best                         the others that ship: slower, and right more often
 FOLDER, local:FOLDER         a checkpoint folder
 hub:OWNER/NAME@REVISION      a repository of Hugging Face's hub, or its copy in the cache
 """
@@ -19,6 +20,7 @@ from sencap.files import not_a_file
 from sencap.weights.names import NEEDED, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "siamese-lite0"
+BEST, BEST_FOLDER = "best", Path(__file__).parent / "siamese-lite2"
 HUB_PREFIX, LOCAL_PREFIX = "hub:", "local:"
 
 
@@ -79,6 +81,9 @@ def resolve_weights(weights: str | Path | None) -> Weights:
         label = repository.partition("/")[2]
         return Weights(folder, str(weights), label, commit)
     folder = Path(str(weights).removeprefix(LOCAL_PREFIX))
+    # A folder of that name goes first, since training writes one: runs/x/best.
+    if str(weights) == BEST and not folder.exists():
+        return Weights(BEST_FOLDER, BEST_FOLDER.name, BEST_FOLDER.name)
     if not folder.is_dir():
         reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
