@@ -89,7 +89,7 @@ VERBS = {
     ),
     "convert": Verb(
         "sencap.verbs.convert",
-        "convert a checkpoint of SEN's authors, without running anything in it",
+        "convert a published checkpoint of SEN or a compared system, running nothing in it",
         ("source", "out"),
     ),
     "export": Verb(

@@ -31,6 +31,7 @@ _USES = {
     "geo": "georeferenced rasters",
     "seasons": "SSL4EO-S12 v1.1",
     "serve": "a page and an HTTP interface",
+    "archive": "long lists of pairs, by Ray Data",
     "hub": "weights of Hugging Face's hub, push",
 }
 

@@ -173,16 +173,14 @@ def save(explanation: Explanation, path: str | Path) -> Path:
 
 
 def _note(explanation: Explanation) -> str:
-    """The small print: how sure the model is, whose sentence it is, how fine the maps
-    are."""
+    """The small print: how sure the model is, what has to be known of the pair, how
+    fine the maps are."""
     caption, (rows, columns) = explanation.caption, explanation.grid
     parts = []
     if caption.change_probability is not None:
         parts.append(f"Probability of change {caption.change_probability:.2f}.")
     if caption.note:
-        parts.append(
-            f"The sentence is a fixed one and not the model's: {caption.note}."
-        )
+        parts.append(f"Note: {caption.note}.")
     parts.append(f"Grid of {rows} × {columns} cells: nothing finer can be told.")
     return " ".join(parts)
 

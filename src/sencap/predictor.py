@@ -25,6 +25,7 @@ from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import Weights, resolve_weights
 
 _TRAINED = 256  # pixels a side: LEVIR-CC's pairs, and those that are drawn
+_EQUAL = "the two images are equal"
 _MUCH_LARGER = 2  # times as many pixels a side: then detail is lost
 
 Image = ImageSource
@@ -145,7 +146,7 @@ class Predictor:
         if equal:
             log_probs = self._fixed_log_probs(memory.keep(equal)).tolist()
             side = f"{self.size} × {self.size}"
-            note = f"the two images are equal, pixel by pixel, at the model's {side} pixels"
+            note = f"{_EQUAL}, pixel by pixel, at the model's {side} pixels"
             for row, values in zip(equal, log_probs, strict=True):
                 same = self._same(values, p_change=0.0)
                 domain = captions[row].domain
@@ -400,7 +401,10 @@ def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
     # Two names can lead to one file, which is most likely a mistake of the caller.
     if identity(Path(before)) != identity(Path(after)):
         return caption
-    return dataclasses.replace(caption, note="before and after are one file")
+    # That the images are equal goes without saying then; other notes stay.
+    others = [part for part in caption.note.split("; ") if not part.startswith(_EQUAL)]
+    notes = filter(None, ["before and after are one file", *others])
+    return dataclasses.replace(caption, note="; ".join(notes))
 
 
 def _placed(captions: list[Caption], distances: Floats | None) -> list[Caption]:

@@ -303,6 +303,20 @@ def test_features_of_a_trained_extractor_are_refused(
         LoadingSettings(features="f", colour=0.5)
 
 
+@pytest.mark.parametrize("moved", [{"same": 0.1}, {"swap": True}, {"reverse": 0.1}])
+def test_kept_features_of_one_stream_do_not_go_with_dates_that_change_places(
+    tiny_training: TrainingSettings, tmp_path: Path, moved: dict[str, Any]
+) -> None:
+    """A single stream keeps one map of both dates, which cannot be turned round."""
+    extractor = dataclasses.replace(
+        tiny_training.extractor, fine_tune_from="none", frozen_statistics="fixed"
+    )
+    loading = LoadingSettings(features=str(tmp_path / "features"), **moved)
+    settings = dataclasses.replace(tiny_training, extractor=extractor, loading=loading)
+    with pytest.raises(SettingsError, match="one map of both dates"):
+        fit(settings)
+
+
 def test_masks_without_captions_are_a_start(
     tiny_training: TrainingSettings, masked_data: Path, tmp_path: Path
 ) -> None:

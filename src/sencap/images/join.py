@@ -111,7 +111,7 @@ class _Date:
         # only for the case that the other date has holes and it cannot be read again.
         if self.dtype == np.uint8 and self.valid is None:
             self._reduced = _reduced(image, size)
-            self._kept = None if may_read_twice or size is None else image
+            self._kept = None if may_read_twice else image
         elif may_read_twice and image.nbytes > _LARGE:
             self._kept = None
 

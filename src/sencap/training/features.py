@@ -191,7 +191,7 @@ def open_features(
 
     Raises:
         SettingsError: as `FeatureStore`, or several devices, of which each would
-            compute its own.
+            compute its own, or a single stream whose dates change places.
     """
     if settings.loading.features is None:
         return None
@@ -199,6 +199,15 @@ def open_features(
         raise SettingsError(
             "loading.features is computed and read by one process; say "
             "hardware.devices=1 and hardware.nodes=1, or leave it out"
+        )
+    loading = settings.loading
+    moves_dates = loading.same or loading.swap or loading.reverse
+    extractor: Any = captioner.extractor
+    if moves_dates and extractor.dates == 1:
+        raise SettingsError(
+            "loading.features keeps one map of both dates for extractor.structure="
+            f"{extractor.structure}, which cannot follow loading.same, loading.swap "
+            "or loading.reverse; leave one of them out"
         )
     device = captioner.mean.device
     captioner.to(device_type(settings.hardware.accelerator))
