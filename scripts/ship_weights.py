@@ -186,12 +186,11 @@ def main() -> None:
     )
     docs = Path(__file__).parents[1] / "docs"
     # The weights that ship as the usual ones have the plain name.
-    name = "shipped-weights"
+    name, told = "shipped-weights", "The shipped weights"
     if arguments.out.name != SHIPPED.name:
-        name += f"-{arguments.out.name}"
+        name, told = f"{name}-{arguments.out.name}", "`--weights best`"
     title = (
-        f"# The weights {arguments.out.name}, as evaluated\n\n"
-        f"`{COMMAND.format(beam=arguments.beam)}`, "
+        f"# {told}, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`, "
         "where DATA holds [those pairs](results.md) in LEVIR-CC's [layout](data.md)\n\n"
     )
     body = report_as_markdown(report).split("\n", 2)[2]
