@@ -120,6 +120,7 @@ def test_a_signal_ends_a_verb_with_its_code_and_a_true_promise(
 
 def test_only_what_goes_on_promises_to_go_on() -> None:
     assert {name for name, verb in VERBS.items() if verb.resumes} == {
+        "archive",
         "pack",
         "pretrain",
         "reproduce",
