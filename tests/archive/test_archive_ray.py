@@ -28,7 +28,7 @@ pytestmark = [
     # not imported here: it looks at the environment as it is
     pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra archive"),
 ]
-COUNT, BLOCK = 80, 8
+COUNT, BLOCK = 320, 8
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0" * 8, "0" * 32}
 
 
