@@ -29,7 +29,7 @@ $(ALL): pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@ $(CORE)
 
-install: $(ALL) ## make .venv with sencap, PyTorch and all tools (about 6 GB, once)
+install: $(ALL) ## make .venv with sencap, PyTorch and all tools (about 7.5 GB, once)
 
 demo: $(CORE) ## caption the example pairs and write a page of pictures into demo/ (without PyTorch)
 	$(BIN)/sencap demo --out demo
