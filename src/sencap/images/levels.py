@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ Levels = NDArray[np.uint8] | NDArray[np.uint16]
 _LEVELS = 1 << 16
 _BRIGHTEST = 6.5535  # reflectance that becomes 65535
 _FACTORS = ((_BRIGHTEST, 10_000.0), (100 * _BRIGHTEST, 100.0))
-# All that values are multiplied with: nothing, a picture from 0 to 1, per cent,
-# reflectance.
-_ALL_FACTORS = (1.0, 255.0, 100.0, 10_000.0)
 _LOW, _HIGH = 0.02, 0.98
 # Of the range from the 2nd to the 98th percentile, this much more to either side:
 # measured on photographs stored at 16 bits, whose captions then agree best with those
@@ -120,24 +117,56 @@ def to_levels(
         ImageError: a range that holds no picture, without ``scale``; the message names
             no file.
     """
+    if scale is None:
+        levels, valid, _ = fit_levels(values, valid)
+        return levels, valid
+    if values.dtype.kind == "f":
+        valid = both(valid, _or_none(np.isfinite(values), 3))
+    # Whoever gives a scale may mean negative values, such as decibels.
+    if scale.told_by != "given" and values.dtype.kind in "if":
+        valid = both(valid, _or_none(values >= 0, 1))
+    return _without(scale.to_uint8(values), valid)
+
+
+class Fitted(NamedTuple):
+    """Levels, which pixels hold data (None: all), and the factor that made levels of
+    the values."""
+
+    levels: Levels
+    valid: Mask | None
+    factor: float
+
+
+def fit_levels(values: NDArray[Any], valid: Mask | None = None) -> Fitted:
+    """`to_levels` without a scale, and the factor: parts of a raster have to be read as
+    the whole is, and not by what they hold themselves.
+
+    >>> fit_levels(np.linspace(0, 0.9, 12, dtype=np.float32).reshape(3, 2, 2)).factor
+    10000.0
+
+    Raises:
+        ImageError: as `to_levels`.
+    """
     # A pixel of floats holds data only if all three bands are finite. Further below, one
     # that is negative in all three holds none either: -9999 is a usual mark of that.
     if values.dtype.kind == "f":
         valid = both(valid, _or_none(np.isfinite(values), 3))
-    if scale is not None:
-        # Whoever gives a scale may mean negative values, such as decibels.
-        if scale.told_by != "given" and values.dtype.kind in "if":
-            valid = both(valid, _or_none(values >= 0, 1))
-        levels: Levels = scale.to_uint8(values)
-    elif values.dtype.name in ("uint8", "uint16"):
+    levels: Levels
+    factor = 1.0
+    if values.dtype.name in ("uint8", "uint16"):
         levels = values.astype(values.dtype.newbyteorder("="), copy=False)
     elif values.dtype.kind in "iuf":
         valid = both(valid, _or_none(values >= 0, 1))
-        levels = _fitted(values, valid)
+        levels, factor = _fitted(values, valid)
     else:
         raise ImageError(
             f"its values are {values.dtype}: store them as uint8 or uint16"
         )
+    return Fitted(*_without(levels, valid), factor)
+
+
+def _without(levels: Levels, valid: Mask | None) -> tuple[Levels, Mask | None]:
+    """The levels, 0 where there are no data."""
     if valid is None:
         return levels, None
     return np.where(valid, levels, levels.dtype.type(0)), valid
@@ -149,8 +178,9 @@ def _or_none(good: NDArray[np.bool_], bands: int) -> Mask | None:
     return None if mask.all() else mask
 
 
-def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
-    """Floats and signed or wide whole numbers as levels."""
+def _fitted(values: NDArray[Any], valid: Mask | None) -> tuple[Levels, float]:
+    """Floats and signed or wide whole numbers as levels, and what they were multiplied
+    with."""
     if 2 * np.count_nonzero(values < 0) > values.size:
         low, high = (float(end) for end in (np.nanmin(values), np.nanmax(values)))
         raise ImageError(
@@ -164,33 +194,17 @@ def _fitted(values: NDArray[Any], valid: Mask | None) -> Levels:
             raise ImageError(
                 f"its values reach {most:g}, more than 16 bits hold; {_ADVICE}"
             )
-        return values.clip(0, _LEVELS - 1).astype(np.uint16)
+        return values.clip(0, _LEVELS - 1).astype(np.uint16), 1.0
     if most >= _LEVELS:
         raise ImageError(f"its values reach {most:g}, which no light has; {_ADVICE}")
     # An 8-bit picture stored as floats, 0–1 or 0–255. Where the largest value is from 1
     # to 6.55 reflectance is meant.
     factor = 255.0 if most <= 1 else 1.0
     if (most <= 1 or _BRIGHTEST < most <= 255) and _are_whole(shown, factor):
-        return _rounded(values, factor).astype(np.uint8)
+        return _rounded(values, factor).astype(np.uint8), factor
     # Reflectance up to 6.55, the same in per cent up to 655, or levels above that.
-    return _rounded(values, next((by for top, by in _FACTORS if most <= top), 1.0))
-
-
-def factor_of(values: NDArray[Any], levels: NDArray[Any], valid: Mask | None) -> float:
-    """What `to_levels` multiplied values with to make levels of them, told from the
-    largest.
-
-    Windows of a raster need it: each must be read as the whole raster is, and would
-    else be judged by its own largest value."""
-    if values.dtype.kind != "f":
-        return 1.0
-    shown, there = values, levels
-    if valid is not None:
-        shown, there = values[:, valid], levels[:, valid]
-    if not shown.size:
-        return 1.0
-    most, level = float(shown.max()), float(there.max())
-    return min(_ALL_FACTORS, key=lambda factor: abs(most * factor - level))
+    factor = next((by for top, by in _FACTORS if most <= top), 1.0)
+    return _rounded(values, factor), factor
 
 
 def reflectance_levels(values: NDArray[Any]) -> NDArray[Any]:

@@ -4,6 +4,7 @@ so that little of them is in memory at a time."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +16,10 @@ from sencap.errors import ImageError
 from sencap.files import Closing
 from sencap.images.ground import as_rasters
 from sencap.images.holes import fill_alike
-from sencap.images.levels import (
-    Scale,
-    common_scale,
-    count_levels,
-    factor_of,
-    to_levels,
-)
+from sencap.images.levels import Scale, common_scale, to_levels
 from sencap.images.options import USUAL, Reading
 from sencap.images.pairs import read_pair
+from sencap.images.sample import RasterSample
 from sencap.rasters import AlignedRasters, Mask, both, share_lost
 from sencap.structures import ImagePair
 
@@ -110,7 +106,8 @@ class PairWindows(Closing):
         images, masks = [], []
         for date in (0, 1):
             values, valid = self._values(date, window)
-            levels, valid = self._levels(date, values, valid, self._scales[date])
+            with self._named(date):
+                levels, valid = to_levels(values, valid, self._scales[date])
             images.append(levels)
             masks.append(valid)
         if share_lost(both(*masks)) > self.reading.empty:
@@ -127,15 +124,11 @@ class PairWindows(Closing):
         assert self._rasters is not None
         return self._rasters.read(date, *window, shape=shape, nearest=True)
 
-    def _levels(
-        self,
-        date: int,
-        values: NDArray[Any],
-        valid: Mask | None,
-        scale: Scale | None = None,
-    ) -> tuple[NDArray[Any], Mask | None]:
+    @contextmanager
+    def _named(self, date: int) -> Iterator[None]:
+        """Errors about values say whose they are."""
         try:
-            return to_levels(values, valid, scale)
+            yield
         except ImageError as error:
             raise ImageError(f"{self._labels[date]}: {error}") from error
 
@@ -146,29 +139,20 @@ class PairWindows(Closing):
         # At most so many pixels a side tell the scale. They are picked (`_values` reads
         # the nearest) and no means of blocks, which would narrow the range of values.
         shape = min(self.height, _SAMPLE), min(self.width, _SAMPLE)
-        counts: list[NDArray[np.int64] | None] = []
-        factors = []
+        samples = []
         for date in range(len(rasters.rasters)):
             values, valid = self._values(date, whole, shape)
-            levels, known = self._levels(date, values, valid)
-            counts.append(None if levels.dtype == np.uint8 else count_levels(levels))
             # What floats mean (reflectance, per cent, levels) is told from the whole
-            # ground: a window by itself may be dark, and would be taken for another
-            # kind.
-            factors.append(factor_of(values, levels, known))
+            # ground, too: a dark window would be taken for another kind.
+            with self._named(date):
+                samples.append(RasterSample.of(values, valid))
+        counts = [sample.counts if sample.is_deep else None for sample in samples]
         common = common_scale(counts, self._labels)
-        scales: list[Scale | None] = []
-        for date, raster in enumerate(rasters.rasters):
-            if counts[date] is not None and common is not None:
-                # The scale is that of levels, and is applied to the file's values.
-                low, high = common.low / factors[date], common.high / factors[date]
-                scales.append(Scale(low, high, common.told_by))
-            elif raster.dtype == np.uint8:
-                scales.append(None)
-            else:
-                # A picture of 8 bits in a wider type.
-                scales.append(Scale(0, 255 / factors[date], "stored"))
-        return scales
+        types = [raster.dtype for raster in rasters.rasters]
+        return [
+            None if dtype == np.uint8 else sample.scale_of_values(common)
+            for sample, dtype in zip(samples, types, strict=True)
+        ]
 
     def close(self) -> None:
         """Close the rasters, if the files are such."""

@@ -1,23 +1,11 @@
-"""Pixels of a whole scene, of which it is told how its values become 8 bits."""
+"""The scale that a user names by percentiles."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sencap.images.levels import Scale
-
-
-@dataclass(frozen=True)
-class Sample:
-    """How often each level occurs, what values are multiplied with to become levels,
-    and whether these have more than 8 bits."""
-
-    counts: NDArray[np.int64]
-    factor: float
-    is_deep: bool
 
 
 def percentile_scale(

@@ -15,20 +15,14 @@ from numpy.typing import NDArray
 from sencap.errors import ImageError, SettingsError
 from sencap.files import Closing
 from sencap.images.holes import fill_alike
-from sencap.images.levels import (
-    Scale,
-    check_seen,
-    count_levels,
-    factor_of,
-    scale_of,
-    to_levels,
-)
+from sencap.images.levels import Scale, check_seen, scale_of, to_levels
+from sencap.images.sample import RasterSample
 from sencap.images.windows import Window
 from sencap.rasters import AlignedRasters, Grid, Mask, both, share_lost
 from sencap.rasters.grid import reprojected
 from sencap.scenes.area import Area
 from sencap.scenes.ground import check_plausible, corners, crs_of, metres_per_pixel
-from sencap.scenes.sampling import Sample, percentile_scale
+from sencap.scenes.sampling import percentile_scale
 from sencap.scenes.settings import ScanSettings
 from sencap.scenes.tiling import Tiling
 from sencap.scenes.trained import Trained, window_side
@@ -210,21 +204,17 @@ class Scene(Closing):
             counts = [counts[0] + counts[1]] * 2
         scales = []
         for date, sample in enumerate(samples):
+            scale = None
             if sample.is_deep:
                 if self.settings.percentiles is None:
                     scale = scale_of(counts[date])
                 else:
                     scale = percentile_scale(counts[date], self.settings.percentiles)
                 check_seen(sample.counts, scale, str(self._rasters.rasters[date].path))
-                # The scale was found on levels, and is applied to the values of the
-                # file.
-                low, high = scale.low / sample.factor, scale.high / sample.factor
-                scales.append(Scale(low, high, scale.told_by))
-            else:
-                scales.append(Scale(0, 255 / sample.factor, "stored"))
+            scales.append(sample.scale_of_values(scale))
         return scales[0], scales[1]
 
-    def _check_alike(self, samples: list[Sample]) -> None:
+    def _check_alike(self, samples: list[RasterSample]) -> None:
         one, other = samples
         if one.factor != other.factor or one.is_deep != other.is_deep:
             kinds = [
@@ -237,18 +227,16 @@ class Scene(Closing):
                 "--stretch per-date"
             )
 
-    def _sample(self, date: int) -> Sample:
+    def _sample(self, date: int) -> RasterSample:
         """Pixels of the whole ground as levels."""
         height, width = self.grid.height, self.grid.width
         shape = min(height, _SAMPLE), min(width, _SAMPLE)
         # Nearest: a mean of pixels would narrow the range of values.
         values, valid = self._rasters.read(date, shape=shape, nearest=True)
         try:
-            levels, known = to_levels(values, valid)
+            return RasterSample.of(values, valid)
         except ImageError as error:
             raise ImageError(f"{self._rasters.rasters[date].path}: {error}") from error
-        factor = factor_of(values, levels, known)
-        return Sample(count_levels(levels), factor, levels.dtype != np.uint8)
 
     def overview(self, longest: int) -> list[NDArray[np.uint8]]:
         """Both dates (3, H, W), of at most so many pixels a side."""
