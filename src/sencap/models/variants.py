@@ -205,6 +205,25 @@ def duda(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     return _captioner(n, extractor, difference, decoder, width=3 * difference.width)
 
 
+def _mccformer(
+    n: Numbers, encoder: type[MCCFormerS] | type[MCCFormerD], vocabulary_size: int
+) -> Captioner:
+    """What both MCCFormers have in common: all but their numbers and their encoder."""
+    extractor = PooledExtractor(**n.extractor)
+    difference = encoder(
+        extractor.channels,
+        n.dimension,
+        grid=extractor.grid,
+        expansion=4,
+        **n.difference,
+    )
+    # A token holds both dates' cells of one place, so it is twice as wide.
+    decoder = TransformerDecoder(
+        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
+    )
+    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
+
+
 def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
     """MCCFormer-S (Qiu et al. 2021): one encoder for the tokens of both dates."""
     n = own(
@@ -216,18 +235,7 @@ def mccformer_s(settings: ModelSettings, vocabulary_size: int) -> Captioner:
             layers=2, heads=4, expansion=4, dropout=0.5, position_dropout=0.1
         ),
     )
-    extractor = PooledExtractor(**n.extractor)
-    difference = MCCFormerS(
-        extractor.channels,
-        n.dimension,
-        grid=extractor.grid,
-        expansion=4,
-        **n.difference,
-    )
-    decoder = TransformerDecoder(
-        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
-    )
-    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
+    return _mccformer(n, MCCFormerS, vocabulary_size)
 
 
 def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
@@ -241,18 +249,7 @@ def mccformer_d(settings: ModelSettings, vocabulary_size: int) -> Captioner:
             layers=2, heads=4, expansion=4, dropout=0.5, position_dropout=0.1
         ),
     )
-    extractor = PooledExtractor(**n.extractor)
-    difference = MCCFormerD(
-        extractor.channels,
-        n.dimension,
-        grid=extractor.grid,
-        expansion=4,
-        **n.difference,
-    )
-    decoder = TransformerDecoder(
-        2 * n.dimension, vocabulary_size=vocabulary_size, **n.decoder
-    )
-    return _captioner(n, extractor, difference, decoder, width=2 * n.dimension)
+    return _mccformer(n, MCCFormerD, vocabulary_size)
 
 
 def rsiccformer_c(
