@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from sencap import load
+from sencap.scenes.scanning import batches
+from sencap.serving import scans
 from serving_tools import HOUSES, example
 from tiny_rasters import Write, write  # noqa: F401  (a fixture)
 
@@ -283,6 +287,52 @@ def test_geotiffs_are_shown_with_their_place_and_scanned(
     with page.expect_download() as found:
         page.click("#save-scan")
     assert json.loads(found.value.path().read_text())["placed"] is True
+
+
+def test_a_second_scan_does_not_hide_the_first(
+    page: Page,
+    write: Write,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_on = threading.Event()
+
+    def held(*given: Any) -> Iterator[Any]:
+        assert go_on.wait(20)
+        yield from batches(*given)
+
+    monkeypatch.setattr(scans, "batches", held)
+    images = [
+        np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
+        for path in HOUSES
+    ]
+    before, after = (
+        write(name, np.tile(image, (1, 2, 2)))
+        for name, image in zip(("a.tif", "b.tif"), images, strict=True)
+    )
+    lines = page.locator("#jobs li")
+    try:
+        _give(page, (before, after))
+        expect(page.locator("#history li")).to_have_count(1)
+        page.click("#scan")
+        expect(lines).to_have_count(1)
+        page.click("#swap")
+        expect(page.locator("#history li")).to_have_count(2)
+        page.click("#scan")
+        expect(lines).to_have_count(2)
+        expect(lines.first).to_contain_text("a.tif → b.tif 0 of ")
+        expect(lines.last).to_contain_text("b.tif → a.tif waits for the scan before it")
+        # Each button cancels the scan of its own line.
+        lines.first.get_by_role("button", name="Cancel").click()
+        expect(lines).to_have_count(1)
+        expect(lines).to_contain_text("b.tif → a.tif")
+        page.click("#scan")
+        expect(lines).to_have_count(2)
+    finally:
+        go_on.set()
+    # Both results can be seen, whichever ended last.
+    for line in (lines.first, lines.last):
+        line.get_by_role("button", name="Show").click(timeout=20_000)
+        expect(page.locator("#scan-summary")).to_contain_text("windows changed")
 
 
 @everywhere

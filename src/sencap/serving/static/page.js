@@ -10,7 +10,6 @@ const CELLS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 
 const files = {before: null, after: null};
 let shown = null; // the answer on the page: {answer, files}
 let kept = null; // the word that was pressed
-let job = null; // the scan that runs, and what came of it
 let asked = 0; // answers that are overtaken are not shown
 
 /* ---- what is asked ---- */
@@ -364,40 +363,66 @@ function wrapped(context, text, width) {
 /* ---- scans ---- */
 
 $('scan').addEventListener('click', () => scan(shown.files));
-$('cancel').addEventListener('click', () => {
-  // The loop of `scan` sees that its job is gone, and ends.
-  const {id} = job;
-  job = null;
-  $('job').hidden = true;
-  say('The scan was cancelled.');
-  call(`scan/${id}`, {method: 'DELETE'}).catch(() => {});
-});
+
+/* A line for a scan: its files, how far it is, and a button that cancels it or shows it again. */
+function scanLine(pair) {
+  const line = $('job').content.firstElementChild.cloneNode(true);
+  const names = DATES.map((date) => pair[date].name).join(' → ');
+  line.querySelector('.files').textContent = names;
+  line.querySelector('progress').setAttribute('aria-label', `Windows captioned of ${names}`);
+  $('jobs').append(line);
+  return line;
+}
+
+function showState(line, {state, done, total}) {
+  const progress = line.querySelector('progress');
+  progress.max = Math.max(total, 1);
+  progress.value = done;
+  // The server scans one scene after the other.
+  const waits = 'waits for the scan before it';
+  line.querySelector('.state').textContent = state === 'waiting' ? waits : `${done} of ${total} windows`;
+}
 
 async function scan(pair) {
   tell('');
   say('Scanning window by window …');
+  let line = null;
   try {
     // A scan takes longer than a request may, so it is a job that is asked after.
     let state = await call('scan', {method: 'POST', body: form(pair)});
-    job = state;
-    $('job').hidden = false;
+    const {id} = state;
+    const forget = () => call(`scan/${id}`, {method: 'DELETE'}).catch(() => {});
+    line = scanLine(pair);
+    const button = line.querySelector('button');
+    button.onclick = () => {
+      // The loop below sees that its line is gone, and ends.
+      line.remove();
+      say('The scan was cancelled.');
+      forget();
+    };
     while (state.state === 'waiting' || state.state === 'running') {
-      $('progress').max = Math.max(state.total, 1);
-      $('progress').value = state.done;
+      showState(line, state);
       await new Promise((done) => { setTimeout(done, 300); });
-      if (!job || job.id !== state.id) return; // cancelled
-      state = await call(`scan/${state.id}`);
+      if (!line.isConnected) return;
+      state = await call(`scan/${id}`);
     }
     if (state.state !== 'finished') throw new Error(state.problem || 'The scan was cancelled.');
-    const found = await call(`scan/${state.id}/result`);
+    const found = await call(`scan/${id}/result`);
+    if (!line.isConnected) return;
+    forget();
+    showState(line, state);
+    // Another scan may end at once, and its map takes the place of this one.
     // The image of another pair must not lie under these windows.
-    showScan(found, shown && shown.files === pair ? $('shown-after') : null);
-    call(`scan/${state.id}`, {method: 'DELETE'}).catch(() => {});
+    const again = () => showScan(found, shown && shown.files === pair ? $('shown-after') : null);
+    button.textContent = 'Show';
+    button.onclick = again;
+    again();
   } catch (problem) {
+    // An answer about a scan that was cancelled meanwhile.
+    if (line && !line.isConnected) return;
+    if (line) line.remove();
     say('');
     tell(problem.message);
-  } finally {
-    $('job').hidden = true;
   }
 }
 
