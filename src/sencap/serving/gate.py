@@ -124,9 +124,13 @@ class Gate:
             )
         # Too long by its own word: refused before a byte of it is read. A request that
         # says nothing, or too little, is counted as it comes. Twenty digits are enough
-        # to see that a number is too large.
+        # to see that a number is too large. "²" is a digit, too, but no number of ASCII.
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length[:20]) > self.settings.max_bytes:
+        if (
+            length.isascii()
+            and length.isdigit()
+            and int(length[:20]) > self.settings.max_bytes
+        ):
             raise self._too_many_bytes()
 
     def _too_many_bytes(self) -> Refused:
