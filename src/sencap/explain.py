@@ -26,6 +26,7 @@ docs/explain.md.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,13 +116,27 @@ def explain(
     Raises:
         ImageError, ShapeError, SettingsError: as `Predictor`.
     """
+    shown, sized = shown_and_sized(before, after, predictor.size, reading)
+    found = explain_pair(shown, sized, predictor, beam=beam)
+    caption = told_if_one_file(found.caption, before, after)
+    return dataclasses.replace(found, caption=caption)
+
+
+def shown_and_sized(
+    before: Image, after: Image, size: int, reading: Reading = USUAL
+) -> tuple[ImagePair, ImagePair]:
+    """A pair twice: at most `LONGEST` pixels a side, for showing, and at the model's
+    ``size``; errors as `explain`."""
+    # Large images are let go here, before the model needs memory.
     pair = as_pair(before, after, reading=reading)
-    sized = resize(pair, predictor.size)
-    # For showing. Large images are let go before the model needs memory.
-    pair = shrink(pair, LONGEST)
-    caption = told_if_one_file(
-        predictor.caption_pairs([sized], beam=beam)[0], before, after
-    )
+    return shrink(pair, LONGEST), resize(pair, size)
+
+
+def explain_pair(
+    shown: ImagePair, sized: ImagePair, predictor: Predictor, *, beam: int | None = None
+) -> Explanation:
+    """As `explain`, of the pair that `shown_and_sized` read."""
+    (caption,) = predictor.caption_pairs([sized], beam=beam)
     words = tuple(caption.text.split())
     # (2, 3, H, W) → (1, 2, 3, H, W): encoded once more, as captioning keeps no maps.
     memory = predictor.engine.encode(sized.images[None], explain=True)
@@ -136,7 +151,7 @@ def explain(
         shares = 1.0 / (1.0 + np.exp(-memory.mask))
         parts[CHANGE] = shares[..., None].astype(np.float32)
     return Explanation(
-        pair,
+        shown,
         caption,
         words,
         memory.grid,

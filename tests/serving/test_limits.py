@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from sencap import load
 from sencap.demonstration import EXAMPLES
+from sencap.engines.onnx import OnnxEngine
 from sencap.errors import SettingsError
 from sencap.images import find_pairs, read_pair
 from sencap.predictor import Predictor
@@ -73,6 +74,16 @@ def test_bytes_are_counted_whether_or_not_they_are_announced(serve: Serve) -> No
     streamed = client.post("/caption", content=endless(), headers=kind)
     assert streamed.status_code == 413
     assert streamed.headers["content-type"] == "application/problem+json"
+
+
+def test_a_length_that_is_no_number_is_no_failure_of_the_server(
+    client: TestClient,
+) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    sent = {**headers, "content-length": "²".encode("latin-1")}
+    answer = client.post("/caption", content=b"--x--\r\n", headers=sent)  # type: ignore[arg-type]
+    # The fields are missing, which is all that is wrong for the server.
+    assert answer.status_code == 422
 
 
 def test_pixels_and_pairs_are_limited(serve: Serve) -> None:
@@ -306,6 +317,45 @@ def test_whoever_leaves_gives_the_place_up(predictor: Predictor) -> None:
 
     asyncio.run(leave())
     assert sizes == [2]
+
+
+def test_one_thread_runs_the_model_whatever_is_asked(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    usual = OnnxEngine.encode
+
+    def noted(self: OnnxEngine, *given: Any, **more: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return usual(self, *given, **more)
+
+    monkeypatch.setattr(OnnxEngine, "encode", noted)
+    for route in ("/caption", "/explain"):
+        assert client.post(route, files=files_of(*HOUSES)).is_success
+    # An explanation encodes the pair twice, the second time with its maps.
+    assert [name.startswith("sencap-model") for name in threads] == [True] * 3
+
+
+def test_work_alone_waits_its_turn_and_is_not_begun_for_nobody() -> None:
+    go_on = threading.Event()
+    begun: list[str] = []
+
+    def first() -> str:
+        begun.append("first")
+        assert go_on.wait(5)
+        return "done"
+
+    async def ask() -> str:
+        async with Batcher(batch_size=1, wait=0) as batcher:
+            one = asyncio.create_task(batcher.alone(first))
+            other = asyncio.create_task(batcher.alone(lambda: begun.append("other")))
+            await asyncio.sleep(0.02)
+            other.cancel()
+            go_on.set()
+            return await one
+
+    assert asyncio.run(ask()) == "done"
+    assert begun == ["first"]
 
 
 def test_an_error_of_the_model_is_told_to_whoever_asked_and_the_next_are_served(

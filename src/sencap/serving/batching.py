@@ -1,5 +1,5 @@
-"""Requests that come at about the same time are captioned together, by the one thread
-that runs the model."""
+"""The one thread that runs the model: it captions together what requests and scans ask
+at about the same time, and explains a pair between two batches."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sencap.predictor import Predictor
 from sencap.structures import Caption, ImagePair
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Batcher:
         # pair out.
         caption: Caption = await future
         return caption
+
+    async def alone(self, work: Callable[[], _Result]) -> _Result:
+        """What comes of work that has the model to itself, in its turn: after the batch
+        that runs, and before the next. It is not begun if the request has gone."""
+        return await asyncio.get_running_loop().run_in_executor(self._model, work)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

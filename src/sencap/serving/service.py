@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sencap.errors import SettingsError, nearest
-from sencap.explain import Explanation, explain
+from sencap.explain import Explanation, explain_pair, shown_and_sized
 from sencap.figures.pages import photo_uri
 from sencap.images import Reading
 from sencap.predictor import Predictor, load
@@ -140,19 +140,14 @@ class Service:
 
     async def explained(self, uploaded: UploadedPair, choice: Choice) -> Explained:
         """The caption of one pair with its words' maps; errors as `captions`."""
+        predictor = choice.predictor
 
-        # The batcher hands out captions without maps, so this runs the model by itself,
-        # in a reader's thread.
-        def work() -> Explained:
+        def read() -> tuple[ImagePair, ImagePair]:
+            before, after = uploaded.before.source, uploaded.after.source
             with uploaded.within(self.settings.max_pixels):
-                before, after = uploaded.before.source, uploaded.after.source
-                found = explain(
-                    before,
-                    after,
-                    choice.predictor,
-                    beam=choice.beam,
-                    reading=choice.reading,
-                )
+                return shown_and_sized(before, after, predictor.size, choice.reading)
+
+        def answer() -> Explained:
             images = [photo_uri(image) for image in found.pair.images]
             note = uploaded.without_paths(found.caption.note)
             said = _said(found.caption, found.pair).model_copy(update={"note": note})
@@ -164,7 +159,13 @@ class Service:
                 after=images[1],
             )
 
-        return await self.in_thread(work)
+        shown, sized = await self.in_thread(read)
+        # A batch gives captions without maps, so the model runs for this pair alone.
+        found = await self.batcher.alone(
+            lambda: explain_pair(shown, sized, predictor, beam=choice.beam)
+        )
+        # Writing both images as PNG takes a while, too.
+        return await self.in_thread(answer)
 
     async def in_thread(self, work: Callable[[], _Result]) -> _Result:
         """Work in one of the few threads that read files; it is not begun if the
