@@ -107,11 +107,7 @@ def fit(settings: TrainingSettings) -> Path:
     # Both are found on the selection pairs, with the weights of the best epoch, and added
     # to its checkpoint by one process.
     if settings.change.flag and rank_zero_only.rank == 0:
-        temperature = calibrate(out / BEST, val_pairs)
-        log.info(
-            f"the flag head's temperature is {temperature:g}, found on the selection "
-            "pairs"
-        )
+        calibrate(out / BEST, val_pairs)
     if settings.domain and rank_zero_only.rank == 0:
         fit_domain(out / BEST, train_pairs, val_pairs, seed=settings.seed)
     return out / BEST
