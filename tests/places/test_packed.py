@@ -305,6 +305,29 @@ def test_a_stopped_run_goes_on_and_what_is_done_stays(
     assert len(asked) == 8  # nothing left to do
 
 
+def test_a_run_killed_at_its_very_end_leaves_no_lists_behind(
+    dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "packed"
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.match("images-*.json"):
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    assert (out / "index.json").is_file()
+    report = pack(FolderPlaces(dated), out, size=48, places_per_file=2)
+    assert sorted(hashes(out)) == [
+        *(f"images-0000{number}.npy" for number in range(3)), "index.json", "pack.json"
+    ]  # fmt: skip
+    assert report == verify(out)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
 def test_a_killed_run_leaves_nothing_that_looks_whole_and_goes_on(
     tmp_path: Path,

@@ -111,9 +111,12 @@ def pack(
         "source": origin,
     }
     claim(out, NOTE, note)
-    # The index is written last: with it all is done.
+    # The index is written last: with it all is done, but for the lists of the parts if
+    # a run was killed at that moment.
     if (out / INDEX).is_file():
-        return _report(read_index(out))
+        report = _report(read_index(out))
+        _delete_listings(out)
+        return report
     # Parts of places_per_file places each; those with a whole list are kept as they
     # are.
     starts = range(0, len(places), places_per_file)
@@ -278,9 +281,13 @@ def _finish(
         raise DataError(f"no place can be packed. {report}")
     index["sha256"] = index_hash(index)
     _write_json(out / INDEX, index)
-    for listing in listings:
-        listing.unlink(missing_ok=True)
+    _delete_listings(out)
     return report
+
+
+def _delete_listings(out: Path) -> None:
+    for listing in out.glob("images-*.json"):
+        listing.unlink(missing_ok=True)
 
 
 def _report(index: dict[str, Any]) -> PlacesReport:
