@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from sencap.errors import DataError, MissingDependencyError, SettingsError
-from sencap.places import Scaling, SeriesPlaces, open_places
+from sencap.places import Scaling, SeriesPlaces, open_places, series
+from sencap.rasters import Raster
 
 rasterio = pytest.importorskip(
     "rasterio", reason="rasters of a series need the extra geo (rasterio)"
@@ -302,6 +304,47 @@ def test_several_series_in_folders_are_one_source(
         for column in (0, 40)
     ]
     assert "20×20 pixels" in places.report.left_out["small"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows takes no colon in a name")
+def test_a_folder_is_named_whole_whatever_it_is_called(
+    shifted: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "areas"
+    (root / "north").mkdir(parents=True)
+    for file in sorted(shifted.glob("*.tif")):
+        (root / "north" / file.name).write_bytes(file.read_bytes())
+    write(root / "south: ridge" / f"{DAYS[0]}.tif", ramp(20, 20))
+    report = open_places(root, kind="series", size=40).report
+    assert list(report.left_out) == ["south: ridge"]
+    assert report.left_out["south: ridge"].startswith("1 dated rasters can be used")
+
+
+def test_more_dates_than_may_be_open_are_not_opened_for_every_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [f"2019-{month:02d}-01" for month in range(1, 9)]
+    for day in days:
+        write(tmp_path / f"{day}.tif", ramp(128, 128))
+    opened: list[str] = []
+
+    def counted(file: Path, **more: Any) -> Raster:
+        opened.append(file.stem)
+        return Raster(file, **more)
+
+    monkeypatch.setattr(series, "Raster", counted)
+    monkeypatch.setattr(series, "_OPEN", 6)
+    places = SeriesPlaces(tmp_path, size=32)
+    assert len(places) == 16
+    # Once to find the common grid; the two that had to be closed once more for the
+    # cells.
+    assert len(opened) <= 8 + 3
+    opened.clear()
+    for place in places:
+        assert [date.isoformat() for date in place.dates] == days
+    # Five stay open all the time; the last three dates take turns.
+    assert len(opened) <= 3 * 16
+    assert len(places._open) == 6
 
 
 def test_rasters_without_a_projection_must_have_one_size(tmp_path: Path) -> None:

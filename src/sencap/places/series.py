@@ -16,6 +16,7 @@ import datetime
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +105,18 @@ class SeriesPlaces(ListedPlaces[Cell]):
         self.grids: list[Grid] = []
         listed: dict[str, list[tuple[datetime.date, Cell]]] = {}
         problems: dict[str, list[str]] = {}
-        self.lost: list[str] = []
+        # Folders without a cell, and why.
+        self.lost: dict[str, str] = {}
         for folder in folders:
             prefix = "" if folder == Path(root) else f"{folder.name}-"
             self._add_series(folder, prefix, dates, listed, problems)
         if not listed:
+            lines = [f"{folder}: {why}" for folder, why in self.lost.items()]
             raise DataError(
-                "\n  ".join([f"{root} holds no series of rasters to cut:", *self.lost])
+                "\n  ".join([f"{root} holds no series of rasters to cut:", *lines])
             )
         super().__init__(str(root), listed, problems)
-        self.report.left_out |= {
-            line.split(":")[0]: line.split(": ", 1)[1] for line in self.lost
-        }
+        self.report.left_out |= self.lost
 
     def read_source(self, source: Cell) -> NDArray[np.uint8]:
         """One cell of one raster."""
@@ -157,9 +158,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
             if grid is not None:
                 ground = f"{grid.width}×{grid.height} pixels"
                 what = f"their common ground is {ground}, too little for a cell of {self.size}"
-            self.lost.append(
-                f"{folder.name}: {len(files)} dated rasters can be used; {what}"
-            )
+            self.lost[folder.name] = f"{len(files)} dated rasters can be used; {what}"
             return
         self.grids.append(grid)
         # Whole cells only: what is left at the right and lower edge is not used.
@@ -172,27 +171,34 @@ class SeriesPlaces(ListedPlaces[Cell]):
                 f"{cells:,} cells, but the most is {_MOST_CELLS:,}; give a larger "
                 "stride"
             )
-        for row in rows:
-            for column in columns:
-                name = f"{prefix}r{row:06d}-c{column:06d}"
-                listed[name], problems[name] = [], list(wrong)
-                for date, file in files:
-                    # Each cell is read once here to know whether it holds data; the
-                    # pixels are not kept.
-                    cell = Cell(file, len(self.grids) - 1, row, column)
-                    try:
-                        share = self._read(cell)[1]
-                    except DataError as error:
-                        problems[name].append(f"{date}: {error}")
-                        continue
-                    # The edge of an orbit cuts through many cells: a date is left out
-                    # where it shows too little.
-                    if share > self.empty:
-                        problems[name].append(
-                            f"{date}: {share:.0%} of the cell holds no data"
-                        )
-                    else:
-                        listed[name].append((date, cell))
+        places = [
+            (f"{prefix}r{row:06d}-c{column:06d}", row, column)
+            for row, column in product(rows, columns)
+        ]
+        for name, *_ in places:
+            listed[name], problems[name] = [], list(wrong)
+        # Date by date, so that each raster is opened once, however many there are.
+        for date, file in files:
+            for name, row, column in places:
+                cell = Cell(file, len(self.grids) - 1, row, column)
+                why_not = self._why_not(cell)
+                if why_not:
+                    problems[name].append(f"{date}: {why_not}")
+                else:
+                    listed[name].append((date, cell))
+
+    def _why_not(self, cell: Cell) -> str:
+        """Why a cell cannot be used; empty if it can."""
+        # It is read to know whether it holds data; the pixels are not kept.
+        try:
+            share = self._read(cell)[1]
+        except DataError as error:
+            return str(error)
+        # The edge of an orbit cuts through many cells: a date is left out where it
+        # shows too little.
+        if share > self.empty:
+            return f"{share:.0%} of the cell holds no data"
+        return ""
 
     def _common_grid(
         self, files: list[tuple[datetime.date, Path]], wrong: list[str]
@@ -238,10 +244,13 @@ class SeriesPlaces(ListedPlaces[Cell]):
             image = np.where(valid, image, np.uint8(0))
         return image, share_lost(valid)
 
-    def _close(self) -> None:
-        for raster in self._open.values():
-            raster.close()
-        self._open = {}
+    def _make_room(self, folder: Path) -> None:
+        """Close one raster, before one of ``folder`` is opened."""
+        others = [file for file in self._open if file.parent != folder]
+        # Place after place is read at all its dates in turn, so that of one series the
+        # raster that was opened last is the one that is needed last.
+        closed = others[0] if others else list(self._open)[-1]
+        self._open.pop(closed).close()
 
     def _raster(self, file: Path) -> Raster:
         """An open raster, of this process: handles must not be shared after a fork.
@@ -254,7 +263,7 @@ class SeriesPlaces(ListedPlaces[Cell]):
         if file not in self._open:
             # Systems allow a process so many open files only.
             if len(self._open) >= _OPEN:
-                self._close()
+                self._make_room(file.parent)
             self._open[file] = Raster(file, bands=self.bands)
         return self._open[file]
 
