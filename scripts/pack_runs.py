@@ -1,13 +1,12 @@
-"""Score the runs of `compare_recipes.py` and pack what is worth bringing home from a
-borrowed GPU.
+"""Pack what is worth bringing home of the runs of `compare_recipes.py` from a borrowed
+GPU.
 
     python scripts/pack_runs.py runs/recipes RESULTS            # there
     python scripts/pack_runs.py --unpack RESULTS runs/recipes   # at home
 
-Packs the reports of every run into RESULTS/reports.tgz (of the selection pairs and, to
-be read once the choice is made, of the excerpt's val and test), and of each recipe in
-KEPT the weights of its best run on the selection pairs, in half precision; a frozen
-backbone is left out, since every run has the same one, and put back when unpacked.
+Packs the reports of every run into RESULTS/reports.tgz, and of each recipe in KEPT the
+weights of its best run on the selection pairs, in half precision; a frozen backbone is
+left out, since every run has the same one, and put back when unpacked.
 Without Java there is no METEOR, so the best run has most of BLEU-4, ROUGE-L and CIDEr
 together.
 """
@@ -16,17 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from compare_recipes import DATA, RECIPES, folder
+from compare_recipes import RECIPES, folder
 from safetensors.torch import load_file, save_file
 
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -37,19 +32,6 @@ SEEDS = (1, 2, 3)
 MOST = 60e6  # bytes of weights
 
 
-def report(run: Path, name: str, data: str, split: str) -> None:
-    path = run / f"{name}.json"
-    if path.is_file():
-        return
-    command = [sys.executable, "-m", "sencap", "evaluate", f"--weights={run / 'best'}"]
-    flags = [f"--data={data}", f"--split={split}", f"--json={path}"]
-    told = subprocess.run(
-        [*command, *flags], capture_output=True, text=True, check=False
-    )
-    if told.returncode:
-        (run / f"{name}.txt").write_text(told.stdout + told.stderr, encoding="utf-8")
-
-
 def goodness(run: Path) -> float:
     path = run / "selection.json"
     if not path.is_file():
@@ -58,14 +40,9 @@ def goodness(run: Path) -> float:
     return float(sum(scores[name] for name in ("BLEU-4", "ROUGE-L", "CIDEr")))
 
 
-def pack(runs: Path, out: Path, source: Path) -> None:
-    done = [path.parent for path in sorted(runs.glob("*/done"))]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for run in done:
-            pool.submit(report, run, "selection", DATA, "val")
-            pool.submit(report, run, "test", str(source / "levir_cc"), "val+test")
+def pack(runs: Path, out: Path) -> None:
     with tarfile.open(out / "reports.tgz", "w:gz") as archive:
-        for path in sorted(runs.glob("*/*")):
+        for path in [*sorted(runs.glob("*/*")), *sorted(runs.glob("*/best/*.json"))]:
             if path.suffix in (".json", ".txt") or path.name == "done":
                 archive.add(path, path.relative_to(runs))
     left = MOST
@@ -128,7 +105,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("folders", nargs=2, type=Path)
-    parser.add_argument("--source", type=Path, default=Path("../shared/data"))
     parser.add_argument("--unpack", action="store_true")
     parser.add_argument("--restore", action="store_true", help="RUN START")
     asked = parser.parse_args()
@@ -138,7 +114,7 @@ def main() -> None:
     elif asked.restore:
         restore(first, second)
     else:
-        pack(first, second, asked.source)
+        pack(first, second)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,11 @@ def link(path: Path, to: Path) -> None:
 def link_beside(source: Path, folder: Path) -> None:
     """The pairs that have masks alone, and the captions whose words are counted."""
     captions = source / "captions" / "LevirCCcaptions_all.json"
-    for path, name in ((source / "levir_cd_views", "views"), (captions, CAPTIONS)):
+    for path, name in (
+        (source / "levir_cd_views", "views"),
+        (source / "crops", "crops"),
+        (captions, CAPTIONS),
+    ):
         if path.exists():
             link(folder / name, path)
 
