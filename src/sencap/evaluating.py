@@ -36,7 +36,7 @@ from sencap.reporting import (
 from sencap.structures import Caption, ImagePair
 from sencap.weights import checkpoint_files
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 EQUAL = "the two images are equal"  # in the note of the predictor
 _FEW = 5  # kinds of notes
 # LEVIR-CC's own names tell the official split, whatever split a data set has them in
@@ -115,7 +115,7 @@ def report_on(
         predictor.checkpoint.path, data, [pair.name for pair in pairs]
     )
     for note in notes:
-        log.warning(f"warning: {note}")  # now, not after an hour
+        _log.warning(f"warning: {note}")  # now, not after an hour
     notes += warn_of_flags(pairs)
     captions, seconds = _caption(
         predictor, pairs, batch_size=batch_size, progress=progress

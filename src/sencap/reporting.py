@@ -29,8 +29,8 @@ from sencap.errors import SencapError, SettingsError
 from sencap.evaluation.protocol import (
     ScoredPair,
     WordEncoder,
-    evaluate,
     notes_on_absent,
+    score_pairs,
 )
 from sencap.evaluation.report import (
     UNKNOWN,
@@ -43,7 +43,7 @@ from sencap.figures.album import Section, ShownPair, choose, write_album
 from sencap.files import check_outputs, write_whole
 from sencap.images import read_pair, shrink
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _SHOWN = 1024  # pixels: the longer side of an image on the page, at most
 
 
@@ -87,7 +87,7 @@ def warn_of_flags(pairs: Sequence[CaptionedPair | CaptionEntry]) -> list[str]:
     # own already, and only logged here.
     notes = [f"{told[0].upper()}{told[1:]}."] if told else []
     for note in [*notes, *notes_on_absent(as_flags([pair.changed for pair in pairs]))]:
-        log.warning(f"warning: {note}")
+        _log.warning(f"warning: {note}")
     return notes
 
 
@@ -116,7 +116,7 @@ def report_of(
         scored.append(ScoredPair(pair.name, pair.captions, said.words, *facts_of_pair))
     # All pairs of a data set have the same ones.
     no_change = pairs[0].no_change if pairs else ()
-    evaluation = evaluate(scored, vocabulary, no_change=no_change)
+    evaluation = score_pairs(scored, vocabulary, no_change=no_change)
     return report_as_dict(
         dataclasses.replace(evaluation, notes=[*notes, *evaluation.notes]),
         beam=beam,
@@ -148,7 +148,7 @@ def write_report(
         _try(problems, lambda: write_report_page(page, with_images, report))
     if problems:
         report["not_written"] = problems
-        log.warning(
+        _log.warning(
             f"warning: the report is whole, but not written: {'; '.join(problems)}"
         )
 

@@ -29,7 +29,7 @@ from sencap.models.extractors import FeatureExtractor
 from sencap.places import PlacesReport
 from sencap.pretraining import loading, watch
 from sencap.pretraining.fit import build_encoder, pretrain
-from sencap.pretraining.loading import ViewDataset, collate, split, view_loader
+from sencap.pretraining.loading import ViewDataset, collate_views, split, view_loader
 from sencap.pretraining.settings import (
     Method,
     PretrainingSettings,
@@ -83,7 +83,7 @@ def test_places_of_two_and_of_more_dates_share_a_batch(
     ):
         settings = dataclasses.replace(tiny_pretraining, method=cast(Method, method))
         dataset = ViewDataset(TinyPlaces(dates=(2, 5, 3)), list(range(8)), settings)
-        views, places = collate([dataset[i] for i in range(8)])
+        views, places = collate_views([dataset[i] for i in range(8)])
         assert views.shape == (*shape, 3, 48, 48)
         assert places.tolist() == list(range(8))
 
@@ -137,7 +137,7 @@ def test_places_that_cannot_be_read_are_replaced_by_the_next(
     tiny_pretraining: PretrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(loading.log, "warning", said.append)
+    monkeypatch.setattr(loading._log, "warning", said.append)
 
     class Broken(TinyPlaces):
         def read(self, index: int) -> Drawn:
@@ -158,7 +158,7 @@ def test_places_that_cannot_be_read_are_replaced_by_the_next(
     with pytest.raises(
         DataError, match="48×48 and of 60×60 pixels cannot share a batch"
     ):
-        collate([(small, 0), (large, 1)])
+        collate_views([(small, 0), (large, 1)])
 
 
 # --- watching

@@ -32,7 +32,7 @@ LEAST_SPEED = 1.5  # times fp32, at the batch at which int8 is fastest
 BATCHES = (1, 4, 16)
 ROUNDS = 7
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _speeds(
     images = [read_pair(pair.before, pair.after, size=exact.size) for pair in some]
     encoder, whole, rates = {}, {}, {}
     for batch in BATCHES:
-        log.info("timing both at batch %d", batch)
+        _log.info("timing both at batch %d", batch)
         chosen = images[:batch]
         pixels = np.stack([resize(pair.images, exact.size) for pair in chosen])
         encoder[batch], _ = _ratio(exact.engine.encode, fast.engine.encode, pixels)

@@ -52,9 +52,9 @@ NEVER_SAID = (Vocabulary.pad, Vocabulary.unk, Vocabulary.start, Vocabulary.end)
 STATUS = Path("/proc/self/status")  # where Linux tells a process's peak memory
 
 _Pixels = NDArray[np.uint8]
-Captions = list[tuple[int, ...]]
+_Captions = list[tuple[int, ...]]
 _Files = tuple[Path, Path]  # before, after
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Way:
     """One way to caption: pixels (B, 2, 3, S, S) → memory → the words' ids."""
 
     encode: Callable[[_Pixels], PairMemory]
-    say: Callable[[PairMemory], Captions]
+    say: Callable[[PairMemory], _Captions]
     size: int  # S
 
 
@@ -139,7 +139,7 @@ def bench(
         # After the rounds: processes that start beside them would take cores from what
         # is measured.
         for way in report.notable() if memory else []:
-            log.info("measuring the memory of %s: %s", way.system, way.name)
+            _log.info("measuring the memory of %s: %s", way.system, way.name)
             folder = folders[way.system]
             way.peak_megabytes = _peak_megabytes(folder, way.engine, way.batch, threads)
     return report
@@ -164,14 +164,14 @@ def _take_turns(
         for engine in engines:
             way = _open(folder, engine, threads)
             for batch in [1] if engine == FIELD else batches:
-                log.info("warming up: %s, %s, batch %d", system, engine, batch)
+                _log.info("warming up: %s, %s, batch %d", system, engine, batch)
                 _caption(way, files[:batch], batch)
                 turns.append((way, Measured(system, engine, batch, flops)))
     products = []
     # In each round every way has its turn: what else the machine does, and how warm it
     # is, meets all of them alike.
     for number in range(1, rounds + 1):
-        log.info("round %d of %d", number, rounds)
+        _log.info("round %d of %d", number, rounds)
         rates = []
         for way, measured in turns:
             # As often as all ways, so that other work meets it alike.
@@ -187,11 +187,11 @@ def _take_turns(
 
 def _caption(
     way: Way, files: Sequence[_Files], batch: int
-) -> tuple[dict[str, float], Captions]:
+) -> tuple[dict[str, float], _Captions]:
     """Caption pairs of files in batches; the seconds of each part, and what was
     said."""
     seconds = dict.fromkeys(TIMED_PARTS, 0.0)
-    captions: Captions = []
+    captions: _Captions = []
     for first in range(0, len(files), batch):
         # The four parts of a caption, from files to words, each timed as a whole.
         with _timed(seconds, "reading"):
@@ -221,12 +221,12 @@ def _open(folder: Path, engine: str, threads: int) -> Way:
         network, model = torch.open_torch(folder, device="cpu")
     _check_length(str(folder), model.settings)
 
-    def say(memory: PairMemory) -> Captions:
+    def say(memory: PairMemory) -> _Captions:
         markers = Markers(Vocabulary.start, Vocabulary.end, NEVER_SAID)
         found = search(network, memory, markers, max_words=WORDS_OF_A_CAPTION)
         return [best[0].ids for best in found]
 
-    def say_like_the_field(memory: PairMemory) -> Captions:
+    def say_like_the_field(memory: PairMemory) -> _Captions:
         return [_padded_search(network.captioner, memory)]
 
     return Way(
@@ -287,7 +287,7 @@ def _checkpoints(parent: Path, systems: Mapping[str, ModelSettings]) -> dict[str
     vocabulary = Vocabulary((*SPECIAL_WORDS, *words))
     folders = {}
     for number, (name, settings) in enumerate(systems.items()):
-        log.info("writing the graphs of %s with random weights", name)
+        _log.info("writing the graphs of %s with random weights", name)
         # The same random weights in every run; the caller's random numbers go on as
         # before.
         with torch.random.fork_rng(devices=[]):
@@ -311,7 +311,7 @@ def _with_int8(folder: Path, parent: Path) -> Path:
         return folder
     from sencap.engines.quantise import PAIRS, drawn_pairs, write_int8  # noqa: PLC0415
 
-    log.info("writing the encoder of %s in int8", folder.name)
+    _log.info("writing the encoder of %s in int8", folder.name)
     copy = Path(tempfile.mkdtemp(dir=parent)) / folder.name
     shutil.copytree(folder, copy)
     size = read_checkpoint_folder(copy).settings.size
@@ -325,7 +325,7 @@ def _draw_pairs(folder: Path, count: int) -> list[_Files]:
 
     from sencap.synthetic import render_pair  # noqa: PLC0415
 
-    log.info("drawing %d pairs", count)
+    _log.info("drawing %d pairs", count)
     files = []
     for number in range(count):
         drawn = render_pair(0, number)
@@ -394,7 +394,7 @@ def _peak_megabytes(
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        log.warning("no memory of %s at batch %d: %s", engine, batch, done.stderr)
+        _log.warning("no memory of %s at batch %d: %s", engine, batch, done.stderr)
         return None
     return float(done.stdout)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sencap.data.levir_cc import CaptionedPair
 from sencap.images import read_pair
 from sencap.images.notes import Notes
 from sencap.structures import ImagePair
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
+# Pairs that are in memory at once.
+_BATCH = 16
 _told = Notes()  # by this process: pairs are read again in each epoch
 
 
@@ -22,5 +28,15 @@ def read_images(pair: CaptionedPair, size: int) -> ImagePair:
     """
     found = read_pair(pair.before, pair.after, pair.name, size=size)
     for note in _told.add(pair.name, found.notes):
-        log.warning(f"warning: {pair.name}, and perhaps other pairs: {note}")
+        _log.warning(f"warning: {pair.name}, and perhaps other pairs: {note}")
     return found
+
+
+def image_batches(
+    pairs: Sequence[CaptionedPair], size: int
+) -> Iterator[NDArray[np.uint8]]:
+    """The images of pairs, a few at a time and in order: (B, 2, 3, size, size); errors
+    as `read_images`."""
+    for first in range(0, len(pairs), _BATCH):
+        batch = pairs[first : first + _BATCH]
+        yield np.stack([read_images(pair, size).images for pair in batch])

@@ -20,7 +20,7 @@ from sencap.errors import (
     nearest,
 )
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "onnx", "torch"]
 
@@ -70,7 +70,7 @@ def open_checkpoint(
         # An int8 encoder may lose captions that fp32 gets right; that is known only
         # after a comparison on captioned pairs.
         if precision == "int8" and not onnx.was_measured(folder):
-            log.warning(
+            _log.warning(
                 "warning: how well int8 does with these weights was never measured; "
                 "do so with: sencap export %s --precision int8 --check DATA",
                 folder,

@@ -22,7 +22,7 @@ from sencap.images.sources import ImageSource, read_file, read_source
 from sencap.rasters import AlignedRasters, Grid, Mask, Raster, share_lost
 from sencap.structures import ImagePair
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # Pixels: a larger pair of rasters is reduced to so many by means of blocks, as it is
 # read.
@@ -52,7 +52,7 @@ def read_image(
     if not (has_rasterio() and is_raster(path)):
         read = read_file(path, reading)
         for note in read.notes:
-            log.warning(f"warning: {note}")
+            _log.warning(f"warning: {note}")
         return _blackened(read)
     with Raster(path, bands=reading.bands) as raster:
         grid = raster.grid if like is None else _grid_of(Path(like))

@@ -22,14 +22,19 @@ from sencap.places.contract import Places
 from sencap.pretraining import watch
 from sencap.pretraining.contrast import Encoder, MomentumContrast
 from sencap.pretraining.export import save_backbone
-from sencap.pretraining.folder import BACKBONE, PICTURE, check_folder, check_places
+from sencap.pretraining.folder import (
+    BACKBONE,
+    PICTURE,
+    check_places,
+    check_pretraining_folder,
+)
 from sencap.pretraining.loading import PlaceSource, ViewDataset, split, view_loader
 from sencap.pretraining.settings import DATES_PER_INPUT, SPACES, PretrainingSettings
 from sencap.pretraining.task import PretrainingTask
 from sencap.runs.folder import tell_progress
 from sencap.runs.trainer import Recorder, run
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -> Path:
@@ -55,11 +60,11 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)
-    done = check_folder(settings)
+    done = check_pretraining_folder(settings)
     places = _open(settings) if places is None else places
     report = getattr(places, "report", None)
     if report is not None:
-        log.info(str(report))
+        _log.info(str(report))
     # Places to watch the run by are set aside, drawn by the seed, so that a resumed run
     # holds out the same.
     training, held_out = split(len(places), settings.watch.held_out, settings.seed)
@@ -71,7 +76,7 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     # Every epoch shows a place once. A queue that reaches further back than an epoch
     # holds keys of the same place, which the loss would push away.
     if settings.contrast.queue > len(training) and not settings.contrast.mask_own:
-        log.info(
+        _log.info(
             f"contrast.queue={settings.contrast.queue} is longer than an epoch of "
             f"{len(training)} places, so older keys of a place are among its "
             "negatives; contrast.mask_own=true leaves them out"
@@ -87,7 +92,7 @@ def pretrain(settings: PretrainingSettings, places: PlaceSource | None = None) -
     )
     run(task, _Data(dataset, epoch=done), watcher)
     if dataset.unreadable:
-        log.warning(
+        _log.warning(
             f"{dataset.unreadable:,} of {len(training):,} places to train on could "
             "not be read, and others took their turn"
         )
@@ -124,7 +129,7 @@ def build_encoder(settings: PretrainingSettings) -> Encoder:
     L.seed_everything(settings.seed, verbose=False)
     extractor = _extractor(settings)
     if settings.init is not None:
-        log.info(initialise_backbone(extractor, settings.init))
+        _log.info(initialise_backbone(extractor, settings.init))
     return Encoder(
         extractor.backbone,
         extractor.channels,
@@ -221,7 +226,7 @@ class Watcher(Recorder):
             }
             random = watch.calibrated(random, self.places, self.held_out, **size)
             self.random = self._measure(random)
-            log.info(_line("random weights", self.random))
+            _log.info(_line("random weights", self.random))
             start = (
                 self.random if self.settings.init is None else self._measure(encoder)
             )
@@ -244,7 +249,7 @@ class Watcher(Recorder):
         if self.held_out and (epoch % self.settings.watch.every == 0 or epoch == last):
             found = self._measure(pl_module.contrast.query)
             self.history[-1].update(found)
-            log.info(
+            _log.info(
                 _line(f"epoch {epoch}", found, loss=metrics["loss"], random=self.random)
             )
             self._draw()
@@ -280,7 +285,7 @@ class Watcher(Recorder):
                 chance=1 / self.random["places"],
             )
         except MissingDependencyError as error:
-            log.info(str(error))
+            _log.info(str(error))
 
 
 def _line(

@@ -24,7 +24,7 @@ HELD_OUT_SHARE, HELD_OUT_MOST = 10, 1000
 # So many unreadable places one after the other are no accident: the data are damaged.
 IN_A_ROW = 10
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 class DatedImages(Protocol):
@@ -105,7 +105,7 @@ class ViewDataset(Dataset[tuple[NDArray[np.uint8], int]]):
                 return place, read_checked(self.places, place)
             except DataError as error:
                 if not self._unreadable[position]:
-                    log.warning(f"left out: {error}")
+                    _log.warning(f"left out: {error}")
                     self._unreadable[position] = True
                 last = error
         raise DataError(
@@ -134,7 +134,7 @@ def read_checked(places: PlaceSource, index: int) -> NDArray[np.uint8]:
     return images
 
 
-def collate(samples: Sequence[tuple[NDArray[np.uint8], int]]) -> ViewBatch:
+def collate_views(samples: Sequence[tuple[NDArray[np.uint8], int]]) -> ViewBatch:
     """Samples → batch.
 
     Raises:
@@ -196,7 +196,7 @@ def view_loader(dataset: ViewDataset, *, replicas: int, rank: int) -> DataLoader
         batch_size=batch,
         sampler=sampler,
         num_workers=settings.workers,
-        collate_fn=collate,
+        collate_fn=collate_views,
         drop_last=len(sampler) >= batch,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=settings.workers > 0,

@@ -28,7 +28,7 @@ from sencap.predictor import Predictor, load
 from sencap.pretraining.fit import pretrain
 from sencap.reproduce.experiments import Experiment, experiment_named
 from sencap.reproduce.options import Options
-from sencap.reproduce.pictures import choose_pairs, draw
+from sencap.reproduce.pictures import choose_pairs, draw_figure
 from sencap.reproduce.plan import Training, check_starts, left_out, plan
 from sencap.reproduce.render import as_markdown
 from sencap.reproduce.starts import fingerprint_of_captions
@@ -45,7 +45,7 @@ REPORTED = ("parameters", "ids", "change_accuracy", "signatures", "reference_row
 REPORT_MEGABYTES = 256
 _AGAIN = "delete it, and the same command evaluates that run again"
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 def reproduce(name: str, options: Options) -> Path:
@@ -81,7 +81,7 @@ def reproduce(name: str, options: Options) -> Path:
     for training in trainings:
         # A report that is damaged is told now, not when the table is written.
         if training.done:
-            read_report(training.report)
+            read_run_report(training.report)
     check_starts(trainings)
     if experiment.drawing is not None:
         check_path(picture)
@@ -90,11 +90,11 @@ def reproduce(name: str, options: Options) -> Path:
         check_meteor()
     # Each run brings the table up to date, so that it can be read while others run.
     for number, training in _claimed(trainings):
-        log.info(
+        _log.info(
             f"{name}: run {number} of {len(trainings)}: {training.row.name}, seed "
             f"{training.seed}"
         )
-        run(training, options)
+        run_training(training, options)
         _write(name, experiment, trainings, options, speeds={})
     # Two processes that measure at once would both measure wrong.
     with FileLock(out / "speeds.lock"):
@@ -102,7 +102,7 @@ def reproduce(name: str, options: Options) -> Path:
         speeds = measure_speeds(predictors, scored[:TIMED_PAIRS])
         path, result = _write(name, experiment, trainings, options, speeds=speeds)
         if experiment.drawing is not None:
-            draw(
+            draw_figure(
                 experiment.drawing,
                 picture,
                 predictors=predictors,
@@ -129,7 +129,7 @@ def _claimed(trainings: Sequence[Training]) -> Iterator[tuple[int, Training]]:
                     yield number, training
         if held:
             if not told:
-                log.info("waiting for runs that other processes are busy with")
+                _log.info("waiting for runs that other processes are busy with")
             told = True
             time.sleep(POLL_SECONDS)
 
@@ -154,10 +154,10 @@ def _claim(training: Training) -> Iterator[bool]:
             yield True
 
 
-def run(training: Training, options: Options) -> None:
+def run_training(training: Training, options: Options) -> None:
     """One training with all that it needs, to its report."""
     if training.pretraining is not None and not training.pretraining.done:
-        log.info(f"pre-training {training.pretraining.name}")
+        _log.info(f"pre-training {training.pretraining.name}")
         pretrain(training.pretraining.settings)
     out = Path(training.settings.out)
     # Rows that differ in the beam alone share one training and have a report each.
@@ -175,7 +175,7 @@ def run(training: Training, options: Options) -> None:
     write_whole(training.report, json.dumps(report) + "\n")
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_run_report(path: Path) -> dict[str, Any]:
     """The report of a run.
 
     Raises:
@@ -360,7 +360,7 @@ def _write(
         )
         # Runs that are left have no figures yet.
         if training.done:
-            report = read_report(training.report)
+            report = read_run_report(training.report)
             row["parameters"] = report["parameters"]["total"]
             row["seeds"][str(training.seed)] = {
                 **report["ids"]["all"],

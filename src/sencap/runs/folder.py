@@ -21,6 +21,7 @@ from sencap.environment import check_hardware
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import check_output_folder, delete_drafts, identity
 from sencap.json_files import read_json, shown
+from sencap.weights import is_hub_name
 
 RESUME, RUN, LOGS = "resume.ckpt", "run.json", "logs"
 # Of a run.json: enough for a million epochs. A larger file is not read.
@@ -29,7 +30,7 @@ EPOCHS = "optimisation.epochs"
 # Changed settings that a message names.
 _NAMED = 5
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def tell_progress(done: int, settings: Any) -> None:
     """Log how far a run has come that is gone on with."""
     epochs, out = settings.optimisation.epochs, settings.out
     if done >= epochs:
-        log.info(f"the run in {out} has all its epochs; there is nothing left to do")
+        _log.info(f"the run in {out} has all its epochs; there is nothing left to do")
     elif done:
-        log.info(f"the run in {out} goes on after {done} of {epochs} epochs")
+        _log.info(f"the run in {out} goes on after {done} of {epochs} epochs")
 
 
 def clean(out: Path) -> None:
@@ -233,7 +234,7 @@ def _settings_before(
         settings: dict[str, Any] = read_record(run)["settings"]
     except CheckpointError as error:
         if "settings" in recorded:
-            log.warning(
+            _log.warning(
                 f"{error}; {resume} is whole, so the run goes on, and writes {RUN} anew"
             )
             settings = recorded["settings"]
@@ -316,3 +317,20 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[f"{prefix}{name}"] = value
     return result
+
+
+def keep_last_names(settings: dict[str, Any], *names: str) -> None:
+    """Reduce the paths of these settings to their last names: folders of this machine
+    mean nothing elsewhere. Names of the hub stay whole.
+
+    >>> told = {"data": ["/data/one", "/data/two"], "start": "/runs/a/best", "seed": 0}
+    >>> keep_last_names(told, "data", "start")
+    >>> told
+    {'data': ['one', 'two'], 'start': 'best', 'seed': 0}
+    """
+    for name in names:
+        value = settings.get(name)
+        if isinstance(value, list):
+            settings[name] = [Path(path).name for path in value]
+        elif value is not None and not is_hub_name(value):
+            settings[name] = Path(value).name

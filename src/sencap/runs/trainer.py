@@ -30,7 +30,7 @@ from sencap.runs.stop import StopAtBatch
 # Batches between two looks at the loss: each look makes a GPU wait.
 LOOK_EVERY = 20
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 class Recorder(Callback):

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from sencap.errors import SencapError
 from sencap.serving.problems import Refused
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _State = Literal["waiting", "running", "finished", "failed", "cancelled"]
 
@@ -74,7 +74,7 @@ class Job:
         except SencapError as error:
             self.state, self.problem = "failed", str(error)
         except Exception as error:
-            log.exception("error: a job failed", exc_info=error)
+            _log.exception("error: a job failed", exc_info=error)
             self.state, self.problem = "failed", "the server failed; its log says why"
         finally:
             self.ended = time.monotonic()

@@ -18,7 +18,7 @@ from sencap.errors import ImageError, MissingDependencyError, SencapError
 from sencap.images.common import TooLargeError
 from sencap.json_files import shown
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _ADVICE = {
@@ -107,7 +107,7 @@ async def _of_sencap(_: Request, error: Exception) -> JSONResponse:
 
 async def _of_anything(_: Request, error: Exception) -> JSONResponse:
     # The reason may name paths and code, so the client does not get it.
-    log.error("error: a request failed", exc_info=error)
+    _log.error("error: a request failed", exc_info=error)
     return problem(500, _ADVICE[500])
 
 

@@ -12,21 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.data.levir_cc import CaptionedPair
-from sencap.data.reading import read_images
+from sencap.data.reading import image_batches
 from sencap.engines.torch import TorchEngine
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 # What the logit is divided by: above 1 the probabilities move towards one half. Tried
 # in equal ratios, since 0.1 and 10 are as far from 1.
 TEMPERATURES = np.geomspace(0.1, 10.0, 401)
-BATCH = 16
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
-def best_temperature(logits: Floats, changed: NDArray[np.bool_]) -> float:
+def best_temperature(logits: _Floats, changed: NDArray[np.bool_]) -> float:
     """The temperature under which the flags are likeliest: logits (pairs,), changed
     (pairs,).
 
@@ -70,20 +69,18 @@ def calibrate(folder: Path, pairs: Sequence[CaptionedPair]) -> float:
     change = dataclasses.replace(settings.change, temperature=temperature)
     settings = dataclasses.replace(settings, change=change)
     save_checkpoint(folder, dataclasses.replace(checkpoint, settings=settings))
-    log.info(
+    _log.info(
         f"the flag head's temperature is {temperature:g}, found on {changed.sum()} "
         f"changed and {(~changed).sum()} unchanged selection pairs"
     )
     return temperature
 
 
-def _flag_logits(checkpoint: Checkpoint, pairs: Sequence[CaptionedPair]) -> Floats:
+def _flag_logits(checkpoint: Checkpoint, pairs: Sequence[CaptionedPair]) -> _Floats:
     engine, size = TorchEngine(checkpoint.captioner), checkpoint.settings.size
     found = []
-    for first in range(0, len(pairs), BATCH):
-        batch = pairs[first : first + BATCH]
-        images = [read_images(pair, size).images for pair in batch]
-        flags = engine.encode(np.stack(images)).flag
+    for images in image_batches(pairs, size):
+        flags = engine.encode(images).flag
         # Whoever calls knows that there is a flag head.
         assert flags is not None
         found.append(flags.astype(np.float64))

@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sencap.data.levir_cc import CaptionedPair
-from sencap.data.reading import read_images
+from sencap.data.reading import image_batches
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 
 # Drawn of larger training sets: enough for a covariance.
 MOST_PAIRS = 2000
-BATCH = 16
 
 
 def fit_domain(
@@ -48,10 +46,8 @@ def _means(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> T
     """Of the channels of every image that the backbone sees, (pairs, S, C)."""
     extractor: Any = captioner.extractor
     found = []
-    for first in range(0, len(pairs), BATCH):
-        batch = pairs[first : first + BATCH]
-        images = [read_images(pair, size).images for pair in batch]
+    for images in image_batches(pairs, size):
         # (B, 2, 3, H, W) → maps (B·S, C, h, w) → means (B, S, C).
-        pixels = torch.from_numpy(np.stack(images))
-        found.append(extractor.means(extractor.maps(captioner.normalise(pixels))))
+        pixels = captioner.normalise(torch.from_numpy(images))
+        found.append(extractor.means(extractor.maps(pixels)))
     return torch.cat(found)

@@ -37,7 +37,7 @@ from sencap.runs.trainer import Recorder, run
 from sencap.training.calibration import calibrate
 from sencap.training.domain import fit_domain
 from sencap.training.features import FeatureStore, open_features
-from sencap.training.folder import BEST, LAST, check_folder, without_folders
+from sencap.training.folder import BEST, LAST, check_training_folder, without_folders
 from sencap.training.loading import PairDataset, evaluation_loader, training_loader
 from sencap.training.task import CHANGE_LOSS, CaptioningTask
 from sencap.training.words import own_no_change, tell_words
@@ -46,7 +46,7 @@ from sencap.weights import checkpoint_folder, resolve_weights
 # Pairs captioned at once in validation; it changes the speed, not the score.
 VALIDATION_BATCH = 32
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 def train(settings: TrainingSettings) -> Path:
@@ -78,7 +78,7 @@ def fit(settings: TrainingSettings) -> Path:
     """
     out = Path(settings.out)
     # All that can be refused without reading data, before data are read.
-    done = check_folder(settings)
+    done = check_training_folder(settings)
     check(settings.model)
     train_pairs, val_pairs = _read_pairs(settings)
     captioner, vocabulary = _starting_point(settings)
@@ -164,7 +164,7 @@ def _starting_point(settings: TrainingSettings) -> tuple[Captioner, Vocabulary]:
     _check_memory(settings, len(vocabulary))
     captioner = build(settings.model, len(vocabulary))
     if settings.extractor.init is not None:
-        log.info(initialise_backbone(captioner.extractor, settings.extractor.init))  # type: ignore[arg-type]
+        _log.info(initialise_backbone(captioner.extractor, settings.extractor.init))  # type: ignore[arg-type]
     return captioner, vocabulary
 
 

@@ -14,7 +14,7 @@ from sencap.data.vocabulary import MOST_SENTENCES, SPECIAL_WORDS, Vocabulary, co
 # paper's minimum has some 500.
 FEW_WORDS = 30
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 
 def tell_words(
@@ -35,24 +35,24 @@ def tell_words(
         # Few words that cover the captions wholly are no fault: the captions are
         # simple.
         poor |= words < FEW_WORDS and covered.known < covered.words
-        log.info(
+        _log.info(
             f"{use}: {len(pairs):,} pairs with {len(captions):,} captions; {covered}"
         )
         cut = sum(len(caption) > longest for caption in captions)
         if cut:
-            log.info(
+            _log.info(
                 f"{use}: {cut:,} captions have more than decoder.max_words={longest} "
                 "words, and are cut"
             )
         # Such pairs teach words, and nothing to the flag head.
         unknown = sum(pair.changed is None for pair in pairs)
         if unknown:
-            log.info(
+            _log.info(
                 f"{use}: of {unknown:,} pairs it is not known whether they changed; "
                 "training does without"
             )
     if poor:
-        log.warning(
+        _log.warning(
             f"the vocabulary has {words:,} words only, too few for these captions; "
             f"{_advice(settings)}"
         )

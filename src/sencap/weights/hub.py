@@ -26,7 +26,7 @@ from sencap.weights.names import CONFIG, FILES, FORMAT, NEEDED, VOCABULARY
 if TYPE_CHECKING:
     from huggingface_hub import CachedRevisionInfo, HfApi
 
-log = logging.getLogger("sencap")
+_log = logging.getLogger("sencap")
 
 MAIN = "main"  # the branch that a name without a revision means
 _REPOSITORY = re.compile(
@@ -95,7 +95,7 @@ def fetch(repository: str, revision: str | None) -> tuple[Path, str]:
     if missing:
         raise _no_checkpoint(name, repository, commit, f"it lacks {', '.join(missing)}")
     if revision is None or not _COMMIT.fullmatch(revision):
-        log.warning(
+        _log.warning(
             f"warning: {name} is a name that may come to mean other weights; today it "
             f"is commit {commit}: write hub:{repository}@{commit} to have these always"
         )
