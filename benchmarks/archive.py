@@ -37,7 +37,7 @@ from PIL import Image
 
 from sencap import caption_files, find_pairs, load
 from sencap.archive.folder import Folder
-from sencap.archive.summary import Summary
+from sencap.archive.summary import ArchiveSummary
 from sencap.synthetic import render_pair
 
 BLOCK = 32
@@ -260,7 +260,7 @@ def ends(folder: Path, count: int) -> None:
     done = folder / "memory"
     blocks = len(list((done / "captions").glob("[0-9]*.parquet")))
     begin = time.perf_counter()
-    summary = Summary.of(Folder(done), blocks)
+    summary = ArchiveSummary.of(Folder(done), blocks)
     seconds = time.perf_counter() - begin
     print(f"summary of {summary.pairs:,} rows in {blocks:,} files: {seconds:.1f} s")
 

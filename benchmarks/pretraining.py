@@ -27,7 +27,7 @@ from sencap.environment import environment
 from sencap.places import SyntheticPlaces, open_places, pack
 from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.fit import build_encoder
-from sencap.pretraining.loading import ViewDataset, collate
+from sencap.pretraining.loading import ViewDataset, collate_views
 from sencap.pretraining.settings import (
     ContrastSettings,
     PretrainingSettings,
@@ -68,7 +68,7 @@ def measure(
         for number in range(rounds + 2):  # two to warm up
             began = synchronised(device)
             start = (number % 2) * batch
-            images, index = collate([dataset[start + i] for i in range(batch)])
+            images, index = collate_views([dataset[start + i] for i in range(batch)])
             read = synchronised(device)
             views = make_views(
                 images.to(device, non_blocking=True), settings, generator

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sencap.data.vocabulary import Vocabulary
-from sencap.engines.contract import Decoding, Floats, PairMemory
+from sencap.engines.contract import Decoding, Float32s, PairMemory
 from sencap.errors import ShapeError
 from sencap.figures.explanation import explanation_page
 from sencap.figures.files import PAGE, check_path
@@ -209,8 +209,8 @@ def _of_words(
     Each None where the decoder has nothing of the kind.
     """
     state = decoding.start(memory, explain=True)
-    cells: list[Floats] = []
-    dates: list[Floats] = []
+    cells: list[Float32s] = []
+    dates: list[Float32s] = []
     # The step that is fed the word before chooses the word. An empty caption still
     # makes one step, which tells whether there would be maps.
     for fed in [vocabulary.start, *vocabulary.encode(words)[:-1]]:
@@ -228,7 +228,7 @@ def _of_words(
     )
 
 
-def _activation(part: Floats, grid: tuple[int, int]) -> Maps:
+def _activation(part: Float32s, grid: tuple[int, int]) -> Maps:
     # (1, N, D) → (h, w): the first and only pair, the mean over channels, the cells
     # back in rows.
     maps: Maps = np.abs(part[0]).mean(-1).reshape(grid)

@@ -15,7 +15,7 @@ from sencap.bounds import check_numbers
 from sencap.config import as_dict
 from sencap.data.vocabulary import fixed_sentences, says_no_change
 from sencap.engines.choice import EngineName, Model, open_checkpoint
-from sencap.engines.contract import Engine, Floats, PairMemory
+from sencap.engines.contract import Engine, Float32s, PairMemory
 from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError, nearest
 from sencap.files import identity
@@ -229,7 +229,7 @@ class Predictor:
             captions[row] = self._same(log_probs, p_change[row])
         return [captions[row] for row in range(len(p_change))]
 
-    def _change(self, memory: PairMemory) -> tuple[list[float], Floats | None]:
+    def _change(self, memory: PairMemory) -> tuple[list[float], Float32s | None]:
         """The probability of change of each pair, and the log-probabilities (B, F) of
         the fixed sentences of no change if it was told from them."""
         if memory.flag is not None:
@@ -237,7 +237,7 @@ class Predictor:
             # The sigmoid of the head's logit. Dividing by a temperature fitted on the
             # validation split calibrates it: of pairs told 0.8, about 80 in 100
             # changed.
-            p_change: Floats = 1.0 / (1.0 + np.exp(-memory.flag / temperature))
+            p_change: Float32s = 1.0 / (1.0 + np.exp(-memory.flag / temperature))
             return p_change.tolist(), None
         fixed = self._fixed_log_probs(memory)
         # (B, F) → (B,). The sentences exclude each other, so their probabilities add
@@ -247,7 +247,7 @@ class Predictor:
         return p_change.tolist(), fixed
 
     def _rows_of(
-        self, fixed: Floats | None, memory: PairMemory, rows: list[int]
+        self, fixed: Float32s | None, memory: PairMemory, rows: list[int]
     ) -> list[list[float]]:
         """The fixed sentences' log-probabilities of some pairs, computed now if they
         were not."""
@@ -289,7 +289,7 @@ class Predictor:
             self.engine, memory, self._markers, beam=beam, max_words=max_words
         )
 
-    def _fixed_log_probs(self, memory: PairMemory) -> Floats:
+    def _fixed_log_probs(self, memory: PairMemory) -> Float32s:
         """The log-probability of each fixed sentence of no change, (B, F); a word not
         known counts as ``<unk>``."""
         captions = [
@@ -407,7 +407,7 @@ def told_if_one_file(caption: Caption, before: Image, after: Image) -> Caption:
     return dataclasses.replace(caption, note="; ".join(notes))
 
 
-def _placed(captions: list[Caption], distances: Floats | None) -> list[Caption]:
+def _placed(captions: list[Caption], distances: Float32s | None) -> list[Caption]:
     """The captions, each with how far its images are from those trained on, and with a
     word where that is too far."""
     if distances is None:

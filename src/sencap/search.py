@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.engines.contract import Decoding, Floats, Ids, PairMemory
+from sencap.engines.contract import Decoding, Float32s, Ids, PairMemory
 from sencap.errors import SettingsError
 from sencap.structures import Hypothesis
 
@@ -70,7 +70,7 @@ def score_sentences(
     memory: PairMemory,
     markers: Markers,
     captions: Sequence[Sequence[int]],
-) -> Floats:
+) -> Float32s:
     """The log-probability of each of K captions, given as word ids without markers, for
     each pair: (B, K)."""
     B, K = len(memory.tokens), len(captions)
@@ -102,7 +102,7 @@ def score_sentences(
     return total
 
 
-def log_probabilities(logits: Floats, forbidden: Sequence[int] = ()) -> Floats:
+def log_probabilities(logits: Float32s, forbidden: Sequence[int] = ()) -> Float32s:
     """log softmax(logits) over the last axis, in float32; −∞ for what is forbidden.
 
     They are the model's own: forbidden words are left out of the choice, not out of the
@@ -111,7 +111,7 @@ def log_probabilities(logits: Floats, forbidden: Sequence[int] = ()) -> Floats:
     # The softmax does not change if a constant is taken off all logits. Without the
     # largest one, exp cannot overflow.
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_p: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    log_p: Float32s = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     if forbidden:
         log_p[..., list(forbidden)] = -np.inf
     return log_p
@@ -168,7 +168,7 @@ class _Open:
 
     pair: Ids
     said: Ids
-    scores: Floats
+    scores: Float32s
     # Fed next, (B', K).
     words: Ids = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
@@ -232,7 +232,7 @@ class _Beam:
             for ended in self.ended
         ]
 
-    def _advance(self, now: _Open, log_p: Floats) -> tuple[_Open, Ids]:
+    def _advance(self, now: _Open, log_p: Float32s) -> tuple[_Open, Ids]:
         """End what ends among the best ``beam``; go on with the best others. Returns
         their parents (B', K') too."""
         B, K, V = log_p.shape
@@ -280,7 +280,7 @@ class _Beam:
                 rows.append(row)
         return np.array(rows, np.int64)
 
-    def _cut(self, now: _Open, log_p: Floats) -> None:
+    def _cut(self, now: _Open, log_p: Float32s) -> None:
         """At the length limit a hypothesis ends if <end> is its best next word, and is
         cut otherwise."""
         best, choice = log_p.max(-1), log_p.argmax(-1)  # (B', K)

@@ -16,8 +16,8 @@ from sencap.archive import ArchiveSettings, run, work, write_archive
 from sencap.archive.cluster import check_address
 from sencap.archive.folder import Folder
 from sencap.archive.page import write_page
-from sencap.archive.summary import Summary
-from sencap.archive.work import Captioner
+from sencap.archive.summary import ArchiveSummary
+from sencap.archive.work import BlockCaptioner
 from sencap.cli import main
 from sencap.errors import CheckpointError, DataError, SettingsError
 from sencap.images import Reading
@@ -36,7 +36,7 @@ def without_ray(
     folder: Folder, settings: ArchiveSettings, missing: list[int], _: Any
 ) -> None:
     """Takes the place of Ray: the blocks one after another, in this process."""
-    worker = Captioner(folder.path, settings, 1)
+    worker = BlockCaptioner(folder.path, settings, 1)
     for block in missing:
         told = worker({"block": np.array([block])})
         if told["problem"][0]:
@@ -163,7 +163,7 @@ def test_wrong_words_are_refused_before_ray_starts(
 def test_what_a_worker_cannot_do_comes_back_as_words(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "out")
     folder.begin(write_list(tmp_path / "list.csv", 3), {}, 8)
-    worker = Captioner(folder.path, ArchiveSettings(weights=tmp_path), 1)
+    worker = BlockCaptioner(folder.path, ArchiveSettings(weights=tmp_path), 1)
     told = worker({"block": np.array([0])})
     assert told["pairs"] == [0]
     assert "is no whole checkpoint" in told["problem"][0]
@@ -175,7 +175,7 @@ def test_a_worker_is_sent_a_path_and_loads_the_model_once(
     """What travels is a few hundred bytes; the weights have megabytes."""
     folder = Folder(tmp_path / "out")
     folder.begin(write_list(tmp_path / "list.csv", 12), {}, 8)
-    sent = pickle.dumps(Captioner(folder.path, SMALL, 1))
+    sent = pickle.dumps(BlockCaptioner(folder.path, SMALL, 1))
     assert len(sent) < 2000
     worker = pickle.loads(sent)
     loaded = []
@@ -230,7 +230,7 @@ class Rows(Folder):
 def test_the_rows_to_look_at_first(tmp_path: Path) -> None:
     """The most probable first, strange images last, ties in the list's order; what
     cannot be read is counted and not shown."""
-    summary = Summary.of(
+    summary = ArchiveSummary.of(
         Rows(
             [
                 row(0, change_probability=0.0, changed=False),
@@ -249,7 +249,7 @@ def test_the_rows_to_look_at_first(tmp_path: Path) -> None:
     assert (summary.changed, summary.share_changed) == (5, 5 / 6)
     assert summary.histogram[0] == 1
     assert summary.histogram[18] == summary.histogram[19] == 2
-    many = Summary.of(Rows([row(number) for number in range(400)]), 1)
+    many = ArchiveSummary.of(Rows([row(number) for number in range(400)]), 1)
     assert [shown["number"] for shown in many.first] == list(range(300))
     page = write_page(tmp_path, summary, USUAL, title="<list>").read_text()
     assert "Captions of &lt;list&gt;" in page

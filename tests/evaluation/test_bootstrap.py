@@ -23,7 +23,7 @@ from sencap.evaluation.bootstrap import (
 from sencap.evaluation.metrics import Floats
 from sencap.evaluation.names import ACCURACY, METRICS, SUBSETS
 from sencap.evaluation.planning import Z_BOTH, pairs_needed, seeds_needed, smallest_gain
-from sencap.evaluation.protocol import Evaluation, ScoredPair, evaluate
+from sencap.evaluation.protocol import Evaluation, ScoredPair, score_pairs
 from sencap.evaluation.statistics import PairStatistics, System, members
 
 CHANGES = [
@@ -62,7 +62,7 @@ def no_java(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluate(made_up(60, seed=1), NUMBERS, rows=False)
+    return score_pairs(made_up(60, seed=1), NUMBERS, rows=False)
 
 
 def assert_point_estimates(evaluation: Evaluation) -> None:
@@ -96,7 +96,7 @@ def test_unit_weights_give_the_scores_of_the_report(evaluation: Evaluation) -> N
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("kept", [slice(0, 1), slice(1, 2), slice(0, 60, 2)])
 def test_so_do_they_without_java_and_where_a_subset_is_empty(kept: slice) -> None:
-    assert_point_estimates(evaluate(made_up(60, seed=1)[kept], NUMBERS, rows=False))
+    assert_point_estimates(score_pairs(made_up(60, seed=1)[kept], NUMBERS, rows=False))
 
 
 @given(st.lists(st.integers(0, 3), min_size=60, max_size=60).filter(any))
@@ -216,7 +216,7 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(
     low, high = found["change_accuracy"]["all"]
     assert evaluation.change_accuracy is not None
     assert 0 <= low <= evaluation.change_accuracy <= high <= 1
-    changed_only = evaluate(made_up(2, seed=1)[:1], NUMBERS, rows=False)
+    changed_only = score_pairs(made_up(2, seed=1)[:1], NUMBERS, rows=False)
     assert set(
         intervals(changed_only.system, resamples=100)["words"]["unchanged"].values()
     ) == {None}
@@ -227,7 +227,7 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(
     ("pairs", "known"), [(1, False), (2, False), (9, False), (10, True)]
 )
 def test_few_pairs_have_no_interval(pairs: int, known: bool) -> None:
-    evaluation = evaluate(made_up(pairs, seed=1), NUMBERS, rows=False)
+    evaluation = score_pairs(made_up(pairs, seed=1), NUMBERS, rows=False)
     found = intervals(evaluation.system, resamples=200)
     assert (found["words"]["all"]["ROUGE-L"] is not None) == known
     assert set(found["words"]["changed"].values()) == {None}
@@ -266,7 +266,7 @@ def test_the_paired_error_of_like_systems_is_smaller_than_the_unpaired_one(
         else ScoredPair(pair.filename, pair.references, [], -0.5, pair.changed)
         for number, pair in enumerate(evaluation.pairs)
     ]
-    other = evaluate(nearly, NUMBERS, rows=False).system
+    other = score_pairs(nearly, NUMBERS, rows=False).system
     column = other.columns().index(("words", "ROUGE-L"))
     one, two = (
         resample_subset(s, "all", resamples=2000)[:, column]

@@ -17,7 +17,7 @@ from sencap.errors import DataError, SettingsError
 from sencap.evaluation.comparable import ComparedReport, read_report
 from sencap.evaluation.compare import compare, comparison_as_markdown, metric_named
 from sencap.evaluation.names import METRICS, SUBSETS
-from sencap.evaluation.protocol import ScoredPair, evaluate
+from sencap.evaluation.protocol import ScoredPair, score_pairs
 from sencap.evaluation.report import as_json, report_as_dict
 
 Write = Callable[..., str]
@@ -43,7 +43,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         monkeypatch.setenv("PATH", str(java.parent) if meteor else "")
         monkeypatch.delenv("JAVA_HOME", raising=False)
         report = report_as_dict(
-            evaluate(pairs, numbers, rows=False),
+            score_pairs(pairs, numbers, rows=False),
             **{"beam": 3, "resamples": 100, **more},
         )
         path = tmp_path / f"{name}.json"

@@ -36,7 +36,7 @@ from sencap.evaluation.protocol import (
     ScoredPair,
     confusion_table,
     data_digest,
-    evaluate,
+    score_pairs,
     texts,
     told_changed,
 )
@@ -78,7 +78,7 @@ def no_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_java")
 def test_without_java_the_other_metrics_come() -> None:
-    evaluation = evaluate(made_up(), NUMBERS)
+    evaluation = score_pairs(made_up(), NUMBERS)
     assert not evaluation.has_meteor
     assert any("install Java" in note for note in evaluation.notes)
     for row in [
@@ -95,7 +95,7 @@ def test_without_java_the_other_metrics_come() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_scores_are_those_of_the_metrics_times_100() -> None:
     pairs = made_up()
-    evaluation = evaluate(pairs, NUMBERS, rows=False)
+    evaluation = score_pairs(pairs, NUMBERS, rows=False)
     assert evaluation.rows == {}
     for protocol in PROTOCOLS:
         for subset in ("all", "changed", "unchanged"):
@@ -126,7 +126,7 @@ def test_scores_are_those_of_the_metrics_times_100() -> None:
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("changed", [True, False])
 def test_a_subset_without_pairs_has_no_scores(changed: bool) -> None:
-    evaluation = evaluate(
+    evaluation = score_pairs(
         [pair for pair in made_up() if pair.changed == changed], NUMBERS
     )
     empty = evaluation.scores["ids"]["unchanged" if changed else "changed"]
@@ -142,7 +142,7 @@ def test_a_subset_without_pairs_has_no_scores(changed: bool) -> None:
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("references", [1, 2, 5])
 def test_any_number_of_references(references: int) -> None:
-    evaluation = evaluate(made_up(references=references), NUMBERS)
+    evaluation = score_pairs(made_up(references=references), NUMBERS)
     human = evaluation.rows["human"].scores["words"]["BLEU-4"]
     assert (human is None) == (references == 1)
 
@@ -200,7 +200,7 @@ def test_sentences_of_no_change_are_learnt_from_the_flags() -> None:
     """A captioner in German that is always right is told right, and one that sees
     change everywhere is not."""
     flags = [True, False] * 6
-    right = evaluate(german(flags, [WEG, GLEICH] * 6), DEUTSCH)
+    right = score_pairs(german(flags, [WEG, GLEICH] * 6), DEUTSCH)
     assert right.told == flags
     assert right.change_accuracy == 1
     assert right.confusion == {
@@ -212,13 +212,14 @@ def test_sentences_of_no_change_are_learnt_from_the_flags() -> None:
         for note in right.notes
     )
     assert (
-        evaluate(german(flags, [WEG] * 12), DEUTSCH, rows=False).change_accuracy == 0.5
+        score_pairs(german(flags, [WEG] * 12), DEUTSCH, rows=False).change_accuracy
+        == 0.5
     )
 
 
 @pytest.mark.usefixtures("no_java")
 def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> None:
-    rows = evaluate(german([True, False] * 6, [WEG, GLEICH] * 6), DEUTSCH).rows
+    rows = score_pairs(german([True, False] * 6, [WEG, GLEICH] * 6), DEUTSCH).rows
     assert rows["constant"].sentences["words"] == {
         "changed": GLEICH,
         "unchanged": GLEICH,
@@ -238,7 +239,7 @@ def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> Non
 @pytest.mark.usefixtures("no_java")
 @pytest.mark.parametrize("unknown", [[None], [None, True, False]], ids=["all", "some"])
 def test_without_flags_nothing_of_them_is_invented(unknown: list[bool | None]) -> None:
-    evaluation = evaluate(
+    evaluation = score_pairs(
         german(unknown * 12, [WEG, GLEICH, SEE] * len(unknown) * 4), DEUTSCH
     )
     assert evaluation.change_accuracy is None
@@ -270,7 +271,7 @@ def test_captions_that_cannot_be_judged_are_not() -> None:
         )
         for n, p in enumerate(pairs)
     ]
-    evaluation = evaluate(odd, DEUTSCH, rows=False)
+    evaluation = score_pairs(odd, DEUTSCH, rows=False)
     assert evaluation.told == [None] * 12
     assert evaluation.change_accuracy is None
     assert any(
@@ -293,9 +294,9 @@ def test_captions_are_not_judged_by_sentences_that_the_data_set_does_not_use() -
             for n in range(3)
         ),
     ]
-    assert evaluate(pairs, DEUTSCH, rows=False).change_accuracy is None
+    assert score_pairs(pairs, DEUTSCH, rows=False).change_accuracy is None
     named = [f"{word}{n}" for word in ("alike", "same") for n in range(3)]
-    found = evaluate(pairs, DEUTSCH, rows=False, no_change=named)
+    found = score_pairs(pairs, DEUTSCH, rows=False, no_change=named)
     assert found.change_accuracy == 0.75
     assert any("named, or learnt" in note and "alike0" in note for note in found.notes)
 
@@ -309,7 +310,7 @@ def test_cider_is_zero_where_all_pairs_use_the_same_phrases() -> None:
         ScoredPair(str(n), references, a, 0.0, False)
         for n, references in enumerate([[a, a, b], [a, b, b]])
     ]
-    found = evaluate(pairs, NUMBERS, rows=False)
+    found = score_pairs(pairs, NUMBERS, rows=False)
     assert found.scores["words"]["all"]["CIDEr"] == 0
     assert any(
         note.startswith("CIDEr of all pairs is 0 by const") for note in found.notes
@@ -335,7 +336,7 @@ def test_meteors_synonyms_are_said_to_be_english_for_other_languages(
         ScoredPair(str(n), [caption.split()], caption.split(), 0.0, True)
         for n, caption in enumerate(captions)
     ]
-    notes = evaluate(pairs, NUMBERS, rows=False).notes
+    notes = score_pairs(pairs, NUMBERS, rows=False).notes
     assert any(note.startswith("METEOR's stems") for note in notes) != english
 
 
@@ -380,7 +381,7 @@ def test_a_single_known_sentence_is_enough_to_judge_captions() -> None:
 def test_notes_say_what_a_figure_cannot_show(
     flags: list[bool | None], wanted: str
 ) -> None:
-    notes = evaluate(german(flags, [WEG] * len(flags)), DEUTSCH, rows=False).notes
+    notes = score_pairs(german(flags, [WEG] * len(flags)), DEUTSCH, rows=False).notes
     assert any(note.startswith(wanted) for note in notes), notes
 
 
@@ -388,7 +389,7 @@ def test_notes_say_what_a_figure_cannot_show(
 def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
     """Under ids all its words are one word, so that all references are alike and a
     wrong caption is right."""
-    notes = evaluate(
+    notes = score_pairs(
         german([True, False] * 6, [WEG] * 12), Numbers(("a", "the")), rows=False
     ).notes
     assert any(
@@ -399,7 +400,7 @@ def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
         ScoredPair(f"{n}.png", [[word] * 3], ["x"], 0.0, True)
         for n, word in enumerate("abcdefghijkl")
     ]
-    notes = evaluate(same_length, Numbers(("the",)), rows=False).notes
+    notes = score_pairs(same_length, Numbers(("the",)), rows=False).notes
     assert any(
         note.startswith("CIDEr of all pairs under ids is 0 by construction")
         for note in notes
@@ -409,7 +410,7 @@ def test_a_vocabulary_that_knows_nothing_of_the_references_is_told() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_a_set_like_levir_cc_has_no_note_but_that_on_its_unchanged_pairs() -> None:
     known = Numbers.seen([sentence.split() for sentence in CHANGES] + FIXED, 1)
-    notes = evaluate(made_up(), known, rows=False).notes
+    notes = score_pairs(made_up(), known, rows=False).notes
     assert [note[:30] for note in notes if "Java" not in note] == [
         "CIDEr of the unchanged pairs b"
     ]
@@ -434,9 +435,9 @@ def test_the_data_digest_tells_data_apart_but_not_hypotheses() -> None:
 
 def test_no_pairs_and_no_references_are_refused() -> None:
     with pytest.raises(DataError, match="no pairs to score"):
-        evaluate([], NUMBERS)
+        score_pairs([], NUMBERS)
     with pytest.raises(DataError, match="pair 0 has no reference"):
-        evaluate([ScoredPair("a.png", [], ["a"], 0.0, True)], NUMBERS)
+        score_pairs([ScoredPair("a.png", [], ["a"], 0.0, True)], NUMBERS)
 
 
 @pytest.mark.usefixtures("no_java")
@@ -445,7 +446,7 @@ def test_the_perfect_flag_is_the_best_of_all_sentences(
 ) -> None:
     """Against every pair of sentences, tried one by one."""
     pairs = made_up(40)
-    row = evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]
+    row = score_pairs(pairs, NUMBERS).rows["perfect_flag"].scores["words"]
     references = [[tuple(words) for words in pair.references] for pair in pairs]
     sets: list[tuple[list[Sequence[str]], References]] = [
         ([change.split() if pair.changed else same for pair in pairs], references)
@@ -456,7 +457,7 @@ def test_the_perfect_flag_is_the_best_of_all_sentences(
     assert _mean(row) == pytest.approx(max(means))
     monkeypatch.setattr(reference_rows, "SHORTLIST", 3)  # the shortlist finds it too
     assert _mean(
-        evaluate(pairs, NUMBERS).rows["perfect_flag"].scores["words"]
+        score_pairs(pairs, NUMBERS).rows["perfect_flag"].scores["words"]
     ) == pytest.approx(max(means))
 
 
@@ -472,7 +473,7 @@ def test_the_reference_rows_on_the_local_pairs() -> None:
     numbers = Numbers.seen(
         [words for entry in official for words in captions_of(entry)], 6
     )
-    local = evaluate(as_pairs(levir(LOCAL, "val", "test")), numbers)
+    local = score_pairs(as_pairs(levir(LOCAL, "val", "test")), numbers)
     assert len(local.pairs) == 125
     rows = {name: row.scores["ids"]["S*m"] for name, row in local.rows.items()}
     expected = {

@@ -11,7 +11,7 @@ import pytest
 
 from evaluation.caption_sets import Numbers
 from sencap.evaluation.names import METRICS
-from sencap.evaluation.protocol import ScoredPair, evaluate
+from sencap.evaluation.protocol import ScoredPair, score_pairs
 from sencap.evaluation.report import report_as_dict, report_as_markdown, signatures
 
 NUMBERS = Numbers(("a", "road", "is", "built", "there", "no", "difference"))
@@ -31,7 +31,7 @@ PAIRS = [
 
 def report_of(pairs: list[ScoredPair]) -> dict[str, Any]:
     return report_as_dict(
-        evaluate(pairs, NUMBERS),
+        score_pairs(pairs, NUMBERS),
         beam=3,
         environment={"python": "3.11", "memory": np.float32(1.5), "bad": float("nan")},
         parameters={"total": 39_858_900},
@@ -102,7 +102,7 @@ def test_the_report_is_whole_and_json_can_hold_it() -> None:
 
 @pytest.mark.usefixtures("no_java")
 def test_the_signature_names_what_a_score_depends_on() -> None:
-    evaluation = evaluate(PAIRS, NUMBERS, rows=False)
+    evaluation = score_pairs(PAIRS, NUMBERS, rows=False)
     parts = signatures(evaluation, beam=3)["ids"].split("|")
     assert parts[1:7] == [
         "protocol:ids",
@@ -114,13 +114,14 @@ def test_the_signature_names_what_a_score_depends_on() -> None:
     ]
     assert parts[8] == "metric:pycocoevalcap-1.2/no-meteor"
     assert "vocab:none" in signatures(evaluation, beam=3)["words"]
-    fewer = signatures(evaluate(PAIRS[:2], NUMBERS, rows=False), beam=3)["ids"].split(
-        "|"
-    )
+    fewer = signatures(score_pairs(PAIRS[:2], NUMBERS, rows=False), beam=3)[
+        "ids"
+    ].split("|")
     assert fewer[7] != parts[7]
     uneven = [ScoredPair("d.png", [SAME], SAME, 0.0, False), *PAIRS]
     assert (
-        "refs:1-2" in signatures(evaluate(uneven, NUMBERS, rows=False), beam=1)["words"]
+        "refs:1-2"
+        in signatures(score_pairs(uneven, NUMBERS, rows=False), beam=1)["words"]
     )
 
 
@@ -180,7 +181,7 @@ def test_few_pairs_show_no_interval() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_markdown_of_a_bare_report() -> None:
     text = report_as_markdown(
-        report_as_dict(evaluate(PAIRS[:1], NUMBERS, rows=False), beam=1)
+        report_as_dict(score_pairs(PAIRS[:1], NUMBERS, rows=False), beam=1)
     )
     assert "## Run" not in text
     assert "reference rows" not in text
@@ -189,11 +190,11 @@ def test_markdown_of_a_bare_report() -> None:
 @pytest.mark.usefixtures("no_java")
 def test_a_report_says_how_sure_the_model_was() -> None:
     sure = [dataclasses.replace(pair, change_probability=0.75) for pair in PAIRS]
-    report = report_as_dict(evaluate(sure, NUMBERS, rows=False), beam=1)
+    report = report_as_dict(score_pairs(sure, NUMBERS, rows=False), beam=1)
     share = sum(bool(pair.changed) for pair in PAIRS) / len(PAIRS)
     assert report["calibration"]["ece"] == pytest.approx(abs(0.75 - share), abs=1e-5)
     assert report["pairs"][0]["change_probability"] == 0.75
     assert f"**{abs(0.75 - share):.3f}** (3 pairs)" in report_as_markdown(report)
     assert "How sure" not in report_as_markdown(
-        report_as_dict(evaluate(PAIRS, NUMBERS, rows=False), beam=1)
+        report_as_dict(score_pairs(PAIRS, NUMBERS, rows=False), beam=1)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from sencap.errors import ShapeError
 from sencap.pretraining.pairs import View, combinations, draw_views
-from sencap.pretraining.settings import Method, Order, Season
+from sencap.pretraining.settings import Method, Order, SeasonUse
 
 TEN = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
 
@@ -19,7 +19,7 @@ def drawn(
     method: Method,
     dates: int,
     order: Order = "ordered",
-    season: Season = "augment",
+    season: SeasonUse = "augment",
     times: int = 4000,
 ) -> list[tuple[View, ...]]:
     generator = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from sencap.errors import ShapeError
 from sencap.pretraining.pairs import AUGMENTED
 from sencap.pretraining.settings import PretrainingSettings, ViewSettings
 from sencap.pretraining.task import make_views
-from sencap.pretraining.views import apply, draw, resized, whole
+from sencap.pretraining.views import apply, draw_transforms, resized, whole
 
 PLAIN = ViewSettings(
     crop=32,
@@ -42,9 +42,9 @@ def test_a_marked_pixel_lands_on_the_same_spot_at_both_dates() -> None:
     settings = ViewSettings(
         crop=32, colour="per-date", colour_probability=0, blur_probability=0
     )
-    seen = apply(images, draw(200, 2, (48, 40), settings, seeded()), 32).mean(
-        2
-    )  # (200, 2, 32, 32)
+    seen = apply(
+        images, draw_transforms(200, 2, (48, 40), settings, seeded()), 32
+    ).mean(2)  # (200, 2, 32, 32)
     spots = seen.flatten(2).argmax(2)
     visible = seen.flatten(1).amax(1) > 0
     assert 50 < int(visible.sum()) < 190, "some are cropped away, some are not"
@@ -57,7 +57,7 @@ def test_a_marked_pixel_lands_on_the_same_spot_at_both_dates() -> None:
 
 def test_crop_and_flips_are_those_of_torchvision() -> None:
     images = noise(12)
-    draws = draw(12, 2, (48, 40), PLAIN, seeded(3))
+    draws = draw_transforms(12, 2, (48, 40), PLAIN, seeded(3))
     assert 0 < int(draws.flips[:, 0].sum()) < 12
     assert 0 < int(draws.flips[:, 1].sum()) < 12
     found = apply(images, draws, 32)
@@ -86,7 +86,7 @@ def test_enlarging_and_shrinking_are_those_of_torchvision() -> None:
 
 def test_boxes_lie_inside_and_cover_the_areas_asked_for() -> None:
     for height, width in ((264, 264), (48, 40), (300, 20)):
-        box = draw(3000, 2, (height, width), ViewSettings(), seeded(4)).box
+        box = draw_transforms(3000, 2, (height, width), ViewSettings(), seeded(4)).box
         top, left, h, w = box.unbind(1)
         assert torch.equal(box, box.round())
         assert bool(((top >= 0) & (left >= 0) & (h >= 1) & (w >= 1)).all())
@@ -104,12 +104,12 @@ def test_boxes_lie_inside_and_cover_the_areas_asked_for() -> None:
 
 def test_shared_colour_is_one_function_of_the_pixels_and_per_date_colour_two() -> None:
     same = noise(6, n=1).expand(6, 2, 3, 48, 40).contiguous()
-    shared = apply(same, draw(6, 2, (48, 40), EVERYTHING, seeded()), 32)
+    shared = apply(same, draw_transforms(6, 2, (48, 40), EVERYTHING, seeded()), 32)
     assert torch.equal(shared[:, 0], shared[:, 1])
     apart_settings = ViewSettings(
         crop=32, colour="per-date", colour_probability=1, blur_probability=1
     )
-    apart = apply(same, draw(6, 2, (48, 40), apart_settings, seeded()), 32)
+    apart = apply(same, draw_transforms(6, 2, (48, 40), apart_settings, seeded()), 32)
     assert all(
         not torch.allclose(apart[b, 0], apart[b, 1], atol=1e-2) for b in range(6)
     )
@@ -125,7 +125,7 @@ def test_shared_colour_is_one_function_of_the_pixels_and_per_date_colour_two() -
         blur_probability=0,
         flip_probability=0,
     )
-    view = apply(half, draw(1, 2, (32, 32), colour, seeded(5)), 32)
+    view = apply(half, draw_transforms(1, 2, (32, 32), colour, seeded(5)), 32)
     torch.testing.assert_close(view[0, 0, :, :, :12], view[0, 1, :, :, :12])
 
 
@@ -138,7 +138,7 @@ def test_brightness_contrast_and_grey_are_what_their_formulas_say() -> None:
         grey_probability=0.5,
         blur_probability=0,
     )
-    draws = draw(5, 2, (48, 40), settings, seeded(6))
+    draws = draw_transforms(5, 2, (48, 40), settings, seeded(6))
     assert 0 < int(draws.grey.sum()) < 10
     assert float(draws.brightness.min()) >= 0.6
     assert float(draws.brightness.max()) <= 1.4
@@ -165,7 +165,7 @@ def test_blur_is_gaussian_and_keeps_a_flat_image_flat() -> None:
     )
     dot = torch.zeros(40, 1, 3, 33, 33, dtype=torch.uint8)
     dot[..., 16, 16] = 255
-    draws = draw(40, 1, (33, 33), settings, seeded(7))
+    draws = draw_transforms(40, 1, (33, 33), settings, seeded(7))
     draws.box[:] = torch.tensor(
         [0.0, 0.0, 33.0, 33.0]
     )  # the crop's aspect is random; not here
@@ -215,14 +215,14 @@ def test_views_that_are_not_augmented_keep_their_colours_and_are_cropped() -> No
 
 
 def test_autocast_does_not_touch_pixels() -> None:
-    images, draws = noise(3), draw(3, 2, (48, 40), EVERYTHING, seeded())
+    images, draws = noise(3), draw_transforms(3, 2, (48, 40), EVERYTHING, seeded())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = apply(images, draws, 32)
     assert torch.equal(rounded, apply(images, draws, 32))
 
 
 def test_other_images_are_refused() -> None:
-    draws = draw(1, 2, (48, 40), PLAIN, seeded())
+    draws = draw_transforms(1, 2, (48, 40), PLAIN, seeded())
     with pytest.raises(ShapeError, match=r"uint8 \(B, n, 3, H, W\); got torch.float32"):
         apply(noise(1).float(), draws, 32)
     with pytest.raises(ShapeError, match=r"got torch.uint8 \(1, 2, 4, 48, 40\)"):

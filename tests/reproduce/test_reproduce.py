@@ -638,7 +638,7 @@ def test_figure_6_says_which_points_start_elsewhere(
             for row in EXPERIMENTS["fig6"].rows
         }
         result = {"rows": rows, "scale": "small", "environment": {"device": "cpu"}}
-        pictures.draw(
+        pictures.draw_figure(
             "sweeps", tmp_path / "f.png", predictors={}, pairs=[], result=result
         )
         return notes.pop()
@@ -679,13 +679,13 @@ def test_maps_are_shown_as_they_are_and_normalised(
 
     def explain(before: Path, after: Path, predictor: str) -> SimpleNamespace:
         map_ = np.array([[1.0, values[predictor]]])
-        return SimpleNamespace(parts=dict.fromkeys(pictures.STAGES, map_))
+        return SimpleNamespace(parts=dict.fromkeys(pictures.DRAWN_PARTS, map_))
 
     monkeypatch.setattr(pictures, "explain", explain)
     pairs = read_dataset(tiny_data)[:2]
     predictors: Any = {name: name for name in names}
     path = tmp_path / "f.svg"
-    pictures.draw(figure, path, predictors=predictors, pairs=pairs, result={})
+    pictures.draw_figure(figure, path, predictors=predictors, pairs=pairs, result={})
     # matplotlib notes each text beside its outlines
     texts = re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
     scales = [

@@ -26,7 +26,7 @@ from sencap.config import (
 )
 from sencap.errors import CheckpointError, OutputError, SencapError, SettingsError
 from sencap.training.fit import fit
-from sencap.training.folder import check_folder
+from sencap.training.folder import check_training_folder
 
 ONE_EPOCH = OptimisationSettings(epochs=1, learning_rate=1e-3)
 
@@ -320,10 +320,10 @@ def test_a_run_of_before_whose_record_holds_former_defaults_goes_on(
     record = json.loads(run.read_text(encoding="utf-8"))
     record["settings"]["difference"] |= FORMER_DEFAULTS
     run.write_text(json.dumps(record), encoding="utf-8")
-    assert check_folder(again) == again.optimisation.epochs
+    assert check_training_folder(again) == again.optimisation.epochs
     other = dataclasses.replace(again.difference, reduction=8)
     with pytest.raises(SettingsError, match=r"difference\.reduction: 16 there, 8 now"):
-        check_folder(dataclasses.replace(again, difference=other))
+        check_training_folder(dataclasses.replace(again, difference=other))
 
 
 def test_a_run_of_before_a_setting_was_there_had_its_default(
@@ -334,9 +334,11 @@ def test_a_run_of_before_a_setting_was_there_had_its_default(
     del record["settings"]["change"]
     del record["settings"]["loading"]["same"]
     run.write_text(json.dumps(record), encoding="utf-8")
-    assert check_folder(again) == again.optimisation.epochs
+    assert check_training_folder(again) == again.optimisation.epochs
     with pytest.raises(SettingsError, match=r"change\.flag: 0\.0 there, 1\.0 now"):
-        check_folder(dataclasses.replace(again, change=ChangeSettings(flag=1.0)))
+        check_training_folder(
+            dataclasses.replace(again, change=ChangeSettings(flag=1.0))
+        )
 
 
 def test_what_decides_no_result_may_change(again: TrainingSettings) -> None:

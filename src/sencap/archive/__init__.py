@@ -2,9 +2,9 @@
 
     ArchiveSettings   what a row depends on
     Folder            the list, cut into blocks, and a file of rows for each that is done
-    Captioner         holds the model in a process of its own; a block in, its file out
+    BlockCaptioner    holds the model in a process of its own; a block in, its file out
     write_archive     Ray Data hands out the blocks that are not done yet
-    Summary           counts, a histogram, the rows to look at first; a page of them
+    ArchiveSummary    counts, a histogram, the rows to look at first; a page of them
 
 Ray does the work of handing out: here is no scheduler. It needs no network, and is told
 to use none (`sencap.archive.cluster`).

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sencap.ahead import ahead
-from sencap.archive.summary import RULE, Summary
+from sencap.archive.summary import RULE, ArchiveSummary
 from sencap.errors import ImageError
 from sencap.figures.archive import ShownRow, archive_page
 from sencap.files import write_whole
@@ -19,7 +19,9 @@ from sencap.listed import ListReader
 _SIDE = 160  # pixels of a picture
 
 
-def write_page(folder: Path, summary: Summary, reading: Reading, *, title: str) -> Path:
+def write_page(
+    folder: Path, summary: ArchiveSummary, reading: Reading, *, title: str
+) -> Path:
     """Write ``index.html``; the pairs that it shows are read again.
 
     Raises:

@@ -17,8 +17,8 @@ from sencap.archive.cluster import check_address, cluster
 from sencap.archive.folder import CAPTIONS, NOTE, Folder
 from sencap.archive.page import write_page
 from sencap.archive.settings import ArchiveSettings
-from sencap.archive.summary import Summary
-from sencap.archive.work import Captioner
+from sencap.archive.summary import ArchiveSummary
+from sencap.archive.work import BlockCaptioner
 from sencap.bounds import check_numbers
 from sencap.checkpoint_folder import image_size
 from sencap.errors import DataError, OutputError, SencapError, SettingsError
@@ -48,7 +48,7 @@ def write_archive(
     workers: int | None = None,
     threads: int = 1,
     progress: bool = False,
-) -> Summary:
+) -> ArchiveSummary:
     """Caption the pairs of a list, however long, into a folder of Parquet files.
 
     ``source`` is a CSV or Parquet file with the columns id, before and after, and row,
@@ -98,7 +98,7 @@ def write_archive(
                 "the workers have written; out must be on a file system that all "
                 "machines of the cluster see"
             )
-        summary = Summary.of(folder, blocks)
+        summary = ArchiveSummary.of(folder, blocks)
         summary.write(folder.path)
         write_page(folder.path, summary, settings.reading, title=source.name)
     return summary
@@ -148,7 +148,7 @@ def _caption(
             [{"block": block} for block in missing], override_num_blocks=len(missing)
         )
         done = numbers.map_batches(
-            Captioner,
+            BlockCaptioner,
             fn_constructor_args=(folder.path, settings, threads),
             batch_size=1,
             num_cpus=threads,

@@ -14,8 +14,8 @@ from sencap.archive.folder import Folder
 from sencap.files import write_whole
 from sencap.images.lists import WINDOW
 
-FIRST = 300  # rows to look at first
-BINS = 20  # of the histogram: a bar for each 0.05 of probability
+_FIRST = 300  # rows to look at first
+_BINS = 20  # of the histogram: a bar for each 0.05 of probability
 RULE = (
     "the most probable changes first; images unlike those that the weights were "
     "trained on come after all others, and rows of equal probability in the order of "
@@ -37,7 +37,7 @@ _NEEDED = (
 
 
 @dataclass
-class Summary:
+class ArchiveSummary:
     """Counts of an archive's rows, and those to look at first.
 
     ``histogram`` counts the rows by their probability of change, in steps of 0.05;
@@ -49,11 +49,11 @@ class Summary:
     unreadable: int = 0
     changed: int = 0
     unlike: int = 0
-    histogram: list[int] = field(default_factory=lambda: [0] * BINS)
+    histogram: list[int] = field(default_factory=lambda: [0] * _BINS)
     first: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Folder, blocks: int) -> Summary:
+    def of(cls, folder: Folder, blocks: int) -> ArchiveSummary:
         """From the files of all blocks, read one by one.
 
         Raises:
@@ -61,7 +61,7 @@ class Summary:
         """
         summary = cls()
         captioned = summary._counted(folder.rows(blocks, _NEEDED))
-        summary.first = heapq.nlargest(FIRST, captioned, key=_rank)
+        summary.first = heapq.nlargest(_FIRST, captioned, key=_rank)
         return summary
 
     def _counted(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -75,7 +75,7 @@ class Summary:
             self.unlike += _is_unlike(row)
             p = row["change_probability"]
             if p is not None:
-                self.histogram[min(int(p * BINS), BINS - 1)] += 1
+                self.histogram[min(int(p * _BINS), _BINS - 1)] += 1
             yield row
 
     @property

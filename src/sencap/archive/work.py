@@ -13,7 +13,7 @@ from sencap.listed import caption_list
 from sencap.predictor import Predictor, load
 
 
-class Captioner:
+class BlockCaptioner:
     """Captions blocks of a folder; made in the process that works, of plain values.
 
     The model is loaded with the first block, from the weights' path, once in a process:

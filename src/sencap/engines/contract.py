@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sencap.errors import ShapeError
 
-Floats = NDArray[np.float32]
+Float32s = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 
@@ -32,13 +32,13 @@ class PairMemory:
         ShapeError: tokens that do not fill the grid.
     """
 
-    tokens: Floats
+    tokens: Float32s
     grid: tuple[int, int]
-    parts: Mapping[str, Floats]
-    received: Mapping[str, Floats]
-    flag: Floats | None = None
-    mask: Floats | None = None
-    distance: Floats | None = None
+    parts: Mapping[str, Float32s]
+    received: Mapping[str, Float32s]
+    flag: Float32s | None = None
+    mask: Float32s | None = None
+    distance: Float32s | None = None
 
     def __post_init__(self) -> None:
         # Maps of attention are reshaped to this grid: tokens in another number would
@@ -82,10 +82,10 @@ class Step(NamedTuple):
     after, of a speaker that has them (DUDA's).
     """
 
-    logits: Floats
+    logits: Float32s
     state: Any
-    cells: Floats | None = None
-    dates: Floats | None = None
+    cells: Float32s | None = None
+    dates: Float32s | None = None
 
 
 class Decoding(Protocol):

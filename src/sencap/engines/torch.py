@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sencap.engines.contract import Floats, Ids, PairMemory, Step
+from sencap.engines.contract import Float32s, Ids, PairMemory, Step
 from sencap.errors import SettingsError
 from sencap.models.attention import Record, recording
 from sencap.models.captioner import Captioner, count_parameters
@@ -144,7 +144,7 @@ def open_torch(folder: Path, *, device: str = "auto") -> tuple[TorchEngine, Chec
 
 
 # Of PSNet, whose layers of this name look at other scales: 2·N tokens that are no dates
-SCALES = "scale_aware"
+_SCALES = "scale_aware"
 
 
 def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
@@ -160,7 +160,7 @@ def attention_received(seen: Record, cells: int) -> dict[str, Tensor]:
         # The number of sources tells what was asked: N cells of one date, or 2·N cells
         # of both. Any other length is attention to words or scales.
         for number, weights in enumerate(calls, 1):
-            if weights.shape[3] not in (cells, 2 * cells) or SCALES in name:
+            if weights.shape[3] not in (cells, 2 * cells) or _SCALES in name:
                 continue
             call = f"{name} #{number}" if len(calls) > 1 else name
             # (B, heads, L_q, L_s) → (B, L_s)
@@ -190,8 +190,8 @@ def attention_of_step(seen: Record) -> tuple[Tensor | None, Tensor | None]:
 
 def as_arrays(
     memory: Memory,
-    parts: Mapping[str, Floats] = MappingProxyType({}),
-    received: Mapping[str, Floats] = MappingProxyType({}),
+    parts: Mapping[str, Float32s] = MappingProxyType({}),
+    received: Mapping[str, Float32s] = MappingProxyType({}),
 ) -> PairMemory:
     """A memory on arrays, with what was recorded for those who explain."""
     flag = None if memory.flag is None else _array(memory.flag)
@@ -206,6 +206,6 @@ def _is_module(decoder: Any) -> bool:
     return isinstance(decoder, nn.Module)
 
 
-def _array(tensor: Tensor) -> Floats:
-    array: Floats = tensor.float().cpu().numpy()
+def _array(tensor: Tensor) -> Float32s:
+    array: Float32s = tensor.float().cpu().numpy()
     return array

@@ -1,5 +1,5 @@
 """From captioned pairs to scores: the two protocols, the change split, change accuracy,
-and ``evaluate``.
+and ``score_pairs``.
 
 Two protocols, never mixed: ``ids`` (what the literature of this task reports) encodes
 hypotheses and references with the vocabulary, rare words becoming the unknown id on
@@ -114,7 +114,7 @@ class ScoredPair:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` found; ``report`` turns it into a dictionary, Markdown and
+    """What ``score_pairs`` found; ``report`` turns it into a dictionary, Markdown and
     signatures.
 
     scores: protocol → subset → scores. pair_scores: per pair, protocol → scores.
@@ -211,7 +211,7 @@ def data_digest(pairs: Sequence[ScoredPair]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def evaluate(
+def score_pairs(
     pairs: Sequence[ScoredPair],
     encoder: WordEncoder,
     *,

@@ -14,7 +14,7 @@ from sencap.figures.sheet import Map, ratio
 from sencap.figures.words import DATE_NAMES, DATES_TITLE, NO_WORD_MAPS
 from sencap.structures import ImagePair
 
-Limits = tuple[float, float]
+_Limits = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def explanation_page(
 
 def _words(
     words: Sequence[str], maps: Sequence[Map] | None
-) -> tuple[list[_Overlay], Limits]:
+) -> tuple[list[_Overlay], _Limits]:
     """Each word with its map, and the scale that all of them share."""
     if not words or maps is None:
         return [], (0.0, 1.0)
@@ -98,7 +98,7 @@ def _words(
     return shown, limits
 
 
-def _from_zero(shares: Sequence[Map]) -> Limits:
+def _from_zero(shares: Sequence[Map]) -> _Limits:
     """The common scale of maps of attention, which begins at none."""
     # A scale from the least value would show small differences as large ones.
     return (0.0, limits_of(shares)[1])
@@ -148,7 +148,7 @@ def _parts(parts: Mapping[str, Map]) -> dict[str, object] | None:
     }
 
 
-def _part(name: str, shown: Map, values: Map, limits: Limits) -> _Overlay:
+def _part(name: str, shown: Map, values: Map, limits: _Limits) -> _Overlay:
     """One part's map; shown: what is drawn of it, values: what is said of it."""
     # The numbers told are the map's own, also where the picture shows the divided ones.
     title = part_title(name)

@@ -17,7 +17,7 @@ from pathlib import Path
 from sencap.errors import CheckpointError
 from sencap.json_files import read_json, shown
 
-USUAL = (
+_WEIGHT_FILES = (
     "model.safetensors",
     "pytorch_model.bin",
 )  # the first of them where there are both
@@ -44,7 +44,7 @@ def weight_files(folder: Path) -> list[Path]:
                 f"{folder} holds {_named(revisions)}; name one of them"
             )
         return weight_files(revisions[0])
-    for name in USUAL:
+    for name in _WEIGHT_FILES:
         if (folder / name).is_file():
             return [folder / name]
     indices = sorted(folder.glob(f"*{_INDEX}"))
@@ -62,7 +62,7 @@ def weight_files(folder: Path) -> list[Path]:
             "name one of them"
         )
     raise CheckpointError(
-        f"{folder} holds no weights: looked for {', '.join(USUAL)}, and one file "
+        f"{folder} holds no weights: looked for {', '.join(_WEIGHT_FILES)}, and one file "
         f"that ends in {', '.join(_SUFFIXES)}, and saw "
         f"{_named(sorted(folder.iterdir()))}"
     )

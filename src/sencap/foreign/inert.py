@@ -55,7 +55,7 @@ DTYPES = {
 }
 
 
-class Reading(NamedTuple):
+class Unpickled(NamedTuple):
     """What a file holds, and every class or function that its pickle asked to be
     called, by its full name."""
 
@@ -276,7 +276,7 @@ class _Unpickler(pickle.Unpickler):
         return bytearray(self.archive.read(info))
 
 
-def read_torch_file(path: Path) -> Reading:
+def read_torch_file(path: Path) -> Unpickled:
     """The content of a PyTorch file, of now (zip) or of before 1.6, with placeholders
     for all but tensors.
 
@@ -298,7 +298,7 @@ def read_torch_file(path: Path) -> Reading:
         ) from error
 
 
-def _read_zip(path: Path) -> Reading:
+def _read_zip(path: Path) -> Unpickled:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         pickles = [name for name in names if name.endswith("data.pkl")]
@@ -316,10 +316,10 @@ def _read_zip(path: Path) -> Reading:
         with archive.open(pickles[0]) as pickled:
             reader = _Unpickler(pickled, archive, root)
             content = reader.load()
-        return Reading(content, frozenset(reader.asked))
+        return Unpickled(content, frozenset(reader.asked))
 
 
-def _read_legacy(path: Path) -> Reading:
+def _read_legacy(path: Path) -> Unpickled:
     """Five pickles (magic number, version, machine, content, keys of the storages),
     then the storages in the order of their keys, each after its length."""
     with path.open("rb") as file:
@@ -343,4 +343,4 @@ def _read_legacy(path: Path) -> Reading:
                     f"{path} holds a storage of a type that is not read here"
                 )
             storage.content = bytearray(file.read(numel * storage.dtype.itemsize))
-    return Reading(content, frozenset(reader.asked))
+    return Unpickled(content, frozenset(reader.asked))

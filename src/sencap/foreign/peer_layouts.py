@@ -24,7 +24,7 @@ from sencap.foreign.pickled_modules import PickledModule
 from sencap.foreign.read import Source, read
 from sencap.foreign.sen_layout import (
     are_sinusoids,
-    check_numbers,
+    check_weight_numbers,
     network_names,
     resnet_of,
 )
@@ -50,7 +50,7 @@ PEERS = (
     "duda",
 )
 _NO_SIZES = 10**6  # units lacking: further from this system than any that has sizes
-BY_WORD = {
+_BY_WORD = {
     "decoder.embedding.weight",
     "decoder.output.weight",
     "decoder.output.bias",
@@ -130,7 +130,7 @@ def peer_captioner(
     _check_heads(published, resolved(fit.settings))
     captioner = build(fit.settings, len(order))
     state = _state(fit, captioner, order)
-    check_numbers(state)
+    check_weight_numbers(state)
     captioner.load_state_dict({**captioner.state_dict(), **state})
     _load_network(captioner, published, backbone)
     return captioner.eval(), fit.settings, fit.left
@@ -232,7 +232,7 @@ def _state(fit: _Fit, captioner: Captioner, order: list[int]) -> dict[str, Tenso
     wanted = captioner.state_dict()
     shaped = {}
     for name, tensor in state.items():
-        ordered = tensor[order] if name in BY_WORD else tensor
+        ordered = tensor[order] if name in _BY_WORD else tensor
         # a 1×1 convolution may be a linear layer there
         shaped[name] = ordered.reshape(wanted[name].shape)
     return shaped

@@ -62,7 +62,7 @@ POSITIONS = {
     "decoder": ("position_encoding.pe",),
 }
 # Those with one row for each word
-BY_WORD = {"decoder.vocab_embedding.weight", "decoder.wdc.weight", "decoder.wdc.bias"}
+_BY_WORD = {"decoder.vocab_embedding.weight", "decoder.wdc.weight", "decoder.wdc.bias"}
 UNUSED = {"position_encoding.embedding_1D.weight"}
 # Our model of their tensors
 
@@ -109,13 +109,13 @@ def sen_captioner(
         raise CheckpointError(
             f"its modules are not SEN's as this version knows it: {differences}"
         )
-    check_numbers(state)
+    check_weight_numbers(state)
     captioner.load_state_dict(state)
     _check_geometry(parts, captioner)
     return captioner.eval(), settings
 
 
-def check_numbers(state: Mapping[str, Tensor]) -> None:
+def check_weight_numbers(state: Mapping[str, Tensor]) -> None:
     """Refuse weights that are NaN, infinite or no floating-point numbers."""
     for name, tensor in state.items():
         is_counter = name.endswith(COUNTER)
@@ -136,7 +136,7 @@ def _state(parts: Mapping[str, PickledModule], order: list[int]) -> dict[str, Te
         for theirs, tensor in part.tensors.items():
             if theirs in skipped:
                 continue
-            if f"{name}.{theirs}" in BY_WORD and tensor.shape[:1] == (len(order),):
+            if f"{name}.{theirs}" in _BY_WORD and tensor.shape[:1] == (len(order),):
                 tensor = tensor[order]  # noqa: PLW2901
             for ours, piece in _renamed(part.name, theirs, tensor, RENAMED[name]):
                 state[f"{name}.{ours}"] = piece

@@ -39,8 +39,8 @@ SLOTS = {
     "bias_hh",
 }
 # Siblings of one shape by the words for them: the first group comes before the second
-FIRST = re.compile(r"^(self|h_|row|height|y_)")
-SECOND = re.compile(r"^(multihead|cross|w_|col|width|x_)")
+_FIRST = re.compile(r"^(self|h_|row|height|y_)")
+_SECOND = re.compile(r"^(multihead|cross|w_|col|width|x_)")
 _MOST_ORDERS = 720  # orders of a file's outermost modules that are tried
 
 
@@ -215,9 +215,9 @@ def _siblings_in_order(units: Sequence[Unit]) -> list[Unit]:
 def _rank(unit: Unit) -> tuple[int, int]:
     last = unit.path.rpartition(".")[2]
     word = 1
-    if FIRST.match(last):
+    if _FIRST.match(last):
         word = 0
-    elif SECOND.match(last):
+    elif _SECOND.match(last):
         word = 2
     number = re.search(r"\d+$", last)
     return word, int(number[0]) if number else 0

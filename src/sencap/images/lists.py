@@ -21,7 +21,7 @@ from sencap.files import not_a_file
 from sencap.images.windows import Window
 from sencap.text_files import csv_problem
 
-COLUMNS = ("id", "before", "after")
+_COLUMNS = ("id", "before", "after")
 WINDOW = ("row", "column", "height", "width")
 WANTED = (
     "give a CSV or Parquet file with the columns id, before and after, and a row for "
@@ -62,7 +62,7 @@ def _lacking(path: Path) -> list[str]:
         titles = file.readline(_ROWS_AT_ONCE)
     words = re.split(r"[,;\t]", titles.strip().lower())
     named = {word.strip(' "') for word in words}
-    return [name for name in COLUMNS if name not in named]
+    return [name for name in _COLUMNS if name not in named]
 
 
 def check_list(source: str | Path) -> None:
@@ -117,7 +117,7 @@ def _pair(path: Path, number: int, place: str, cells: Mapping[str, Any]) -> List
     if not key:
         raise DataError(f"{path}, {place}: it has no id; each row needs one of its own")
     # An absolute path stays as it is: joining keeps the last absolute part.
-    before, after = (path.parent / _text(cells.get(name)) for name in COLUMNS[1:])
+    before, after = (path.parent / _text(cells.get(name)) for name in _COLUMNS[1:])
     given = [_text(cells.get(name)) for name in WINDOW]
     if not any(given):
         return ListedPair(number, key, before, after)
@@ -186,7 +186,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             names = file.schema_arrow.names
             renamed = dict(zip(names, _names(path, names), strict=True))
             # Other columns, which may be large, are not read from the disk at all.
-            wanted = [name for name in names if renamed[name] in (*COLUMNS, *WINDOW)]
+            wanted = [name for name in names if renamed[name] in (*_COLUMNS, *WINDOW)]
             place = 0
             # Batch by batch: a list of a hundred million pairs does not fit into
             # memory.
@@ -209,12 +209,12 @@ def _names(path: Path, titles: Sequence[str]) -> list[str]:
         DataError: one is missing or twice.
     """
     names = [title.strip().lower() for title in titles]
-    missing = [name for name in COLUMNS if name not in names]
+    missing = [name for name in _COLUMNS if name not in names]
     if missing:
         raise DataError(
             f"{path} has no column {' and '.join(missing)}, but {names}; {WANTED}"
         )
-    twice = [name for name in (*COLUMNS, *WINDOW) if names.count(name) > 1]
+    twice = [name for name in (*_COLUMNS, *WINDOW) if names.count(name) > 1]
     if twice:
         raise DataError(f"{path} has the column {twice[0]} twice; {WANTED}")
     some = _some(WINDOW, names)

@@ -161,7 +161,7 @@ def info_nce(
 
 
 @dataclass(frozen=True)
-class Step:
+class ContrastStep:
     """The loss of one step (with its gradient), and how often the positive was the
     nearest key."""
 
@@ -197,7 +197,7 @@ class MomentumContrast(nn.Module):
 
     def forward(
         self, views: Sequence[Tensor], places: Tensor, generator: torch.Generator
-    ) -> Step:
+    ) -> ContrastStep:
         """One step: the query's view and a key's view per sub-space, each (B, n, 3, H,
         W); places (B,).
 
@@ -252,7 +252,7 @@ class MomentumContrast(nn.Module):
         gathered_places = gathered(places)
         for s in range(S):
             self.queues[s].enqueue(gathered(z_k[s][s]), gathered_places)  # type: ignore[operator]
-        return Step(torch.stack(losses).sum(), torch.stack(nearest).mean())
+        return ContrastStep(torch.stack(losses).sum(), torch.stack(nearest).mean())
 
     @torch.no_grad()
     def follow(self) -> None:

@@ -15,10 +15,10 @@ from sencap.config import as_dict
 from sencap.environment import environment
 from sencap.files import told_as_output, write_whole
 from sencap.pretraining.settings import DATES_PER_INPUT, PretrainingSettings
+from sencap.runs.folder import keep_last_names
 from sencap.version import __version__
-from sencap.weights import is_hub_name
 
-FORMAT = "sencap-backbone-1"
+BACKBONE_FORMAT = "sencap-backbone-1"
 
 
 def save_backbone(
@@ -46,27 +46,19 @@ def save_backbone(
         name: tensor.contiguous() for name, tensor in backbone.state_dict().items()
     }
     write_whole(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    told = as_dict(settings)
+    keep_last_names(told, "data", "out", "init")
     config = {
-        "format": FORMAT,
+        "format": BACKBONE_FORMAT,
         "sencap": __version__,
         "backbone": settings.backbone,
         "in_channels": 3 * DATES_PER_INPUT[settings.method],
         "method": settings.method,
         "mean": list(settings.mean),
         "std": list(settings.std),
-        "settings": without_folders(settings),
+        "settings": told,
         "environment": environment(),
         **record,
     }
     write_whole(folder / CONFIG, json.dumps(config, indent=2) + "\n")
     return folder
-
-
-def without_folders(settings: PretrainingSettings) -> dict[str, Any]:
-    """The settings with the last names of paths only: this machine's mean nothing
-    elsewhere."""
-    values = as_dict(settings)
-    for key in ("data", "out", "init"):
-        if values[key] is not None and not is_hub_name(values[key]):
-            values[key] = Path(values[key]).name
-    return values

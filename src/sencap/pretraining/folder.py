@@ -30,7 +30,7 @@ _KIND = Kind(
 )
 
 
-def check_folder(settings: PretrainingSettings) -> int:
+def check_pretraining_folder(settings: PretrainingSettings) -> int:
     """`check_run` for a pre-training run: how many epochs are done.
 
     Raises:

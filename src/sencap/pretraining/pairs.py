@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 
 from sencap.errors import ShapeError
-from sencap.pretraining.settings import Method, Order, Season
+from sencap.pretraining.settings import Method, Order, SeasonUse
 
 # The dates of one input, by their place in time: (i, j), or (i,).
 View = tuple[int, ...]
@@ -47,7 +47,7 @@ def draw_views(
     dates: int,
     *,
     order: Order,
-    season: Season,
+    season: SeasonUse,
     generator: np.random.Generator,
 ) -> tuple[View, ...]:
     """Draw the dates of a place's views: the query's, then each key's (one; three for

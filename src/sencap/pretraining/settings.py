@@ -24,7 +24,7 @@ from sencap.errors import SettingsError
 
 Method = Literal["moco-6c", "moco-3c", "seco"]
 Order = Literal["ordered", "unordered"]
-Season = Literal["augment", "random"]
+SeasonUse = Literal["augment", "random"]
 Colour = Literal["shared", "per-date"]
 
 # Images in one input of the network, and embedding sub-spaces.
@@ -219,7 +219,7 @@ class PretrainingSettings:
     kind: str = "auto"
     method: Method = "moco-6c"
     order: Order = "ordered"
-    season: Season = "augment"
+    season: SeasonUse = "augment"
     backbone: str = "resnet50"
     init: str | None = None
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -237,7 +237,7 @@ class PretrainingSettings:
 
     def __post_init__(self) -> None:
         _require(bool(self.data), "data is empty; name the dated images of places")
-        for name, kind in (("method", Method), ("order", Order), ("season", Season)):
+        for name, kind in (("method", Method), ("order", Order), ("season", SeasonUse)):
             check_choice(name, getattr(self, name), get_args(kind))
         self._check_method()
         check_backbone_name("backbone", self.backbone)

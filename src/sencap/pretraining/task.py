@@ -16,7 +16,7 @@ from sencap.pretraining.contrast import MomentumContrast
 from sencap.pretraining.loading import ViewBatch
 from sencap.pretraining.pairs import AUGMENTED
 from sencap.pretraining.settings import PretrainingSettings
-from sencap.pretraining.views import apply, draw
+from sencap.pretraining.views import apply, draw_transforms
 
 
 def make_views(
@@ -29,7 +29,9 @@ def make_views(
     return [
         apply(
             images[:, number],
-            draw(B, n, (H, W), settings.views, generator, augmented=augmented),
+            draw_transforms(
+                B, n, (H, W), settings.views, generator, augmented=augmented
+            ),
             settings.views.crop,
         )
         for number, augmented in enumerate(AUGMENTED[settings.method])

@@ -41,7 +41,7 @@ class Draws:
     sigma: Tensor
 
 
-def draw(
+def draw_transforms(
     B: int,
     n: int,
     size: tuple[int, int],

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sencap.reproduce.experiments import EXPERIMENTS, Experiment, Row
+    from sencap.reproduce.experiments import EXPERIMENTS, Experiment, TableRow
     from sencap.reproduce.options import Options
     from sencap.reproduce.run import reproduce
 
@@ -16,11 +16,11 @@ _HOMES = {
     "EXPERIMENTS": "sencap.reproduce.experiments",
     "Experiment": "sencap.reproduce.experiments",
     "Options": "sencap.reproduce.options",
-    "Row": "sencap.reproduce.experiments",
+    "TableRow": "sencap.reproduce.experiments",
     "reproduce": "sencap.reproduce.run",
 }
 
-__all__ = ["EXPERIMENTS", "Experiment", "Options", "Row", "reproduce"]
+__all__ = ["EXPERIMENTS", "Experiment", "Options", "TableRow", "reproduce"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,7 @@ CAPTIONS, WORDS, _VOCABULARY = (
 CPU_BATCH = 8
 
 
-def describe(trainings: list[Training], options: Options) -> str:
+def describe_plan(trainings: list[Training], options: Options) -> str:
     """The plan as text: one line for each run that is left, and the sum.
 
     The time is that of a forward and a backward pass in float32 on this machine's CPU

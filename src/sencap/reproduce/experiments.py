@@ -54,7 +54,7 @@ for _backbone in ("resnet18", "resnet34", "resnet101"):
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a table: its name, what differs from SEN, and the paper's figures
     (metrics × 100).
 
@@ -83,7 +83,7 @@ class Experiment:
     of them, if anything."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     drawing: Drawing | None = None
 
 
@@ -95,9 +95,11 @@ def _figures(*values: float) -> dict[str, float]:
     return dict(zip(names, values, strict=True))
 
 
-def _compared(name: str, system: str, *figures: float) -> Row:
+def _compared(name: str, system: str, *figures: float) -> TableRow:
     """A system that SEN is compared with, and the paper's figures of it."""
-    return Row(name, {"system": system}, _figures(*figures), IMAGENET, compared=True)
+    return TableRow(
+        name, {"system": system}, _figures(*figures), IMAGENET, compared=True
+    )
 
 
 def _score(value: float) -> dict[str, float]:
@@ -178,7 +180,7 @@ TABLE_1 = (
     _compared(
         "PSNet", "psnet", 83.86, 75.13, 67.89, 62.11, 38.80, 73.60, 132.62, 76.78
     ),
-    Row(
+    TableRow(
         "SEN",
         {},
         _figures(85.10, 77.05, 70.01, 64.09, 39.59, 74.57, 136.02, 78.57, 39.9, 23.7),
@@ -190,21 +192,21 @@ TABLE_1 = (
 TABLE_2 = (
     # Without weights the authors' code freezes nothing, and its network starts as
     # torchvision's do.
-    Row(
+    TableRow(
         "Random",
         {"extractor.fine_tune_from": "conv1", "extractor.zero_last_norm": False},
         _score(74.68),
         RANDOM,
     ),
-    Row("ImageNet 3C", {}, _score(77.17), IMAGENET),
-    Row("contrastive 3C", {}, _score(77.83), "3c"),
-    Row("contrastive 6C", {}, _score(78.57), "6c"),
+    TableRow("ImageNet 3C", {}, _score(77.17), IMAGENET),
+    TableRow("contrastive 3C", {}, _score(77.83), "3c"),
+    TableRow("contrastive 6C", {}, _score(78.57), "6c"),
 )
 
 
 def _switches(
     part: str, first: str, second: str, scores: tuple[float, ...]
-) -> tuple[Row, ...]:
+) -> tuple[TableRow, ...]:
     """Neither, the one, the other, both: as Tables V and VI have them."""
     names = {
         "shared_convolution": "SC",
@@ -218,17 +220,17 @@ def _switches(
         name = " + ".join(names[key] for key in on) or "none"
         # The rows name what is on, the settings what is off.
         off = {f"{part}.{key}": False for key in both if key not in on}
-        rows.append(Row(name, off, _score(score)))
+        rows.append(TableRow(name, off, _score(score)))
     return tuple(rows)
 
 
-def _layers(*scores: float) -> tuple[Row, ...]:
+def _layers(*scores: float) -> tuple[TableRow, ...]:
     rows = []
     for (e, d), score in zip(
         itertools.product((1, 2, 3), repeat=2), scores, strict=True
     ):
         layers = {"difference.layers": e, "decoder.layers": d}
-        rows.append(Row(f"N_e = {e}, N_d = {d}", layers, _score(score)))
+        rows.append(TableRow(f"N_e = {e}, N_d = {d}", layers, _score(score)))
     return tuple(rows)
 
 
@@ -237,11 +239,17 @@ def _layers(*scores: float) -> tuple[Row, ...]:
 _WITHOUT_P = {"extractor.projection": "where-needed"}
 # Fig. 6: what is swept, and its rows by the value on the axis. Its three curves meet in
 # SEN as the paper has it.
-SWEEPS: dict[str, dict[int, Row]] = {
-    "dimension": {d: Row(f"D = {d}", {"dimension": d}) for d in (128, 256, 512, 1024)},
-    "beam": {beam: Row(f"beam size {beam}", {}, beam=beam) for beam in (1, 2, 3, 4, 5)},
+SWEEPS: dict[str, dict[int, TableRow]] = {
+    "dimension": {
+        d: TableRow(f"D = {d}", {"dimension": d}) for d in (128, 256, 512, 1024)
+    },
+    "beam": {
+        beam: TableRow(f"beam size {beam}", {}, beam=beam) for beam in (1, 2, 3, 4, 5)
+    },
     "depth": {
-        depth: Row(f"ResNet-{depth}", {"extractor.backbone": f"resnet{depth}", **more})
+        depth: TableRow(
+            f"ResNet-{depth}", {"extractor.backbone": f"resnet{depth}", **more}
+        )
         for depth, more in (
             (18, _WITHOUT_P),
             (34, _WITHOUT_P),
@@ -264,25 +272,27 @@ EXPERIMENTS: dict[str, Experiment] = {
         "starts from ImageNet",
         (
             *TABLE_2,
-            Row("ImageNet, then contrastive 3C", {}, {}, "3c-from-imagenet"),
-            Row("ImageNet, then contrastive 6C", {}, {}, "6c-from-imagenet"),
+            TableRow("ImageNet, then contrastive 3C", {}, {}, "3c-from-imagenet"),
+            TableRow("ImageNet, then contrastive 6C", {}, {}, "6c-from-imagenet"),
         ),
     ),
     "table3": Experiment(
         "Table III: methods of contrastive pre-training",
         (
-            Row("SeCo, its own weights (3C)", {}, _score(77.60), SECO),
-            Row("MoCo-v2 (3C)", {}, _score(77.83), "3c"),
-            Row("SeCo on these places (3C)", {}, _score(78.30), "seco"),
-            Row("SEN (6C)", {}, _score(78.57), "6c"),
+            TableRow("SeCo, its own weights (3C)", {}, _score(77.60), SECO),
+            TableRow("MoCo-v2 (3C)", {}, _score(77.83), "3c"),
+            TableRow("SeCo on these places (3C)", {}, _score(78.30), "seco"),
+            TableRow("SEN (6C)", {}, _score(78.57), "6c"),
         ),
     ),
     "table4": Experiment(
         "Table IV: structures of the extractor",
         (
-            Row("Single-sub", {"system": "sen-single-sub"}, _score(75.83), DEFAULT_3C),
-            Row("Dual", {"system": "sen-dual"}, _score(76.88), DEFAULT_3C),
-            Row("Single-cat", {}, _score(78.57)),
+            TableRow(
+                "Single-sub", {"system": "sen-single-sub"}, _score(75.83), DEFAULT_3C
+            ),
+            TableRow("Dual", {"system": "sen-dual"}, _score(76.88), DEFAULT_3C),
+            TableRow("Single-cat", {}, _score(78.57)),
         ),
     ),
     "table5": Experiment(
@@ -307,26 +317,26 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table7": Experiment(
         "Table VII: pairs of dates (order) and views (season)",
         (
-            Row("unordered, random", {}, _score(76.61), "6c-unordered-random"),
-            Row("unordered, augment", {}, _score(77.38), "6c-unordered-augment"),
-            Row("ordered, random", {}, _score(77.47), "6c-ordered-random"),
-            Row("ordered, augment", {}, _score(78.57), "6c"),
+            TableRow("unordered, random", {}, _score(76.61), "6c-unordered-random"),
+            TableRow("unordered, augment", {}, _score(77.38), "6c-unordered-augment"),
+            TableRow("ordered, random", {}, _score(77.47), "6c-ordered-random"),
+            TableRow("ordered, augment", {}, _score(78.57), "6c"),
         ),
     ),
     "table8": Experiment(
         "Table VIII: epochs of pre-training, as shares of the paper's 300",
         (
-            Row("100", {}, _score(76.68), "6c-100-epochs"),
-            Row("200", {}, _score(78.11), "6c-200-epochs"),
-            Row("300", {}, _score(78.57), "6c"),
-            Row("400", {}, _score(77.70), "6c-400-epochs"),
-            Row("500", {}, _score(78.00), "6c-500-epochs"),
+            TableRow("100", {}, _score(76.68), "6c-100-epochs"),
+            TableRow("200", {}, _score(78.11), "6c-200-epochs"),
+            TableRow("300", {}, _score(78.57), "6c"),
+            TableRow("400", {}, _score(77.70), "6c-400-epochs"),
+            TableRow("500", {}, _score(78.00), "6c-500-epochs"),
         ),
     ),
     "table9": Experiment(
         "Table IX: the first stage that is fine-tuned",
         tuple(
-            Row(stage, {"extractor.fine_tune_from": stage}, _score(score))
+            TableRow(stage, {"extractor.fine_tune_from": stage}, _score(score))
             for stage, score in (
                 ("conv1", 78.22),
                 ("conv2_x", 78.57),
@@ -352,7 +362,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "initialisations",
     ),
     "fig5": Experiment(
-        "Fig. 5: maps after SFE and after CAGD", (Row("SEN"),), "stages"
+        "Fig. 5: maps after SFE and after CAGD", (TableRow("SEN"),), "stages"
     ),
     "fig6": Experiment(
         "Fig. 6: width, beam size and depth",

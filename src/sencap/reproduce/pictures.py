@@ -33,7 +33,7 @@ _PAIRS = 4
 LABELS = {"dimension": BY_DIMENSION, "beam": BY_BEAM, "depth": BY_DEPTH}
 # Fig. 4 and 5 show each map as it is, then normalised.
 PICTURE_SCALES: tuple[ColourScale, ...] = ("values", "own", "common")
-STAGES = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
+DRAWN_PARTS = ("sfe_bef", "sfe_aft", "cagd_bef", "cagd_aft", "memory")
 Predictors = Mapping[str, Predictor]
 _Drawer = Callable[[Path, Predictors, Sequence[CaptionedPair], Mapping[str, Any]], Path]
 
@@ -75,7 +75,7 @@ def _spread(pairs: Sequence[CaptionedPair], count: int) -> list[CaptionedPair]:
     return [pairs[(2 * part + 1) * len(pairs) // (2 * count)] for part in range(count)]
 
 
-def draw(
+def draw_figure(
     drawing: Drawing,
     path: Path,
     *,
@@ -132,7 +132,7 @@ def _stages(
     rows = []
     for pair in pairs:
         parts = explain(pair.before, pair.after, predictor).parts
-        stages = {name: parts[name] for name in STAGES}
+        stages = {name: parts[name] for name in DRAWN_PARTS}
         rows.append(MapRow(read_pair(pair.before, pair.after), stages))
     return attention_by_stage(rows, path, scales=PICTURE_SCALES)
 

@@ -28,7 +28,7 @@ from sencap.reproduce.experiments import (
     RANDOM,
     SECO,
     Experiment,
-    Row,
+    TableRow,
 )
 from sencap.reproduce.options import Options
 from sencap.reproduce.scales import changed
@@ -67,7 +67,7 @@ class Pretraining:
 class Training:
     """A row with one seed: its training run and its report."""
 
-    row: Row
+    row: TableRow
     seed: int
     settings: TrainingSettings
     pretraining: Pretraining | None
@@ -113,7 +113,7 @@ def plan(experiment: Experiment, options: Options) -> list[Training]:
     ]
 
 
-def _training(row: Row, seed: int, options: Options) -> Training:
+def _training(row: TableRow, seed: int, options: Options) -> Training:
     scale = options.chosen
     # What the scale, the kind of system and the row say, each over the one before.
     settings = changed(
@@ -168,7 +168,7 @@ def _digest(settings: TrainingSettings, start: str | None) -> str:
 
 
 def _start(
-    row: Row, options: Options, backbone: str
+    row: TableRow, options: Options, backbone: str
 ) -> tuple[str | None, Pretraining | None]:
     """How a row's extractor starts: weights, or a pre-training run, or neither
     (random)."""
@@ -290,5 +290,5 @@ def left_out(experiment: Experiment, options: Options) -> list[str]:
     return [f"{row.name} (give SeCo's weights with --seco FILE)" for row in rows]
 
 
-def _is_left_out(row: Row, options: Options) -> bool:
+def _is_left_out(row: TableRow, options: Options) -> bool:
     return row.init == SECO and options.seco is None

@@ -4,9 +4,9 @@ the map.
     ScanSettings ▶ Scene (two rasters on one grid, one scale) · Tiling (numbered
     windows)
                    Scene.read(number) ▶ Seen: the pair, its valid data
-    batches      ▶ Batch of Rows ──▶ Journal (what is done, kept for a run that goes on)
+    batches      ▶ ScannedBatch ──▶ Journal (what is done, kept for a run that goes on)
     series       the same for more than two dates, step by step, on the first one's grid
-    Summary · Layer ▶ write_layers: .gpkg, .geojson, .fgb, .parquet, .csv
+    ScanSummary · Layer ▶ write_layers: .gpkg, .geojson, .fgb, .parquet, .csv
 
 It uses `sencap.rasters` for the files, `sencap.images` for values and sizes, and
 `sencap.predictor` for the words. PyTorch is not needed.

@@ -24,7 +24,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass
-class Batch:
+class ScannedBatch:
     """A step of a scan: the number of the window after it, its rows, and what else it
     saw.
 
@@ -39,7 +39,7 @@ class Batch:
     unseen: int = 0
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Batch:
+    def from_json(cls, told: dict[str, Any]) -> ScannedBatch:
         """Back from a line of a journal."""
         return cls(**{**told, "rows": [Row.from_json(row) for row in told["rows"]]})
 
@@ -58,7 +58,7 @@ class Journal(Closing):
         self._output = output
         # As it would come back from the file: tuples become lists.
         wanted = json.loads(json.dumps(settings))
-        self.done: list[Batch] = []
+        self.done: list[ScannedBatch] = []
         whole = 0
         if self.path.exists():
             whole = self._read(wanted)
@@ -83,7 +83,7 @@ class Journal(Closing):
             return 0
         try:
             begun, *batches = [json.loads(line) for line in lines]
-            self.done = [Batch.from_json(batch) for batch in batches]
+            self.done = [ScannedBatch.from_json(batch) for batch in batches]
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"{self.path} is no record of a scan that sencap can go on with; "
@@ -98,7 +98,7 @@ class Journal(Closing):
             )
         return whole
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: ScannedBatch) -> None:
         """Keep a batch: after a crash of the machine, too."""
         self._write(asdict(batch))
 

@@ -13,7 +13,7 @@ from sencap.images import resize
 from sencap.predictor import Predictor
 from sencap.rasters.grid import reprojected
 from sencap.scenes.ground import corners
-from sencap.scenes.journal import Batch, content_digest, file_record
+from sencap.scenes.journal import ScannedBatch, content_digest, file_record
 from sencap.scenes.rows import Row
 from sencap.scenes.scene import Scene, Seen
 from sencap.scenes.settings import ScanSettings
@@ -49,7 +49,9 @@ def scan(
             yield from batch.rows
 
 
-def batches(scene: Scene, predictor: Predictor, *, first: int = 0) -> Iterator[Batch]:
+def batches(
+    scene: Scene, predictor: Predictor, *, first: int = 0
+) -> Iterator[ScannedBatch]:
     """The windows of a scene from number ``first`` on, in batches.
 
     A batch takes as many windows with data as the settings say, and those without data
@@ -67,7 +69,7 @@ def batches(scene: Scene, predictor: Predictor, *, first: int = 0) -> Iterator[B
         number for number in range(first, len(scene.tiling)) if scene.is_wanted(number)
     )
     size = scene.settings.batch_size
-    batch, waiting = Batch(first), list[Seen]()
+    batch, waiting = ScannedBatch(first), list[Seen]()
     # A raster is for one thread at a time: one reads and resamples while the model
     # works.
     for seen in ahead(read, numbers, threads=1, most=2 * size):
@@ -81,7 +83,7 @@ def batches(scene: Scene, predictor: Predictor, *, first: int = 0) -> Iterator[B
         if len(waiting) == size:
             batch.rows = _rows(scene, predictor, waiting)
             yield batch
-            batch, waiting = Batch(batch.end), []
+            batch, waiting = ScannedBatch(batch.end), []
     batch.rows = _rows(scene, predictor, waiting)
     batch.end = len(scene.tiling)
     yield batch

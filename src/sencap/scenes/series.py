@@ -24,7 +24,7 @@ from sencap.scenes.scanning import USUAL_SCAN, record
 from sencap.scenes.scene import Scene
 from sencap.scenes.settings import ScanSettings
 from sencap.scenes.stac import stac_images
-from sencap.scenes.summary import Summary
+from sencap.scenes.summary import ScanSummary
 from sencap.scenes.trained import Trained
 from sencap.scenes.writing import changes_layer, newest, scanned, summary_layer
 from sencap.weights import checkpoint_files
@@ -36,13 +36,13 @@ _LEAST = 32
 
 
 @dataclass(frozen=True)
-class Step:
+class SeriesStep:
     """What changed from one date to a later one, and what a user has to know of the
     files."""
 
     before: str
     after: str
-    summary: Summary
+    summary: ScanSummary
     notes: list[str]
 
 
@@ -91,7 +91,7 @@ def write_series(
     against: Against = "previous",
     merge: bool = False,
     progress: bool = False,
-) -> list[Step]:
+) -> list[SeriesStep]:
     """Scan a series of rasters of one place, each against the one before it (or
     ``against`` the first), and write all steps to one file, as `write_scan` does two.
 
@@ -119,7 +119,7 @@ def write_series(
     grid = common_grid(paths, settings)
     trained = Trained.of(settings.weights)
     predictor = settings.load()
-    steps: list[Step] = []
+    steps: list[SeriesStep] = []
     changes: list[Layer] = []
     summaries: list[Layer] = []
     rows_of: list[list[Row]] = []
@@ -141,7 +141,7 @@ def write_series(
                 journal = Journal(out.with_name(f"{out.name}.{number}"), told)
                 journals.append(stack.enter_context(journal))
                 done = scanned(scene, predictor, journal, progress=progress)
-                summary = Summary.of(scene, done)
+                summary = ScanSummary.of(scene, done)
                 rows = [row for batch in done for row in batch.rows]
                 shown = merged(rows, scene) if merge else rows
                 layer = changes_layer(shown, scene, dates)
@@ -149,7 +149,7 @@ def write_series(
                 summaries.append(summary_layer(summary, scene, dates))
                 records.append({**told, "read": scene.details()})
             rows_of.append(rows)
-            steps.append(Step(*dates, summary, scene.notes))
+            steps.append(SeriesStep(*dates, summary, scene.notes))
         # Formats of one layer get all steps in one table; a GeoPackage a layer for
         # each, and the two of the whole series.
         layers = [_together(changes)]
@@ -223,7 +223,7 @@ def _together(layers: Sequence[Layer]) -> Layer:
 
 
 def _when_layer(
-    rows_of: Sequence[Sequence[Row]], steps: Sequence[Step], crs: Any
+    rows_of: Sequence[Sequence[Row]], steps: Sequence[SeriesStep], crs: Any
 ) -> Layer:
     """For each window that was captioned, when it changed."""
     # Windows have the same numbers in all steps, as they share the grid.

@@ -9,7 +9,7 @@ from typing import Any
 
 from sencap.rasters.grid import reprojected
 from sencap.scenes.ground import Ring, area, corners
-from sencap.scenes.journal import Batch
+from sencap.scenes.journal import ScannedBatch
 from sencap.scenes.rows import Row
 from sencap.scenes.scene import Scene
 
@@ -18,7 +18,7 @@ _SQUARE_KM = 1e6
 
 
 @dataclass(frozen=True)
-class Summary:
+class ScanSummary:
     """The figures of a scene.
 
     ``windows`` are all that lie on the ground to be looked at: ``captioned`` of them
@@ -44,7 +44,7 @@ class Summary:
     polygon: Ring
 
     @classmethod
-    def of(cls, scene: Scene, batches: Iterable[Batch]) -> Summary:
+    def of(cls, scene: Scene, batches: Iterable[ScannedBatch]) -> ScanSummary:
         """Count the batches of a whole scan."""
         rows: list[Row] = []
         without_data = unread = unseen = 0

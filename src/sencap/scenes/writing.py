@@ -16,7 +16,7 @@ from sencap.figures.scene import LONGEST_SCENE, ShownWindow, scene_page
 from sencap.files import check_outputs, write_whole
 from sencap.predictor import Predictor
 from sencap.scenes.dates import image_dates
-from sencap.scenes.journal import Batch, Journal
+from sencap.scenes.journal import Journal, ScannedBatch
 from sencap.scenes.layers import Layer, check_format, write_layers
 from sencap.scenes.merging import merge as merged
 from sencap.scenes.probability import check_probability, write_probability
@@ -24,7 +24,7 @@ from sencap.scenes.rows import Row
 from sencap.scenes.scanning import USUAL_SCAN, batches, record
 from sencap.scenes.scene import Scene
 from sencap.scenes.settings import ScanSettings
-from sencap.scenes.summary import Summary
+from sencap.scenes.summary import ScanSummary
 from sencap.scenes.trained import Trained
 from sencap.weights import checkpoint_files
 
@@ -39,7 +39,7 @@ def write_scan(
     probability: str | Path | None = None,
     page: str | Path | None = None,
     progress: bool = False,
-) -> tuple[Summary, list[str]]:
+) -> tuple[ScanSummary, list[str]]:
     """Scan two rasters and write what is said of each window as a file for a map.
 
     ``out`` ends in .gpkg, .geojson, .fgb, .parquet or .csv. It appears when all is
@@ -71,7 +71,7 @@ def write_scan(
         told = record(before, after, settings)
         with Journal(out, told) as journal:
             done = scanned(scene, predictor, journal, progress=progress)
-            summary = Summary.of(scene, done)
+            summary = ScanSummary.of(scene, done)
             rows = [row for batch in done for row in batch.rows]
             # Probability and page are made of the single windows, before any are
             # merged.
@@ -95,7 +95,7 @@ def write_scan(
 
 def scanned(
     scene: Scene, predictor: Predictor, journal: Journal, *, progress: bool = False
-) -> list[Batch]:
+) -> list[ScannedBatch]:
     """All batches of a scene: those that a journal holds already, then the rest, which
     it takes."""
     done = list(journal.done)
@@ -143,7 +143,7 @@ def changes_layer(
 
 
 def page_of(
-    scene: Scene, rows: Sequence[Row], summary: Summary, dates: Sequence[str | None]
+    scene: Scene, rows: Sequence[Row], summary: ScanSummary, dates: Sequence[str | None]
 ) -> str:
     """The page to look at a scene (HTML)."""
     height, width = scene.grid.height, scene.grid.width
@@ -171,7 +171,9 @@ def page_of(
     )
 
 
-def summary_layer(summary: Summary, scene: Scene, dates: Sequence[str | None]) -> Layer:
+def summary_layer(
+    summary: ScanSummary, scene: Scene, dates: Sequence[str | None]
+) -> Layer:
     """The summary as one feature: the ground that both dates show."""
     told = summary.details()
     polygon = told.pop("polygon")

@@ -69,7 +69,7 @@ def create_app(settings: ServerSettings) -> ASGIApp:
     app.state.service, app.state.metrics, app.state.jobs = service, metrics, jobs
     install_problems(app)
     app.include_router(routes.router)
-    app.include_router(scans.router)
+    app.include_router(scans.scan_router)
     page.install_page(app, settings)
     app.openapi = _with_problems(app.openapi)  # type: ignore[method-assign]
     # Outermost, so that it sees a request before FastAPI reads its body.

@@ -131,8 +131,8 @@ async def caption(
     return await service.captions(pairs, choice)
 
 
-@router.post("/explain", responses=WORK)
-async def explain(
+@router.post("/explain", name="explain", responses=WORK)
+async def explanation(
     service: ServiceOf,
     choice: ChoiceOf,
     pair: Annotated[UploadedPair, Depends(upload_of)],
@@ -141,8 +141,8 @@ async def explain(
     return await service.explained(pair, choice)
 
 
-@router.get("/info")
-async def info(service: ServiceOf) -> Info:
+@router.get("/info", name="info")
+async def server_info(service: ServiceOf) -> Info:
     """Version, weights and limits of this server."""
     settings = service.settings
     return Info(

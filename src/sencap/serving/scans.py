@@ -28,7 +28,7 @@ from sencap.serving.service import Choice, Service
 from sencap.serving.uploads import UploadedPair
 from sencap.structures import Caption, ImagePair
 
-router = APIRouter(responses=problems(401))
+scan_router = APIRouter(responses=problems(401))
 
 
 async def jobs_of(request: Request) -> Jobs:
@@ -39,7 +39,7 @@ async def jobs_of(request: Request) -> Jobs:
 JobsOf = Annotated[Jobs, Depends(jobs_of)]
 
 
-@router.post("/scan", status_code=202, responses=WORK)
+@scan_router.post("/scan", status_code=202, responses=WORK)
 async def start_scan(  # noqa: PLR0917  (FastAPI calls it, by names)
     service: ServiceOf,
     choice: ChoiceOf,
@@ -86,13 +86,13 @@ async def start_scan(  # noqa: PLR0917  (FastAPI calls it, by names)
     return _state(job)
 
 
-@router.get("/scan/{job_id}", responses=problems(404))
+@scan_router.get("/scan/{job_id}", responses=problems(404))
 async def scan_state(job_id: str, jobs: JobsOf) -> JobState:
     """How far a scan is."""
     return _state(jobs.get(job_id))
 
 
-@router.get("/scan/{job_id}/result", responses=problems(404, 409))
+@scan_router.get("/scan/{job_id}/result", responses=problems(404, 409))
 async def scan_result(job_id: str, jobs: JobsOf) -> Scanned:
     """What a scan found, as GeoJSON: a feature for each window with data."""
     job = jobs.get(job_id)
@@ -101,7 +101,7 @@ async def scan_result(job_id: str, jobs: JobsOf) -> Scanned:
     return cast(Scanned, job.result)
 
 
-@router.delete("/scan/{job_id}", status_code=204, responses=problems(404))
+@scan_router.delete("/scan/{job_id}", status_code=204, responses=problems(404))
 async def cancel_scan(job_id: str, jobs: JobsOf) -> None:
     """Cancel a scan, or forget its result."""
     jobs.cancel(job_id)

@@ -9,7 +9,7 @@ from typing import Any
 from sencap.config import FORMER_DEFAULTS, TrainingSettings
 from sencap.errors import CheckpointError
 from sencap.files import check_inputs
-from sencap.runs.folder import RESUME, Kind, check_run
+from sencap.runs.folder import RESUME, Kind, check_run, keep_last_names
 from sencap.weights import is_hub_name, resolve_weights
 
 BEST, LAST = "best", "last"
@@ -27,7 +27,7 @@ _KIND = Kind(
 )
 
 
-def check_folder(settings: TrainingSettings) -> int:
+def check_training_folder(settings: TrainingSettings) -> int:
     """`check_run` for a training run: how many epochs are done.
 
     Raises:
@@ -76,19 +76,9 @@ def check_sources(settings: TrainingSettings) -> None:
 
 
 def without_folders(settings: dict[str, Any]) -> dict[str, Any]:
-    """Paths of this machine mean nothing elsewhere: only the last names are kept."""
-    for owner, key in (
-        (settings, "data"),
-        (settings, "out"),
-        (settings, "selection_data"),
-        (settings, "start"),
-        (settings["vocabulary"], "captions"),
-        (settings["extractor"], "init"),
-        (settings["loading"], "features"),
-    ):
-        value = owner.get(key)
-        if isinstance(value, list):
-            owner[key] = [Path(path).name for path in value]
-        elif value is not None and not is_hub_name(value):
-            owner[key] = Path(value).name
+    """The settings of a run, with the last names of paths only."""
+    keep_last_names(settings, "data", "out", "selection_data", "start")
+    keep_last_names(settings["vocabulary"], "captions")
+    keep_last_names(settings["extractor"], "init")
+    keep_last_names(settings["loading"], "features")
     return settings

@@ -16,10 +16,10 @@ def command(settings: PretrainingSettings) -> str:
     is given again.
     """
     from sencap.files import check_inputs
-    from sencap.pretraining.folder import check_folder
+    from sencap.pretraining.folder import check_pretraining_folder
 
     # before PyTorch is loaded
-    check_folder(settings)
+    check_pretraining_folder(settings)
     check_inputs({"data": settings.data, "init": settings.init})
     from sencap.pretraining.fit import pretrain
 

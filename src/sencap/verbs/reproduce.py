@@ -103,12 +103,12 @@ def command(
         }
     )
     # only now what loads PyTorch
-    from sencap.reproduce.estimate import describe
+    from sencap.reproduce.estimate import describe_plan
     from sencap.reproduce.plan import check_starts, plan
     from sencap.reproduce.run import reproduce
 
     trainings = plan(experiment, options)
-    planned = describe(trainings, options)
+    planned = describe_plan(trainings, options)
     if dry_run:
         check_starts(trainings)
         return planned

@@ -14,10 +14,10 @@ def command(settings: TrainingSettings) -> str:
     scores). A run that was stopped or killed goes on when the same command is given
     again.
     """
-    from sencap.training.folder import check_folder, check_sources
+    from sencap.training.folder import check_sources, check_training_folder
 
     # before PyTorch is loaded
-    check_folder(settings)
+    check_training_folder(settings)
     check_sources(settings)
     from sencap.training.fit import train
 
