@@ -55,7 +55,9 @@ def best_temperature(logits: _Floats, changed: NDArray[np.bool_]) -> float:
     return round(float(TEMPERATURES[losses.argmin()]), 3)
 
 
-def calibrate(folder: Path, pairs: Sequence[CaptionedPair]) -> float:
+def calibrate(
+    folder: Path, pairs: Sequence[CaptionedPair], *, device: str = "cpu"
+) -> float:
     """Find the temperature of a checkpoint's flag head on pairs that it was not trained
     on, and write it into the checkpoint; returns it.
 
@@ -64,7 +66,9 @@ def calibrate(folder: Path, pairs: Sequence[CaptionedPair]) -> float:
     checkpoint = load_checkpoint(folder)
     known = [pair for pair in pairs if pair.changed is not None]
     changed = np.array([bool(pair.changed) for pair in known])
+    checkpoint.captioner.to(device)
     temperature = best_temperature(_flag_logits(checkpoint, known), changed)
+    checkpoint.captioner.to("cpu")
     settings = checkpoint.settings
     change = dataclasses.replace(settings.change, temperature=temperature)
     settings = dataclasses.replace(settings, change=change)

@@ -26,6 +26,7 @@ def fit_domain(
     selection: Sequence[CaptionedPair],
     *,
     seed: int,
+    device: str = "cpu",
 ) -> None:
     """Fit the `Domain` of a checkpoint, and write it into the checkpoint."""
     checkpoint = load_checkpoint(folder)
@@ -35,9 +36,10 @@ def fit_domain(
     drawn = random.Random(seed).sample(list(trained), min(MOST_PAIRS, len(trained)))
     # The training images give centre and covariance, the selection images the limit:
     # images that a covariance was fitted to lie nearer than new ones of the same kind.
-    captioner.domain.fit(
-        _means(captioner, drawn, size), _means(captioner, selection, size)
-    )
+    captioner.to(device)
+    means_of_trained = _means(captioner, drawn, size)
+    means_of_selection = _means(captioner, selection, size)
+    captioner.to("cpu").domain.fit(means_of_trained, means_of_selection)
     save_checkpoint(folder, checkpoint)
 
 
@@ -45,9 +47,10 @@ def fit_domain(
 def _means(captioner: Captioner, pairs: Sequence[CaptionedPair], size: int) -> Tensor:
     """Of the channels of every image that the backbone sees, (pairs, S, C)."""
     extractor: Any = captioner.extractor
+    device = captioner.mean.device
     found = []
     for images in image_batches(pairs, size):
         # (B, 2, 3, H, W) → maps (B·S, C, h, w) → means (B, S, C).
-        pixels = captioner.normalise(torch.from_numpy(images))
-        found.append(extractor.means(extractor.maps(pixels)))
+        pixels = captioner.normalise(torch.from_numpy(images).to(device))
+        found.append(extractor.means(extractor.maps(pixels)).cpu())
     return torch.cat(found)

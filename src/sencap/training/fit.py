@@ -105,11 +105,15 @@ def fit(settings: TrainingSettings) -> Path:
     exporter.no_change = own_no_change(train_pairs)
     run(task, data, exporter)
     # Both are found on the selection pairs, with the weights of the best epoch, and added
-    # to its checkpoint by one process.
+    # to its checkpoint by one process; where the training ran, since a thousand pairs
+    # take minutes on one core.
+    device = device_type(settings.hardware.accelerator)
     if settings.change.flag and rank_zero_only.rank == 0:
-        calibrate(out / BEST, val_pairs)
+        calibrate(out / BEST, val_pairs, device=device)
     if settings.domain and rank_zero_only.rank == 0:
-        fit_domain(out / BEST, train_pairs, val_pairs, seed=settings.seed)
+        fit_domain(
+            out / BEST, train_pairs, val_pairs, seed=settings.seed, device=device
+        )
     return out / BEST
 
 
