@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from itertools import chain
 
 _MONTHS = [
     "JAN",
@@ -68,7 +69,7 @@ def locate_date(text: str) -> tuple[datetime.date, int, int] | None:
     for forms in (_FORMS, [_BARE_DAY_OF_YEAR]):
         # All forms first, then the leftmost match that is a date. The bare form, seven
         # digits alone, is asked only if no other found one.
-        matches = [match for form in forms for match in form.finditer(text)]
+        matches = chain.from_iterable(form.finditer(text) for form in forms)
         for match in sorted(matches, key=lambda match: match.start()):
             date = _date(match)
             if date is not None:

@@ -134,8 +134,8 @@ def _compare(folder: Path, data: Path, pairs: list[CaptionedPair]) -> Comparison
     score_fp32, score_int8 = (report["ids"]["all"]["S*m"] for report in reports)
     # Changed or not is told of each pair beside its caption, so it is compared by
     # itself.
-    flags = [[pair["told_changed"] for pair in report["pairs"]] for report in reports]
-    equal = [one == other for one, other in zip(*flags, strict=True)]
+    told = zip(*(report["pairs"] for report in reports), strict=True)
+    equal = [one["told_changed"] == other["told_changed"] for one, other in told]
     encoder, whole, best = _speeds(exact, fast, pairs)
     return Comparison(
         data=data.name,

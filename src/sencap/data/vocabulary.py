@@ -121,8 +121,12 @@ def fixed_sentences(own: Sequence[str], vocabulary: Container[str]) -> tuple[str
     """
     if not own or not set(own).isdisjoint(NO_CHANGE_SENTENCES):
         return NO_CHANGE_SENTENCES
+
+    def is_spoken(text: str) -> bool:
+        return all(word in vocabulary for word in text.split())
+
     # A sentence with an unknown word cannot be said, nor scored by the model.
-    spoken = [text for text in own if all(word in vocabulary for word in text.split())]
+    spoken = [text for text in own if is_spoken(text)]
     return tuple((spoken or own)[: len(NO_CHANGE_SENTENCES)])
 
 

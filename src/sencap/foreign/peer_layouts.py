@@ -172,9 +172,9 @@ def _settings(published: Published, system: str, V: int) -> ModelSettings:
     Raises:
         MisfitError: there is no table of V words.
     """
-    units = [
-        unit for module in published.parts.values() for unit in _useful(module).units
-    ]
+    units: list[Unit] = []
+    for module in published.parts.values():
+        units += _useful(module).units
     tables = [unit.tensors["weight"] for unit in units if [*unit.tensors] == ["weight"]]
     words = [table for table in tables if table.ndim == 2 and len(table) == V]
     outputs = [
@@ -223,11 +223,10 @@ def _network_settings(
 
 def _state(fit: _Fit, captioner: Captioner, order: list[int]) -> dict[str, Tensor]:
     """Their tensors under our names, the rows that stand for words in our order."""
-    joined = {
-        f"{path}.{slot}": tensor
-        for path, unit in fit.pairs.items()
-        for slot, tensor in unit.tensors.items()
-    }
+    joined = {}
+    for path, unit in fit.pairs.items():
+        for slot, tensor in unit.tensors.items():
+            joined[f"{path}.{slot}"] = tensor
     state = parted_attentions(joined)
     wanted = captioner.state_dict()
     shaped = {}

@@ -194,7 +194,10 @@ def _orders(units: Sequence[Unit]) -> Iterable[list[Unit]]:
         outermost[unit.path.partition(".")[0]].append(unit)
     orders = itertools.permutations(outermost)
     for order in itertools.islice(orders, _MOST_ORDERS):
-        yield [unit for name in order for unit in outermost[name]]
+        ordered: list[Unit] = []
+        for name in order:
+            ordered += outermost[name]
+        yield ordered
 
 
 def _siblings_in_order(units: Sequence[Unit]) -> list[Unit]:

@@ -39,7 +39,9 @@ def stac_item(
     settings = folder.settings
     outputs = _outputs(folder)
     # A dict keeps the order, and each task once.
-    tasks = {task: None for output in outputs for task in output["tasks"]}
+    tasks: dict[str, None] = {}
+    for output in outputs:
+        tasks |= dict.fromkeys(output["tasks"])
     backbone = settings.extractor.backbone
     properties = {
         "datetime": moment,

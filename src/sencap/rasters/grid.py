@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sencap.errors import DataError, MissingDependencyError
@@ -187,7 +188,8 @@ def reprojected(
         # one point without a place spoils them all
         if len(points) == 1:
             return [(math.inf, math.inf)]
-        return [there for one in points for there in reprojected([one], source, target)]
+        one_by_one = (reprojected([one], source, target) for one in points)
+        return list(chain.from_iterable(one_by_one))
     except rasterio.errors.RasterioError as error:
         raise DataError(f"{source} cannot be told in {target} ({error})") from error
     return list(zip(xs, ys, strict=True))

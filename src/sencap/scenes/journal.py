@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ class ScannedBatch:
     def from_json(cls, told: dict[str, Any]) -> ScannedBatch:
         """Back from a line of a journal."""
         return cls(**{**told, "rows": [Row.from_json(row) for row in told["rows"]]})
+
+
+def rows_of_batches(batches: Iterable[ScannedBatch]) -> list[Row]:
+    """The rows of all of them, in order."""
+    return list(chain.from_iterable(batch.rows for batch in batches))
 
 
 class Journal(Closing):

@@ -67,10 +67,9 @@ class Row:
     def from_json(cls, told: dict[str, Any]) -> Row:
         """Back from `to_json`."""
         # JSON knows no tuples: they came back as lists.
-        pairs = {
-            key: [(one, two) for one, two in told[key]]
-            for key in ("polygon", "alternatives")
-        }
+        polygon = [(x, y) for x, y in told["polygon"]]
+        alternatives = [(text, log_prob) for text, log_prob in told["alternatives"]]
+        pairs = {"polygon": polygon, "alternatives": alternatives}
         return cls(**{**told, **pairs})
 
     def to_json(self) -> dict[str, Any]:

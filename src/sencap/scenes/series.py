@@ -16,7 +16,7 @@ from sencap.errors import ImageError, SettingsError
 from sencap.files import check_outputs, not_a_file
 from sencap.rasters import AlignedRasters, Grid, Raster, pixel_box, shared_box
 from sencap.scenes.dates import image_dates
-from sencap.scenes.journal import Journal
+from sencap.scenes.journal import Journal, rows_of_batches
 from sencap.scenes.layers import Layer, check_format, write_layers
 from sencap.scenes.merging import merge as merged
 from sencap.scenes.rows import Row
@@ -142,7 +142,7 @@ def write_series(
                 journals.append(stack.enter_context(journal))
                 done = scanned(scene, predictor, journal, progress=progress)
                 summary = ScanSummary.of(scene, done)
-                rows = [row for batch in done for row in batch.rows]
+                rows = rows_of_batches(done)
                 shown = merged(rows, scene) if merge else rows
                 layer = changes_layer(shown, scene, dates)
                 changes.append(replace(layer, name=f"changes_{dates[0]}_{dates[1]}"))
@@ -214,11 +214,12 @@ def common_grid(paths: Sequence[Path], settings: ScanSettings) -> Grid:
 def _together(layers: Sequence[Layer]) -> Layer:
     """Layers of the same columns as one."""
     first = layers[0]
-    columns = {
-        name: [value for layer in layers for value in layer.columns[name]]
-        for name in first.columns
-    }
-    polygons = [polygon for layer in layers for polygon in layer.polygons]
+    polygons: list[Any] = []
+    columns: dict[str, list[Any]] = {name: [] for name in first.columns}
+    for layer in layers:
+        polygons += layer.polygons
+        for name, values in layer.columns.items():
+            columns[name] += values
     return Layer(first.name.partition("_")[0], first.crs, polygons, columns)
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 
 from sencap.bounds import check_fraction, check_numbers
 from sencap.images.windows import Window
@@ -88,7 +88,7 @@ class Tiling:
         """The numbers of the windows that show a point."""
         rows = self._windows_at(self.tops, row)
         columns = self._windows_at(self.lefts, column)
-        return [one * len(self.lefts) + other for one in rows for other in columns]
+        return [one * len(self.lefts) + other for one, other in product(rows, columns)]
 
     def _starts(self, length: int) -> list[int]:
         last = max(length - self.side, 0)

@@ -16,7 +16,7 @@ from sencap.figures.scene import LONGEST_SCENE, ShownWindow, scene_page
 from sencap.files import check_outputs, write_whole
 from sencap.predictor import Predictor
 from sencap.scenes.dates import image_dates
-from sencap.scenes.journal import Journal, ScannedBatch
+from sencap.scenes.journal import Journal, ScannedBatch, rows_of_batches
 from sencap.scenes.layers import Layer, check_format, write_layers
 from sencap.scenes.merging import merge as merged
 from sencap.scenes.probability import check_probability, write_probability
@@ -72,7 +72,7 @@ def write_scan(
         with Journal(out, told) as journal:
             done = scanned(scene, predictor, journal, progress=progress)
             summary = ScanSummary.of(scene, done)
-            rows = [row for batch in done for row in batch.rows]
+            rows = rows_of_batches(done)
             # Probability and page are made of the single windows, before any are
             # merged.
             if probability is not None:

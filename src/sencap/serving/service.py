@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -268,6 +267,6 @@ def ground_of(details: Any) -> dict[str, Any] | None:
         [round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)
     ]
     # A projection has no degrees for some places, such as beyond its horizon.
-    if not all(math.isfinite(number) for point in ring for number in point):
+    if not np.isfinite(ring).all():
         return None
     return {"type": "Polygon", "coordinates": [ring]}

@@ -234,11 +234,11 @@ class CaptioningTask(L.LightningModule):
             ),
             "change": (_parameters(self.captioner.change), settings.learning_rate),
         }
-        groups = [
-            {"name": name, "params": [p for p in params if p.requires_grad], "lr": rate}
-            for name, (params, rate) in parts.items()
-        ]
-        groups = [group for group in groups if group["params"]]
+        groups = []
+        for name, (params, rate) in parts.items():
+            trained = [one for one in params if one.requires_grad]
+            if trained:
+                groups.append({"name": name, "params": trained, "lr": rate})
         # AdamW without weight decay is Adam.
         optimiser = torch.optim.AdamW(
             groups, lr=settings.learning_rate, weight_decay=settings.weight_decay

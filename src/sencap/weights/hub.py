@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,9 +134,8 @@ def cache_state() -> str:
         held = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return f"no cache yet at {place}"
-    ours = sum(
-        _holds_checkpoint(revision) for repo in held for revision in repo.revisions
-    )
+    revisions = chain.from_iterable(repo.revisions for repo in held)
+    ours = sum(map(_holds_checkpoint, revisions))
     megabytes = sum(repo.size_on_disk for repo in held) / 1e6
     return (
         f"{len(held)} repositories, {megabytes:,.0f} MB, {ours} checkpoints that "
