@@ -24,6 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from pack_runs import pack
+
 CONFIG = "configs/siamese-best.yaml"
 DATA, MASKS_ONLY = "runs/data/shipping", "runs/data/views"
 # Crops of the views with the captions that were matched to them.
@@ -74,7 +76,7 @@ RECIPES: dict[str, list[str]] = {
     "crops of views, EfficientNet-lite0 at 192 pixels": [*USUAL, WITH_CROPS],
     "SEN single stream trained whole": SINGLE_STREAM,
     "SEN single stream trained whole, crops of views": [
-        *(*SINGLE_STREAM, WITH_CROPS, "--optimisation.epochs=26"),
+        *(*SINGLE_STREAM, WITH_CROPS, "--optimisation.epochs=10"),
     ],
     "40 epochs": ["--optimisation.epochs=40"],
     "EfficientNet-lite0": LITE0,
@@ -139,6 +141,8 @@ def train(out: Path, recipe: str, seed: int, more: list[str], asked: Any) -> str
         (run / "log.txt").write_text(wrong, encoding="utf-8")
         return f"{run.name}: FAILED: {wrong[-300:]}"
     (run / "done").write_text(f"{seconds:.0f}\n", encoding="utf-8")
+    if asked.results is not None:
+        pack(run, asked.results)
     return f"{run.name}: {seconds:.0f} s"
 
 
@@ -226,6 +230,7 @@ def main() -> None:
         "--only", default=";".join(RECIPES), help="recipes, joined by semicolons"
     )
     parser.add_argument("--test", help="evaluate on the val and test of this data too")
+    parser.add_argument("--results", type=Path, help="pack each run into this folder")
     parser.add_argument("--table", type=Path, help="write the table of what is there")
     asked, more = parser.parse_known_args()
     seeds = [int(seed) for seed in asked.seeds.split(",")]

@@ -50,10 +50,8 @@ if asked recipes; then
   python3 -m sencap synth runs/data/synthetic-1200 --pairs 1200 --seed 7 --quiet \
     > "$out/synth.txt" 2>&1
   python3 scripts/compare_recipes.py runs/recipes --at-once "$at_once" --seconds "$seconds" \
-    --test "$source_folder/levir_cc" ${RECIPES:+--only "$RECIPES"} \
+    --test "$source_folder/levir_cc" --results "$out" ${RECIPES:+--only "$RECIPES"} \
     --hardware.accelerator=gpu ${MORE:-} > "$out/recipes.txt" 2>&1
   tail -n 60 "$out/recipes.txt"
-  # what each run knows, without the frozen backbone of its weights, which all of them share
-  python3 scripts/pack_runs.py runs/recipes "$out"
 fi
 ls -la "$out"
