@@ -336,12 +336,17 @@ def _check_values(values: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def _call(command: Callable[..., str | None], values: dict[str, Any]) -> str | None:
-    from sencap.parsing import settings_class
+    from sencap.parsing import flag_groups, settings_class
 
     # What the file holds is in the other values by now.
     values.pop("config", None)
     settings = settings_class(command)
-    return command(settings(**values)) if settings else command(**values)
+    if settings is not None:
+        return command(settings(**values))
+    for parameter, group in flag_groups(command).items():
+        given = {flag.name: values.pop(flag.name) for flag in fields(group)}
+        values[parameter] = group(**given)
+    return command(**values)
 
 
 def verb_parser(name: str, command: Callable[..., Any]) -> ArgumentParser:

@@ -13,8 +13,9 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from itertools import chain
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import yaml
 from docstring_parser import parse
@@ -48,6 +49,18 @@ def settings_class(command: Callable[..., Any]) -> type | None:
     return (
         parameters["settings"].annotation if list(parameters) == ["settings"] else None
     )
+
+
+def flag_groups(command: Callable[..., Any]) -> dict[str, type]:
+    """The parameters of a command that are dataclasses and have no default: each of
+    their fields is a flag, as several verbs have it (`sencap.flags`)."""
+    groups = {}
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        kind, default = parameter.annotation, parameter.default
+        # One with a default holds settings, flags with its name before them.
+        if is_dataclass(kind) and default is inspect.Parameter.empty:
+            groups[name] = cast(type, kind)
+    return groups
 
 
 def underscored(word: str) -> str:
@@ -139,7 +152,10 @@ def _add_rest(
 ) -> None:
     settings = settings_class(command)
     if settings is None:
-        parser.add_function_arguments(command, skip=done)
+        groups = flag_groups(command)
+        parser.add_function_arguments(command, as_group=False, skip={*done, *groups})
+        for group in groups.values():
+            parser.add_class_arguments(group)
         return
     parser.add_argument(
         "--config", action=_ConfigFile, help="a YAML file with any of these settings"

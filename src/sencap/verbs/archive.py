@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json as json_
-from typing import Literal
+from dataclasses import asdict
+
+from sencap.flags import ReadingFlags, SearchFlags
 
 
 def command(
     source: str,
     *,
     out: str,
-    weights: str | None = None,
-    beam: int = 3,
-    precision: Literal["fp32", "int8", "bf16"] = "fp32",
-    decision: Literal["probability", "search"] = "probability",
+    model: SearchFlags,
+    pixels: ReadingFlags,
     batch_size: int = 16,
     block_size: int = 256,
-    bands: str | None = None,
-    scale: str | None = None,
-    empty: float = 0.5,
     address: str | None = None,
     workers: int | None = None,
     threads: int = 1,
@@ -39,21 +36,9 @@ def command(
     Args:
         source: The list of pairs, .csv or .parquet.
         out: A new folder, or one that the same command has begun.
-        weights: A checkpoint folder (default: the weights that ship with sencap).
-        beam: Width of the beam search; 1 is greedy.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
-            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a pair changed: the model's probability of change, or
-            whatever the best caption of the search says.
         batch_size: Pairs captioned at once.
         block_size: Pairs in one file of the output, which is what a stop or a lost
             worker costs; a multiple of the batch size.
-        bands: The bands that are red, green and blue, by number from 1 or by name,
-            joined by commas: 4,3,2 (default: by their names, else the first three).
-        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they
-            are, more by what is in both images). A negative one is written
-            --scale=-25,0.
-        empty: A pair of which more than this share holds no data gets no caption.
         address: HOST:PORT of a Ray cluster's head, or auto for the one that this
             machine is part of (default: Ray runs here, for the time of the command).
         workers: Processes that hold the model (default: as many as there are cores
@@ -62,21 +47,17 @@ def command(
         json: Print the summary as JSON.
         quiet: Show no progress.
     """
-    from sencap.images import Reading
     from sencap.images.lists import check_list
 
     check_list(source)
-    reading = Reading.of_texts(bands, scale, empty)
+    reading = pixels.parsed()
     from sencap.archive import ArchiveSettings, write_archive
 
     summary = write_archive(
         source,
         out,
         settings=ArchiveSettings(
-            weights=weights,
-            beam=beam,
-            precision=precision,
-            decision=decision,
+            **asdict(model),
             reading=reading,
             batch_size=batch_size,
             block_size=block_size,

@@ -8,11 +8,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sencap.bounds import check_number
 from sencap.errors import SencapError, SettingsError
 from sencap.files import check_output_folder, check_outputs, told_as_output
+from sencap.flags import LoadFlags, ReadingFlags
 from sencap.shards import shard_of
 
 if TYPE_CHECKING:
@@ -23,18 +24,11 @@ if TYPE_CHECKING:
 def command(
     sources: list[str],
     *,
-    weights: str | None = None,
-    beam: int = 3,
+    model: LoadFlags,
+    pixels: ReadingFlags,
     json: bool = False,
     picture: str | None = None,
-    device: str = "auto",
-    engine: Literal["auto", "onnx", "torch"] = "auto",
-    precision: Literal["fp32", "int8", "bf16"] = "fp32",
-    decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
-    bands: str | None = None,
-    scale: str | None = None,
-    empty: float = 0.5,
     windows: int | None = None,
     shard: str | None = None,
 ) -> None:
@@ -51,36 +45,17 @@ def command(
 
     Args:
         sources: BEFORE and AFTER, or a folder, or a CSV file.
-        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
-            weights that ship with sencap).
-        beam: Width of the beam search; 1 is greedy.
         json: Print all details as JSON (several pairs: one object per line).
         picture: Also write a picture with before, after and the sentence (several
             pairs: a folder for them).
-        device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
-            has graphs and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
-            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a pair changed: the model's probability of change (all
-            sentences of no change counted together), or whatever the best caption of
-            the search says.
         batch_size: Pairs captioned at once.
-        bands: The bands that are red, green and blue, by number from 1 or by name,
-            joined by commas: 4,3,2 (default: by their names, else the first three).
-        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they
-            are, more by what is in both images). A negative one is written
-            --scale=-25,0.
-        empty: A pair of which more than this share holds no data gets no caption.
         windows: Side in pixels, such as 256, of the windows in which one large pair is
             captioned too; those that changed are printed with their place.
         shard: I/N, as in 3/16: only the third of sixteen parts of many pairs. The
             outputs of all parts, one after another, are that of a single run. Batches
             are never parted.
     """
-    from sencap.images import Reading
-
-    reading = Reading.of_texts(bands, scale, empty)
+    reading = pixels.parsed()
     check_number("windows", windows)
     if windows is not None and len(sources) != 2:
         raise SettingsError("windows are captioned of one pair: give BEFORE and AFTER")
@@ -91,19 +66,7 @@ def command(
             raise SettingsError(
                 "picture is not of a list with ids; leave --json or --picture out"
             )
-        rows = _list_rows(
-            sources[0],
-            shard,
-            reading,
-            batch_size,
-            weights=weights,
-            beam=beam,
-            device=device,
-            engine=engine,
-            precision=precision,
-            decision=decision,
-        )
-        _print_rows(rows)
+        _print_rows(_list_rows(sources[0], shard, reading, batch_size, model))
         return
     files = _files(sources)
     single = len(sources) == 2
@@ -112,7 +75,7 @@ def command(
             "shard is a part of many pairs: give a folder or a CSV file"
         )
     pictures = _pictures(
-        picture, files, single=single, inputs=_inputs(sources, files, weights)
+        picture, files, single=single, inputs=_inputs(sources, files, model.weights)
     )
     part = shard_of(len(files), shard, together=batch_size)
     files, pictures = files[part.start : part.stop], pictures[part.start : part.stop]
@@ -123,17 +86,8 @@ def command(
     from sencap.weights import checkpoint_folder
 
     # no model is loaded where nothing can be read
-    already = read_first(files, image_size(checkpoint_folder(weights)), reading)
-    from sencap.predictor import load
-
-    predictor = load(
-        weights,
-        beam=beam,
-        device=device,
-        engine=engine,
-        precision=precision,
-        decision=decision,
-    )
+    already = read_first(files, image_size(checkpoint_folder(model.weights)), reading)
+    predictor = model.load()
     if picture is not None and not single:
         with told_as_output(picture):
             Path(picture).mkdir(parents=True, exist_ok=True)
@@ -176,22 +130,25 @@ def command(
 
 
 def _list_rows(
-    source: str, shard: str | None, reading: Reading, batch_size: int, **how: Any
+    source: str,
+    shard: str | None,
+    reading: Reading,
+    batch_size: int,
+    model: LoadFlags,
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a list with ids, or of a part of it; ``how`` is for `sencap.load`."""
+    """The rows of a list with ids, or of a part of it."""
     from sencap.images.lists import read_list
     from sencap.weights import checkpoint_folder
 
-    checkpoint_folder(how["weights"])
+    checkpoint_folder(model.weights)
     pairs = list(read_list(source))
     part = shard_of(len(pairs), shard, together=batch_size)
     if not part:
         return  # there are more parts than pairs
     from sencap.listed import caption_list
-    from sencap.predictor import load
 
     yield from caption_list(
-        load(**how),
+        model.load(),
         pairs[part.start : part.stop],
         batch_size=batch_size,
         reading=reading,

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from dataclasses import asdict
 
 from sencap.errors import SencapError
+from sencap.flags import LoadFlags
 
 
 def command(
     *,
     data: str,
+    model: LoadFlags,
     split: str = "test",
-    weights: str | None = None,
-    beam: int = 3,
     json: str | None = None,
     markdown: str | None = None,
     page: str | None = None,
     batch_size: int = 16,
-    device: str = "auto",
-    engine: Literal["auto", "onnx", "torch"] = "auto",
-    precision: Literal["fp32", "int8", "bf16"] = "fp32",
-    decision: Literal["probability", "search"] = "probability",
     limit: int | None = None,
     no_change: list[str] | None = None,
     quiet: bool = False,
@@ -37,21 +33,10 @@ def command(
     Args:
         data: The folder of captioned pairs.
         split: train, val or test; or several, joined by a plus sign: val+test.
-        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
-            weights that ship with sencap).
-        beam: Width of the beam search; 1 is greedy.
         json: Write the report, with every pair's caption and scores, to this JSON file.
         markdown: Write the printed report to this file too.
         page: Write a page of pictures (best, worst and random pairs) to this HTML file.
         batch_size: Pairs captioned at once.
-        device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
-            has graphs and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
-            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a pair changed: the model's probability of change (all
-            sentences of no change counted together), or whatever the best caption of
-            the search says, as in the literature.
         limit: Evaluate the first pairs only.
         no_change: The sentences with which this data set says that nothing changed,
             where its pairs have no changeflag and its wording is its own.
@@ -64,16 +49,11 @@ def command(
     report = evaluate(
         data,
         split=splits_named(split),
-        weights=weights,
-        beam=beam,
+        **asdict(model),
         json=json,
         markdown=markdown,
         page=page,
         batch_size=batch_size,
-        device=device,
-        engine=engine,
-        precision=precision,
-        decision=decision,
         limit=limit,
         no_change=no_change,
         progress=not quiet,

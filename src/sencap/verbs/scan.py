@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json as json_
 import sys
+from dataclasses import asdict
+from itertools import chain
 from typing import Literal
 
 from sencap.errors import SettingsError
+from sencap.flags import LoadFlags, ReadingFlags
 
 
 def command(
     images: list[str],
     *,
     out: str,
-    weights: str | None = None,
+    model: LoadFlags,
+    pixels: ReadingFlags,
     window: float | None = None,
     side: int | None = None,
     overlap: float = 0.25,
-    bands: str | None = None,
-    scale: str | None = None,
     stretch: Literal["together", "per-date"] = "together",
     percentiles: str | None = None,
-    empty: float = 0.5,
     roi: str | None = None,
     crs: str | None = None,
     dates: str | None = None,
@@ -33,11 +34,6 @@ def command(
     page: str | None = None,
     json: bool = False,
     quiet: bool = False,
-    beam: int = 3,
-    device: str = "auto",
-    engine: Literal["auto", "onnx", "torch"] = "auto",
-    precision: Literal["fp32", "int8", "bf16"] = "fp32",
-    decision: Literal["probability", "search"] = "probability",
     batch_size: int = 16,
 ) -> None:
     """Say what changed where between georeferenced rasters, window by window, on the
@@ -58,24 +54,16 @@ def command(
         out: The file to write: .gpkg (with a style for QGIS and a layer of the
             summary), .geojson (WGS 84), .fgb, .parquet (GeoParquet), or .csv (no
             polygons).
-        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
-            weights that ship with sencap).
         window: Side of a window in metres (default: as much ground as the weights were
             trained on, but at least 64 pixels).
         side: Side of a window in pixels of BEFORE, instead of metres.
         overlap: The share of its side that a window has in common with the next.
-        bands: The bands that are red, green and blue, by number from 1 or by name,
-            joined by commas: 4,3,2 (default: by their names, else the first three).
-        scale: LOW,HIGH: the values that become black and white (default: 8 bits as they
-            are, more by percentiles of the common ground). A negative one is written
-            --scale=-25,0.
         stretch: together (one scale for both dates), or per-date, where the two dates
             are stored in different units.
         percentiles: LOW,HIGH: of more than 8 bits, the percentiles of the common ground
             that become black and white, such as 2,98 (default: the range from the 2nd to
             the 98th and half as much more to either side, or all values where they are
             a photograph's).
-        empty: A window of which more than this share holds no data gets no caption.
         roi: A GeoJSON file of polygons: only windows that show some of them are
             captioned, and only their ground is counted.
         crs: The projection of the polygons, such as EPSG:32633 (default: that of
@@ -96,18 +84,9 @@ def command(
             needs no network.
         json: Print the summary as JSON.
         quiet: Show no progress.
-        beam: Width of the beam search; 1 is greedy.
-        device: cpu, cuda, or auto.
-        engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
-            has graphs and no GPU is named.
-        precision: fp32 (exact), or int8 (faster), where the checkpoint and the
-            processor offer it; bf16 is refused, as ONNX Runtime lacks it.
-        decision: What makes a window changed: the model's probability of change, or
-            whatever the best caption of the search says.
         batch_size: Windows captioned at once, and what is lost at most when a scan is
             stopped.
     """
-    from sencap.images import Reading
     from sencap.images.options import two_numbers
     from sencap.scenes import ScanSettings, find_images, write_scan, write_series
     from sencap.weights import resolve_weights
@@ -118,13 +97,8 @@ def command(
     given = () if dates is None else tuple(dates.split(","))
     paths, known = find_images(images, dates=given, asset=asset)
     settings = ScanSettings(
-        weights=weights,
-        beam=beam,
-        device=device,
-        engine=engine,
-        precision=precision,
-        decision=decision,
-        reading=Reading.of_texts(bands, scale, empty),
+        **asdict(model),
+        reading=pixels.parsed(),
         window=window,
         side=side,
         overlap=overlap,
@@ -147,7 +121,10 @@ def command(
             page=page,
             progress=not quiet,
         )
-        details = {**summary.details(), "weights": resolve_weights(weights).record()}
+        details = {
+            **summary.details(),
+            "weights": resolve_weights(model.weights).record(),
+        }
         text = json_.dumps(details) if json else str(summary)
     else:
         if probability is not None or page is not None:
@@ -162,8 +139,9 @@ def command(
             merge=merge,
             progress=not quiet,
         )
-        notes = list(dict.fromkeys(note for step in steps for note in step.notes))
-        loaded = resolve_weights(weights).record()
+        # Each once, in their order.
+        notes = list(dict.fromkeys(chain.from_iterable(one.notes for one in steps)))
+        loaded = resolve_weights(model.weights).record()
         told = [
             {"before": one.before, "after": one.after}
             | one.summary.details()
