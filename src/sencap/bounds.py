@@ -130,6 +130,13 @@ def check_number(name: str, value: Any) -> None:
     )
 
 
+def check_fields(settings: object, owner: str, *names: str) -> None:
+    """`check_number` for whole numbers of a settings object, which is the field
+    ``owner`` of another ("" for none)."""
+    for name in names:
+        check_number(f"{owner}.{name}" if owner else name, getattr(settings, name))
+
+
 def check_numbers(**values: Any) -> None:
     """`check_number` for each of several; names are those of `BOUNDS`."""
     for name, value in values.items():
