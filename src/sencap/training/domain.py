@@ -39,7 +39,8 @@ def fit_domain(
     captioner.to(device)
     means_of_trained = _means(captioner, drawn, size)
     means_of_selection = _means(captioner, selection, size)
-    captioner.to("cpu").domain.fit(means_of_trained, means_of_selection)
+    captioner.to("cpu")
+    captioner.domain.fit(means_of_trained, means_of_selection)
     save_checkpoint(folder, checkpoint)
 
 
