@@ -20,7 +20,9 @@ from tqdm import tqdm
 from sencap.ahead import ahead
 from sencap.bounds import check_numbers
 from sencap.config import Split
-from sencap.data.levir_cc import CaptionedPair, find_caption_files, read_dataset
+from sencap.data.caption_files import find_caption_files
+from sencap.data.entries import CaptionedPair
+from sencap.data.levir_cc import read_dataset
 from sencap.engines.choice import EngineName
 from sencap.engines.precisions import Precision
 from sencap.images import read_pair

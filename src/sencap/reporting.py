@@ -18,12 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sencap.data.levir_cc import (
-    CaptionedPair,
-    CaptionEntry,
-    find_caption_files,
-    told_by_sentences,
-)
+from sencap.data.caption_files import find_caption_files
+from sencap.data.change_flags import told_by_sentences
+from sencap.data.entries import CaptionedPair, CaptionEntry
 from sencap.environment import environment
 from sencap.errors import SencapError, SettingsError
 from sencap.evaluation.protocol import (

@@ -10,14 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sencap.config import Split, VocabularySettings
-from sencap.data.importing.predictions import captions_of_pairs, read_predictions
-from sencap.data.levir_cc import (
-    CaptionedPair,
-    CaptionEntry,
-    all_captions,
-    read_captions,
-    read_dataset,
-)
+from sencap.data.entries import CaptionedPair, CaptionEntry, all_captions
+from sencap.data.importing.matching import captions_of_pairs
+from sencap.data.importing.predictions import read_predictions
+from sencap.data.levir_cc import read_captions, read_dataset
 from sencap.data.vocabulary import Vocabulary, coverage
 from sencap.files import check_inputs
 from sencap.reporting import (

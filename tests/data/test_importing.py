@@ -22,9 +22,10 @@ from PIL import Image
 import sencap
 from sencap.cli import main
 from sencap.data.check import check_dataset
+from sencap.data.entries import CaptionedPair
 from sencap.data.importing import import_dataset
 from sencap.data.importing.records import find_columns, image_side, split_of
-from sencap.data.levir_cc import CaptionedPair, read_dataset
+from sencap.data.levir_cc import read_dataset
 from sencap.errors import DataError, OutputError, SettingsError
 
 CAPTIONS = ("A road, is built.", "two houses appear")

@@ -13,12 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sencap.data.importing.predictions import (
-    Prediction,
-    captions_of_pairs,
-    read_predictions,
-)
-from sencap.data.levir_cc import CaptionEntry
+from sencap.data.entries import CaptionEntry
+from sencap.data.importing.matching import captions_of_pairs
+from sencap.data.importing.predictions import Prediction, read_predictions
 from sencap.errors import DataError
 
 SAID = {

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sencap.data.levir_cc import SPLITS, CaptionEntry, read_captions
+from sencap.data.entries import SPLITS, CaptionEntry
+from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import (
     NO_CHANGE_SENTENCES,
     SPECIAL_WORDS,

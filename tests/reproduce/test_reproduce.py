@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from sencap.cli import main
 from sencap.config import HardwareSettings, TrainingSettings
-from sencap.data.levir_cc import find_caption_files, read_dataset
+from sencap.data.caption_files import find_caption_files
+from sencap.data.levir_cc import read_dataset
 from sencap.errors import MissingDependencyError, SettingsError
 from sencap.evaluation.names import METRICS
 from sencap.models.variants import resolved

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from sencap.config import LoadingSettings
-from sencap.data.levir_cc import CaptionedPair, read_dataset
+from sencap.data.entries import CaptionedPair
+from sencap.data.levir_cc import read_dataset
 from sencap.data.reading import read_images
 from sencap.data.vocabulary import Vocabulary
 from sencap.runs.sampler import EpochSampler

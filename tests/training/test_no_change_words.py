@@ -17,7 +17,7 @@ from sencap.config import (
     TrainingSettings,
     VocabularySettings,
 )
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary, fixed_sentences
 from sencap.engines.choice import EngineName
 from sencap.errors import CheckpointError

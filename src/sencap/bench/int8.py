@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from sencap.data.levir_cc import CaptionedPair, read_dataset
+from sencap.data.entries import CaptionedPair
+from sencap.data.levir_cc import read_dataset
 from sencap.engines import graphs
 from sencap.engines.onnx import open_onnx
 from sencap.environment import environment

@@ -13,19 +13,10 @@ from types import MappingProxyType
 from tqdm import tqdm
 
 from sencap.config import DecoderSettings, VocabularySettings
-from sencap.data.levir_cc import (
-    ADVICE_ON_FLAGS,
-    DATE_FOLDERS,
-    MASKS,
-    SPLITS,
-    CaptionEntry,
-    ImageFolders,
-    PairProblem,
-    all_captions,
-    find_caption_files,
-    list_captions,
-    told_by_sentences,
-)
+from sencap.data.caption_files import find_caption_files, list_captions
+from sencap.data.change_flags import ADVICE_ON_FLAGS, told_by_sentences
+from sencap.data.entries import SPLITS, CaptionEntry, PairProblem, all_captions
+from sencap.data.levir_cc import DATE_FOLDERS, MASKS, ImageFolders
 from sencap.data.masks import read_mask
 from sencap.data.vocabulary import Coverage, coverage
 from sencap.errors import DataError, ImageError

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.data.levir_cc import DATE_FOLDERS, MASKS, CaptionedPair
+from sencap.data.entries import CaptionedPair
+from sencap.data.levir_cc import DATE_FOLDERS, MASKS
 from sencap.errors import DataError, ImageError
 from sencap.images import IMAGE_SUFFIXES, read_image
 

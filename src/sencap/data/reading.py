@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.images import read_pair
 from sencap.images.notes import Notes
 from sencap.structures import ImagePair

@@ -14,7 +14,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sencap.data.levir_cc import CaptionedPair, read_dataset
+from sencap.data.entries import CaptionedPair
+from sencap.data.levir_cc import read_dataset
 from sencap.environment import check_hardware, device_type, environment
 from sencap.errors import CheckpointError, DataError, SettingsError
 from sencap.evaluating import evaluate

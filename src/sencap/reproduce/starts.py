@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from sencap.data.levir_cc import find_caption_files
+from sencap.data.caption_files import find_caption_files
 from sencap.errors import SettingsError
 from sencap.foreign import CHOICES
 from sencap.foreign.read import HUB

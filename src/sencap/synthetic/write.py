@@ -15,7 +15,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from sencap.bounds import check_numbers, check_shares
-from sencap.data.levir_cc import CAPTION_FILE, SPLITS
+from sencap.data.caption_files import CAPTION_FILE
+from sencap.data.entries import SPLITS
 from sencap.data.resumable import claim
 from sencap.errors import SettingsError
 from sencap.files import delete_drafts, write_whole

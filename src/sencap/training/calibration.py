@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.data.reading import image_batches
 from sencap.engines.torch import TorchEngine
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.data.reading import image_batches
 from sencap.models.captioner import Captioner
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from sencap.config import TrainingSettings
 from sencap.data.augmentation import PLACEMENTS, Placement
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.data.reading import read_images
 from sencap.environment import device_type
 from sencap.errors import OutputError, SettingsError

@@ -15,12 +15,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sencap.checkpoint_folder import CONFIG
 from sencap.config import LoadingSettings, TrainingSettings, VocabularySettings, as_dict
-from sencap.data.levir_cc import (
-    CaptionedPair,
-    all_captions,
-    read_captions,
-    read_dataset,
-)
+from sencap.data.entries import CaptionedPair, all_captions
+from sencap.data.levir_cc import read_captions, read_dataset
 from sencap.data.masks import has_masks_only, read_masked_pairs
 from sencap.data.vocabulary import Vocabulary
 from sencap.environment import check_memory, device_type, environment

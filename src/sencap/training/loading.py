@@ -21,7 +21,7 @@ from sencap.data.augmentation import (
     draw_placement,
     random_colour,
 )
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.data.masks import ChangeMask, read_mask, resize_mask
 from sencap.data.reading import read_images
 from sencap.data.reversal import reverse_words

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sencap.config import OptimisationSettings
-from sencap.data.levir_cc import CaptionedPair
+from sencap.data.entries import CaptionedPair
 from sencap.data.vocabulary import Vocabulary
 from sencap.engines.torch import TorchEngine, as_arrays
 from sencap.evaluation.metrics import corpus_bleu4

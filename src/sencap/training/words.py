@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from sencap.config import TrainingSettings
-from sencap.data.levir_cc import CaptionedPair, all_captions
+from sencap.data.entries import CaptionedPair, all_captions
 from sencap.data.vocabulary import MOST_SENTENCES, SPECIAL_WORDS, Vocabulary, coverage
 
 # Fewer words than these are hardly enough for captions: LEVIR-CC's vocabulary at the

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from sencap.data.caption_files import find_caption_files, list_captions
 from sencap.data.importing.coco import is_coco
 from sencap.data.importing.records import split_of
 from sencap.data.importing.texts import read_content, read_regular_text
-from sencap.data.levir_cc import find_caption_files, list_captions
 from sencap.errors import DataError, SettingsError, nearest
 from sencap.files import not_a_file
 from sencap.json_files import shown

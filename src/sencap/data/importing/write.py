@@ -15,11 +15,13 @@ from typing import Any
 from tqdm import tqdm
 
 from sencap.bounds import check_number, check_shares
+from sencap.data.caption_files import CAPTION_FILE
+from sencap.data.entries import SPLITS
 from sencap.data.importing.coco import read_coco
 from sencap.data.importing.recognise import recognise_records
 from sencap.data.importing.records import Pair, Problems, join_rows
 from sencap.data.importing.tables import read_tables
-from sencap.data.levir_cc import CAPTION_FILE, DATE_FOLDERS, SPLITS
+from sencap.data.levir_cc import DATE_FOLDERS
 from sencap.data.vocabulary import normalise
 from sencap.errors import DataError, ImageError, OutputError
 from sencap.files import (
