@@ -153,7 +153,7 @@ def scored(run: Path, name: str, data: str, split: str) -> dict[str, float] | No
         return None
     report = json.loads(path.read_text(encoding="utf-8"))
     right = report["change_accuracy"]
-    if "S*m" not in report["ids"]["all"]:
+    if report["ids"]["all"]["S*m"] is None:
         report = with_meteor(run, name, report, data, split)
     scores = report["ids"]
     return {
