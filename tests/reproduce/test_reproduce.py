@@ -203,7 +203,7 @@ def test_several_processes_share_the_runs_out_and_wait_for_the_last(
         assert evaluated == [trainings[1].row.name]
         theirs.release()  # it died before its report was written
 
-    monkeypatch.setattr(running, "run", record)
+    monkeypatch.setattr(running, "run_training", record)
     monkeypatch.setattr(time, "sleep", wait)
     caplog.set_level("INFO", logger="sencap")
     reproduce("table6", smoke)
