@@ -67,6 +67,13 @@ def main() -> None:
     )
     parser.add_argument("--resamples", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=2000,
+        help="how often --coverage simulates, and the most test sets that --captions "
+        "draws of a size",
+    )
     args = parser.parse_args()
     if args.system:
         groups = {
@@ -76,7 +83,7 @@ def main() -> None:
     if args.captions is not None:
         print("\n".join(of_humans(args.captions, args)))
     if args.coverage:
-        print("\n".join(of_coverage(args.seed)))
+        print("\n".join(of_coverage(args.seed, args.trials)))
 
 
 # ----------------------------------------------------------------------------------------- reports
@@ -96,6 +103,11 @@ def of_reports(
         exact[name] = np.array(
             [one.system.scores(args.subset)[0, column] for one in reports]
         )
+        if np.isnan(exact[name]).any():
+            raise SystemExit(
+                f"{args.metric} is missing from reports of {name}: evaluate them where "
+                "Java is, or name another --metric"
+            )
         means[name] = np.mean(
             [_resampled(one.system, args)[:, column] for one in reports], axis=0
         )
@@ -210,7 +222,7 @@ def of_humans(path: Path, args: argparse.Namespace) -> list[str]:
         for one, other in ((0, 1), (2, 3), (4, 0)):
             found = [
                 _test_set(scorings[one], scorings[other], changed, rows_, args)
-                for rows_ in _test_sets(len(changed), size, generator)
+                for rows_ in _test_sets(len(changed), size, generator, args.trials)
             ]
             differences = np.array([difference for difference, _ in found])
             errors.append(np.median([each.error for _, each in found]))
@@ -294,9 +306,10 @@ def human_scorings(
 
 
 def _test_sets(
-    pairs: int, size: int, generator: np.random.Generator
+    pairs: int, size: int, generator: np.random.Generator, most: int
 ) -> list[npt.NDArray[np.intp]]:
-    return [generator.permutation(pairs)[:size] for _ in range(TEST_SETS[size])]
+    count = min(most, TEST_SETS[size])
+    return [generator.permutation(pairs)[:size] for _ in range(count)]
 
 
 def _test_set(
