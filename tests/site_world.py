@@ -11,32 +11,44 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-import rasterio
 import torch
-from PIL import Image
 
-from sencap.cli import main
+from sencap.cli import main, verb_parser
+from sencap.config import ModelSettings, TrainingSettings
 from sencap.data.levir_cc import read_captions
-from sencap.data.vocabulary import Vocabulary
-from sencap.models.checkpoint import Checkpoint, save_checkpoint
 from sencap.models.variants import build
+from sencap.parsing import underscored
+from sencap.verbs.train import command
+from site_files import (
+    write_masks,
+    write_pushed,
+    write_raster,
+    write_series,
+    write_source,
+    write_weights_of_others,
+)
 from site_pages import ROOT
+from site_tables import TINY
 from tiny_systems import tiny
 
-REPORTS = ("b", "a1", "a2", "a3", "b1", "b2", "b3")
+REPORTS = ["b", "a1", "a2", "a3", "b1", "b2", "b3", "s1", "s2", "s3", "c1", "c2", "c3"]
 
 
 def write_world(folder: Path, tiny_data: Path) -> Path:
     """A clone, as far as commands need it, and all that the pages' names stand for."""
     folder.mkdir()
-    for name in ("src", "configs"):
+    for name in ("src", "configs", "scripts", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)
     samples = ROOT / "tests" / "samples"
-    (folder / "ssl4eo-s12").symlink_to(samples / "ssl4eo_v1_0")
+    for name in ("ssl4eo-s12", "SSL4EO-S12", "PLACES"):
+        (folder / name).symlink_to(samples / "ssl4eo_v1_0")
     shutil.copytree(tiny_data, folder / "DATA")
+    (folder / "LEVIR-CC").symlink_to("DATA")
+    (folder / "CAPTIONS").symlink_to("DATA/LevirCCcaptions.json")
+    write_masks(folder / "DATA")
     for split, name in (("test", "pairs"), ("val", "more")):
         shutil.copytree(tiny_data / "images" / split, folder / name)
+    shutil.copytree(folder / "DATA" / "images" / "train", folder / "VIEWS")
     for date, letter in (("before", "A"), ("after", "B")):
         image = folder / "pairs" / letter / "test_000002.png"
         shutil.copy(image, folder / f"{date}.png")
@@ -46,25 +58,11 @@ def write_world(folder: Path, tiny_data: Path) -> Path:
     write_captions(folder)
     write_checkpoint(folder)
     write_reports(folder)
+    write_series(folder)
+    write_source(folder)
+    write_weights_of_others(folder)
+    write_pushed(folder)
     return folder
-
-
-def write_raster(image: Path, target: Path) -> None:
-    """A GeoTIFF of a picture, with pixels of half a metre."""
-    values = np.asarray(Image.open(image)).transpose(2, 0, 1)
-    place = rasterio.Affine(0.5, 0, 620_000, 0, -0.5, 3_350_000)
-    with rasterio.open(
-        target,
-        "w",
-        driver="GTiff",
-        count=3,
-        dtype="uint8",
-        crs="EPSG:32614",
-        height=values.shape[1],
-        width=values.shape[2],
-        transform=place,
-    ) as file:
-        file.write(values)
 
 
 def write_area(target: Path) -> None:
@@ -95,17 +93,14 @@ def write_captions(folder: Path) -> None:
 
 
 def write_checkpoint(folder: Path) -> None:
-    """Weights as PyTorch draws them, under all names that the pages have for some."""
-    entries = read_captions(folder / "DATA")
-    captions = [words for entry in entries for words in entry.captions]
-    vocabulary = Vocabulary.build(captions, minimum_count=1)
-    settings = tiny("sen")
-    torch.manual_seed(0)
-    captioner = build(settings, len(vocabulary)).eval()
-    made = Checkpoint(captioner, vocabulary, settings, {})
-    (folder / "runs" / "sen-levir-cc").mkdir(parents=True)
-    for name in ("PATH", "OUT", "A", "B", "CHECKPOINT", "runs/sen-levir-cc/best"):
-        save_checkpoint(folder / name, made)
+    """Weights of a tiny training, under all names that the pages have for some."""
+    best = folder / "runs" / "sen-levir-cc" / "best"
+    config = str(ROOT / "configs" / "sen-levir-cc.yaml")
+    words = ["--config", config, "--data", str(folder / "DATA")]
+    out = ["--out", str(best.parent)]
+    assert main(["train", *words, *out, *TINY.split()]) == 0
+    for name in ("PATH", "A", "B", "CHECKPOINT"):
+        shutil.copytree(best, folder / name)
 
 
 def write_reports(folder: Path) -> None:
@@ -128,3 +123,13 @@ def names_of_blocks(block: str) -> dict[str, Any]:
     images = torch.zeros(1, 2, 3, 64, 64, dtype=torch.uint8)
     tokens = torch.tensor([[[2, 5, 3]]])
     return {"captioner": captioner, "images": images, "tokens": tokens}
+
+
+def tiny_settings(system: str) -> ModelSettings:
+    """A system as small as a tiny training makes it."""
+    parser = verb_parser("train", command)
+    words = TINY.split() + (["--extractor.grid", "2"] if system != "sen" else [])
+    words = ["--data", "x", "--out", "x", "--system", system, *words]
+    values = parser.instantiate(parser.parse_args([underscored(w) for w in words]))
+    values.pop("config", None)
+    return TrainingSettings(**vars(values)).model

@@ -7,23 +7,17 @@ folder of their own, on drawn data. `NOT_RUN` names those that are not, and why.
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
 import re
 import shlex
-import shutil
-import socket
-import subprocess
-import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
-from sencap.cli import VERBS, main
+from sencap.cli import VERBS
+from site_given import Given
+from site_here import here, hub, kept_graphs, world
 from site_pages import (
     PROGRAMS,
     ROOT,
@@ -33,72 +27,18 @@ from site_pages import (
     sencap_words,
     understood,
 )
-from site_world import names_of_blocks, write_world
+from site_tables import FEWER, NEEDED, NOT_RUN, SMALLER, missing, plain, reason
+from site_world import names_of_blocks
+
+__all__ = ["here", "hub", "kept_graphs", "world"]
+
+# of huggingface_hub, which hands files to its HTTP client in a way that ages
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 PAGES = {page.name: page for page in pages()}
 
-# What begins so is given to its parser only. The reason stands behind it.
-NOT_RUN = {
-    "sencap train": "hours at these settings; tests/training trains",
-    "sencap pretrain": "hours at these settings; tests/pretraining pre-trains",
-    "sencap reproduce": "minutes to weeks; tests/reproduce runs every table",
-    "sencap bench": "measures for minutes; tests/test_bench.py runs it",
-    "sencap convert": "needs a file of others; tests/foreign makes such files",
-    "sencap export": "measures for a minute; tests/engines exports all systems",
-    "sencap scan 2018.tif": "needs three dates; tests/scenes scans series",
-    "sencap scan folder/": "needs three dates; tests/scenes scans series",
-    "sencap scan items.json": "needs a STAC file; tests/scenes reads some",
-    "sencap pack DATA": "needs SSL4EO-S12; tests/places packs a sample",
-    "sencap pack rasters": "needs a series; tests/places packs one",
-    "sencap pack runs/": "needs pairs that may not be passed on",
-    "sencap pack synthetic:": "draws hundreds of places; tests/places packs some",
-    "sencap synth runs/": "draws hundreds of pairs; tests/synthetic draws some",
-    "sencap serve --host": "opens the machine; tests/serving asks with a token",
-    "sencap caption before.png after.png --weights CHECKPOINT --precision int8": (
-        "needs what the export before it writes"
-    ),
-    "sencap archive": "starts Ray, half a minute; tests/archive runs it",
-    "sencap push": "needs a hub; its tests have a local one",
-    "sencap caption before.png after.png --weights hub:": (
-        "needs a hub; tests/weights has a local one"
-    ),
-    "curl -H": "goes with the command above",
-    "openssl": "goes with the command above",
-    "srun": "needs Slurm",
-    "ray": "needs machines beside this one",
-    "torchrun": "needs two machines",
-    "docker": "needs a container engine; tests/serving checks the files",
-    "pip": "needs a network; tests/site/test_package.py installs",
-    "make": "is what CI runs",
-    "git": "is what a release does",
-    "mkdocs": "tests/site/test_build.py builds the site",
-    "jupyter": "opens a browser; tests/site/test_notebook.py runs the notebook",
-    "python -m build": "tests/site/test_package.py does it",
-    "python": "measures, or needs data that may not be passed on",
-}
-# These are run though the table above has their like: cheap ones.
-RUN = (
-    "sencap train --config configs/ten-pairs.yaml",
-    "sencap pretrain --data synthetic:12",
-    "sencap reproduce table5 --data drawn --scale smoke --out runs/smoke --dry-run",
-)
 # The same of blocks of Python, by what they hold.
 PYTHON_NOT_RUN = {"places=my_places": "hours at these settings; tests/pretraining"}
-# Smaller, so that they take a second.
-SMALLER = {
-    "--pairs 1000": "--pairs 12",
-    "configs/ten-pairs.yaml": "configs/ten-pairs.yaml --optimisation.epochs 1",
-    "sencap compare ": "sencap compare --resamples 200 ",
-    "sencap synth ": "sencap synth --workers 1 ",
-}
-
-
-def reason(command: str) -> str | None:
-    """Why a command is not run; None if it is."""
-    if command.startswith(RUN):
-        return None
-    plain = re.sub(r"^([A-Z_]+=\S+ )+", "", command)
-    return next((why for like, why in NOT_RUN.items() if plain.startswith(like)), None)
 
 
 def flags_of(script: Path) -> set[str]:
@@ -189,75 +129,11 @@ def test_every_verb_is_shown_and_every_reason_is_needed() -> None:
     commands = [command for page in PAGES.values() for command in page.commands]
     shown = {words[0] for words in map(sencap_words, commands) if words}
     assert shown >= set(VERBS)
-    reasons = {reason(command) for command in commands}
-    assert reasons == {None, *NOT_RUN.values()}
-    for command in RUN:
-        assert any(c.startswith(command) for c in commands), command
-
-
-@pytest.fixture(scope="module")
-def world(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone, as far as commands need it, and all that the pages' names stand for."""
-    return write_world(tmp_path_factory.mktemp("world") / "clone", tiny_data)
-
-
-@pytest.fixture
-def here(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own copy of it, where the commands are given; without Java, since METEOR takes
-    seconds."""
-    shutil.copytree(world, tmp_path / "here", symlinks=True)
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    return tmp_path / "here"
-
-
-def give(command: str) -> tuple[int, str]:
-    """Run one command where one is, sencap's without a new process; its exit code and
-    what it printed, to a file if it says so."""
-    for long, short in SMALLER.items():
-        command = command.replace(long, short)
-    words = sencap_words(command)
-    printed = io.StringIO()
-    if words is None:
-        done = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout + done.stderr
-    if words[0] in {"import", "synth"}:
-        target = words[2] if words[0] == "import" else words[3]
-        shutil.rmtree(target, ignore_errors=True)  # it is to be written
-    with contextlib.redirect_stdout(printed):
-        try:
-            code = main(words)
-        except SystemExit as end:  # --help leaves
-            code = int(end.code or 0)
-    file = re.search(r"\s>\s*(\S+)$", command)
-    if file:
-        Path(file[1]).write_text(printed.getvalue())
-    return code, printed.getvalue()
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
-@contextlib.contextmanager
-def served(port: int) -> Iterator[None]:
-    """``sencap serve``, as a process, once it is ready."""
-    command = [sys.executable, "-m", "sencap", "serve", "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        try:
-            until = time.monotonic() + 60
-            while time.monotonic() < until:
-                with contextlib.suppress(OSError):
-                    urlopen(f"http://127.0.0.1:{port}/ready", timeout=5).close()
-                    break
-                time.sleep(0.1)
-            yield
-        finally:
-            server.terminate()
+    assert {reason(command) for command in commands} == {None, *NOT_RUN.values()}
+    for like in (*NEEDED, *SMALLER):
+        assert any(plain(command).startswith(like) for command in commands), like
+    for words in FEWER:
+        assert any(words in command for command in commands), words
 
 
 WITH_COMMANDS = [
@@ -271,19 +147,18 @@ WITH_COMMANDS = [
 def test_the_commands_of_a_page_run(
     name: str, here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    port = free_port()
-    with contextlib.ExitStack() as stack:
-        for command in PAGES[name].commands:
-            if reason(command) is not None:
-                continue
-            if command.startswith("sencap serve"):
-                stack.enter_context(served(port))
+    page = PAGES[name]
+    with Given() as given:
+        for command in page.commands:
+            if reason(command) is not None or missing(command) is not None:
                 continue
             start = time.time_ns()
-            code, printed = give(command.replace(":8000", f":{port}"))
-            refused = f"{command} # refused" in PAGES[name].text
+            code, printed = given.run(command)
+            refused = f"{command} # refused" in page.text
             assert code == (2 if refused else 0), (command, printed, capfd.readouterr())
-            assert PAGES[name].shown.get(command, printed).strip() == printed.strip()
+            if command.startswith("curl"):  # which succeeds with a refusal too
+                assert '"caption"' in printed
+            assert page.shown.get(command, printed).strip() == printed.strip()
             for output in outputs(command):
                 new = refused or Path(output).stat().st_mtime_ns >= start
                 assert new, (command, output)
