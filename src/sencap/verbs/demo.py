@@ -17,8 +17,8 @@ def command(*, out: str = "demo", weights: str | None = None, beam: int = 3) -> 
 
     Args:
         out: The folder for the page.
-        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
-            weights that ship with sencap).
+        weights: A checkpoint folder, best, sen, or hub:OWNER/NAME@REVISION (default:
+            the weights that ship with sencap).
         beam: Width of the beam search; 1 is greedy.
     """
     from sencap.demonstration import demo

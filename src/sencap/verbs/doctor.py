@@ -15,8 +15,8 @@ def command(*, weights: str | None = None, json: bool = False) -> str:
     or 1 if something that is here does not work.
 
     Args:
-        weights: A checkpoint folder, best, or hub:OWNER/NAME@REVISION (default: the
-            weights that ship with sencap).
+        weights: A checkpoint folder, best, sen, or hub:OWNER/NAME@REVISION (default:
+            the weights that ship with sencap).
         json: Print JSON.
     """
     from sencap.diagnosis import as_text, doctor

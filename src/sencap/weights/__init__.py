@@ -2,7 +2,7 @@
 ``weights`` or a setting ``start`` is given; nothing heavy is imported.
 
 None                         the weights that ship
-best                         the others that ship: slower, and right more often
+best, sen                    others that ship: slower, and right more often; SEN itself
 FOLDER, local:FOLDER         a checkpoint folder
 hub:OWNER/NAME@REVISION      a repository of Hugging Face's hub, or its copy in the cache
 """
@@ -20,7 +20,11 @@ from sencap.files import not_a_file
 from sencap.weights.names import NEEDED, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "siamese-lite0"
-BEST, BEST_FOLDER = "best", Path(__file__).parent / "siamese-lite2"
+# Others that ship, by the name that is given for them.
+NAMED = {
+    "best": SHIPPED.with_name("siamese-lite2"),
+    "sen": SHIPPED.with_name("sen-lite2"),
+}
 HUB_PREFIX, LOCAL_PREFIX = "hub:", "local:"
 
 
@@ -82,8 +86,8 @@ def resolve_weights(weights: str | Path | None) -> Weights:
         return Weights(folder, str(weights), label, commit)
     folder = Path(str(weights).removeprefix(LOCAL_PREFIX))
     # A folder of that name goes first, since training writes one: runs/x/best.
-    if str(weights) == BEST and not folder.exists():
-        return Weights(BEST_FOLDER, BEST_FOLDER.name, BEST_FOLDER.name)
+    if str(weights) in NAMED and not folder.exists():
+        folder = NAMED[str(weights)]
     if not folder.is_dir():
         reason = not_a_file(folder) or "it is a file"
         raise CheckpointError(
