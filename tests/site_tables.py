@@ -25,8 +25,12 @@ NOT_RUN = {
     "mkdocs": "tests/site/test_build.py builds the site",
     "jupyter": "opens a browser; tests/site/test_notebook.py runs the notebook",
     "python -m build": "tests/site/test_package.py does it",
+    "python scripts/compare_recipes.py": (
+        "trains fifteen recipes, minutes on a GPU; tests/training trains"
+    ),
+    "python scripts/match_views.py": "needs views that may not be passed on",
 }
-GPUS = re.compile(r"--hardware\.accelerator gpu|--device cuda")
+GPUS = re.compile(r"accelerator gpu|--device cuda")
 # Commands that need a program beside sencap.
 NEEDED = {
     "sencap export": "java",
