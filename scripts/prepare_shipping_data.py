@@ -9,8 +9,9 @@ tiles become ``train`` and the others ``val``, for selection: neighbouring crops
 tile, so no neighbour of a selection pair is trained on. Masks come along, those that
 were estimated for `levir_cc` too. Images are linked, not copied. Beside the folder it
 puts `views` (a link to `levir_cd_views`, pairs with masks alone), `crops` (a link to
-what `match_views.py` wrote, where SOURCE holds it), `LevirCCcaptions.json` (all of LEVIR-CC's captions, whose words are counted) and the
-ImageNet weights of the EfficientNets, out of the packages that hold them.
+what `match_views.py` wrote, where SOURCE holds it), `LevirCCcaptions.json` (all of
+LEVIR-CC's captions, whose words are counted) and the ImageNet weights of the
+EfficientNets, out of the packages that hold them.
 """
 
 from __future__ import annotations
