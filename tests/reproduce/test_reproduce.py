@@ -24,11 +24,12 @@ from sencap.data.caption_files import find_caption_files
 from sencap.data.levir_cc import read_dataset
 from sencap.errors import MissingDependencyError, SettingsError
 from sencap.evaluation.names import METRICS
+from sencap.models.counting import info
 from sencap.models.variants import resolved
 from sencap.places import SyntheticPlaces, pack
 from sencap.reproduce import EXPERIMENTS, Options, pictures, reproduce
 from sencap.reproduce import run as running
-from sencap.reproduce.experiments import SECO, SIZE, Drawing
+from sencap.reproduce.experiments import SECO, SIZE, SWEEPS, Drawing
 from sencap.reproduce.pictures import choose_pairs
 from sencap.reproduce.plan import Training, left_out, plan, pretraining_named
 from sencap.reproduce.render import as_markdown, summary
@@ -118,29 +119,41 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
     shutil.which("java") is None, reason="METEOR, and with it S*m, needs Java"
 )
 def test_figure_6_plots_three_sweeps_that_meet_in_sen(
-    smoke: Options, tmp_path: Path
+    smoke: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The widest and the deepest networks take most of the time, and show nothing that
+    # two of each sweep do not.
+    few = {"dimension": (128, 512), "beam": (1, 3), "depth": (18, 50)}
+    for axis, values in few.items():
+        rows = {value: SWEEPS[axis][value] for value in values}
+        monkeypatch.setitem(SWEEPS, axis, rows)
+    shown = tuple(row for rows in SWEEPS.values() for row in rows.values())
+    experiment = dataclasses.replace(EXPERIMENTS["fig6"], rows=shown)
+    monkeypatch.setitem(EXPERIMENTS, "fig6", experiment)
     options = dataclasses.replace(smoke, out=str(tmp_path))
     text = reproduce("fig6", options).read_text(encoding="utf-8")
     assert (tmp_path / "fig6.png").stat().st_size > 10_000
-    rows = json.loads((tmp_path / "fig6.json").read_text(encoding="utf-8"))["rows"]
-    assert [len(row["speeds"]) for row in rows.values()] == [running.TIMED_ROUNDS] * 13
-    depths = [rows[f"ResNet-{depth}"]["parameters"] for depth in (18, 34, 50, 101)]
-    assert depths == sorted(set(depths))
-    widths = [rows[f"D = {width}"]["parameters"] for width in (128, 256, 512, 1024)]
-    assert widths == sorted(set(widths))
+    written = json.loads((tmp_path / "fig6.json").read_text(encoding="utf-8"))["rows"]
+    speeds = [len(row["speeds"]) for row in written.values()]
+    assert speeds == [running.TIMED_ROUNDS] * 6
     assert "![Fig. 6: width, beam size and depth](fig6.png)" in text
-    # beam sizes are searches of one trained network
-    assert (
-        len(
-            {
-                t.settings.out
-                for t in plan(EXPERIMENTS["fig6"], options)
-                if "beam" in t.row.name
-            }
-        )
-        == 1
-    )
+
+
+def test_the_sweeps_of_figure_6_grow_and_share_a_network(smoke: Options) -> None:
+    trainings = plan(EXPERIMENTS["fig6"], smoke)
+    assert len(trainings) == 13
+    sizes = {
+        one.row.name: info("sen", vocabulary_size=50, settings=one.settings.model)[
+            "total"
+        ]
+        for one in trainings
+    }
+    depths = [sizes[f"ResNet-{depth}"] for depth in (18, 34, 50, 101)]
+    assert depths == sorted(set(depths))
+    widths = [sizes[f"D = {width}"] for width in (128, 256, 512, 1024)]
+    assert widths == sorted(set(widths))
+    # Beam sizes are searches of one trained network.
+    assert len({t.settings.out for t in trainings if "beam" in t.row.name}) == 1
 
 
 def test_the_pairs_of_a_figure_are_named_or_spread_and_never_picked(
