@@ -87,7 +87,7 @@ FEWER = {
     "--pairs 1000": "--pairs 12",
     "--pairs 800": "--pairs 16",
     "--pairs 600": "--pairs 12",
-    "--pairs 300": "--pairs 4",
+    "--pairs 300": "--pairs 10",
     "--seeds 1 2": "--seeds 1 --epochs 1 --starts 'as published'",
     "--pixels 10000": "--pixels 600",
     "synthetic:1000": "synthetic:4",
