@@ -2,12 +2,15 @@
 
     sencap synth runs/data/duda --pairs 600
     python benchmarks/duda_start.py runs/data/duda runs/duda-start [--seeds 1 2] [--epochs 8]
-    [--starts "as before" "as published"]
+    [--starts "as before" "as published"] [--imagenet FILE] [--captions FILE]
 
 DATA is in LEVIR-CC's layout. The settings are those of `sencap reproduce` at its scale
-`small` (8 epochs), the extractor that of the weights that ship, frozen, its features
-computed once. Printed of each start and seed: the best val BLEU-4, and of the captions
-of the val split after the last epoch how many are empty, and how many differ.
+`small` (8 epochs). The extractor is that of the weights that ship, frozen, its features
+computed once. With ``--imagenet`` it is frozen at the ImageNet weights in FILE and the
+colours of the images change from epoch to epoch, as in Table I. ``--captions`` names
+the captions whose words are known. Printed of each start and seed: the best val BLEU-4,
+and of the captions of the val split after the last epoch how many are empty, and how
+many differ.
 """
 
 from __future__ import annotations
@@ -52,25 +55,34 @@ STARTS: dict[str, dict[str, Any]] = {
 
 
 def settings_of(
-    data: Path, out: Path, start: dict[str, Any], *, seed: int, epochs: int
+    given: argparse.Namespace, out: Path, start: dict[str, Any], seed: int
 ) -> TrainingSettings:
     """One run of DUDA at the scale ``small``."""
+    if given.imagenet is None:
+        extractor = {
+            "extractor.init": str(SHIPPED),
+            "loading.features": str(out.parent / "features"),
+            # Features that are computed once know no changes of colour.
+            "loading.colour": 0.0,
+        }
+    else:
+        extractor = {"extractor.init": str(given.imagenet)}
+    if given.captions is not None:
+        extractor["vocabulary.captions"] = str(given.captions)
     values = {
         **SMALL.training,
         **SMALL.compared,
         **NOTHING,
         **start,
+        **extractor,
         "system": "duda",
         "seed": seed,
-        "optimisation.epochs": epochs,
+        "optimisation.epochs": given.epochs,
         "progress": False,
-        "extractor.init": str(SHIPPED),
         "extractor.frozen_statistics": "fixed",
-        "loading.colour": 0.0,  # features are computed once
-        "loading.features": str(out.parent / "features"),
         "hardware.accelerator": "cpu",
     }
-    return changed(TrainingSettings(data=str(data), out=str(out)), values)
+    return changed(TrainingSettings(data=str(given.data), out=str(out)), values)
 
 
 def captions(data: Path, weights: Path) -> list[str]:
@@ -91,12 +103,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--starts", nargs="+", choices=STARTS, default=[*STARTS])
+    parser.add_argument("--imagenet", type=Path)
+    parser.add_argument("--captions", type=Path)
     given = parser.parse_args()
     for seed in given.seeds:
         for name in given.starts:
             start = STARTS[name]
             out = given.out / f"{[*STARTS].index(name)}-{seed}"
-            fit(settings_of(given.data, out, start, seed=seed, epochs=given.epochs))
+            fit(settings_of(given, out, start, seed))
             record = json.loads((out / "run.json").read_text(encoding="utf-8"))
             history = record["epochs"]
             best = max(epoch["val_bleu4"] for epoch in history)

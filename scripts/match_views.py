@@ -54,6 +54,8 @@ COMMON = (
     "a the of in on at is are and to with some many there has been have by . , this"
 )
 DIMENSIONS = 200
+# Of a principal component, as a share of the largest.
+SMALLEST = 1e-3
 # Shares of changed building in a crop, and how often crops with so much are told to have
 # changed: as counted on levir_cc_val.
 SHARES = [0.0, 0.002, 0.01, 0.03]
@@ -160,8 +162,10 @@ def learn(seen: Floats, shares: Floats) -> Any:
     say each word (n, words): logistic regression on principal components."""
     mean, deviation = seen.mean(0), seen.std(0) + 1e-4
     _, sizes, axes = np.linalg.svd((seen - mean) / deviation, full_matrices=False)
-    scale = sizes[:DIMENSIONS] / np.sqrt(len(seen))
-    components = axes[:DIMENSIONS].T / scale
+    # Of few examples there are fewer components than asked for; the rest is noise.
+    kept = min(DIMENSIONS, int((sizes > SMALLEST * sizes[0]).sum()))
+    scale = sizes[:kept] / np.sqrt(len(seen))
+    components = axes[:kept].T / scale
     x = torch.from_numpy(((seen - mean) / deviation) @ components).float()
     y = torch.from_numpy(shares).float()
     weights = torch.zeros(x.shape[1], y.shape[1], requires_grad=True)

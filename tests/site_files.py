@@ -94,6 +94,9 @@ def write_weights_of_others(folder: Path) -> None:
     for name in ("WEIGHTS", "runs/data/resnet.pth"):
         torch.save(backbone.state_dict(), folder / name)
     torch.save(backbone, folder / "FILE")
+    # One of random weights, for what is built on that very network.
+    lite0 = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    torch.save(lite0.state_dict(), folder / "runs" / "data" / "lite0.pth")
 
 
 def write_source(folder: Path) -> None:
@@ -115,6 +118,17 @@ def write_source(folder: Path) -> None:
         entry["filename"] = name
     captions = source / "levir_cc" / "LevirCCcaptions.json"
     captions.write_text(json.dumps({**content, "images": train}))
+    (source / "captions").mkdir()
+    shutil.copy(captions, source / "captions" / "LevirCCcaptions_all.json")
+    write_views(folder / "DATA" / images, source / "levir_cd_views")
+
+
+def write_views(images: Path, target: Path) -> None:
+    """A few pairs with their masks, and without captions."""
+    for kind in ("A", "B", "label"):
+        (target / kind).mkdir(parents=True)
+        for image in sorted((images / kind).iterdir())[:4]:
+            shutil.copy(image, target / kind)
 
 
 def write_pushed(folder: Path) -> None:

@@ -25,10 +25,9 @@ NOT_RUN = {
     "mkdocs": "tests/site/test_build.py builds the site",
     "jupyter": "opens a browser; tests/site/test_notebook.py runs the notebook",
     "python -m build": "tests/site/test_package.py does it",
-    "python scripts/compare_recipes.py": (
-        "trains fifteen recipes, minutes on a GPU; tests/training trains"
+    "python scripts/match_views.py": (
+        "needs views that may not be passed on; tests/scripts runs it on drawn ones"
     ),
-    "python scripts/match_views.py": "needs views that may not be passed on",
 }
 GPUS = re.compile(r"accelerator gpu|--device cuda")
 # Commands that need a program beside sencap.
@@ -36,6 +35,7 @@ NEEDED = {
     "sencap export": "java",
     "sencap caption before.png after.png --weights CHECKPOINT --precision int8": "java",
     "python benchmarks/pairs_and_seeds.py --captions": "java",
+    "python scripts/compare_recipes.py": "java",
     "openssl": "openssl",
     "curl": "curl",
 }
@@ -80,6 +80,9 @@ SMALLER = {
     "python benchmarks/pairs_and_seeds.py --system": "--resamples 100 --metric CIDEr",
     "python benchmarks/pairs_and_seeds.py": "--resamples 100 --trials 2",
     "python benchmarks/scene.py": "--pixels 512",
+    "python scripts/compare_recipes.py": (
+        f"--only 'the recipe' --seeds 1 {TINY_SIAMESE} --size 64 --extractor.init null"
+    ),
     "python benchmarks/pretraining.py": "--crop 64 --batch 4 --rounds 1",
 }
 # Words of a command that others stand for.
@@ -88,6 +91,7 @@ FEWER = {
     "--pairs 800": "--pairs 16",
     "--pairs 600": "--pairs 12",
     "--pairs 300": "--pairs 10",
+    "--seeds 1 2 3": "--seeds 1 --epochs 1 --starts 'as published'",
     "--seeds 1 2": "--seeds 1 --epochs 1 --starts 'as published'",
     "--pixels 10000": "--pixels 600",
     "synthetic:1000": "synthetic:4",
@@ -97,6 +101,10 @@ FEWER = {
     "runs/places-real --size 256": "runs/places-real --size 64",
     "--size 264 --stride 132": "--size 64 --stride 32",
     "--systems sen,rsiccformer-c,mccformer-s,mccformer-d": "--systems sen",
+    # of DUDA's trial, which is of one backbone
+    "--imagenet runs/data/efficientnet-lite0.pth --captions runs": (
+        "--imagenet runs/data/lite0.pth --captions runs"
+    ),
     # that of the smaller backbone
     "--imagenet runs/data/efficientnet-lite0.pth": "--imagenet runs/data/resnet.pth",
 }
