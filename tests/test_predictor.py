@@ -3,6 +3,8 @@ change."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image as PillowImage
 
 from reference.on_arrays import checkpoint_of, predictor_of
 from sencap import ModelSettings, load
+from sencap.config import SearchSettings
 from sencap.data.levir_cc import read_captions
 from sencap.data.vocabulary import NO_CHANGE_SENTENCES, Vocabulary
 from sencap.errors import CheckpointError, SettingsError, ShapeError
@@ -22,7 +25,8 @@ from sencap.images import as_pair
 from sencap.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sencap.models.variants import build
 from sencap.predictor import Predictor
-from sencap.structures import ImagePair
+from sencap.scenes import ScanSettings
+from sencap.structures import Hypothesis, ImagePair
 from sencap.weights import SHIPPED
 
 
@@ -98,8 +102,6 @@ def test_the_decision_by_probability_speaks_of_a_change_though_the_search_says_n
     def only_fixed(memory: object, beam: int) -> object:
         found = real(memory, beam)  # type: ignore[arg-type]
         if beam == 1:
-            from sencap.structures import Hypothesis
-
             return [[Hypothesis(tuple(v.encode(fixed[0])), -0.9, True)] for _ in found]
         return found
 
@@ -112,6 +114,26 @@ def test_the_decision_by_probability_speaks_of_a_change_though_the_search_says_n
     caption = predictor(*_pair(2))
     assert not caption.changed
     assert caption.text == NO_CHANGE_SENTENCES[0]
+
+
+def test_a_sentence_that_says_a_phrase_twice_comes_last(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v = checkpoint.vocabulary
+    stumbling, fluent = v.encode(["a", "road"] * 2), v.encode(["a", "road"])
+    found = [
+        Hypothesis(tuple(stumbling), -1.0, True),
+        Hypothesis(tuple(v.encode(NO_CHANGE_SENTENCES[0].split())), -1.5, True),
+        Hypothesis(tuple(fluent), -2.0, True),
+    ]
+    predictor = predictor_of(checkpoint)
+    monkeypatch.setattr(predictor, "_search", lambda memory, beam: [found])
+    caption = predictor(*_pair(2))
+    told = [caption, *caption.alternatives]
+    assert [one.log_prob for one in told] == [-2.0, -1.0]
+    # The literature's way is the search's own order.
+    predictor.decision = "search"
+    assert [one.log_prob for one in [predictor(*_pair(2))]] == [-1.0]
 
 
 def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
@@ -188,6 +210,33 @@ def test_one_file_given_twice_is_told(checkpoint: Checkpoint, tmp_path: Path) ->
         )
 
 
+def test_the_search_is_the_checkpoints_own_unless_another_is_asked_for(
+    checkpoint: Checkpoint,
+) -> None:
+    usual = SearchSettings(beam=4, length_normalisation=1.5)
+    settings = dataclasses.replace(checkpoint.settings, search=usual)
+    own = dataclasses.replace(checkpoint, settings=settings)
+    plain = predictor_of(checkpoint)
+    assert (plain.beam, plain.length_normalisation) == (3, 0.0)
+    found = predictor_of(own)
+    assert (found.beam, found.length_normalisation) == (4, 1.5)
+    asked = predictor_of(own, beam=3, length_normalisation=0.0)
+    pairs = [as_pair(*_pair(seed)) for seed in range(6)]
+    as_plain = asked.caption_pairs(pairs)
+    assert as_plain == plain.caption_pairs(pairs)
+    said = found.caption_pairs(pairs)
+    assert said == predictor_of(
+        checkpoint, beam=4, length_normalisation=1.5
+    ).caption_pairs(pairs)
+    assert said != as_plain
+
+
+def test_the_weights_that_ship_search_wide_and_normalise_the_length() -> None:
+    for weights in (None, "best", "sen"):
+        predictor = load(weights)
+        assert (predictor.beam, predictor.length_normalisation) == (10, 1.0)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -199,6 +248,9 @@ def test_one_file_given_twice_is_told(checkpoint: Checkpoint, tmp_path: Path) ->
         (lambda _: load(""), "weights='' is empty"),
         (lambda _: load("  "), "weights='  ' is empty"),
         (lambda _: load(beam=0), "beam is 0"),
+        (lambda _: load(length_normalisation=-1), "length_normalisation is -1"),
+        (lambda _: load(length_normalisation=math.nan), "length_normalisation is nan"),
+        (lambda _: ScanSettings(length_normalisation=3), "it must be from 0 to 2"),
     ],
 )
 def test_what_would_do_nothing_or_something_else_is_refused(

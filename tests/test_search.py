@@ -148,6 +148,95 @@ def test_a_wide_beam_is_exhaustive_on_any_toy(
     same(found[0], every[:n_best])
 
 
+# ---------------------------------------------------------------- length normalisation
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wide_beam_ranks_every_caption_by_its_normalised_score(
+    seed: int, alpha: float
+) -> None:
+    toy = ToyDecoder(6, seed)
+    memory = toy.memory([1, 7])
+    found = search(
+        toy,
+        memory,
+        **MARKERS,
+        forbidden=FORBIDDEN,
+        beam=6**3,
+        max_words=3,
+        length_normalisation=alpha,
+    )
+    for pair in range(2):
+        next_word = toy_next(toy, memory, pair)
+        every = slow.exhaustive(
+            next_word, **MARKERS, max_words=3, length_normalisation=alpha
+        )
+        assert len(every) == len(found[pair]) == 1 + 3 + 9 + 27
+        same(found[pair], every)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    V=st.integers(5, 9),
+    beam=st.integers(2, 5),
+    max_words=st.integers(1, 7),
+    end_bias=st.floats(-3, 4),
+    alpha=st.floats(0.1, 2),
+)
+def test_normalised_beam_search_on_any_toy(
+    seed: int, V: int, beam: int, max_words: int, end_bias: float, alpha: float
+) -> None:
+    toy = ToyDecoder(V, seed, {END: end_bias})
+    memory = toy.memory([3, 1, 4])
+    found = search(
+        toy,
+        memory,
+        **MARKERS,
+        forbidden=FORBIDDEN,
+        beam=beam,
+        max_words=max_words,
+        length_normalisation=alpha,
+    )
+    for pair, hypotheses in enumerate(found):
+        expected = slow.beam_search(
+            toy_next(toy, memory, pair),
+            **MARKERS,
+            beam=beam,
+            max_words=max_words,
+            length_normalisation=alpha,
+        )
+        same(hypotheses, expected[:beam])
+
+
+def test_length_normalisation_finds_longer_captions_and_tells_true_probabilities() -> (
+    None
+):
+    decoder, memory = real_decoder(3, V=30, end_bias=2.0), random_memory(12, seed=3)
+    best = {}
+    for alpha in (0.0, 1.0):
+        found = search(
+            decoder,
+            memory,
+            **MARKERS,
+            forbidden=FORBIDDEN,
+            beam=5,
+            max_words=12,
+            length_normalisation=alpha,
+        )
+        best[alpha] = [hypotheses[0] for hypotheses in found]
+    words = {alpha: sum(len(h.ids) for h in best[alpha]) for alpha in best}
+    assert words[1.0] > words[0.0]
+    for pair in range(12):
+        plain, normalised = best[0.0][pair], best[1.0][pair]
+        # What is told of a caption is its probability, whatever it was ranked by.
+        next_word = slow.uncached(decoder, memory, pair, FORBIDDEN)
+        told = slow.log_probability(next_word, normalised, **MARKERS)
+        assert normalised.log_prob == pytest.approx(told, abs=1e-3)
+        assert normalised.log_prob <= plain.log_prob + 1e-4
+
+
 # ---------------------------------------------------------------- cached = uncached
 
 

@@ -28,6 +28,9 @@ class Bound:
 
 SEED = Bound(0, 2**32 - 1, "NumPy and PyTorch share no larger one")
 
+# Beyond it the longest caption wins, whatever it says.
+MOST_LENGTH_NORMALISATION = 2
+
 BOUNDS: Mapping[str, Bound] = {
     # How the work is done.
     "batch_size": Bound(1, 65_536, "a batch has to fit into memory"),
@@ -166,6 +169,21 @@ def check_amount(
     wanted = "at least 0" if zero else "above 0"
     finite = "" if math.isfinite(value) else ", and finite"
     raise SettingsError(f"{name} is {value}; it must be {wanted}{finite}{why}")
+
+
+def check_length_normalisation(name: str, value: float | None) -> None:
+    """Refuse a power of the length, by which a beam ranks captions, that is not from 0
+    to 2; None passes.
+
+    Raises:
+        SettingsError: with the name and the value.
+    """
+    # NaN is in no range, so it is refused too.
+    if value is not None and not 0 <= value <= MOST_LENGTH_NORMALISATION:
+        raise SettingsError(
+            f"{name} is {value}; it must be from 0 to {MOST_LENGTH_NORMALISATION} (0 "
+            "ranks captions by their probability, 1 by that of a word in the mean)"
+        )
 
 
 def check_choice(name: str, value: str | None, known: Collection[str]) -> None:

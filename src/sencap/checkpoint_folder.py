@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sencap.config import ModelSettings, model_from_dict
+from sencap.config import ModelSettings, SearchSettings, model_from_dict
 from sencap.data.vocabulary import MOST_SENTENCES, Vocabulary
 from sencap.errors import CheckpointError, SettingsError
 from sencap.files import not_a_file
@@ -126,6 +126,16 @@ def image_size(folder: Path) -> int:
         CheckpointError: as `read_checkpoint_folder`, of the folder and its settings.
     """
     return _read_settings(folder)[1].size
+
+
+def search_settings(folder: Path) -> SearchSettings:
+    """How captions are searched for with a checkpoint, where whoever captions does not
+    say; nothing else of it is looked at.
+
+    Raises:
+        CheckpointError: as `read_checkpoint_folder`, of the folder and its settings.
+    """
+    return _read_settings(folder)[1].search
 
 
 def _read_settings(folder: Path) -> tuple[dict[str, Any], ModelSettings]:

@@ -25,7 +25,7 @@ def demo(
     out: str | Path,
     *,
     weights: str | Path | None = None,
-    beam: int = 3,
+    beam: int | None = None,
     tell: Callable[[CaptionedFiles], object] | None = None,
 ) -> Path:
     """Caption the example pairs; writes ``out/index.html`` and returns its path.
@@ -51,7 +51,7 @@ def demo(
     if tell is not None:
         for item in found:
             tell(item)
-    return _write(page, found, seconds, beam=beam)
+    return _write(page, found, seconds, beam=predictor.beam)
 
 
 def _page(out: str | Path, weights: str | Path | None) -> Path:

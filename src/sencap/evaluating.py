@@ -53,7 +53,8 @@ def evaluate(
     *,
     split: Split | Sequence[Split] = "test",
     weights: str | Path | None = None,
-    beam: int = 3,
+    beam: int | None = None,
+    length_normalisation: float | None = None,
     json: str | Path | None = None,
     markdown: str | Path | None = None,
     page: str | Path | None = None,
@@ -89,6 +90,7 @@ def evaluate(
     predictor = load(
         weights,
         beam=beam,
+        length_normalisation=length_normalisation,
         device=device,
         engine=engine,
         precision=precision,
@@ -133,6 +135,7 @@ def report_on(
         predictor.checkpoint.vocabulary,
         notes=notes,
         beam=predictor.beam,
+        length_normalisation=predictor.length_normalisation,
         decision=predictor.decision,  # what was done, which a vocabulary may have decided
         parameters=predictor.parameters(),
         pairs_per_second=len(pairs) / seconds,

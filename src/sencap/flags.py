@@ -18,7 +18,7 @@ class SearchFlags:
     Args:
         weights: A checkpoint folder, best, sen, or hub:OWNER/NAME@REVISION (default:
             the weights that ship with sencap).
-        beam: Width of the beam search; 1 is greedy.
+        beam: Width of the beam search; 1 is greedy (default: that of the weights).
         precision: fp32 (exact), or int8 (faster), where the checkpoint and the
             processor offer it; bf16 is refused, as ONNX Runtime lacks it.
         decision: What makes a pair changed: the model's probability of change (all
@@ -27,7 +27,7 @@ class SearchFlags:
     """
 
     weights: str | None = None
-    beam: int = 3
+    beam: int | None = None
     precision: Literal["fp32", "int8", "bf16"] = "fp32"
     decision: Literal["probability", "search"] = "probability"
 
@@ -37,11 +37,15 @@ class LoadFlags(SearchFlags):
     """Which weights caption, how, and on what.
 
     Args:
+        length_normalisation: The power of the length by which the beam ranks captions:
+            0, as in the paper, prefers short ones, 1 has no preference (default: that
+            of the weights).
         device: cpu, cuda, or auto.
         engine: onnx (ONNX Runtime), torch (PyTorch), or auto: onnx where the checkpoint
             has graphs and no GPU is named.
     """
 
+    length_normalisation: float | None = None
     device: str = "auto"
     engine: Literal["auto", "onnx", "torch"] = "auto"
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from sencap.bounds import check_numbers
+from sencap.bounds import check_length_normalisation, check_numbers
 from sencap.config import as_dict
 from sencap.data.vocabulary import fixed_sentences, says_no_change
 from sencap.engines.choice import EngineName, Model, open_checkpoint
@@ -20,6 +20,7 @@ from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
+from sencap.phrases import repeated_phrase
 from sencap.search import Markers, score_sentences, search
 from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import Weights, resolve_weights
@@ -41,16 +42,17 @@ class Predictor:
     both dates of a pair have one size, and are resized to the model's.
 
     ``decision`` says what makes a pair changed. ``probability``: the model's
-    probability of change is at least ``threshold``; the caption is then the search's
-    best one that tells a change, and otherwise always the first of the fixed sentences.
-    These are LEVIR-CC's five, or those of the data that the model learnt from, if they
-    have only others. That probability is the flag head's, by its temperature, or, of a
+    probability of change is at least ``threshold``; the caption is then the
+    search's best one that tells a change, if one says no phrase twice the best of
+    those, and otherwise always the first of the fixed sentences. These are
+    LEVIR-CC's five, or those of the data that the model learnt from, if they have
+    only others. That probability is the flag head's, by its temperature, or, of a
     model without one, what is left by all fixed sentences of no change together.
-    ``search``: whatever the best caption of the search says, as in the literature. The
-    two differ because the many ways to tell a change share its probability, so that a
-    single sentence of no change can beat each. A model without flag head whose
-    vocabulary lacks a word of the fixed sentences has no such probability; its
-    ``decision`` is then ``search``.
+    ``search``: whatever the best caption of the search says, as in the literature.
+    The two differ because the many ways to tell a change share its probability, so
+    that a single sentence of no change can beat each. A model without flag head
+    whose vocabulary lacks a word of the fixed sentences has no such probability;
+    its ``decision`` is then ``search``.
 
     Of two images that are equal at the model's size no model is asked: the caption is
     the first of the fixed sentences, its ``change_probability`` 0, and its ``note``
@@ -58,6 +60,10 @@ class Predictor:
 
     ``change_probability=False`` leaves that probability out, and the time it takes; the
     decision is then the search's.
+
+    ``beam``, the width of the search, and ``length_normalisation``, the power of the
+    length by which it ranks captions (`sencap.search.score`), are the checkpoint's own
+    if not given.
 
     ``weights`` says where the checkpoint came from, for reports.
     """
@@ -67,13 +73,15 @@ class Predictor:
         engine: Engine,
         checkpoint: Model,
         *,
-        beam: int = 3,
+        beam: int | None = None,
+        length_normalisation: float | None = None,
         decision: Decision = "probability",
         change_probability: bool = True,
         threshold: float = 0.5,
         weights: Weights | None = None,
     ) -> None:
         check_numbers(beam=beam)
+        check_length_normalisation("length_normalisation", length_normalisation)
         self.weights = weights
         if not 0 <= threshold <= 1:
             raise SettingsError(
@@ -85,7 +93,14 @@ class Predictor:
                 f"decision={decision!r} is unknown; "
                 f"{nearest(decision, get_args(Decision))}"
             )
-        self.engine, self.checkpoint, self.beam = engine, checkpoint, beam
+        self.engine, self.checkpoint = engine, checkpoint
+        usual = checkpoint.settings.search
+        self.beam = usual.beam if beam is None else beam
+        self.length_normalisation = (
+            usual.length_normalisation
+            if length_normalisation is None
+            else length_normalisation
+        )
         if decision == "probability" and not change_probability:
             raise SettingsError(
                 "decision='probability' needs change_probability; decision='search' "
@@ -281,12 +296,16 @@ class Predictor:
                 found[number] = self._sentences(best)
         # If the wider beam finds no other sentence either, a fixed one is better than
         # none.
-        return [_telling(sentences) or sentences for sentences in found]
+        return [_fluent_first(_telling(sentences) or sentences) for sentences in found]
 
     def _search(self, memory: PairMemory, beam: int) -> list[list[Hypothesis]]:
-        max_words = self.checkpoint.settings.decoder.max_words
         return search(
-            self.engine, memory, self._markers, beam=beam, max_words=max_words
+            self.engine,
+            memory,
+            self._markers,
+            beam=beam,
+            max_words=self.checkpoint.settings.decoder.max_words,
+            length_normalisation=self.length_normalisation,
         )
 
     def _fixed_log_probs(self, memory: PairMemory) -> Float32s:
@@ -342,7 +361,8 @@ class Predictor:
 def load(
     weights: str | Path | None = None,
     *,
-    beam: int = 3,
+    beam: int | None = None,
+    length_normalisation: float | None = None,
     device: str = "auto",
     engine: EngineName = "auto",
     precision: Precision = "fp32",
@@ -357,6 +377,9 @@ def load(
     >>> captioner("before.png", "after.png").text             # doctest: +SKIP
     'many houses are built along the road'
 
+    ``beam``: width of the search; 1 is greedy. ``length_normalisation``: the power of
+    the length by which a beam ranks captions; 0, as in the paper, prefers short ones.
+    Both are the weights' own if not given: 10 and 1 of those that ship.
     ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch
     (PyTorch), or auto: onnx, unless ``device`` is a GPU or the checkpoint has no
     graphs. ``device`` is cpu, cuda, cuda:1 …, or auto: with PyTorch's engine a GPU if
@@ -375,6 +398,7 @@ def load(
     """
     found = resolve_weights(weights)
     check_numbers(beam=beam, threads=threads)
+    check_length_normalisation("length_normalisation", length_normalisation)
     network, model = open_checkpoint(
         found.folder,
         device=device,
@@ -386,6 +410,7 @@ def load(
         network,
         model,
         beam=beam,
+        length_normalisation=length_normalisation,
         decision=decision,
         change_probability=change_probability,
         weights=found,
@@ -430,6 +455,12 @@ def _placed(captions: list[Caption], distances: Float32s | None) -> list[Caption
 def _telling(captions: Sequence[Caption]) -> list[Caption]:
     """Those that tell a change."""
     return [caption for caption in captions if caption.changed]
+
+
+def _fluent_first(captions: Sequence[Caption]) -> list[Caption]:
+    """The captions in their order, those that say a phrase twice after the others."""
+    # False sorts before True, and equal ones keep their order.
+    return sorted(captions, key=lambda one: bool(repeated_phrase(one.text.split())))
 
 
 def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:

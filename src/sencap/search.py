@@ -1,8 +1,11 @@
 """Greedy and beam search over any engine, in batches, through its ``start`` and
 ``step``; on NumPy arrays.
 
-Both sum log-probabilities without length normalisation. A caption that never ends is
-cut at ``max_words`` words and kept, ``finished=False``; every pair yields a caption.
+A caption's log-probability is the sum over its words. Every word makes it smaller, so a
+beam that ranks by it prefers short captions. With length normalisation it ranks by the
+log-probability over a power of the length, and longer captions have their chance. A
+caption that never ends is cut at ``max_words`` words and kept, ``finished=False``;
+every pair yields a caption.
 
 Why by hand: libraries of text generation search over models of their own making, and do
 not give the probabilities of whole captions, on which the decision "changed or not"
@@ -40,11 +43,13 @@ def search(
     beam: int = 1,
     max_words: int = 50,
     n_best: int | None = None,
+    length_normalisation: float = 0.0,
 ) -> list[list[Hypothesis]]:
     """The best captions of each pair, best first.
 
     ``beam`` 1 is greedy search. ``n_best`` captions per pair are returned (all of the
-    beam if not given); a tiny vocabulary may have fewer.
+    beam if not given); a tiny vocabulary may have fewer. ``length_normalisation`` is
+    the power α of `score`; 0, as in the paper, ranks by the log-probability.
 
     Raises:
         SettingsError: a beam or a length below 1, or more captions asked for than the
@@ -62,7 +67,23 @@ def search(
     if beam == 1:
         best = _greedy(decoding, memory, markers, max_words)
         return [[hypothesis] for hypothesis in best]
-    return _Beam(decoding, memory, markers, beam=beam, n_best=n_best).run(max_words)
+    return _Beam(
+        decoding,
+        memory,
+        markers,
+        beam=beam,
+        n_best=n_best,
+        length_normalisation=length_normalisation,
+    ).run(max_words)
+
+
+def score(log_prob: float, words: int, length_normalisation: float) -> float:
+    """What a beam ranks a caption by: log p / (L + 1)^α, with L words and <end>.
+
+    With α = 0 it is the log-probability, with α = 1 the mean of its words' (Wu et al.
+    2016, arXiv 1609.08144, equation 14, with 0 in place of their 5).
+    """
+    return log_prob / float((words + 1) ** length_normalisation)
 
 
 def score_sentences(
@@ -182,8 +203,10 @@ class _Beam:
     """Beam search. A hypothesis ends when <end> is among the ``beam`` best
     continuations of its pair.
 
-    A pair is done when its ``n_best``-th ended caption is at least as probable as its
-    best open one: log-probabilities only fall, so nothing open can overtake it.
+    A pair is done when its ``n_best``-th ended caption scores at least as high as its
+    best open one would if it ended now. Log-probabilities only fall, so without length
+    normalisation nothing open can overtake it. With it an open one could, if its other
+    words were far likelier than those it has; it is not waited for.
     """
 
     def __init__(
@@ -194,9 +217,11 @@ class _Beam:
         *,
         beam: int,
         n_best: int,
+        length_normalisation: float,
     ) -> None:
         self.decoding, self.memory, self.markers = decoding, memory, markers
         self.beam, self.n_best = beam, n_best
+        self.length_normalisation = length_normalisation
         self.ended: list[list[Hypothesis]] = [[] for _ in memory.tokens]
 
     def run(self, max_words: int) -> list[list[Hypothesis]]:
@@ -228,9 +253,14 @@ class _Beam:
             step = self.decoding.step(state, now.words)
             self._cut(now, log_probabilities(step.logits, self.markers.forbidden))
         return [
-            sorted(ended, key=lambda h: -h.log_prob)[: self.n_best]
+            sorted(ended, key=self._score, reverse=True)[: self.n_best]
             for ended in self.ended
         ]
+
+    def _score(self, hypothesis: Hypothesis) -> float:
+        return score(
+            hypothesis.log_prob, len(hypothesis.ids), self.length_normalisation
+        )
 
     def _advance(self, now: _Open, log_p: Float32s) -> tuple[_Open, Ids]:
         """End what ends among the best ``beam``; go on with the best others. Returns
@@ -270,10 +300,10 @@ class _Beam:
 
     def _unfinished(self, now: _Open) -> Ids:
         rows = []
-        for row, best_open in enumerate(now.scores.max(1)):
-            ended = sorted(
-                (h.log_prob for h in self.ended[now.pair[row]]), reverse=True
-            )
+        words = now.said.shape[-1]
+        for row, log_prob in enumerate(now.scores.max(1)):
+            best_open = score(log_prob, words, self.length_normalisation)
+            ended = sorted(map(self._score, self.ended[now.pair[row]]), reverse=True)
             done = len(ended) >= self.n_best and ended[self.n_best - 1] >= best_open
             # A best score of −∞ means that nothing open is left to go on with.
             if not done and best_open > -np.inf:

@@ -251,14 +251,15 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(write: Write) -> No
         found(path, str(newer))
 
 
-def test_another_beam_or_decision_is_only_noted(write: Write) -> None:
+def test_another_search_or_decision_is_only_noted(write: Write) -> None:
     paths = [
         write("a", made_up(20, 1), beam=1),
-        write("b", made_up(20, 1), decision="probability"),
+        write("b", made_up(20, 1), decision="probability", length_normalisation=0.7),
     ]
     notes = found(*paths)["notes"]
     assert any(note.startswith("beam differs: 1 in") for note in notes)
     assert any(note.startswith("decision differs: search in") for note in notes)
+    assert any(note.startswith("length differs: 0 in") for note in notes)
 
 
 def test_files_that_are_no_whole_report_are_refused(

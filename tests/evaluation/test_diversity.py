@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sencap.evaluation.diversity import diversity, repeated_phrase
+from sencap.evaluation.diversity import diversity
 from sencap.evaluation.protocol import ScoredPair
+from sencap.phrases import repeated_phrase
 
 LETTERS = st.lists(st.sampled_from("abcdefgh"), unique=True, min_size=2, max_size=8)
 

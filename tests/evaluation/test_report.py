@@ -114,6 +114,8 @@ def test_the_signature_names_what_a_score_depends_on() -> None:
     ]
     assert parts[8] == "metric:pycocoevalcap-1.2/no-meteor"
     assert "vocab:none" in signatures(evaluation, beam=3)["words"]
+    normalised = signatures(evaluation, beam=10, length_normalisation=1.0)["ids"]
+    assert "|beam:10|length:1|decision:search|" in normalised
     fewer = signatures(score_pairs(PAIRS[:2], NUMBERS, rows=False), beam=3)[
         "ids"
     ].split("|")

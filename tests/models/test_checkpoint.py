@@ -21,6 +21,7 @@ from sencap.config import (
     DifferenceSettings,
     ExtractorSettings,
     ModelSettings,
+    SearchSettings,
 )
 from sencap.data.vocabulary import Vocabulary
 from sencap.errors import CheckpointError
@@ -43,6 +44,7 @@ def original() -> Checkpoint:
             layers=1, heads=2, reduction=4, self_attention=False
         ),
         decoder=DecoderSettings(layers=2, heads=4, max_words=20),
+        search=SearchSettings(beam=5, length_normalisation=0.8),
         mean=(0.4, 0.5, 0.6),
         std=(0.2, 0.3, 0.4),
     )

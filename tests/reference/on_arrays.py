@@ -47,7 +47,12 @@ def beam_of_one(
     greedy one."""
     markers = package.Markers(start, end, tuple(forbidden))
     beam = package._Beam(
-        TorchDecoding(decoder), as_arrays(memory), markers, beam=1, n_best=1
+        TorchDecoding(decoder),
+        as_arrays(memory),
+        markers,
+        beam=1,
+        n_best=1,
+        length_normalisation=0.0,
     )
     return beam.run(max_words)
 

@@ -1,7 +1,8 @@
 """Search the slow way: one pair at a time, the whole sequence through the decoder for
 every word, no cache.
 
-The ending rules are those written in `sencap.models.search`; nothing is stopped early.
+The ending rules are those written in `sencap.search`. Without length normalisation
+nothing is stopped early, since that makes no difference.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ def uncached(
 
 
 def exhaustive(
-    next_word: NextWord, *, start: int, end: int, max_words: int
+    next_word: NextWord,
+    *,
+    start: int,
+    end: int,
+    max_words: int,
+    length_normalisation: float = 0.0,
 ) -> list[Hypothesis]:
     """Every caption there is, best first."""
     found: list[Hypothesis] = []
@@ -58,7 +64,12 @@ def exhaustive(
                 extend((*words, word), score + value)
 
     extend((), np.float32(0))
-    return sorted(found, key=lambda h: -h.log_prob)
+    return _best_first(found, length_normalisation)
+
+
+def _best_first(found: list[Hypothesis], alpha: float) -> list[Hypothesis]:
+    """By log p / (L + 1)^α, where <end> is the word that makes L into L + 1."""
+    return sorted(found, key=lambda h: -h.log_prob / (len(h.ids) + 1) ** alpha)
 
 
 def greedy(next_word: NextWord, *, start: int, end: int, max_words: int) -> Hypothesis:
@@ -75,10 +86,20 @@ def greedy(next_word: NextWord, *, start: int, end: int, max_words: int) -> Hypo
 
 
 def beam_search(
-    next_word: NextWord, *, start: int, end: int, max_words: int, beam: int
+    next_word: NextWord,
+    *,
+    start: int,
+    end: int,
+    max_words: int,
+    beam: int,
+    length_normalisation: float = 0.0,
 ) -> list[Hypothesis]:
     """All that ended or was cut, best first: at each length the ``beam`` best
-    continuations may end."""
+    continuations may end.
+
+    With length normalisation it stops when as many have ended as the beam is wide, each
+    of them as good as the best open one would be if it ended now.
+    """
     ended: list[Hypothesis] = []
     still_open: list[tuple[tuple[int, ...], np.float32]] = [((), np.float32(0))]
     for _ in range(max_words):
@@ -97,9 +118,19 @@ def beam_search(
             for words, word, score in continuations
             if word != end
         ][:beam]
+        if length_normalisation and still_open:
+            words, score = still_open[0]
+            now = score / (len(words) + 1) ** length_normalisation
+            good = [
+                h
+                for h in ended
+                if h.log_prob / (len(h.ids) + 1) ** length_normalisation >= now
+            ]
+            if len(good) >= beam:
+                return _best_first(ended, length_normalisation)
     for words, score in still_open:
         ended.append(_at_the_limit(words, score, next_word((start, *words)), end))
-    return sorted(ended, key=lambda h: -h.log_prob)
+    return _best_first(ended, length_normalisation)
 
 
 def _at_the_limit(

@@ -69,7 +69,7 @@ def test_beam_and_threshold_are_a_requests_own(
     ).json()
     assert strict["pairs"][0]["caption"] == "the scene is the same as before"
     usual = client.post("/caption", files=files_of(*HOUSES)).json()
-    assert (usual["beam"], usual["threshold"]) == (3, 0.5)
+    assert (usual["beam"], usual["threshold"]) == (predictor.beam, 0.5)
 
 
 def test_an_explanation_says_where_each_word_looked(

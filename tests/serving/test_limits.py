@@ -210,6 +210,13 @@ def test_behind_a_prefix_the_page_asks_below_it(serve: Serve) -> None:
     assert client.get("/sencap/openapi.json").json()["servers"] == [{"url": "/sencap"}]
 
 
+def test_a_server_may_search_narrower_than_the_weights_would(serve: Serve) -> None:
+    client = serve(max_beam=2)
+    (told,) = client.get("/info").json()["weights"]
+    said = client.post("/caption", files=files_of(*HOUSES))
+    assert told["beam"] == said.json()["beam"] == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -287,7 +294,7 @@ def test_pairs_that_come_together_are_captioned_together(predictor: Predictor) -
     found = asyncio.run(all_at_once())
     assert sizes == [8, 8, 5]
     for caption, pair in zip(found, pairs, strict=True):
-        (alone,) = predictor.caption_pairs([pair])
+        (alone,) = predictor.caption_pairs([pair], beam=3)
         assert caption.text == alone.text
         assert caption.log_prob == pytest.approx(alone.log_prob, abs=1e-4)
 

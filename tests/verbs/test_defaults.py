@@ -48,7 +48,7 @@ def test_a_group_of_flags_stands_in_the_help_of_its_verbs(name: str) -> None:
     assert groups
     for group in groups.values():
         for flag in defaults(group):
-            assert f"--{flag}" in text
+            assert f"--{flag.replace('_', '-')}" in text
     # No flag of the group's own name, nor one with the group before it.
     assert not {f"--{parameter}" for parameter in groups} & set(text.split())
 

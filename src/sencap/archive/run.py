@@ -20,7 +20,7 @@ from sencap.archive.settings import ArchiveSettings
 from sencap.archive.summary import ArchiveSummary
 from sencap.archive.work import BlockCaptioner
 from sencap.bounds import check_numbers
-from sencap.checkpoint_folder import image_size
+from sencap.checkpoint_folder import image_size, search_settings
 from sencap.errors import DataError, OutputError, SencapError, SettingsError
 from sencap.version import __version__
 from sencap.weights import Weights, resolve_weights
@@ -106,10 +106,13 @@ def write_archive(
 
 def _record(weights: Weights, settings: ArchiveSettings) -> dict[str, Any]:
     """All that the rows depend on beside the list, as JSON values."""
+    search = search_settings(weights.folder)
     return {
         "sencap": __version__,
         "weights": weights.sha256,
         **settings.details(),
+        "beam": search.beam if settings.beam is None else settings.beam,
+        "length_normalisation": search.length_normalisation,
     }
 
 

@@ -31,7 +31,7 @@ class ArchiveSettings:
     """
 
     weights: str | Path | None = None
-    beam: int = 3
+    beam: int | None = None
     precision: Precision = "fp32"
     decision: Decision = "probability"
     reading: Reading = USUAL

@@ -12,6 +12,7 @@ from sencap.config.parts import (
     DecoderSettings,
     DifferenceSettings,
     ExtractorSettings,
+    SearchSettings,
     check_normalisation,
 )
 from sencap.errors import SettingsError
@@ -37,6 +38,7 @@ class ModelSettings:
         difference: The difference encoder.
         decoder: The caption decoder.
         change: Heads that see change without words.
+        search: How captions are searched for, where whoever captions does not say.
         domain: Keep what the training images look like, so that a pair of another kind
             is told to be one. (off)
     """
@@ -50,6 +52,7 @@ class ModelSettings:
     difference: DifferenceSettings = field(default_factory=DifferenceSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     change: ChangeSettings = field(default_factory=ChangeSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     domain: bool = False
 
     def __post_init__(self) -> None:

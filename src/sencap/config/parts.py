@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sencap.bounds import check_amount, check_choice, check_fields, check_fraction
+from sencap.bounds import (
+    check_amount,
+    check_choice,
+    check_fields,
+    check_fraction,
+    check_length_normalisation,
+)
 from sencap.errors import SettingsError
 from sencap.json_files import shown
 
@@ -276,6 +282,27 @@ class DecoderSettings:
         check_fields(self, "decoder", "layers", "heads", "expansion", "max_words")
         check_fraction("decoder.dropout", self.dropout)
         check_fraction("decoder.position_dropout", self.position_dropout)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How captions are searched for, where whoever captions does not say.
+
+    Attributes:
+        beam: Width of the beam search; 1 is greedy.
+        length_normalisation: The power α of log p / (L + 1)^α, by which a beam ranks
+            captions of L words. 0 ranks by the probability, as the paper does, and
+            prefers short captions; 1 ranks by that of a word in the mean.
+    """
+
+    beam: int = 3
+    length_normalisation: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, "search", "beam")
+        check_length_normalisation(
+            "search.length_normalisation", self.length_normalisation
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from sencap.config.parts import (
     DecoderSettings,
     DifferenceSettings,
     ExtractorSettings,
+    SearchSettings,
 )
 from sencap.errors import SettingsError, nearest
 from sencap.json_files import shortened, shown
@@ -47,6 +48,7 @@ def model_from_dict(
         "difference": DifferenceSettings,
         "decoder": DecoderSettings,
         "change": ChangeSettings,
+        "search": SearchSettings,
     }
     try:
         top = _checked(ModelSettings, values, "")

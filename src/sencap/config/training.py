@@ -15,6 +15,7 @@ from sencap.config.parts import (
     DecoderSettings,
     DifferenceSettings,
     ExtractorSettings,
+    SearchSettings,
 )
 from sencap.errors import SettingsError
 
@@ -198,6 +199,7 @@ class TrainingSettings:
         difference: The difference encoder.
         decoder: The caption decoder.
         change: Heads that see change without words.
+        search: How captions are searched for, where whoever captions does not say.
         domain: Keep what the training images look like, so that a pair of another kind
             is told to be one. (off)
         vocabulary: Which words are known.
@@ -223,6 +225,7 @@ class TrainingSettings:
     difference: DifferenceSettings = field(default_factory=DifferenceSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     change: ChangeSettings = field(default_factory=ChangeSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     domain: bool = False
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     loading: LoadingSettings = field(default_factory=LoadingSettings)

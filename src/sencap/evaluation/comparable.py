@@ -30,7 +30,9 @@ _NEXT = {
 }
 # A beam or a decision is often the very thing that is compared, so a difference is told
 # and not refused.
-_MAY_DIFFER = ("beam", "decision", "sencap")
+_MAY_DIFFER = ("beam", "length", "decision", "sencap")
+# Named only where the search normalised the length of captions.
+_UNNAMED = {"length": "0"}
 _NO_METEOR = "no-meteor"
 _KINDS = {str: "a text", bool: "true or false", NoneType: "null", dict: "an object"}
 _LARGEST = 100
@@ -144,7 +146,7 @@ def _entry(container: Any, key: str, place: str, *kinds: type) -> Any:
 def _fields(signature: str) -> dict[str, str]:
     """The fields of a signature; the metric's version and whether there was METEOR come
     apart."""
-    fields = {}
+    fields = dict(_UNNAMED)
     # The first part names the metrics, and is no field.
     for part in signature.split("|")[1:]:
         name, _, value = part.partition(":")
@@ -168,7 +170,7 @@ def check_comparable(
     in what they differ.
 
     Raises DataError, with the reason, when they may not: other pairs or references,
-    another vocabulary under ``ids``, metrics of other versions. A beam, a decision or a
+    another vocabulary under ``ids``, metrics of other versions. A search, a decision or a
     version of sencap that differs is only noted, and so is a METEOR that is missing.
     """
     for protocol in protocols:

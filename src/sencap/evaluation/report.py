@@ -36,14 +36,18 @@ UNKNOWN = "unknown"
 
 
 def signatures(
-    evaluation: Evaluation, beam: int | str, decision: str = "search"
+    evaluation: Evaluation,
+    beam: int | str,
+    decision: str = "search",
+    length_normalisation: float = 0.0,
 ) -> dict[str, str]:
     """The one-line signature of each protocol.
 
     beam: hypotheses kept in the search, 1 for greedy, or UNKNOWN. decision: what made a
     pair changed, not what was asked for: the search's best caption (``search``) or the
-    model's probability of change (``probability``), or UNKNOWN. Under ``words`` the
-    vocabulary takes no part in the scoring, and is ``none``.
+    model's probability of change (``probability``), or UNKNOWN. length_normalisation:
+    the power of the length by which the search ranked captions, named where it is not
+    0. Under ``words`` the vocabulary takes no part in the scoring, and is ``none``.
     """
     # More references per pair raise BLEU and ROUGE, so their number is part of the
     # signature.
@@ -53,6 +57,9 @@ def signatures(
     names, meteor = "S*m+BLEU+METEOR+ROUGE-L+CIDEr", "meteor-1.5"
     if not evaluation.has_meteor:
         names, meteor = "BLEU+ROUGE-L+CIDEr", "no-meteor"
+    search = {"beam": f"{beam}"}
+    if length_normalisation:
+        search["length"] = f"{length_normalisation:g}"
     found = {}
     for protocol in PROTOCOLS:
         # The fields in their fixed order; `comparable` reads them back by name.
@@ -62,7 +69,7 @@ def signatures(
             # another one.
             "vocab": vocabulary if protocol == "ids" else "none",
             "refs": f"{fewest}" if fewest == most else f"{fewest}-{most}",
-            "beam": beam,
+            **search,
             "decision": decision,
             "pairs": len(evaluation.pairs),
             "data": data_digest(evaluation.pairs)[:8],
@@ -87,6 +94,7 @@ def report_as_dict(
     *,
     beam: int | str,
     decision: str = "search",
+    length_normalisation: float = 0.0,
     environment: Mapping[str, Any] | None = None,
     parameters: Mapping[str, int] | int | None = None,
     pairs_per_second: float | None = None,
@@ -129,7 +137,7 @@ def report_as_dict(
     report["intervals"] = intervals(evaluation.system, resamples=resamples, seed=seed)
     report["pairs"] = _pairs(evaluation)
     report["environment"] = environment
-    report["signatures"] = signatures(evaluation, beam, decision)
+    report["signatures"] = signatures(evaluation, beam, decision, length_normalisation)
     report["parameters"] = parameters
     report["pairs_per_second"] = pairs_per_second
     report["notes"] = evaluation.notes

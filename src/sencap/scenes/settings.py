@@ -6,7 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sencap.bounds import check_amount, check_choice, check_fraction, check_numbers
+from sencap.bounds import (
+    check_amount,
+    check_choice,
+    check_fraction,
+    check_length_normalisation,
+    check_numbers,
+)
 from sencap.engines.choice import EngineName
 from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError
@@ -21,19 +27,20 @@ Stretch = Literal["together", "per-date"]
 class ScanSettings:
     """How a scene is scanned, and by which weights.
 
-    ``weights``, ``beam``, ``device``, ``engine``, ``precision``, ``decision`` are those
-    of `sencap.load`. ``reading``: bands, scale and the share without data up to which a
-    window is captioned, as for pairs. ``window``: the side of a window in metres;
-    ``side``: the same in pixels of the before image; without either it is the ground
-    that the weights were trained on. ``overlap``: the share of a side that a window has
-    in common with the next. ``stretch``: whether values of more than 8 bits are brought
-    to 8 by one scale for both dates or each date by its own. ``percentiles`` of the
-    common ground (LOW, HIGH) become black and white then; without them it is the range
-    that `sencap.images.stretch` tells. ``roi``: a GeoJSON file of
-    the area to look at. ``crs``: the projection of the polygons (default: that of the
-    before image). ``dates`` of the two images, if they are known better than the files
-    tell. ``assume_same_grid``: a file that does not say where it lies shows the ground
-    of the other.
+    ``weights``, ``beam``, ``length_normalisation``, ``device``, ``engine``,
+    ``precision``, ``decision`` are those of `sencap.load`. ``reading``: bands, scale
+    and the share without data up to which a window is captioned, as for pairs.
+    ``window``: the side of a window in metres; ``side``: the same in pixels of the
+    before image; without either it is the ground that the weights were trained on.
+    ``overlap``: the share of a side that a window has in common with the next.
+    ``stretch``: whether values of more than 8 bits are brought to 8 by one scale
+    for both dates or each date by its own. ``percentiles`` of the common ground
+    (LOW, HIGH) become black and white then; without them it is the range that
+    `sencap.images.stretch` tells. ``roi``: a GeoJSON file of the area to look at.
+    ``crs``: the projection of the polygons (default: that of the before image).
+    ``dates`` of the two images, if they are known better than the files tell.
+    ``assume_same_grid``: a file that does not say where it lies shows the ground of
+    the other.
 
     Raises:
         SettingsError: a number or a word that cannot be, both sizes of a window, or
@@ -41,7 +48,8 @@ class ScanSettings:
     """
 
     weights: str | Path | None = None
-    beam: int = 3
+    beam: int | None = None
+    length_normalisation: float | None = None
     device: str = "auto"
     engine: EngineName = "auto"
     precision: Precision = "fp32"
@@ -60,6 +68,7 @@ class ScanSettings:
 
     def __post_init__(self) -> None:
         check_numbers(beam=self.beam, side=self.side, batch_size=self.batch_size)
+        check_length_normalisation("length_normalisation", self.length_normalisation)
         check_amount("window", self.window)
         check_fraction("overlap", self.overlap)
         if self.overlap > 0.95:
@@ -104,6 +113,7 @@ class ScanSettings:
         return load(
             self.weights,
             beam=self.beam,
+            length_normalisation=self.length_normalisation,
             device=self.device,
             engine=self.engine,
             precision=self.precision,

@@ -107,6 +107,7 @@ class WeightsTold(BaseModel):
     size: int = Field(description="pixels a side of what the model sees")
     parameters: int
     vocabulary: int
+    beam: int = Field(description="width of the search where a request names none")
     # Whether a pair counts as changed: by its probability of change and the threshold,
     # or by what the sentence says.
     decides_by: Literal["probability", "search"]
@@ -129,7 +130,6 @@ class Info(BaseModel):
 
     version: str
     weights: list[WeightsTold] = Field(description="the first is the usual one")
-    beam: int
     threshold: float
     limits: Limits
     token: bool = Field(description="whether requests need a token")

@@ -148,7 +148,6 @@ async def server_info(service: ServiceOf) -> Info:
     return Info(
         version=__version__,
         weights=service.weights(),
-        beam=settings.beam,
         threshold=settings.threshold,
         limits=Limits(
             bytes=settings.max_bytes,

@@ -69,6 +69,8 @@ class Service:
                 name, beam=settings.beam, precision=settings.precision, engine="onnx"
             )
             predictor.threshold = settings.threshold
+            # What a server may spend on a pair goes before what the weights would like.
+            predictor.beam = min(predictor.beam, settings.max_beam)
             self.predictors[label] = predictor
         self.batcher = Batcher(
             batch_size=settings.batch_size,
@@ -97,7 +99,7 @@ class Service:
                 f"weights={name!r} are not here; {nearest(name, self.predictors)}"
             )
         predictor = self.predictors[name]
-        beam = self.settings.beam if beam is None else beam
+        beam = predictor.beam if beam is None else beam
         if beam > self.settings.max_beam:
             raise SettingsError(
                 f"beam is {beam}; here it may be {self.settings.max_beam} at most"
@@ -184,6 +186,7 @@ class Service:
                     size=predictor.size,
                     parameters=sum(predictor.parameters().values()),
                     vocabulary=len(predictor.checkpoint.vocabulary),
+                    beam=predictor.beam,
                     decides_by=predictor.decision,
                 )
             )
@@ -199,7 +202,7 @@ class Service:
             )
             pair = ImagePair(noise, "warm-up")
             captions = [
-                self.batcher.caption(predictor, self.settings.beam, pair)
+                self.batcher.caption(predictor, predictor.beam, pair)
                 for _ in range(self.settings.batch_size)
             ]
             await asyncio.gather(*captions)

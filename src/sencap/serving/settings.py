@@ -30,7 +30,8 @@ class ServerSettings:
         root_path: The path under which a proxy shows the server, such as /sencap.
         token_file: A file that holds a token, which requests must then send:
             Authorization: Bearer TOKEN.
-        beam: Width of the beam search where a request names none.
+        beam: Width of the beam search where a request names none (default: that of the
+            weights).
         max_beam: The widest that a request may name.
         threshold: The probability of change from which a pair counts as changed, where
             a request names none.
@@ -56,7 +57,7 @@ class ServerSettings:
     port: int = 8000
     root_path: str | None = None
     token_file: str | None = None
-    beam: int = 3
+    beam: int | None = None
     max_beam: int = 10
     threshold: float = 0.5
     precision: Precision = "fp32"
@@ -84,7 +85,7 @@ class ServerSettings:
         check_numbers(timeout=self.timeout, batch_wait=self.batch_wait)
         check_numbers(jobs=self.jobs, keep=self.keep)
         check_precision(self.precision)
-        if self.beam > self.max_beam:
+        if self.beam is not None and self.beam > self.max_beam:
             raise SettingsError(f"beam={self.beam} is above max_beam={self.max_beam}")
         if not 0 <= self.threshold <= 1:
             raise SettingsError(

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from sencap.captioning import CaptionedFiles
 
 
-def command(*, out: str = "demo", weights: str | None = None, beam: int = 3) -> str:
+def command(
+    *, out: str = "demo", weights: str | None = None, beam: int | None = None
+) -> str:
     """Caption the example pairs that ship with sencap, and write one page with the
     pictures.
 
@@ -19,7 +21,7 @@ def command(*, out: str = "demo", weights: str | None = None, beam: int = 3) -> 
         out: The folder for the page.
         weights: A checkpoint folder, best, sen, or hub:OWNER/NAME@REVISION (default:
             the weights that ship with sencap).
-        beam: Width of the beam search; 1 is greedy.
+        beam: Width of the beam search; 1 is greedy (default: that of the weights).
     """
     from sencap.demonstration import demo
 

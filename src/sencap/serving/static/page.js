@@ -87,7 +87,9 @@ function form(pair) {
   const data = new FormData();
   // Sent as "before" and "after": the names of the files stay here.
   for (const date of DATES) data.append(date, pair[date], date);
-  for (const name of ['beam', 'threshold', 'weights']) data.append(name, $(name).value);
+  for (const name of ['threshold', 'weights']) data.append(name, $(name).value);
+  // Empty: each weights' own.
+  if ($('beam').value) data.append('beam', $('beam').value);
   return data;
 }
 
