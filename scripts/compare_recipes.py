@@ -2,6 +2,7 @@
 side by side.
 
     python scripts/prepare_shipping_data.py SOURCE runs/data/shipping
+    python scripts/worn_copies.py runs/data/shipping runs/data/worn
     python scripts/compare_recipes.py runs/recipes                      # trains: hours on a CPU
     python scripts/compare_recipes.py runs/recipes --table table.md     # scores what is there
 
@@ -30,6 +31,8 @@ CONFIG = "configs/siamese-best.yaml"
 DATA, MASKS_ONLY = "runs/data/shipping", "runs/data/views"
 # Crops of the views with the captions that were matched to them.
 CROPS = "runs/data/crops"
+# Compressed and shifted copies of the training pairs.
+WORN = "runs/data/worn"
 LITE0 = [
     "--extractor.backbone=tf_efficientnet_lite0",
     "--extractor.init=runs/data/efficientnet-lite0.pth",
@@ -78,6 +81,7 @@ RECIPES: dict[str, list[str]] = {
     "SEN single stream trained whole, crops of views": [
         *(*SINGLE_STREAM, WITH_CROPS, "--optimisation.epochs=10"),
     ],
+    "worn copies, 18 epochs": [mixed(MASKS_ONLY, WORN), "--optimisation.epochs=18"],
     "40 epochs": ["--optimisation.epochs=40"],
     "EfficientNet-lite0": LITE0,
     "EfficientNet-lite0 at 192 pixels": USUAL,

@@ -14,7 +14,8 @@
 
 Stores the weights in half precision, evaluates what was stored on levir_cc's val and test together,
 and writes the card (README.md) and the report (docs/shipped-weights.md, docs/shipped-weights.json)
-from that evaluation.
+from that evaluation. Given the folder itself as the checkpoint it stores nothing, and writes card
+and report anew.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from pathlib import Path
 from typing import Any
 
 import sencap
+from sencap.checkpoint_folder import search_settings
 from sencap.evaluation.report import report_as_markdown
 from sencap.files import write_whole
 from sencap.models.checkpoint import load_checkpoint, save_checkpoint
 from sencap.models.export import export_checkpoint
 from sencap.weights import NAMED, SHIPPED
 
-COMMAND = "sencap evaluate --data DATA --split val+test --beam {beam} --json out.json"
+COMMAND = "sencap evaluate{weights} --data DATA --split val+test --json out.json"
 ROWS = {
     "constant": "constant caption",
     "perfect_flag_fixed": "perfect flag, two fixed captions",
@@ -119,7 +121,7 @@ lie in them.
 ## How good they are
 
 On the excerpt's `val` and `test` together ({pairs} pairs, never trained or selected on), beam
-{beam}:
+{beam}, length normalisation {length:g}:
 
 {table}
 
@@ -174,13 +176,22 @@ def item(text: str) -> str:
     )
 
 
-def card(report: dict[str, Any], folder: Path, *, beam: int) -> str:
+def command(folder: Path) -> str:
+    """What evaluates these weights again."""
+    names = {shipped.name: name for name, shipped in NAMED.items()}
+    usual = folder.name == SHIPPED.name
+    weights = "" if usual else f" --weights {names[folder.name]}"
+    return COMMAND.format(weights=weights)
+
+
+def card(report: dict[str, Any], folder: Path) -> str:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     confusion = report["confusion"]
     counts = report["parameters"]
     backbone = config["model"]["extractor"]["backbone"].removeprefix("tf_")
     network = backbone.replace("efficientnet_", "EfficientNet-")
     kind = KINDS[folder.name]
+    search = search_settings(folder)
     size = (folder / "model.safetensors").stat().st_size
     structure = kind.structure.format(
         network=network,
@@ -199,7 +210,8 @@ def card(report: dict[str, Any], folder: Path, *, beam: int) -> str:
         ),
         recipe=item(f"The recipe: {kind.recipe}"),
         pairs=len(report["pairs"]),
-        beam=beam,
+        beam=search.beam,
+        length=search.length_normalisation,
         table=table(report),
         changed_apart=report["ids"]["changed"]["S*m"],
         accuracy=report["change_accuracy"],
@@ -210,7 +222,7 @@ def card(report: dict[str, Any], folder: Path, *, beam: int) -> str:
         ece=report["calibration"]["ece"],
         different=report["diversity"]["different"],
         people=report["diversity"]["different_of_people"],
-        command=COMMAND.format(beam=beam),
+        command=command(folder),
         signatures="\n\n".join(f"`{line}`" for line in report["signatures"].values()),
     )
 
@@ -222,27 +234,21 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--beam", type=int, default=3)
     arguments = parser.parse_args()
-    checkpoint = load_checkpoint(arguments.checkpoint)
-    save_checkpoint(
-        arguments.out, dataclasses.replace(checkpoint, path=None), half=True
-    )
-    export_checkpoint(arguments.out)
+    if arguments.checkpoint.resolve() != arguments.out.resolve():
+        checkpoint = load_checkpoint(arguments.checkpoint)
+        save_checkpoint(
+            arguments.out, dataclasses.replace(checkpoint, path=None), half=True
+        )
+        export_checkpoint(arguments.out)
     report = sencap.evaluate(
-        arguments.data,
-        split=["val", "test"],
-        weights=arguments.out,
-        beam=arguments.beam,
+        arguments.data, split=["val", "test"], weights=arguments.out
     )
     for one in report["reference_rows"].values():
         one["sentences"] = {}  # LEVIR-CC's captions are not ours to ship
     for pair in report["pairs"]:
         pair.pop("scores", None)
-    write_whole(
-        arguments.out / "README.md",
-        card(report, arguments.out, beam=arguments.beam),
-    )
+    write_whole(arguments.out / "README.md", card(report, arguments.out))
     docs = Path(__file__).parents[1] / "docs"
     # The weights that ship as the usual ones have the plain name.
     name, told = "shipped-weights", "The shipped weights"
@@ -251,7 +257,7 @@ def main() -> None:
         name = f"{name}-{arguments.out.name}"
         told = f"`--weights {given[arguments.out.name]}`"
     title = (
-        f"# {told}, as evaluated\n\n`{COMMAND.format(beam=arguments.beam)}`, "
+        f"# {told}, as evaluated\n\n`{command(arguments.out)}`, "
         "where DATA holds [those pairs](results.md) in LEVIR-CC's [layout](data.md)\n\n"
     )
     body = report_as_markdown(report).split("\n", 2)[2]

@@ -379,7 +379,7 @@ def load(
 
     ``beam``: width of the search; 1 is greedy. ``length_normalisation``: the power of
     the length by which a beam ranks captions; 0, as in the paper, prefers short ones.
-    Both are the weights' own if not given: 10 and 1 of those that ship.
+    Both are the weights' own if not given: 5 and 1 of the usual ones that ship.
     ``engine``: onnx (ONNX Runtime on the checkpoint's graphs, on the CPU), torch
     (PyTorch), or auto: onnx, unless ``device`` is a GPU or the checkpoint has no
     graphs. ``device`` is cpu, cuda, cuda:1 …, or auto: with PyTorch's engine a GPU if
