@@ -85,7 +85,8 @@ def main() -> None:
             if pair["told_changed"]
         ]
         scores = report["ids"]
-        cells = [*way.split(":"), f"{statistics.mean(said):.1f}"]
+        words = f"{statistics.mean(said):.1f}" if said else "–"
+        cells = [*way.split(":"), words]
         for part in ("all", "changed"):
             value = scores[part]["S*m"]
             cells.append("–" if value is None else f"{value:.2f}")

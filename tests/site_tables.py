@@ -80,6 +80,7 @@ SMALLER = {
     "python benchmarks/pairs_and_seeds.py --system": "--resamples 100 --metric CIDEr",
     "python benchmarks/pairs_and_seeds.py": "--resamples 100 --trials 2",
     "python benchmarks/scene.py": "--pixels 512",
+    "python benchmarks/search.py": "--ways 3:0 10:1 --rounds 1",
     "python scripts/compare_recipes.py": (
         f"--only 'the recipe' --seeds 1 {TINY_SIAMESE} --size 64 --extractor.init null"
     ),

@@ -284,10 +284,13 @@ class Predictor:
         found = [
             self._sentences(best) for best in self._search(memory.keep(rows), beam)
         ]
-        # A beam that holds fixed sentences alone is searched again. With as many
-        # hypotheses more as there are fixed sentences there is room for another one.
+        # A beam that holds nothing but fixed sentences, and those that say a phrase
+        # twice, is searched again. With as many hypotheses more as there are fixed
+        # sentences there is room for another one.
         again = [
-            number for number, sentences in enumerate(found) if not _telling(sentences)
+            number
+            for number, sentences in enumerate(found)
+            if all(_stumbles(one) for one in _telling(sentences))
         ]
         if again:
             wide = memory.keep([rows[number] for number in again])
@@ -460,7 +463,11 @@ def _telling(captions: Sequence[Caption]) -> list[Caption]:
 def _fluent_first(captions: Sequence[Caption]) -> list[Caption]:
     """The captions in their order, those that say a phrase twice after the others."""
     # False sorts before True, and equal ones keep their order.
-    return sorted(captions, key=lambda one: bool(repeated_phrase(one.text.split())))
+    return sorted(captions, key=_stumbles)
+
+
+def _stumbles(caption: Caption) -> bool:
+    return bool(repeated_phrase(caption.text.split()))
 
 
 def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:

@@ -126,13 +126,15 @@ class Caption:
 
     ``text`` in lower case without a full stop; ``changed`` tells whether it speaks of a
     change at all; ``log_prob`` as in `Hypothesis`; ``alternatives`` are the next best
-    captions, best first. ``change_probability`` (0–1) is that of the model's flag head,
-    or, of a model without one, one minus the probability that it gives to the fixed
-    sentences of no change together; None where there is neither, or it was not asked
-    for. ``domain`` is how far the images are from those that the model was trained on:
-    up to 1 they are of their kind; None for a model that does not know. ``note`` says
-    what a reader has to know beside the sentence, such as that the two images are
-    equal, which no model was asked about.
+    captions, best first. Where the search normalises the length of captions, a shorter
+    one may be more probable than the best and stand behind it.
+    ``change_probability`` (0–1) is that of the model's flag head, or, of a model
+    without one, one minus the probability that it gives to the fixed sentences of no
+    change together; None where there is neither, or it was not asked for. ``domain`` is
+    how far the images are from those that the model was trained on: up to 1 they are of
+    their kind; None for a model that does not know. ``note`` says what a reader has to
+    know beside the sentence, such as that the two images are equal, which no model was
+    asked about.
     """
 
     text: str
