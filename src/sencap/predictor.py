@@ -43,8 +43,8 @@ class Predictor:
 
     ``decision`` says what makes a pair changed. ``probability``: the model's
     probability of change is at least ``threshold``; the caption is then the
-    search's best one that tells a change, if one says no phrase twice the best of
-    those, and otherwise always the first of the fixed sentences. These are
+    search's best one that tells a change, where one that says a phrase twice comes
+    last. Otherwise it is always the first of the fixed sentences. These are
     LEVIR-CC's five, or those of the data that the model learnt from, if they have
     only others. That probability is the flag head's, by its temperature, or, of a
     model without one, what is left by all fixed sentences of no change together.
