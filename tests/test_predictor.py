@@ -138,7 +138,10 @@ def test_a_sentence_that_says_a_phrase_twice_comes_last(
         "_search",
         lambda memory, beam: [narrow if beam == predictor.beam else wide],
     )
-    assert predictor(*_pair(2)).log_prob == -2.0
+    monkeypatch.setattr(predictor, "beam", 1)
+    caption = predictor(*_pair(2))
+    assert caption.log_prob == -2.0
+    assert not caption.alternatives, "no more captions than the beam is wide"
     # The literature's way is the search's own order.
     predictor.decision = "search"
     assert predictor(*_pair(2)).log_prob == -1.0

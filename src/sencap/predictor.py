@@ -298,8 +298,11 @@ class Predictor:
             for number, best in zip(again, wider, strict=True):
                 found[number] = self._sentences(best)
         # If the wider beam finds no other sentence either, a fixed one is better than
-        # none.
-        return [_fluent_first(_telling(sentences) or sentences) for sentences in found]
+        # none. Of a wider beam's captions no more are given than a caller asked for.
+        return [
+            _fluent_first(_telling(sentences) or sentences)[:beam]
+            for sentences in found
+        ]
 
     def _search(self, memory: PairMemory, beam: int) -> list[list[Hypothesis]]:
         return search(
