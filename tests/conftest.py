@@ -82,3 +82,10 @@ def tiny_training(
         hardware=HardwareSettings(accelerator="cpu"),
         progress=False,
     )
+
+
+@pytest.fixture
+def no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sencap train` leaves out the graphs for captioning without PyTorch: to draw them
+    takes ten times as long as to train a tiny network."""
+    monkeypatch.setattr("sencap.training.fit.export_checkpoint", lambda folder: [])

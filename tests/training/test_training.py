@@ -330,6 +330,7 @@ def test_two_processes_train_one_model_and_validate_every_pair(
     out = Path(both.out)
     run = json.loads((out / "run.json").read_text())
     assert len(run["epochs"]) == 1
+    assert (out / "best" / "encoder.onnx").is_file()
     state = torch.load(out / "resume.ckpt", weights_only=False)
     assert state["global_step"] == 2, (
         "eight pairs, two processes of two pairs each: two steps"

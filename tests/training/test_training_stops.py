@@ -162,6 +162,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.usefixtures("no_graphs")
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_whenever_a_signal_comes_the_run_ends_with_its_code_and_goes_on(
