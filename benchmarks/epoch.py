@@ -23,11 +23,8 @@ from sencap.models.captioner import Captioner
 from sencap.models.variants import build
 from sencap.training.losses import caption_loss
 
-CAPTIONS, WORDS, VOCABULARY = (
-    5,
-    14,
-    501,
-)  # LEVIR-CC: five captions; its longest in a batch is some 14 + 2 words
+# LEVIR-CC: five captions; its longest in a batch is some 14 + 2 words.
+CAPTIONS, WORDS, VOCABULARY = (5, 14, 501)
 
 
 def step(captioner: Captioner, images: torch.Tensor, tokens: torch.Tensor) -> float:

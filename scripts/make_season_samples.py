@@ -25,12 +25,8 @@ from affine import Affine
 from zarr.storage import ZipStore
 
 SIDE = 40  # pixels of 10 m
-DATES = (
-    "2018-02-10",
-    "2018-05-31",
-    "2018-08-24",
-    "2018-11-12",
-)  # clear days of four seasons
+# Clear days of four seasons.
+DATES = ("2018-02-10", "2018-05-31", "2018-08-24", "2018-11-12")
 # place: (row, column) of its upper left pixel in the series
 PLACES = {"0000000": (20, 20), "0000001": (150, 60), "0000017": (100, 190)}
 BANDS = (
@@ -49,11 +45,8 @@ BANDS = (
     "B12",
 )
 CONSTANT = 1234
-BRIGHT = {
-    "B4": 10_400,
-    "B3": 16_000,
-    "B2": 65_535,
-}  # in one corner pixel: brighter than the scale's end
+# In one corner pixel: brighter than the scale's end.
+BRIGHT = {"B4": 10_400, "B3": 16_000, "B2": 65_535}
 README = """\
 # Tiny samples of SSL4EO-S12's two layouts
 

@@ -78,9 +78,8 @@ def test_an_import_that_breaks_a_contract_is_found(tmp_path: Path) -> None:
 def test_public_names_are_what_the_package_says() -> None:
     for name in sencap.__all__:
         assert getattr(sencap, name) is not None
-        module = (
-            SOURCE / name
-        )  # would take the place of the function as soon as it is imported
+        # Would take the place of the function as soon as it is imported.
+        module = SOURCE / name
         assert not module.exists(), name
         assert not module.with_suffix(".py").exists(), name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -295,9 +295,8 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
     assert dates is not None
     with torch.no_grad():
         state = speaker.start(memory)
-        for number, token in enumerate(
-            [vocabulary.start, 4, 5]
-        ):  # literally, word by word
+        # Literally, word by word.
+        for number, token in enumerate([vocabulary.start, 4, 5]):
             v, h = state.v[:, None], state.cells[1][0]
             asked = torch.cat((v, h), 2)[:, 0]
             d, _ = speaker.lstm_d(asked, tuple(x[:, 0] for x in state.cells[0]))
@@ -336,9 +335,8 @@ def test_a_speaker_that_weighs_the_dates_at_each_word_is_shown_with_its_weights(
 
 def test_attention_to_both_dates_becomes_a_map_for_each() -> None:
     weights = torch.softmax(torch.randn(1, 2, 5, 12), -1)
-    seen = {
-        "both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]
-    }  # the last is about something else
+    # The last is about something else.
+    seen = {"both": [weights, weights[..., :6], torch.ones(1, 2, 5, 7)]}
     received = {
         name: values.numpy() for name, values in attention_received(seen, 6).items()
     }
@@ -429,9 +427,8 @@ def test_explain_draws_a_picture(
         main(["explain", *pair, "--out", str(out), "--weights", weights, "--beam", "2"])
         == 0
     )
-    text = out.read_text(
-        encoding="utf-8"
-    )  # matplotlib notes each text beside its outlines
+    # Matplotlib notes each text beside its outlines.
+    text = out.read_text(encoding="utf-8")
     for said in (
         "× an even share",
         "÷ the map's mean",

@@ -348,9 +348,8 @@ def test_overviews_and_masks_are_not_pages(tmp_path: Path) -> None:
         file.write(
             RGB8[..., 0] > 0, photometric="minisblack", subfiletype=4, metadata=None
         )
-    shown = np.where(
-        RGB8[..., 0] > 0, bands_first(RGB8), 0
-    )  # with rasterio the mask is heeded
+    # With rasterio the mask is heeded.
+    shown = np.where(RGB8[..., 0] > 0, bands_first(RGB8), 0)
     wanted = shown if importlib.util.find_spec("rasterio") else bands_first(RGB8)
     np.testing.assert_array_equal(read_image(tmp_path / "cog.tif"), wanted)
 
@@ -470,9 +469,8 @@ def test_permission_error_is_told(
 def test_a_huge_png_is_refused_from_its_header(tmp_path: Path, bits: int) -> None:
     side, row = 30_000, bytes(1 + 30_000 * 3 * bits // 8)
     packer = zlib.compressobj(1)
-    stream = (
-        b"".join(packer.compress(row) for _ in range(200)) + packer.flush()
-    )  # the first rows will do
+    # The first rows will do.
+    stream = b"".join(packer.compress(row) for _ in range(200)) + packer.flush()
     (tmp_path / "huge.png").write_bytes(png(side, side, stream, bits))
     tracemalloc.start()
     began = time.perf_counter()

@@ -153,9 +153,8 @@ def test_a_probability_below_a_half_gives_the_first_fixed_sentence(
     predictor = predictor_of(checkpoint)
     log_probs = np.array([[-2.0, -1.9, -1.7, -1.8, -1.6]], np.float32)
     monkeypatch.setattr(predictor, "_fixed_log_probs", lambda _: log_probs)
-    monkeypatch.setattr(
-        predictor, "_search", None
-    )  # nothing is searched of such a pair
+    # Nothing is searched of such a pair.
+    monkeypatch.setattr(predictor, "_search", None)
     caption = predictor(*_pair(3))
     assert (caption.text, caption.log_prob) == (NO_CHANGE_SENTENCES[0], -2.0)
     assert not caption.changed

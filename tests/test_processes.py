@@ -251,9 +251,8 @@ def test_workers_end_with_the_command_and_nobody_holds_its_pipes(
         os.killpg(child.pid, number)
     else:
         child.send_signal(number)
-    shown, error = child.communicate(
-        timeout=3
-    )  # both pipes are closed when this returns
+    # Both pipes are closed when this returns.
+    shown, error = child.communicate(timeout=3)
     assert child.returncode == code
     assert shown == ""
     if told:

@@ -114,9 +114,8 @@ def test_probabilities_of_all_captions_that_end_and_all_prefixes_that_do_not_sum
 ):
     """A closed form: with nothing forbidden, ended captions plus open prefixes share
     out all probability."""
-    toy = ToyDecoder(
-        5, seed=3, offsets={END: -20.0}
-    )  # so that nothing ends at the limit
+    # So that nothing ends at the limit.
+    toy = ToyDecoder(5, seed=3, offsets={END: -20.0})
     found = search(toy, toy.memory([1]), **MARKERS, beam=4**4 * 5, max_words=4)[0]
     assert sum(
         torch.tensor([h.log_prob for h in found]).exp().tolist()
@@ -329,9 +328,8 @@ def test_steps_give_the_logits_of_the_forward_pass_also_after_select_and_keep() 
 def test_search_feeds_one_word_per_step_and_leaves_finished_pairs_behind() -> None:
     toy = ToyDecoder(8, seed=1, offsets={END: 1.5})
     found = search(toy, toy.memory(range(12)), **MARKERS, max_words=30)
-    lengths = sorted(
-        len(best[0].ids) + 1 for best in found
-    )  # steps that each pair needs, <end> included
+    # Steps that each pair needs, <end> included.
+    lengths = sorted(len(best[0].ids) + 1 for best in found)
     assert toy.steps == [
         (sum(n > step for n in lengths), 1) for step in range(lengths[-1])
     ]

@@ -192,8 +192,8 @@ def check_output_folder(flag: str, folder: str | Path) -> None:
     written to.
 
     Raises:
-        SettingsError: it, or a folder above it, is a file. OutputError: one may not
-            write there.
+        SettingsError: it, or a folder above it, is a file.
+        OutputError: one may not write there.
     """
     folder = Path(folder)
     _refuse_address(flag, folder)

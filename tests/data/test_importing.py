@@ -213,9 +213,8 @@ def hugging_face_jsonl(root: Path) -> Path:
 
 
 def hugging_face_csv(root: Path) -> Path:
-    rows = [
-        [f"A/{n}.png", f"B/{n}.png", str(list(CAPTIONS))] for n in range(12)
-    ]  # as pandas writes lists
+    # As pandas writes lists
+    rows = [[f"A/{n}.png", f"B/{n}.png", str(list(CAPTIONS))] for n in range(12)]
     write_csv(
         root / "metadata.csv", [["before_file_name", "after_file_name", "text"], *rows]
     )
@@ -304,9 +303,8 @@ def test_folders_of_hugging_face_name_the_splits(
         "val",
         "val",
     ]
-    assert (
-        len({pair.name for pair in pairs}) == 6
-    )  # equal names of other splits are told apart
+    # Equal names of other splits are told apart.
+    assert len({pair.name for pair in pairs}) == 6
 
 
 def test_the_first_folder_of_a_path_names_the_split_in_a_common_metadata_file(

@@ -316,21 +316,15 @@ def test_sentences_of_no_change_may_be_a_data_sets_own() -> None:
     [
         ([], ()),
         ([(["neu"], True)], ()),
-        (
-            [(["gleich", "gleich"], False)],
-            ("gleich",),
-        ),  # the only sentence of an unchanged pair
+        # The only sentence of an unchanged pair.
+        ([(["gleich", "gleich"], False)], ("gleich",)),
         ([(["gleich", "ein weg"], False)], ()),  # said of one pair only
         ([(["gleich", "ein weg"], False), (["Gleich", "ein see"], False)], ("gleich",)),
-        (
-            [(["gleich"], False), (["ein weg", "gleich"], True)],
-            (),
-        ),  # said of a change too
+        # Said of a change too.
+        ([(["gleich"], False), (["ein weg", "gleich"], True)], ()),
         ([(["gleich"], None), (["gleich"], None)], ()),  # not known to be unchanged
-        (
-            [(["a", "b"], False), (["b", "a"], False), (["b"], False)],
-            ("b", "a"),
-        ),  # the most frequent first
+        # The most frequent first.
+        ([(["a", "b"], False), (["b", "a"], False), (["b"], False)], ("b", "a")),
         ([([""], False)], ()),
     ],
     ids=range(9),

@@ -206,10 +206,8 @@ def test_intervals_hold_their_scores_and_are_null_where_there_are_none(
                 evaluation.scores["ids"][subset][metric],
                 found["ids"][subset][metric],
             )
-            if score is None or (subset, metric) == (
-                "unchanged",
-                "CIDEr",
-            ):  # the latter is always 0 here
+            # The latter is always 0 here.
+            if score is None or (subset, metric) == ("unchanged", "CIDEr"):
                 assert bounds is None
             else:
                 assert bounds[0] - 1e-9 <= score <= bounds[1] + 1e-9
@@ -241,11 +239,8 @@ def test_few_pairs_have_no_interval(pairs: int, known: bool) -> None:
         (10, [1.0, 2.0], None),
         (10, [0.0, 0.0], "the same in every resample"),
         (1000, [7.0, 7.0], "the same in every resample"),
-        (
-            1000,
-            [0.001, -0.001],
-            "the same in every resample",
-        ),  # 0.00 and 0.00, as they are shown
+        # 0.00 and 0.00, as they are shown.
+        (1000, [0.001, -0.001], "the same in every resample"),
         (1000, [np.nan, 1.0], "not to be had"),
     ],
     ids=range(7),

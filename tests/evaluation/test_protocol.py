@@ -231,9 +231,8 @@ def test_the_rows_of_another_language_use_its_own_sentence_of_no_change() -> Non
         "changed": WEG,
         "unchanged": GLEICH,
     }
-    assert set(rows["perfect_flag_fixed"].scores["words"].values()) == {
-        None
-    }  # two English sentences
+    # Two English sentences.
+    assert set(rows["perfect_flag_fixed"].scores["words"].values()) == {None}
 
 
 @pytest.mark.usefixtures("no_java")
@@ -278,9 +277,8 @@ def test_captions_that_cannot_be_judged_are_not() -> None:
         "Whether a caption tells of a change is not known" in note
         for note in evaluation.notes
     )
-    assert (
-        evaluation.scores["words"]["changed"]["BLEU-1"] is not None
-    )  # the flags are known
+    # The flags are known.
+    assert evaluation.scores["words"]["changed"]["BLEU-1"] is not None
 
 
 @pytest.mark.usefixtures("no_java")

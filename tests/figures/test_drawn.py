@@ -47,9 +47,8 @@ class Drawn:
     texts: list[tuple[float, float, str]] = field(default_factory=list)
     images: list[tuple[float, float, float]] = field(default_factory=list)
     maps: list[tuple[float, float, float]] = field(default_factory=list)
-    below_maps: list[int] = field(
-        default_factory=list
-    )  # the brightness of the image there
+    # The brightness of the image there.
+    below_maps: list[int] = field(default_factory=list)
     values: list[Map] = field(default_factory=list)
     limits: list[tuple[float, float]] = field(default_factory=list)
     bars: list[tuple[float, float]] = field(default_factory=list)

@@ -72,9 +72,8 @@ def our_logits(folder: Path) -> Tensor:
 
 def close(ours: Tensor, theirs: Tensor) -> None:
     assert theirs.std() > 0.1
-    assert (
-        (ours - theirs).abs().max() < 5e-5
-    )  # float32 against float32; another order of modules is off by 0.1
+    # float32 against float32; another order of modules is off by 0.1.
+    assert (ours - theirs).abs().max() < 5e-5
 
 
 def states(parts: Modules) -> dict[str, Any]:

@@ -39,9 +39,8 @@ def test_a_picture_on_any_steps_keeps_its_contrast(
     picture = generator.integers(20, 230, (3, 30, 30), dtype=np.uint8)
     again = stretch(picture.astype(np.uint16) * np.uint16(step) + np.uint16(start))
     differences = again.astype(int) - picture
-    assert (
-        np.ptp(differences) == 0
-    )  # brighter or darker as a whole, by less than there is room
+    # Brighter or darker as a whole, by less than there is room.
+    assert np.ptp(differences) == 0
     assert abs(differences[0, 0, 0]) <= 25
 
 

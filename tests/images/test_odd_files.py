@@ -44,9 +44,8 @@ def within_half_a_minute() -> Iterator[None]:
 
 
 def make_socket(path: Path) -> None:
-    folder = os.open(
-        path.parent, os.O_RDONLY
-    )  # a socket's name is short, pytest's folders are not
+    # A socket's name is short, pytest's folders are not.
+    folder = os.open(path.parent, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(f"/proc/self/fd/{folder}/{path.name}")
     os.close(folder)

@@ -276,11 +276,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[SencapError], str]] = {
         ImageError,
         "it is 50×31 pixels, but each side must have at least 32",
     ),
-    "three rows": (
-        lambda: RGB[:3],
-        ImageError,
-        "it is 3×50 pixels, but each side",
-    ),  # taken for (3, H, 3)
+    # Taken for (3, H, 3).
+    "three rows": (lambda: RGB[:3], ImageError, "it is 3×50 pixels, but each side"),
     "three columns": (
         lambda: RGB[:, :3].transpose(2, 0, 1),
         ImageError,

@@ -385,9 +385,8 @@ def test_a_pickle_beside_the_files_is_not_touched(
     assert not sign.exists()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Detected pickle protocol:UserWarning"
-)  # torch's word on plain pickles
+# torch's word on plain pickles.
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 @pytest.mark.parametrize("how", TRAPS)
 def test_a_pickle_as_initial_weights_is_refused_and_not_run(
     tmp_path: Path, how: str

@@ -28,9 +28,8 @@ from sencap.models.variants import build
 
 
 def counts(settings: ModelSettings, vocabulary_size: int) -> dict[str, int]:
-    with torch.device(
-        "meta"
-    ):  # shapes without numbers: nothing is drawn, nothing is stored
+    # Shapes without numbers: nothing is drawn, nothing is stored.
+    with torch.device("meta"):
         return count_parameters(build(settings, vocabulary_size))
 
 
@@ -319,9 +318,8 @@ def test_initial_words_are_the_papers() -> None:
     built = TransformerDecoder(64, vocabulary_size=300)
     for weight in (built.embedding.weight, built.output.weight):
         assert weight.abs().max() <= 0.1
-        assert weight.std().item() == pytest.approx(
-            0.2 / 12**0.5, rel=0.02
-        )  # of a uniform distribution
+        # Of a uniform distribution.
+        assert weight.std().item() == pytest.approx(0.2 / 12**0.5, rel=0.02)
         assert weight.mean().item() == pytest.approx(0, abs=1e-3)
     assert not built.output.bias.any()
 

@@ -256,9 +256,8 @@ def test_single_sub_sees_the_difference_after_minus_before() -> None:
     with torch.inference_mode():
         features = built(images)
         by_hand = built.P(built.backbone(images[:, 1] - images[:, 0])[-1])
-        shifted = built(
-            images + torch.randn(2, 1, 3, 32, 32)
-        )  # the same change of both dates
+        # The same change of both dates.
+        shifted = built(images + torch.randn(2, 1, 3, 32, 32))
     torch.testing.assert_close(features, by_hand[:, None])
     torch.testing.assert_close(features, shifted, rtol=0, atol=1e-4)
 
@@ -330,9 +329,8 @@ def test_a_backbone_reaches_neither_the_network_nor_the_disk(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = {"architecture": "resnet18", "num_classes": 10}
-    (tmp_path / "config.json").write_text(
-        json.dumps(config), encoding="utf-8"
-    )  # what local-dir: would read
+    # What local-dir: would read.
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(
         SettingsError,
         match=r"^extractor\.backbone=.* is not a timm model: its name holds",

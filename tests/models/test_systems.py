@@ -489,9 +489,8 @@ def test_shapes_and_company_in_a_batch(system: str) -> None:
     assert logits.shape == (3, 2, 7, V)
     assert logits.std() > 0.01
     torch.testing.assert_close(alone[0, 0], logits[1, 1], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(
-        cut, logits[..., :4, :], rtol=1e-3, atol=1e-3
-    )  # no word sees a later one
+    # No word sees a later one.
+    torch.testing.assert_close(cut, logits[..., :4, :], rtol=1e-3, atol=1e-3)
     assert not torch.allclose(logits[0], logits[1], atol=1e-3)
 
 

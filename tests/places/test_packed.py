@@ -134,10 +134,8 @@ def test_reading_maps_the_file_and_cannot_change_it(
 def test_other_sizes_are_cut_to_a_square_and_resized(tmp_path: Path) -> None:
     for day in ("2020-01-01", "2020-07-01"):
         picture = np.zeros((64, 160, 3), np.uint8)
-        picture[:, 48:80], picture[:, 80:112] = (
-            50,
-            200,
-        )  # the central square: left half 50, right half 200
+        # The central square: left half 50, right half 200.
+        picture[:, 48:80], picture[:, 80:112] = (50, 200)
         (tmp_path / "d" / "x").mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "d" / "x" / f"{day}.png")
     pack(FolderPlaces(tmp_path / "d"), tmp_path / "packed", size=32)
@@ -168,9 +166,8 @@ def test_every_changed_byte_is_found(dated: Path, tmp_path: Path) -> None:
     index.write_text(text[:50], encoding="utf-8")
     with pytest.raises(DataError, match="damaged"):
         PackedPlaces(out)
-    file.write_bytes(
-        content[:10] + b"(" + content[11:]
-    )  # of the line that tells shape and type
+    # Of the line that tells shape and type.
+    file.write_bytes(content[:10] + b"(" + content[11:])
     index.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="is damaged: delete the folder"):
         PackedPlaces(out).read(3)

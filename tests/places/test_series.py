@@ -151,9 +151,8 @@ def test_cells_without_data_are_dropped_and_dates_without_data_left_out(
 ) -> None:
     for number, day in enumerate(DAYS):
         values = ramp(64, 64) + np.uint8(1)
-        values[:, :32, :32] = (
-            0 if number < 2 else 77
-        )  # two dates without data: no place
+        # Two dates without data: no place.
+        values[:, :32, :32] = 0 if number < 2 else 77
         values[:, :32, 32:] = 0 if number == 1 else 88  # one: a place of two dates
         write(tmp_path / f"{day}.tif", values, nodata=0)
     places = SeriesPlaces(tmp_path, size=32)

@@ -67,9 +67,8 @@ def test_the_places_of_v1_0_are_its_bands_4_3_2_on_the_scale_of_reflectance() ->
 
 def test_values_above_10000_are_clipped() -> None:
     image = read_image(next((SCENES / "s2c" / "0000000").iterdir()) / "B2.tif")
-    assert (
-        image[0, 0, 0] == 65_535
-    )  # the sample has such values; wrapped, 16,000 would become 152
+    # The sample has such values; wrapped, 16,000 would become 152.
+    assert image[0, 0, 0] == 65_535
     assert open_places(SCENES).read(0).images[:, :, 0, 0].tolist() == [[255] * 3] * 4
 
 

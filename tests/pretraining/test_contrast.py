@@ -241,9 +241,8 @@ def test_steps_are_those_of_the_loops(spaces: int, n: int, mask_own: bool) -> No
             not torch.equal(a, b)
             for a, b in zip(before, moco.query.parameters(), strict=True)
         ]
-        assert any(moved) == (
-            number > 0 or spaces > 1
-        )  # at step 0 SeCo's sub-spaces 1 and 2 have negatives
+        # At step 0 SeCo's sub-spaces 1 and 2 have negatives.
+        assert any(moved) == (number > 0 or spaces > 1)
         assert all(moved) == (number > 0)
     assert max(losses) > 0.5
     for queue, slow in zip(moco.queues, slow_queues, strict=True):

@@ -108,9 +108,8 @@ def test_every_process_takes_its_share_of_an_epoch(
         [int(p) for _, places in view_loader(odd, replicas=2, rank=r) for p in places]
         for r in (0, 1)
     ]
-    assert (
-        len(shares[0] + shares[1]) == len(set(shares[0] + shares[1])) == 8
-    )  # no place twice
+    # No place twice
+    assert len(shares[0] + shares[1]) == len(set(shares[0] + shares[1])) == 8
     odd = ViewDataset(TinyPlaces(), list(range(19)), tiny_pretraining)
     assert [len(places) for _, places in view_loader(odd, replicas=1, rank=0)] == [8, 8]
 

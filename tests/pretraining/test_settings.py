@@ -167,6 +167,5 @@ def test_the_small_config_loads_and_keeps_its_queue_within_an_epoch() -> None:
         "6c-ordered-augment"
     ][:3]
     assert settings.contrast.mask_own
-    assert (
-        settings.contrast.queue < 691
-    )  # the places of its smaller set that are trained on
+    # The places of its smaller set that are trained on.
+    assert settings.contrast.queue < 691

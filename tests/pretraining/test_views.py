@@ -95,9 +95,8 @@ def test_boxes_lie_inside_and_cover_the_areas_asked_for() -> None:
             share = h * w / (height * width)
             assert 0.19 < float(share.min()) < 0.22
             assert float(share.max()) > 0.95
-            assert bool(
-                (((w / h).log().abs()) < 0.30).all()
-            )  # ln 4/3 = 0.288, and rounding
+            # ln 4/3 = 0.288, and rounding.
+            assert bool((((w / h).log().abs()) < 0.30).all())
             assert float(top.max()) > 100
             assert float(top.min()) == 0
 
@@ -166,9 +165,8 @@ def test_blur_is_gaussian_and_keeps_a_flat_image_flat() -> None:
     dot = torch.zeros(40, 1, 3, 33, 33, dtype=torch.uint8)
     dot[..., 16, 16] = 255
     draws = draw_transforms(40, 1, (33, 33), settings, seeded(7))
-    draws.box[:] = torch.tensor(
-        [0.0, 0.0, 33.0, 33.0]
-    )  # the crop's aspect is random; not here
+    # The crop's aspect is random; not here.
+    draws.box[:] = torch.tensor([0.0, 0.0, 33.0, 33.0])
     found = apply(dot, draws, 33)
     blurred = draws.sigma[:, 0] > 0
     assert 0 < int(blurred.sum()) < 40

@@ -39,9 +39,10 @@ def decoder_logits(
 ) -> Array:
     """Words (T,) and memory (N, D) → logits (T, V) of the word after each; Eq. (17)
     before its softmax."""
+    # Eq. (15)
     x = with_positions(
         np.stack([weights["embedding.weight"][token] for token in tokens])
-    )  # Eq. (15)
+    )
     for number in range(layers):
         x = decoder_layer(part(weights, f"layers.{number}"), x, memory, heads=heads)
     return linear(weights, "output", x)

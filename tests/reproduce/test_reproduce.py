@@ -37,9 +37,8 @@ from sencap.reproduce.scales import SCALES, changed
 from sencap.reproduce.starts import find_weights, fingerprint
 from sencap.training.fit import fit as train
 
-SWEPT = [
-    name for name, e in EXPERIMENTS.items() if e.drawing == "sweeps"
-]  # plots S*m, so it needs METEOR
+# Plots S*m, so it needs METEOR.
+SWEPT = [name for name, e in EXPERIMENTS.items() if e.drawing == "sweeps"]
 
 
 @pytest.fixture(scope="session")
@@ -202,9 +201,8 @@ def test_several_processes_share_the_runs_out_and_wait_for_the_last(
     for training in trainings[:2]:
         training.report.unlink()
     report = (trainings[2].report).read_text(encoding="utf-8")
-    theirs = FileLock(
-        Path(trainings[0].settings.out).with_suffix(".lock")
-    )  # as another process would hold it
+    # As another process would hold it.
+    theirs = FileLock(Path(trainings[0].settings.out).with_suffix(".lock"))
     theirs.acquire()
     evaluated: list[str] = []
 
@@ -259,9 +257,8 @@ def test_tables_share_the_runs_of_the_same_settings_only(tiny_data: Path) -> Non
         == folders["table8"][2]
         == folders["table3"][3]
     )
-    assert (
-        folders["table2"][1] == folders["table5"][-1]
-    )  # at this scale ImageNet is the default start
+    # At this scale ImageNet is the default start.
+    assert folders["table2"][1] == folders["table5"][-1]
 
 
 def test_the_papers_scale_is_its_recipe_with_no_file_edited(tiny_data: Path) -> None:
@@ -457,9 +454,8 @@ def test_weights_are_found_by_the_backbones_name_and_told_apart_by_their_content
     other.parent.mkdir()
     one.write_bytes(b"1")
     other.write_bytes(b"2")
-    assert find_weights(str(one), "resnet18", flag="init") == str(
-        one
-    )  # a file is what it is
+    # A file is what it is.
+    assert find_weights(str(one), "resnet18", flag="init") == str(one)
     assert find_weights(str(tmp_path), "resnet50", flag="init") == str(one)
     assert find_weights("timm", "resnet18", flag="imagenet") == "timm:resnet18"
     assert (

@@ -241,9 +241,8 @@ def test_a_failure_of_what_got_the_signal_too_is_no_error_of_the_run() -> None:
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
-    before = signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # as a shell does for a job in the background
+    # As a shell does for a job in the background.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with StopAtBatch().listening():
             os.kill(os.getpid(), signal.SIGINT)

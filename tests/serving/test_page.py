@@ -24,9 +24,8 @@ from serving_tools import HOUSES, example
 from tiny_rasters import Write, write  # noqa: F401  (a fixture)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PICTURES = os.environ.get(
-    "SENCAP_SCREENSHOTS"
-)  # a folder, for whoever wants to look at the page
+# A folder, for whoever wants to look at the page.
+PICTURES = os.environ.get("SENCAP_SCREENSHOTS")
 SMALLEST = 200_000  # bytes: the page has to be below
 
 pytestmark = pytest.mark.skipif(

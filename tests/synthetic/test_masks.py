@@ -42,12 +42,8 @@ CLASSES = {
     "road_and_building_built": {BUILDING, PAVED},
     "lake_formed": set(),
 }
-ALONE = {
-    "road_built",
-    "path_built",
-    "parking_built",
-    "pool_built",
-}  # no building among them
+# No building among them.
+ALONE = {"road_built", "path_built", "parking_built", "pool_built"}
 WITHOUT = {kind for kind, classes in CLASSES.items() if not classes}
 TINY = {
     "pairs": 10,
@@ -110,9 +106,8 @@ def test_what_the_mask_leaves_out_is_drawn_alike_at_both_dates(kind: str) -> Non
         differs = (both[0] != both[1]).any(axis=2)
         mask = mask_of(scene, look)
         assert not differs[mask == SAME].any()
-        if (
-            kind not in WITHOUT
-        ):  # and it marks little else: a new roof may have its ground's grey
+        # And it marks little else: a new roof may have its ground's grey.
+        if kind not in WITHOUT:
             assert differs[mask != SAME].mean() > 0.97
 
 

@@ -252,9 +252,8 @@ def test_place_of_nothing_is_none() -> None:
 def test_shadow_falls_away_from_the_sun_as_far_as_its_height_says() -> None:
     surface = np.zeros((60, 60), np.float32)
     surface[28:32, 28:32] = 9.0
-    shadow = cast_shadow(
-        surface, (0.0, 1.0), 1.0, 30.0
-    )  # sun below, at 45 degrees: 9 pixels upwards
+    # Sun below, at 45 degrees: 9 pixels upwards.
+    shadow = cast_shadow(surface, (0.0, 1.0), 1.0, 30.0)
     assert shadow[20:28, 29].min() > 0.4
     assert shadow[:17].max() == 0
     assert shadow[33:].max() == 0

@@ -81,9 +81,8 @@ def test_training_writes_the_temperature_into_its_best_checkpoint(
     assert re.search(told, caplog.text)
     found = load_checkpoint(best).settings.change.temperature
     assert 0.1 <= found <= 10.0
-    monkeypatch.setattr(
-        fit_module, "calibrate", None
-    )  # a captioner without flag head needs none
+    # A captioner without flag head needs none.
+    monkeypatch.setattr(fit_module, "calibrate", None)
     bare = dataclasses.replace(
         settings, change=ChangeSettings(), out=f"{settings.out}-bare"
     )

@@ -85,9 +85,8 @@ def test_a_captioner_says_and_knows_no_change_in_the_words_it_learnt(
     best: Path, engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictor = load(best, engine=engine, device="cpu")
-    assert (
-        predictor.decision == "probability"
-    )  # its vocabulary has all words that this needs
+    # Its vocabulary has all words that this needs.
+    assert predictor.decision == "probability"
     monkeypatch.setattr(predictor, "_change", lambda memory: ([0.0], None))
     same = predictor(*_blank(predictor))
     told = [same, *same.alternatives]

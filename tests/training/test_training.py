@@ -76,9 +76,8 @@ def test_one_pass_per_pair_has_the_gradients_of_its_five_samples(
     assert (len(shared), len(apart)) == (8, 40)
     torch.manual_seed(0)
     captioner = build(tiny_model, len(shared.vocabulary)).train().double()
-    for module in (
-        captioner.modules()
-    ):  # dropout off, BatchNorm on: its statistics are the same for both
+    # Dropout off, BatchNorm on: its statistics are the same for both.
+    for module in captioner.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if hasattr(module, "dropout") and isinstance(module.dropout, float):
@@ -303,9 +302,8 @@ def test_the_running_average_of_the_weights_is_what_is_kept(
     resume = torch.load(tmp_path / "averaged" / "resume.ckpt", weights_only=False)[
         "state_dict"
     ]
-    torch.testing.assert_close(
-        resume[f"captioner.{weight}"], plain[weight]
-    )  # training itself is the same
+    # Training itself is the same.
+    torch.testing.assert_close(resume[f"captioner.{weight}"], plain[weight])
     torch.testing.assert_close(resume[f"average.module.{weight}"], kept[weight])
 
 

@@ -312,9 +312,8 @@ def test_weights_that_are_no_numbers_are_never_kept(
 ) -> None:
     def broken(task: CaptioningTask, *_: object, **__: object) -> None:
         for parameter in task.captioner.parameters():
-            if (
-                parameter.grad is not None and task.global_step == 1
-            ):  # the last step of the first epoch
+            # The last step of the first epoch.
+            if parameter.grad is not None and task.global_step == 1:
                 parameter.grad.fill_(float("nan"))
 
     monkeypatch.setattr(CaptioningTask, "configure_gradient_clipping", broken)

@@ -44,9 +44,8 @@ def test_nothing_is_read_twice(
     weights: Path, folder: Path, reads: Counter[str]
 ) -> None:
     (folder / "A" / "0.png").write_text("no image")
-    assert (
-        main(["caption", str(folder), "--weights", str(weights)]) == 2
-    )  # one is no image
+    # One is no image
+    assert main(["caption", str(folder), "--weights", str(weights)]) == 2
     assert reads == {"0.png": 1, "1.png": 1, "2.png": 1}
     one = [str(folder / date / "1.png") for date in "AB"]
     assert main(["caption", *one, "--weights", str(weights)]) == 0

@@ -72,7 +72,8 @@ class Folder:
 
         Raises:
             DataError: a list that cannot be read; a folder begun otherwise, or that
-                holds something else. OutputError: it cannot be written.
+                holds something else.
+            OutputError: it cannot be written.
         """
         digest, count = list_digest(source)
         told = {"list": digest, "pairs": count, **record}

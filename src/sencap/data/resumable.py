@@ -27,8 +27,8 @@ def claim(
     Raises:
         DataError: the folder holds something else, or was begun with other settings, or
             its note is damaged.
-        SettingsError: it, or a folder above it, is a file. OutputError: one may not
-            write there.
+        SettingsError: it, or a folder above it, is a file.
+        OutputError: one may not write there.
     """
     check_output_folder("out", out)
     file = out / note

@@ -64,8 +64,8 @@ def write_int8(
     are.
 
     Raises:
-        CheckpointError: the folder has no graphs that can be used. OutputError: it
-            cannot be written to.
+        CheckpointError: the folder has no graphs that can be used.
+        OutputError: it cannot be written to.
     """
     from onnxruntime.quantization import QuantType, quantize_static  # noqa: PLC0415  (0.1 s)
 

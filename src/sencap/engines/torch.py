@@ -125,8 +125,8 @@ def open_torch(folder: Path, *, device: str = "auto") -> tuple[TorchEngine, Chec
     """The engine of a checkpoint folder, and the checkpoint.
 
     Raises:
-        CheckpointError: the folder is not a whole checkpoint. SettingsError: no such
-            device.
+        CheckpointError: the folder is not a whole checkpoint.
+        SettingsError: no such device.
     """
     # Of the accelerators only CUDA is chosen by itself; others have to be named.
     if device == "auto":

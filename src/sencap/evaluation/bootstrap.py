@@ -102,7 +102,9 @@ def resample(
 
     score: takes how often each pair is drawn (R', P), gives (R', …). pairs: P, at least
     1. stream: another one gives independent draws with the same seed.
-    Raises SettingsError for numbers out of bounds.
+
+    Raises:
+        SettingsError: numbers out of bounds.
     """
     check_numbers(resamples=resamples, seed=seed)
     # A generator of its own for each stream: how much one subset draws cannot change

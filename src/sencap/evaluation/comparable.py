@@ -56,8 +56,9 @@ class ComparedReport:
 def read_report(path: str | Path) -> ComparedReport:
     """Read a report that ``sencap evaluate --json`` wrote.
 
-    Raises DataError when the file cannot be read, is no report, or was written before
-    reports kept statistics.
+    Raises:
+        DataError: the file cannot be read, is no report, or was written before reports
+            kept statistics.
     """
     try:
         content = read_json(path, most_megabytes=_LARGEST, error=DataError)
@@ -169,9 +170,12 @@ def check_comparable(
     """What a reader has to know of reports that may be compared under some protocols:
     in what they differ.
 
-    Raises DataError, with the reason, when they may not: other pairs or references,
-    another vocabulary under ``ids``, metrics of other versions. A search, a decision or a
-    version of sencap that differs is only noted, and so is a METEOR that is missing.
+    A search, a decision or a version of sencap that differs is only noted, and so is a
+    METEOR that is missing.
+
+    Raises:
+        DataError: they may not, with the reason: other pairs or references, another
+            vocabulary under ``ids``, metrics of other versions.
     """
     for protocol in protocols:
         for field, reason in _EQUAL.items():

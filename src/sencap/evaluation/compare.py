@@ -40,7 +40,8 @@ def metric_named(name: str) -> str:
     """A metric by its name, written with or without its punctuation, in any case:
     "rouge_l" is "ROUGE-L".
 
-    Raises SettingsError for an unknown one, with the nearest known name.
+    Raises:
+        SettingsError: an unknown one, with the nearest known name.
     """
     # A star and hyphens are awkward on a command line, so that names are compared by
     # their letters and digits.

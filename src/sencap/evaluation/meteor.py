@@ -55,9 +55,11 @@ def meteor_statistics(
     twice are aligned once. time_limit: seconds the jar may take in all; it starts in
     about 7 s, then aligns 1,000 pairs and more a second.
     Returns per list an array (pairs, COLUMNS); see ``meteor_from_statistics``.
-    Raises MissingDependencyError when Java or the jar is missing or does not start,
-    SencapError when the jar runs out of time or answers something else than expected,
-    ShapeError and DataError as ``metrics.check_scorable`` does.
+
+    Raises:
+        MissingDependencyError: Java or the jar is missing or does not start.
+        SencapError: the jar runs out of time or answers something else than expected.
+        ShapeError, DataError: as ``metrics.check_scorable`` does.
     """
     for hypotheses, references in sets:
         check_scorable(hypotheses, references)
@@ -200,8 +202,8 @@ def java_version(time_limit: float = 10.0) -> str:
     """What Java says of its version, in one line.
 
     Raises:
-        MissingDependencyError: there is none. SencapError: it does not start, or does
-            not answer.
+        MissingDependencyError: there is none.
+        SencapError: it does not start, or does not answer.
     """
     java = _java()
     try:

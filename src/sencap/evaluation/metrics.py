@@ -53,8 +53,9 @@ _NO_MATCH, _NO_GUESS = 1e-15, 1e-9
 def check_scorable(hypotheses: Sequence[Tokens], references: References) -> None:
     """Refuse what cannot be scored.
 
-    Raises ShapeError when the two lengths differ, DataError when there is no pair or a
-    pair has no reference.
+    Raises:
+        ShapeError: the two lengths differ.
+        DataError: there is no pair, or a pair has no reference.
     """
     _check_lengths(len(hypotheses), len(references))
     if not references:
@@ -97,7 +98,8 @@ class BleuReferences:
     """The references of some pairs, counted once, to score any number of hypothesis
     lists against.
 
-    Raises DataError when there is no pair, or a pair without a reference.
+    Raises:
+        DataError: there is no pair, or a pair without a reference.
     """
 
     def __init__(self, references: References) -> None:
@@ -329,7 +331,9 @@ class CiderReferences:
 
         chosen: the pairs that the hypotheses belong to, by index, where they are not
         all of them in order; the weights remain those of all.
-        Raises ShapeError when there is not one hypothesis per pair.
+
+        Raises:
+            ShapeError: there is not one hypothesis per pair.
         """
         references = self._references
         if chosen is not None:

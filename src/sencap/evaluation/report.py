@@ -110,7 +110,9 @@ def report_as_dict(
     allow_nan=False)`` takes the result: a number that is not finite becomes None.
     resamples, seed: of the bootstrap that gives the intervals. The ``statistics`` of
     each pair are what comparing two reports needs; see ``statistics.PairStatistics``.
-    Raises SettingsError for a number of resamples or a seed out of its bounds.
+
+    Raises:
+        SettingsError: a number of resamples or a seed out of its bounds.
     """
     # The scores come first in the file, then what puts them into their place, and the
     # pairs after them, as they are long.

@@ -136,8 +136,9 @@ class PairStatistics:
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> PairStatistics:
         """The inverse of ``rows``.
 
-        Raises DataError or ShapeError on anything else: what is missing, or no number
-        from 0 to a billion.
+        Raises:
+            DataError, ShapeError: anything else: what is missing, or no number from 0
+                to a billion.
         """
         meteor = None
         if all(row.get("meteor") is not None for row in rows):

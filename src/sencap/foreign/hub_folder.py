@@ -17,10 +17,8 @@ from pathlib import Path
 from sencap.errors import CheckpointError
 from sencap.json_files import read_json, shown
 
-_WEIGHT_FILES = (
-    "model.safetensors",
-    "pytorch_model.bin",
-)  # the first of them where there are both
+# The first of them where there are both.
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ".index.json"
 _SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
 _NO_WEIGHTS = re.compile(

@@ -145,9 +145,8 @@ def _by_pytorch(path: Path) -> Any:
             warnings.catch_warnings(action="error"),
         ):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ):  # PyTorch has no one error for it; what is wrong is told by `_by_hand`
+    except Exception:
+        # PyTorch has no one error for it; what is wrong is told by `_by_hand`.
         return None
     if zipfile.is_zipfile(path):  # PyTorch compares no checksums
         with zipfile.ZipFile(path) as archive:
@@ -243,9 +242,8 @@ def _read_folder(path: Path) -> Source:
             f"{shown(form)}, and this version reads {' and '.join(OURS)}"
         )
     kind = OURS[form]
-    read_header(
-        path / WEIGHTS
-    )  # refuses what is not sound, and types that no weights have
+    # Refuses what is not sound, and types that no weights have.
+    read_header(path / WEIGHTS)
     try:
         tensors = load_file(path / WEIGHTS)
     except (SafetensorError, OSError) as error:

@@ -43,9 +43,8 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         B, L, D = x.shape
-        return x.view(B, L, self.heads, D // self.heads).transpose(
-            1, 2
-        )  # (B, heads, L, D/heads)
+        # (B, L, D) → (B, heads, L, D/heads).
+        return x.view(B, L, self.heads, D // self.heads).transpose(1, 2)
 
     def project(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, heads, L, D/heads) of a source (B, L, D), to be attended

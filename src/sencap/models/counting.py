@@ -32,9 +32,8 @@ def info(
     check_numbers(vocabulary_size=vocabulary_size)
     given = ModelSettings() if settings is None else settings
     chosen = dataclasses.replace(given, system=name)
-    with torch.device(
-        "meta"
-    ):  # shapes without numbers: a system of any size takes no memory
+    # Shapes without numbers: a system of any size takes no memory.
+    with torch.device("meta"):
         system = build(chosen, vocabulary_size)
     counts = count_parameters(system)
     backbone = str(system.settings.extractor.backbone)

@@ -200,9 +200,8 @@ class TransformerDecoder(nn.Module):
             )
             for _ in range(layers)
         )
-        self._layers = cast(
-            "list[DecoderLayer]", list(self.layers)
-        )  # typed; registered above
+        # Typed; registered above
+        self._layers = cast("list[DecoderLayer]", list(self.layers))
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(dimension, vocabulary_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)

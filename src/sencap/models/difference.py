@@ -97,9 +97,8 @@ class ShallowFeatureEmbedding(nn.Module):
             embedded = F
             if self.conv is not None:
                 k = self.conv.kernel_size[0]
-                padded = F_.pad(
-                    images[:, i], ((k - 1) // 2, k // 2) * 2
-                )  # a grid of ceil(H / stride), any k
+                # A grid of ceil(H / stride), any k.
+                padded = F_.pad(images[:, i], ((k - 1) // 2, k // 2) * 2)
                 embedded = self.conv(padded)[..., :h, :w]  # I_c,m, Eq. (4)
             if self.attention is not None:
                 F = self.attention[m](embedded) * F  # Eq. (5)

@@ -36,10 +36,8 @@ from sencap.structures import Memory
 
 OPSET = 20
 TOLERANCE = 1e-3  # of a memory's largest number: float32 through a hundred layers, in another order
-PAIRS, HYPOTHESES = (
-    7,
-    5,
-)  # of the example that is traced: numbers that are no size of a network
+# Of the example that is traced: numbers that are no size of a network.
+PAIRS, HYPOTHESES = (7, 5)
 # what the exporter puts before a weight's name: the attribute of the modules below
 _PREFIX = "captioner."
 _CAST = "/float32"
@@ -133,8 +131,8 @@ def export_checkpoint(folder: str | Path) -> list[Path]:
 
     Raises:
         CheckpointError: the folder is not a whole checkpoint, or the graphs came out
-            wrong; nothing else would have
-        told. OutputError: it cannot be written to.
+            wrong; nothing else would have told.
+        OutputError: it cannot be written to.
     """
     folder = Path(folder)
     checkpoint = load_checkpoint(folder)
@@ -256,9 +254,8 @@ def _graph(
     optimizer.fold_constants(program.model, should_fold=_may_be_folded)
     optimizer.remove_unused_nodes(program.model)
     model: onnx.ModelProto = program.model_proto
-    for node in graphs.all_nodes(
-        model
-    ):  # where in PyTorch's source each node came from: most of the bytes
+    # Where in PyTorch's source each node came from: most of the bytes.
+    for node in graphs.all_nodes(model):
         node.doc_string = ""
         del node.metadata_props[:]
     for value in [

@@ -33,9 +33,8 @@ STAGES: tuple[FineTuneFrom, ...] = (
     "conv5_x",
     "none",
 )
-LARGEST_UNUSED = (
-    2**27
-)  # parameters of a network that may be made to use a few of them: 512 MB
+# Parameters of a network that may be made to use a few of them: 512 MB.
+LARGEST_UNUSED = 2**27
 IN_CHANNELS: dict[Structure, int] = {"single-cat": 6, "single-sub": 3, "dual": 3}
 
 
@@ -138,9 +137,8 @@ class Extractor(nn.Module):
                 f"images are (B, 2, 3, H, W), before first; got {tuple(images.shape)}"
             )
         if self.structure == "single-cat":
-            x = images.reshape(
-                B, 6, H, W
-            )  # Eq. (2): before in channels 0-2, after in 3-5
+            # Eq. (2): before in channels 0-2, after in 3-5.
+            x = images.reshape(B, 6, H, W)
         elif self.structure == "single-sub":
             x = images[:, 1] - images[:, 0]
         else:
@@ -217,9 +215,8 @@ class FeatureExtractor(Extractor):
         self.P: nn.Module = nn.Conv2d(self.channels, dimension, kernel_size=1)
         if projection == "where-needed" and self.channels == dimension:
             self.P = nn.Identity()
-        self.train(
-            self.training
-        )  # born in training mode: fixed statistics are fixed from here on
+        # Born in training mode: fixed statistics are fixed from here on.
+        self.train(self.training)
 
     def features(self, maps: Tensor) -> Tensor:
         """See `Extractor.features`: (B, S, D, h, w)."""

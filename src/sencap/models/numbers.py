@@ -17,10 +17,8 @@ from sencap.errors import SettingsError
 
 Part = ExtractorSettings | DifferenceSettings | DecoderSettings
 
-ANY_SYSTEMS = (
-    "init",
-    "max_words",
-)  # where weights come from and how long captions are: of no one system
+# Where weights come from and how long captions are: of no one system.
+ANY_SYSTEMS = ("init", "max_words")
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,8 @@ def own(
         part: dataclasses.replace(getattr(settings, part), **values)
         for part, values in chosen.items()
     }
-    whole = dataclasses.replace(
-        settings, dimension=D, **parts
-    )  # checks that the numbers go together
+    # Checks that the numbers go together.
+    whole = dataclasses.replace(settings, dimension=D, **parts)
     return Numbers(whole, D, **chosen)
 
 

@@ -46,7 +46,6 @@ class SinusoidalPositions(nn.Module):
         """Let the table hold at least so many positions."""
         if length <= self.table.shape[0]:
             return
-        with torch.inference_mode(
-            False
-        ):  # DDP writes into buffers, which tensors of inference mode forbid
+        # DDP writes into buffers, which tensors of inference mode forbid.
+        with torch.inference_mode(False):
             self.table = sinusoids(length, self.table.shape[1]).to(self.table)

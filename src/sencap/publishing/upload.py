@@ -66,8 +66,8 @@ def push(
         DataError: no report, or one of other weights.
         CheckpointError: a folder that is not whole or has no graphs, the hub's refusal,
             or weights that came back otherwise than they were sent.
-        OutputError: what cannot be written. MissingDependencyError: no client of the
-            hub.
+        OutputError: what cannot be written.
+        MissingDependencyError: no client of the hub.
     """
     check_repository(repository, f"repository={repository}")
     if not reports:

@@ -23,11 +23,8 @@ from sencap.reproduce.options import Options
 from sencap.reproduce.plan import Training
 from sencap.runs.folder import RUN, read_record
 
-CAPTIONS, WORDS, _VOCABULARY = (
-    5,
-    12,
-    500,
-)  # of a pair, of a caption, of a data set, for timing only
+# Of a pair, of a caption, of a data set, for timing only.
+CAPTIONS, WORDS, _VOCABULARY = (5, 12, 500)
 # Samples of a timed step: on a CPU a larger one takes proportionally longer
 CPU_BATCH = 8
 
@@ -125,9 +122,8 @@ def _epochs_done(out: str) -> int:
     """Of a run that was cut off."""
     try:
         record = read_record(Path(out) / RUN)
-    except (
-        CheckpointError
-    ):  # there is none yet, or it is damaged: the run itself will say so
+    except CheckpointError:
+        # There is none yet, or it is damaged: the run itself will say so.
         return 0
     return sum("loss" in epoch for epoch in record["epochs"])
 

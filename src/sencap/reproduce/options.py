@@ -28,8 +28,7 @@ class Options:
 
     Raises:
         SettingsError: an unknown scale or split, more than one device, an empty text,
-            or a seed that is none, or
-        twice the same.
+            or a seed that is none, or twice the same.
     """
 
     data: str

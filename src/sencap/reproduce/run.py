@@ -59,8 +59,7 @@ def reproduce(name: str, options: Options) -> Path:
 
     Raises:
         SettingsError: an unknown name, options that do not go together, weights that do
-            not fit, or a folder of
-        other options.
+            not fit, or a folder of other options.
         DataError: the data cannot be used.
         MissingDependencyError: a figure, and matplotlib is not installed; Fig. 6, and
             there is no Java.

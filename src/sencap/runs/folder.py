@@ -67,8 +67,9 @@ def check_run(
 
     Raises:
         SettingsError: hardware that is not here; a folder that is a file, or holds a
-            run of other settings or something else. CheckpointError: what the run would
-            go on from is damaged. OutputError: one may not write there.
+            run of other settings or something else.
+        CheckpointError: what the run would go on from is damaged.
+        OutputError: one may not write there.
     """
     # From what costs nothing to what reads a file.
     out = Path(settings.out)

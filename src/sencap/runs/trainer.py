@@ -81,9 +81,9 @@ def run(
     Raises:
         SettingsError: the loss or a weight is no longer a finite number, or the memory
             does not suffice.
-        OutputError: a file cannot be written. KeyboardInterrupt, Terminated: the run
-            was stopped, by Ctrl-C or by SIGTERM; the same run goes on from its last
-            whole epoch.
+        OutputError: a file cannot be written.
+        KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or by SIGTERM; the
+            same run goes on from its last whole epoch.
     """
     out, settings = recorder.out, recorder.settings
     # `_told` is outside, so that it also sees what the end of ``listening`` raises.

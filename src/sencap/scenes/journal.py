@@ -56,7 +56,8 @@ class Journal(Closing):
 
     Raises:
         DataError: it was begun with other files or settings, or is no journal; told
-            with what to do. OutputError: it cannot be written.
+            with what to do.
+        OutputError: it cannot be written.
     """
 
     def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:

@@ -54,7 +54,8 @@ def find_images(
     their dates.
 
     Raises:
-        SettingsError: nothing, or fewer than two images. DataError: as `stac_images`.
+        SettingsError: nothing, or fewer than two images.
+        DataError: as `stac_images`.
     """
     paths = [Path(source) for source in sources]
     given = tuple(dates)

@@ -50,7 +50,8 @@ def compose(seed: int, index: int, kind: str) -> tuple[DrawnScene, Facts]:
     """The scene of a kind, drawn again until its change fits into the frame and can be
     seen.
 
-    Raises SettingsError for an unknown kind.
+    Raises:
+        SettingsError: an unknown kind.
     """
     if kind not in CHANGE_KINDS:
         raise SettingsError(

@@ -129,8 +129,8 @@ def render_pair(
     of ``KIND_NAMES``, and with ``changed=False`` the kind of scene that is frozen. The
     scene is 128 m wide; another `size` than 256 resamples it.
 
-    Raises SettingsError for a negative seed or index, an unknown kind or a size below
-    32.
+    Raises:
+        SettingsError: a negative seed or index, an unknown kind, or a size below 32.
     """
     _check(seed, index, size)
     plan = plan_pair(seed, index, changed=changed, kind=kind)
@@ -159,7 +159,8 @@ def render_seasons(seed: int, size: int = 256) -> list[tuple[str, NDArray[np.uin
     size, 3) uint8 RGB. Between them the vegetation, the light, the sensor and the cars
     differ, the built things do not.
 
-    Raises SettingsError for a negative seed or a size below 32.
+    Raises:
+        SettingsError: a negative seed, or a size below 32.
     """
     _check(seed, 0, size)
     # The place as it stands after its change, at all four dates. 4 keeps its looks

@@ -168,9 +168,10 @@ def write_dataset(
     there and whole are kept. So a folder of an older sencap that wrote no masks of change
     (`images/*/label`) gets them, if its settings are the same.
 
-    Raises SettingsError for numbers out of their bounds and for a folder that is a file; DataError
-    for a folder that holds something else or a data set of other settings; OutputError for what
-    cannot be written.
+    Raises:
+        SettingsError: numbers out of their bounds, or a folder that is a file.
+        DataError: a folder that holds something else, or a data set of other settings.
+        OutputError: what cannot be written.
     """
     out = Path(out)
     _check(pairs, seed, val, test, workers)

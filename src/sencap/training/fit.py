@@ -65,11 +65,11 @@ def fit(settings: TrainingSettings) -> Path:
     ends with the weights of an uninterrupted one.
 
     Raises:
-        DataError: the data cannot be used. SettingsError: settings that do not go with
-            them, with this machine or
-        with the run found in ``out``, or a loss that is no longer a finite number.
-        CheckpointError: what the run
-        would go on from is damaged. OutputError: a file cannot be written.
+        DataError: the data cannot be used.
+        SettingsError: settings that do not go with them, with this machine or with the
+            run found in ``out``, or a loss that is no longer a finite number.
+        CheckpointError: what the run would go on from is damaged.
+        OutputError: a file cannot be written.
         KeyboardInterrupt, Terminated: the run was stopped, by Ctrl-C or SIGTERM.
     """
     out = Path(settings.out)

@@ -50,8 +50,7 @@ def command(
     found = compare(
         a, b, metrics=metric, protocol=protocol, resamples=resamples, seed=seed
     )
-    sys.stdout.write(
-        comparison_as_markdown(found) + "\n"
-    )  # said, whatever becomes of the file
+    # Said, whatever becomes of the file.
+    sys.stdout.write(comparison_as_markdown(found) + "\n")
     if json is not None:
         write_whole(json, json_.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -38,9 +38,8 @@ def command(
     from sencap.explain import explain, save
 
     explanation = explain(before, after, model.load(), reading=reading)
-    sys.stdout.write(
-        explanation.caption.text + "\n"
-    )  # said, whatever becomes of the file
+    # Said, whatever becomes of the file.
+    sys.stdout.write(explanation.caption.text + "\n")
     if explanation.caption.note:
         sys.stderr.write(f"sencap: note: {explanation.caption.note}\n")
     return f"where it looked: {save(explanation, out)}"

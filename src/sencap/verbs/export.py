@@ -59,9 +59,8 @@ def _int8(
     check_precision(precision)
     size = read_checkpoint_folder(folder).settings.size
     if data is not None:
-        read_dataset(
-            data, splits=splits
-        )  # what is wrong with it is told before any work
+        # What is wrong with it is told before any work.
+        read_dataset(data, splits=splits)
     from sencap.engines.quantise import (
         PAIRS,
         calibration_pairs,

@@ -228,9 +228,8 @@ class Speaker(nn.Module):
     def forward(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Tokens (B, K, T), <start> first → logits (B, K, T, V) of the word after
         each."""
-        state = self.start(memory).select(
-            torch.zeros_like(tokens[..., 0])
-        )  # K hypotheses of each pair
+        # K hypotheses of each pair.
+        state = self.start(memory).select(torch.zeros_like(tokens[..., 0]))
         said = []
         for t in range(tokens.shape[2]):
             h, state = self.advance(state, self.word_vectors(tokens[..., t]))
@@ -248,9 +247,8 @@ class Speaker(nn.Module):
 
     def start(self, memory: Memory) -> SpeakerState:
         """See `Decoder.start`."""
-        seen = memory.tokens.sum(1).view(
-            memory.tokens.shape[0], self.vectors, -1
-        )  # (B, S, C)
+        # (B, cells, S·C) → (B, S, C).
+        seen = memory.tokens.sum(1).view(memory.tokens.shape[0], self.vectors, -1)
         v = self.seen_dropout(F_.relu(self.embed(seen.flatten(1))))
         zeros = self.output.weight.new_zeros(seen.shape[0], 1, self.dimension)
         return SpeakerState(seen, v, ((zeros, zeros),) * self.lstms)
@@ -362,9 +360,8 @@ class DynamicSpeaker(Speaker):
 
 
 def _for_each(v: Tensor, x: Tensor) -> Tensor:
-    return v[:, None].expand(
-        -1, x.shape[1], -1
-    )  # (B, D) → (B, K, D): the pair's, for each hypothesis
+    # (B, D) → (B, K, D): the pair's, for each hypothesis.
+    return v[:, None].expand(-1, x.shape[1], -1)
 
 
 def _lstm(

@@ -78,9 +78,8 @@ class MultistageFusion(nn.Module):
         """L tensors (B, N, width) on a grid → (B, N, width)."""
         z = torch.zeros_like(stages[0])
         for s, block, norm in zip(stages, self.blocks, self.norms, strict=True):
-            x = (
-                (z + s).transpose(1, 2).reshape(s.shape[0], -1, *grid)
-            )  # (B, width, h, w)
+            # (B, N, width) → (B, width, h, w).
+            x = (z + s).transpose(1, 2).reshape(s.shape[0], -1, *grid)
             z = norm(block(x).flatten(2).transpose(1, 2))
         return z
 

@@ -28,9 +28,8 @@ class DateTokens(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         check_features(features, self.channels, grid=self.grid)
-        x = (
-            self.conv(features.flatten(0, 1)).flatten(2).transpose(1, 2)
-        )  # (2·B, N, D), before and after in turn
+        # (2·B, N, D), before and after in turn.
+        x = self.conv(features.flatten(0, 1)).flatten(2).transpose(1, 2)
         x = (x + self.positions()).view(features.shape[0], 2, *x.shape[1:])
         return x[:, 0], x[:, 1]
 
