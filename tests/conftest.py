@@ -4,6 +4,7 @@ if it is there."""
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 # The tests run in parallel; read before torch starts.
@@ -23,9 +24,19 @@ from sencap.config import (
     TrainingSettings,
     VocabularySettings,
 )
+from sencap.evaluation.meteor import COLUMNS
 from tiny_data import write_tiny_data
 
 torch.set_num_threads(1)
+
+# Answers METEOR's requests with ones, a line for each, and hands all else to Java.
+QUICK_JAVA = f"""\
+#!/bin/sh
+case "$*" in
+  *-stdio*) while read -r request; do echo "{" ".join(["1"] * COLUMNS)}"; done ;;
+  *) exec "{shutil.which("java")}" "$@" ;;
+esac
+"""
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -88,3 +99,15 @@ def no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """`sencap train` leaves out the graphs for captioning without PyTorch: to draw them
     takes ten times as long as to train a tiny network."""
     monkeypatch.setattr("sencap.training.fit.export_checkpoint", lambda folder: [])
+
+
+@pytest.fixture
+def quick_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Java that starts METEOR at once, for tests that are not about its score: the
+    true one takes seven seconds each time."""
+    program = tmp_path / "quick-java" / "java"
+    program.parent.mkdir()
+    program.write_text(QUICK_JAVA, encoding="utf-8")
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)

@@ -65,7 +65,11 @@ def small_bench(
 
 @pytest.fixture
 def here(
-    world: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: Path,
+    hub: Hub,
+    quick_java: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """An own copy of the world, where the commands are given, with a hub that holds
     OWNER/NAME."""

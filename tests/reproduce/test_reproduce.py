@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +23,6 @@ from sencap.config import HardwareSettings, TrainingSettings
 from sencap.data.caption_files import find_caption_files
 from sencap.data.levir_cc import read_dataset
 from sencap.errors import MissingDependencyError, SettingsError
-from sencap.evaluation import meteor
-from sencap.evaluation.metrics import Floats
 from sencap.evaluation.names import METRICS
 from sencap.models.counting import info
 from sencap.models.variants import resolved
@@ -117,21 +114,10 @@ def test_every_table_runs_and_shows_our_figures_beside_the_papers(
     )
 
 
-@pytest.fixture
-def quick_meteor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A METEOR that finds every caption alike: Java takes seconds to start, once for
-    each row."""
-
-    def alike(lines: Sequence[str], time_limit: float) -> Floats:
-        return np.ones((len(lines), meteor.COLUMNS))
-
-    monkeypatch.setattr(meteor, "_align", alike)
-
-
 @pytest.mark.skipif(
     shutil.which("java") is None, reason="METEOR, and with it S*m, needs Java"
 )
-@pytest.mark.usefixtures("quick_meteor")
+@pytest.mark.usefixtures("quick_java")
 def test_figure_6_plots_three_sweeps_that_meet_in_sen(
     smoke: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
