@@ -12,6 +12,7 @@ import argparse
 import statistics
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from search import BATCH, TIMED, seconds
 
@@ -19,7 +20,15 @@ import sencap
 from sencap.data.levir_cc import read_dataset, splits_named
 from sencap.images import as_pair, resize
 
-WEIGHTS = {"usual": None, "best": "best", "sen": "sen"}
+# By name, what `sencap.load` is given. The first is the one that the others are
+# compared with; those in one order leave out what asking in either order costs.
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "usual, in one order": {"decision": "probability"},
+    "best": {"weights": "best"},
+    "best, in one order": {"weights": "best", "decision": "probability"},
+    "sen": {"weights": "sen"},
+}
 
 
 def main() -> None:
@@ -33,7 +42,7 @@ def main() -> None:
     asked = parser.parse_args()
     found = read_dataset(asked.data, splits=splits_named(asked.split))
     pairs = [as_pair(pair.before, pair.after) for pair in islice(found, TIMED)]
-    predictors = {name: sencap.load(weights) for name, weights in WEIGHTS.items()}
+    predictors = {name: sencap.load(**given) for name, given in WEIGHTS.items()}
     times: dict[tuple[str, int], list[float]] = {}
     for _ in range(1 + asked.rounds):
         for name, predictor in predictors.items():

@@ -71,7 +71,7 @@ def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (["synth", "out", "--pairs", "3"], "pairs"),
         (["caption", "a.png", "b.png", "c.png"], "got 3 arguments"),
-        (["caption", __file__.replace("test_cli.py", "conftest.py")], "no column"),
+        (["caption", __file__.replace("test_cli.py", "tiny_data.py")], "no column"),
     ],
 )
 def test_what_the_user_can_mend_is_one_clear_line_and_exit_code_2(

@@ -25,7 +25,7 @@ TRAIN = "train --data d --out o"
         ("caption a b --nope", "--nope; --help lists all there are"),
         (
             "caption a b --decision x",
-            "decision is 'x'; it must be one of probability, search\n",
+            "decision is 'x'; it must be one of probability, either-order, search\n",
         ),
         (
             f"{TRAIN} --extractor x.yaml",

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from sencap.ahead import ahead
 from sencap.bounds import check_numbers
-from sencap.config import Split
+from sencap.config import Decision, Split
 from sencap.data.caption_files import find_caption_files
 from sencap.data.entries import CaptionedPair
 from sencap.data.levir_cc import read_dataset
@@ -27,7 +27,7 @@ from sencap.engines.choice import EngineName
 from sencap.engines.precisions import Precision
 from sencap.images import read_pair
 from sencap.images.notes import Notes
-from sencap.predictor import Decision, Predictor, load
+from sencap.predictor import Predictor, load
 from sencap.reporting import (
     CaptionSaid,
     check_report_files,
@@ -62,7 +62,7 @@ def evaluate(
     device: str = "auto",
     engine: EngineName = "auto",
     precision: Precision = "fp32",
-    decision: Decision = "probability",
+    decision: Decision | None = None,
     limit: int | None = None,
     no_change: Collection[str] | None = None,
     progress: bool = False,

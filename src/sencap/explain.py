@@ -20,6 +20,9 @@ Three kinds of maps and one of numbers, none of which asks what system made them
 - **dates**: of a speaker that weighs l_bef, l_diff and l_aft at each word (DUDA's),
   those three weights.
 
+Of a caption that tells what is gone (`sencap.removals`) they are those of the pair in
+reverse order, of which it was told.
+
 They are what the network computed. They are no explanation in the sense of a cause:
 docs/explain.md.
 """
@@ -138,8 +141,10 @@ def explain_pair(
     """As `explain`, of the pair that `shown_and_sized` read."""
     (caption,) = predictor.caption_pairs([sized], beam=beam)
     words = tuple(caption.text.split())
+    # What is gone was told of the dates in reverse order.
+    dates_seen = sized.images[::-1].copy() if caption.reverse else sized.images
     # (2, 3, H, W) → (1, 2, 3, H, W): encoded once more, as captioning keeps no maps.
-    memory = predictor.engine.encode(sized.images[None], explain=True)
+    memory = predictor.engine.encode(dates_seen[None], explain=True)
     word_maps, dates = _of_words(
         predictor.engine, memory, predictor.checkpoint.vocabulary, words
     )

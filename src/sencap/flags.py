@@ -22,14 +22,15 @@ class SearchFlags:
         precision: fp32 (exact), or int8 (faster), where the checkpoint and the
             processor offer it; bf16 is refused, as ONNX Runtime lacks it.
         decision: What makes a pair changed: the model's probability of change (all
-            sentences of no change counted together), or whatever the best caption of
-            the search says, as in the literature.
+            sentences of no change counted together); the same in either order of the
+            two dates, which tells what was removed; or whatever the best caption of the
+            search says, as in the literature (default: that of the weights).
     """
 
     weights: str | None = None
     beam: int | None = None
     precision: Literal["fp32", "int8", "bf16"] = "fp32"
-    decision: Literal["probability", "search"] = "probability"
+    decision: Literal["probability", "either-order", "search"] | None = None
 
 
 @dataclass(frozen=True)

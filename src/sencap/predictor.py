@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sencap.bounds import check_length_normalisation, check_numbers
-from sencap.config import as_dict
+from sencap.config import Decision, as_dict
 from sencap.data.vocabulary import fixed_sentences, says_no_change
 from sencap.engines.choice import EngineName, Model, open_checkpoint
 from sencap.engines.contract import Engine, Float32s, PairMemory
@@ -21,6 +22,7 @@ from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
 from sencap.phrases import repeated_phrase
+from sencap.removals import told_of_removal
 from sencap.search import Markers, score_sentences, search
 from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import Weights, resolve_weights
@@ -30,7 +32,6 @@ _EQUAL = "the two images are equal"
 _MUCH_LARGER = 2  # times as many pixels a side: then detail is lost
 
 Image = ImageSource
-Decision = Literal["probability", "search"]
 
 
 class Predictor:
@@ -48,11 +49,14 @@ class Predictor:
     LEVIR-CC's five, or those of the data that the model learnt from, if they have
     only others. That probability is the flag head's, by its temperature, or, of a
     model without one, what is left by all fixed sentences of no change together.
+    ``either-order``: the same, and a pair told unchanged is asked once more with its
+    dates swapped. What a model that learnt from construction calls built there has been
+    removed here, and its caption is turned (`sencap.removals`).
     ``search``: whatever the best caption of the search says, as in the literature.
     The two differ because the many ways to tell a change share its probability, so
     that a single sentence of no change can beat each. A model without flag head
     whose vocabulary lacks a word of the fixed sentences has no such probability;
-    its ``decision`` is then ``search``.
+    its ``decision`` is then ``search``. Not given, ``decision`` is the checkpoint's own.
 
     Of two images that are equal at the model's size no model is asked: the caption is
     the first of the fixed sentences, its ``change_probability`` 0, and its ``note``
@@ -75,7 +79,7 @@ class Predictor:
         *,
         beam: int | None = None,
         length_normalisation: float | None = None,
-        decision: Decision = "probability",
+        decision: Decision | None = None,
         change_probability: bool = True,
         threshold: float = 0.5,
         weights: Weights | None = None,
@@ -88,22 +92,23 @@ class Predictor:
                 f"threshold={threshold} is a probability: it must be in 0 … 1"
             )
         self.threshold = threshold
-        if decision not in get_args(Decision):
+        if decision is not None and decision not in get_args(Decision):
             raise SettingsError(
                 f"decision={decision!r} is unknown; "
                 f"{nearest(decision, get_args(Decision))}"
             )
         self.engine, self.checkpoint = engine, checkpoint
         usual = checkpoint.settings.search
+        decision = usual.decision if decision is None else decision
         self.beam = usual.beam if beam is None else beam
         self.length_normalisation = (
             usual.length_normalisation
             if length_normalisation is None
             else length_normalisation
         )
-        if decision == "probability" and not change_probability:
+        if decision != "search" and not change_probability:
             raise SettingsError(
-                "decision='probability' needs change_probability; decision='search' "
+                f"decision={decision!r} needs change_probability; decision='search' "
                 "does without"
             )
         # What the data that it learnt from say of no change, if its training recorded
@@ -148,7 +153,10 @@ class Predictor:
         # (2, 3, H, W) of each pair → one batch (B, 2, 3, size, size).
         images = np.stack([resize(pair.images, self.size) for pair in pairs])
         memory = self.engine.encode(images)
-        captions = self._captions(memory, self.beam if beam is None else beam)
+        beam = self.beam if beam is None else beam
+        captions = self._captions(memory, beam)
+        if self.decision == "either-order":
+            captions = self._with_removals(captions, images, beam)
         captions = _placed(captions, memory.distance)
         # Two images equal at the model's size show no change by definition. Whatever
         # the network says of them is replaced, apart from its measure of how unusual
@@ -274,6 +282,22 @@ class Predictor:
         found: list[list[float]] = values.tolist()
         return found
 
+    def _with_removals(
+        self, captions: Sequence[Caption], images: NDArray[np.uint8], beam: int
+    ) -> list[Caption]:
+        """The captions, of pairs told unchanged those that tell what is gone, if
+        anything is: images (B, 2, 3, size, size) are asked about once more, with their
+        dates swapped."""
+        told = list(captions)
+        same = [row for row, caption in enumerate(told) if not caption.changed]
+        if not same:
+            return told
+        swapped = np.ascontiguousarray(images[same][:, ::-1])
+        found = self._captions(self.engine.encode(swapped), beam)
+        for row, reverse in zip(same, found, strict=True):
+            told[row] = told_of_removal(told[row], reverse)
+        return told
+
     def _tell_changes(
         self, memory: PairMemory, rows: list[int], beam: int
     ) -> list[list[Caption]]:
@@ -372,7 +396,7 @@ def load(
     device: str = "auto",
     engine: EngineName = "auto",
     precision: Precision = "fp32",
-    decision: Decision = "probability",
+    decision: Decision | None = None,
     change_probability: bool = True,
     threads: int = 0,
 ) -> Predictor:
@@ -452,8 +476,9 @@ def _placed(captions: list[Caption], distances: Float32s | None) -> list[Caption
                 f"(domain {distance:.2f}, of which 1 is the limit): the caption may "
                 "well be wrong"
             )
+        notes = "; ".join(filter(None, [caption.note, note]))
         placed.append(
-            dataclasses.replace(caption, domain=round(distance, 3), note=note)
+            dataclasses.replace(caption, domain=round(distance, 3), note=notes)
         )
     return placed
 

@@ -130,7 +130,9 @@ class Caption:
     one may be more probable than the best and stand behind it.
     ``change_probability`` (0–1) is that of the model's flag head, or, of a model
     without one, one minus the probability that it gives to the fixed sentences of no
-    change together; None where there is neither, or it was not asked for. ``domain`` is
+    change together; None where there is neither, or it was not asked for. ``reverse``
+    tells that the pair was seen in reverse order and the caption turned
+    (`sencap.removals`); the probability is then that of the reverse order. ``domain`` is
     how far the images are from those that the model was trained on: up to 1 they are of
     their kind; None for a model that does not know. ``note`` says what a reader has to
     know beside the sentence, such as that the two images are equal, which no model was
@@ -145,6 +147,7 @@ class Caption:
     change_probability: float | None = None
     domain: float | None = None
     note: str = ""
+    reverse: bool = False
 
     def __str__(self) -> str:
         return self.text

@@ -113,6 +113,7 @@ def _record(weights: Weights, settings: ArchiveSettings) -> dict[str, Any]:
         **settings.details(),
         "beam": search.beam if settings.beam is None else settings.beam,
         "length_normalisation": search.length_normalisation,
+        "decision": search.decision if settings.decision is None else settings.decision,
     }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sencap.bounds import check_numbers
+from sencap.config import Decision
 from sencap.engines.precisions import Precision, check_precision
 from sencap.errors import SettingsError
 from sencap.images import Reading
 from sencap.images.options import USUAL
-from sencap.predictor import Decision
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ArchiveSettings:
     weights: str | Path | None = None
     beam: int | None = None
     precision: Precision = "fp32"
-    decision: Decision = "probability"
+    decision: Decision | None = None
     reading: Reading = USUAL
     batch_size: int = 16
     block_size: int = 256

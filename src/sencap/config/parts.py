@@ -284,6 +284,10 @@ class DecoderSettings:
         check_fraction("decoder.position_dropout", self.position_dropout)
 
 
+Decision = Literal["probability", "either-order", "search"]
+"""What makes a pair changed; `sencap.predictor.Predictor` says what they mean."""
+
+
 @dataclass(frozen=True)
 class SearchSettings:
     """How captions are searched for, where whoever captions does not say.
@@ -293,13 +297,18 @@ class SearchSettings:
         length_normalisation: The power α of log p / (L + 1)^α, by which a beam ranks
             captions of L words. 0 ranks by the probability, as the paper does, and
             prefers short captions; 1 ranks by that of a word in the mean.
+        decision: What makes a pair changed: the model's probability of change; that in
+            either order of the two dates, so that what was removed is told too; or
+            whatever the search's best caption says.
     """
 
     beam: int = 3
     length_normalisation: float = 0.0
+    decision: Decision = "probability"
 
     def __post_init__(self) -> None:
         check_fields(self, "search", "beam")
+        check_choice("search.decision", self.decision, get_args(Decision))
         check_length_normalisation(
             "search.length_normalisation", self.length_normalisation
         )

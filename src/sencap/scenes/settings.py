@@ -13,12 +13,13 @@ from sencap.bounds import (
     check_length_normalisation,
     check_numbers,
 )
+from sencap.config import Decision
 from sencap.engines.choice import EngineName
 from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError
 from sencap.images import Reading
 from sencap.images.options import USUAL
-from sencap.predictor import Decision, Predictor, load
+from sencap.predictor import Predictor, load
 
 Stretch = Literal["together", "per-date"]
 
@@ -53,7 +54,7 @@ class ScanSettings:
     device: str = "auto"
     engine: EngineName = "auto"
     precision: Precision = "fp32"
-    decision: Decision = "probability"
+    decision: Decision | None = None
     reading: Reading = USUAL
     window: float | None = None
     side: int | None = None

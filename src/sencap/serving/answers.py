@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from sencap.config import Decision
 from sencap.structures import Caption
 
 
@@ -109,8 +110,8 @@ class WeightsTold(BaseModel):
     vocabulary: int
     beam: int = Field(description="width of the search where a request names none")
     # Whether a pair counts as changed: by its probability of change and the threshold,
-    # or by what the sentence says.
-    decides_by: Literal["probability", "search"]
+    # in the order of its dates or in either order, or by what the sentence says.
+    decides_by: Decision
 
 
 class Limits(BaseModel):

@@ -107,7 +107,7 @@ class Service:
         # Weights that know no such probability go by what the sentence says, and a
         # threshold would have no effect.
         if threshold is not None and threshold != predictor.threshold:
-            if predictor.decision != "probability":
+            if predictor.decision == "search":
                 raise SettingsError(
                     f"weights={name!r} tell no probability: leave threshold out"
                 )
