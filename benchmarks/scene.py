@@ -1,6 +1,7 @@
 """How many known changes a scan of a drawn scene finds, and how many alarms are false.
 
     python benchmarks/scene.py FOLDER [--pixels 8000] [--changed 0.1] [--weights PATH]
+        [--decision probability]
 
 The scene is a mosaic of drawn places of 256 × 256 pixels, half a metre each; in a share
 of them something was built or torn down, which the renderer's masks tell pixel by
@@ -97,12 +98,15 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=8000)
     parser.add_argument("--changed", type=float, default=0.1)
     parser.add_argument("--weights")
+    parser.add_argument("--decision", help="as in sencap scan")
     asked = parser.parse_args()
     folder: Path = asked.folder
     draw(folder, asked.pixels, asked.changed)
-    out = folder / "changes.geojson"
+    # Of each decision a file of its own.
+    decision = f"-{asked.decision}" if asked.decision else ""
+    out = folder / f"changes{decision}.geojson"
     if not out.exists():
-        settings = ScanSettings(weights=asked.weights)
+        settings = ScanSettings(weights=asked.weights, decision=asked.decision)
         pair = folder / "before.tif", folder / "after.tif"
         write_scan(*pair, out, settings=settings, progress=True)
     content = json.loads(out.read_text())

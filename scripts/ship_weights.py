@@ -64,15 +64,27 @@ SEN = (
     " package `{package}` (Apache-2.0); all {parameters:,} parameters are trained."
 )
 
+SIAMESE_ORDER = (
+    "They learnt from construction. What was removed they tell by being asked about the pair in "
+    "reverse order, and turning the sentence (`--decision either-order`). Where some was built and "
+    "some removed they tell what was built, and of a single small house that is gone they often "
+    "say that one was built."
+)
+SEN_ORDER = (
+    "They hardly know the order of the dates: of what was removed they mostly say that it was "
+    "built."
+)
+
 
 @dataclass(frozen=True)
 class Kind:
-    """What a card says of weights that no report holds."""
+    """What a card says of weights that no report holds; ``order`` of the two dates."""
 
     title: str
     structure: str
     data: str
     recipe: str
+    order: str
 
 
 KINDS = {
@@ -82,6 +94,7 @@ KINDS = {
         PAIRS,
         "`configs/siamese.yaml` (20 epochs, on an NVIDIA H200), then "
         "`configs/siamese-2.yaml` (10 epochs, on one CPU core).",
+        SIAMESE_ORDER,
     ),
     "siamese-lite2": Kind(
         "a siamese network on EfficientNet-lite2",
@@ -89,6 +102,7 @@ KINDS = {
         PAIRS,
         "`configs/siamese-best.yaml` (26 epochs, on one CPU core); the features took "
         "half an hour beside other work, an epoch about a minute.",
+        SIAMESE_ORDER,
     ),
     "sen-lite2": Kind(
         "SEN's single stream on EfficientNet-lite2",
@@ -96,6 +110,7 @@ KINDS = {
         CROPS,
         "`configs/sen-lite2.yaml` (10 epochs, ten minutes on an NVIDIA H200 beside"
         " 15 other runs).",
+        SEN_ORDER,
     ),
 }
 
@@ -121,7 +136,7 @@ lie in them.
 ## How good they are
 
 On the excerpt's `val` and `test` together ({pairs} pairs, never trained or selected on), beam
-{beam}, length normalisation {length:g}:
+{beam}, length normalisation {length:g}, decision {decision}:
 
 {table}
 
@@ -141,6 +156,8 @@ The pairs are few and of one region (US suburbs at 0.5 m), so a difference of a 
 nothing. The sentences are of the commonest kinds (houses, roads, buildings), and often name one
 where it is the other. Other places, seasons and resolutions are worse: of Sentinel-2's ten-metre
 pixels nothing was trained on, and `domain` says so.
+
+{order}
 """
 
 
@@ -212,6 +229,8 @@ def card(report: dict[str, Any], folder: Path) -> str:
         pairs=len(report["pairs"]),
         beam=search.beam,
         length=search.length_normalisation,
+        decision=search.decision,
+        order=textwrap.fill(kind.order, 100, break_on_hyphens=False),
         table=table(report),
         changed_apart=report["ids"]["changed"]["S*m"],
         accuracy=report["change_accuracy"],
