@@ -1,5 +1,4 @@
-"""What is gone: a pair told unchanged is asked about in reverse order, and the caption
-turned."""
+"""What is gone: a pair is asked about in reverse order too, and the caption turned."""
 
 from __future__ import annotations
 
@@ -22,41 +21,57 @@ from sencap.images import as_pair
 from sencap.models.checkpoint import Checkpoint
 from sencap.models.variants import build
 from sencap.predictor import Predictor
-from sencap.removals import GONE, NOTE, told_of_removal
+from sencap.removals import GONE, NOTE, SURE, likelier_order
 from sencap.structures import Caption
 
 SAME = Caption(NO_CHANGE_SENTENCES[0], -0.5, False, change_probability=0.2)
 
 
-def change(text: str, *others: str) -> Caption:
+def change(text: str, *others: str, probability: float = 0.95) -> Caption:
     alternatives = tuple(Caption(other, -2.0, True) for other in others)
-    return Caption(text, -1.0, True, alternatives=alternatives, change_probability=0.9)
+    return Caption(
+        text,
+        -1.0,
+        True,
+        alternatives=alternatives,
+        change_probability=probability,
+    )
 
 
 def test_what_was_built_in_reverse_order_is_removed() -> None:
     reverse = change("some houses are built by the road", "a new house appears")
-    told = told_of_removal(SAME, reverse)
+    told = likelier_order(SAME, reverse)
     assert told.text == "some houses are removed by the road"
     assert [other.text for other in told.alternatives] == ["a house disappears"]
     assert (told.changed, told.reverse, told.note) == (True, True, NOTE)
-    assert (told.log_prob, told.change_probability) == (-1.0, 0.9)
+    assert (told.log_prob, told.change_probability) == (-1.0, 0.95)
 
 
 def test_a_caption_that_has_no_reverse_gives_way_to_one_that_has() -> None:
     reverse = change("the trees become a road", "a road is built")
-    assert told_of_removal(SAME, reverse).text == "a road is removed"
-    told = told_of_removal(SAME, change("the trees become a road"))
+    assert likelier_order(SAME, reverse).text == "a road is removed"
+    told = likelier_order(SAME, change("the trees become a road"))
     assert (told.text, told.alternatives) == (GONE, ())
     assert (told.changed, told.reverse) == (True, True)
 
 
 def test_a_pair_that_is_unchanged_in_both_orders_stays_so() -> None:
     likelier = Caption(NO_CHANGE_SENTENCES[0], -0.4, False, change_probability=0.4)
-    told = told_of_removal(SAME, likelier)
+    told = likelier_order(SAME, likelier)
     assert told.text == SAME.text
     assert not told.reverse
     # By the larger one it would have been told changed.
     assert told.change_probability == 0.4
+
+
+def test_of_two_orders_that_changed_the_likelier_one_is_told() -> None:
+    built = change("a house is built", probability=0.7)
+    likelier = change("a road is built", probability=0.8)
+    assert likelier_order(built, likelier).text == "a road is removed"
+    less_likely = change("a road is built", probability=0.6)
+    assert likelier_order(built, less_likely) == built
+    # Equally likely: what is told of the true order.
+    assert likelier_order(built, change("a road is built", probability=0.7)) == built
 
 
 @pytest.fixture
@@ -77,14 +92,16 @@ def pairs_of_noise(count: int) -> np.ndarray:
     return random.integers(0, 256, (count, 2, 3, 64, 64), dtype=np.uint8)
 
 
-def test_only_pairs_told_unchanged_are_asked_about_again_with_dates_swapped(
+def test_pairs_told_changed_for_sure_are_not_asked_about_again(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = pairs_of_noise(3)
+    images = pairs_of_noise(4)
+    sure = change("a road is built", probability=SURE)
+    unsure = change("a path is built", probability=SURE - 0.01)
     answers: Iterator[list[Caption]] = iter(
         [
-            [SAME, change("a road is built"), SAME],
-            [change("a house is built"), SAME],
+            [SAME, sure, SAME, unsure],
+            [change("a house is built"), SAME, SAME],
         ]
     )
     monkeypatch.setattr(predictor, "_captions", lambda *_: next(answers))
@@ -101,8 +118,9 @@ def test_only_pairs_told_unchanged_are_asked_about_again_with_dates_swapped(
         "a house is removed",
         "a road is built",
         SAME.text,
+        "a path is built",
     ]
-    np.testing.assert_array_equal(asked[1], images[[0, 2]][:, ::-1])
+    np.testing.assert_array_equal(asked[1], images[[0, 2, 3]][:, ::-1])
     assert len(asked) == 2
 
 
@@ -112,7 +130,7 @@ def test_other_decisions_ask_once(
 ) -> None:
     predictor.decision = decision
     monkeypatch.setattr(predictor, "_captions", lambda *_: [SAME])
-    monkeypatch.setattr(predictor, "_with_removals", None)
+    monkeypatch.setattr(predictor, "_in_either_order", None)
     (pair,) = pairs_of_noise(1)
     assert not predictor(*pair).changed
 
@@ -133,7 +151,7 @@ def test_the_maps_are_those_of_the_order_that_was_told(
     before, after = pair
     here = explain(before, after, predictor)
     swapped = explain(after, before, predictor)
-    gone = told_of_removal(SAME, change("a house is built"))
+    gone = likelier_order(SAME, change("a house is built"))
     monkeypatch.setattr(predictor, "caption_pairs", lambda *_, **__: [gone])
     told = explain(before, after, predictor)
     assert told.caption.text == "a house is removed"

@@ -22,7 +22,7 @@ from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
 from sencap.phrases import repeated_phrase
-from sencap.removals import told_of_removal
+from sencap.removals import likelier_order, needs_reverse_order
 from sencap.search import Markers, score_sentences, search
 from sencap.structures import Caption, Hypothesis, ImagePair
 from sencap.weights import Weights, resolve_weights
@@ -49,9 +49,9 @@ class Predictor:
     LEVIR-CC's five, or those of the data that the model learnt from, if they have
     only others. That probability is the flag head's, by its temperature, or, of a
     model without one, what is left by all fixed sentences of no change together.
-    ``either-order``: the same, and a pair told unchanged is asked once more with its
-    dates swapped. What a model that learnt from construction calls built there has been
-    removed here, and its caption is turned (`sencap.removals`).
+    ``either-order``: the same in both orders of the two dates, of which the likelier
+    one is told. What a model that learnt from construction calls built in reverse order
+    has been removed, and its caption is turned (`sencap.removals`).
     ``search``: whatever the best caption of the search says, as in the literature.
     The two differ because the many ways to tell a change share its probability, so
     that a single sentence of no change can beat each. A model without flag head
@@ -156,7 +156,7 @@ class Predictor:
         beam = self.beam if beam is None else beam
         captions = self._captions(memory, beam)
         if self.decision == "either-order":
-            captions = self._with_removals(captions, images, beam)
+            captions = self._in_either_order(captions, images, beam)
         captions = _placed(captions, memory.distance)
         # Two images equal at the model's size show no change by definition. Whatever
         # the network says of them is replaced, apart from its measure of how unusual
@@ -282,20 +282,20 @@ class Predictor:
         found: list[list[float]] = values.tolist()
         return found
 
-    def _with_removals(
+    def _in_either_order(
         self, captions: Sequence[Caption], images: NDArray[np.uint8], beam: int
     ) -> list[Caption]:
-        """The captions, of pairs told unchanged those that tell what is gone, if
-        anything is: images (B, 2, 3, size, size) are asked about once more, with their
-        dates swapped."""
+        """The captions; of pairs that are likelier in reverse order those that tell
+        what is gone. Images (B, 2, 3, size, size) are asked about once more, with their
+        dates swapped, unless they are told changed for sure."""
         told = list(captions)
-        same = [row for row, caption in enumerate(told) if not caption.changed]
-        if not same:
+        asked = [row for row, one in enumerate(told) if needs_reverse_order(one)]
+        if not asked:
             return told
-        swapped = np.ascontiguousarray(images[same][:, ::-1])
+        swapped = np.ascontiguousarray(images[asked][:, ::-1])
         found = self._captions(self.engine.encode(swapped), beam)
-        for row, reverse in zip(same, found, strict=True):
-            told[row] = told_of_removal(told[row], reverse)
+        for row, reverse in zip(asked, found, strict=True):
+            told[row] = likelier_order(told[row], reverse)
         return told
 
     def _tell_changes(
