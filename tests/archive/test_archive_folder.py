@@ -99,6 +99,7 @@ def test_a_second_run_does_what_is_missing(here: None, tmp_path: Path) -> None:
         ({"count": COUNT + 1}, "list .* ≠ .*; pairs 20 ≠ 21"),
         ({"name": "other-{}"}, "list .* ≠ "),
         ({"settings": {"beam": 1}}, "beam 5 ≠ 1"),
+        ({"settings": {"decision": "search"}}, "decision either-order ≠ search"),
         ({"settings": {"scale": (0, 9)}}, r"scale None ≠ \[0, 9\]"),
         ({"settings": {"block_size": 16}}, "block_size 8 ≠ 16"),
         ({"weights": True}, "weights .* ≠ "),
