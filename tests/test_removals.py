@@ -21,7 +21,7 @@ from sencap.images import as_pair
 from sencap.models.checkpoint import Checkpoint
 from sencap.models.variants import build
 from sencap.predictor import Predictor
-from sencap.removals import GONE, NOTE, SURE, likelier_order
+from sencap.removals import GONE, NOTE, SURE, likelier_order, needs_reverse_order
 from sencap.structures import Caption
 
 SAME = Caption(NO_CHANGE_SENTENCES[0], -0.5, False, change_probability=0.2)
@@ -72,6 +72,13 @@ def test_of_two_orders_that_changed_the_likelier_one_is_told() -> None:
     assert likelier_order(built, less_likely) == built
     # Equally likely: what is told of the true order.
     assert likelier_order(built, change("a road is built", probability=0.7)) == built
+
+
+def test_a_pair_below_a_high_threshold_is_asked_about_in_reverse_order() -> None:
+    # Told unchanged with a threshold above it, so nothing is told changed for sure.
+    unchanged = dataclasses.replace(SAME, change_probability=0.93)
+    assert needs_reverse_order(unchanged)
+    assert not needs_reverse_order(change("a road is built", probability=0.93))
 
 
 @pytest.fixture

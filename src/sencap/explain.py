@@ -21,7 +21,7 @@ Three kinds of maps and one of numbers, none of which asks what system made them
   those three weights.
 
 Of a caption that tells what is gone (`sencap.removals`) they are those of the pair in
-reverse order, of which it was told.
+reverse order, of which it was told, in a pass that is fed the turned words.
 
 They are what the network computed. They are no explanation in the sense of a cause:
 docs/explain.md.

@@ -13,9 +13,9 @@ from sencap.data.reversal import reverse_words
 from sencap.structures import Caption
 
 SURE = 0.9
-"""From this probability of change on a pair is not asked about in reverse order. Of the
-selection pairs of the weights that ship all that were told changed in both orders had
-less in the wrong one."""
+"""Told changed with this probability or more, a pair is not asked about in reverse
+order. Of the selection pairs of the weights that ship all that were told changed in
+both orders had less in the wrong one."""
 
 NOTE = "seen in reverse order, and turned: what stood there is gone"
 
@@ -26,7 +26,7 @@ GONE = "something that was there has been removed"
 def needs_reverse_order(here: Caption) -> bool:
     """Whether a pair is asked about in reverse order too: all but those told changed
     for sure."""
-    return here.change_probability is None or here.change_probability < SURE
+    return not (here.changed and _probability(here) >= SURE)
 
 
 def likelier_order(here: Caption, reverse: Caption) -> Caption:
@@ -38,8 +38,8 @@ def likelier_order(here: Caption, reverse: Caption) -> Caption:
     turned. Else it is ``here``. In both cases the probability of change is the larger
     one of the two orders.
     """
-    probability = max(here.change_probability or 0.0, reverse.change_probability or 0.0)
-    is_likelier = probability > (here.change_probability or 0.0)
+    probability = max(_probability(here), _probability(reverse))
+    is_likelier = probability > _probability(here)
     if not (reverse.changed and is_likelier):
         return dataclasses.replace(here, change_probability=probability)
     turned = [
@@ -56,6 +56,12 @@ def likelier_order(here: Caption, reverse: Caption) -> Caption:
         reverse=True,
         note=NOTE,
     )
+
+
+def _probability(caption: Caption) -> float:
+    # It is known of all that are asked in either order.
+    assert caption.change_probability is not None
+    return caption.change_probability
 
 
 def _turned(caption: Caption) -> Caption | None:
