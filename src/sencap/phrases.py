@@ -31,3 +31,12 @@ def repeated_phrase(words: Sequence[str]) -> str:
             if any(list(words[start : start + length]) == phrase for start in starts):
                 return " ".join(phrase)
     return ""
+
+
+def stumbles(sentence: str) -> bool:
+    """Whether a sentence says a phrase twice.
+
+    >>> stumbles("houses are removed and houses are removed")
+    True
+    """
+    return bool(repeated_phrase(sentence.split()))

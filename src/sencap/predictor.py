@@ -21,7 +21,7 @@ from sencap.engines.precisions import Precision
 from sencap.errors import SettingsError, nearest
 from sencap.files import identity
 from sencap.images import ImageSource, as_pair, resize
-from sencap.phrases import repeated_phrase
+from sencap.phrases import stumbles
 from sencap.removals import likelier_order, needs_reverse_order
 from sencap.search import Markers, score_sentences, search
 from sencap.structures import Caption, Hypothesis, ImagePair
@@ -314,7 +314,7 @@ class Predictor:
         again = [
             number
             for number, sentences in enumerate(found)
-            if all(_stumbles(one) for one in _telling(sentences))
+            if all(stumbles(one.text) for one in _telling(sentences))
         ]
         if again:
             wide = memory.keep([rows[number] for number in again])
@@ -491,11 +491,7 @@ def _telling(captions: Sequence[Caption]) -> list[Caption]:
 def _fluent_first(captions: Sequence[Caption]) -> list[Caption]:
     """The captions in their order, those that say a phrase twice after the others."""
     # False sorts before True, and equal ones keep their order.
-    return sorted(captions, key=_stumbles)
-
-
-def _stumbles(caption: Caption) -> bool:
-    return bool(repeated_phrase(caption.text.split()))
+    return sorted(captions, key=lambda one: stumbles(one.text))
 
 
 def _same_as_before(fixed: Sequence[Caption], p_change: float) -> Caption:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from sencap.data.reversal import reverse_words
+from sencap.phrases import stumbles
 from sencap.structures import Caption
 
 SURE = 0.9
@@ -34,9 +35,9 @@ def likelier_order(here: Caption, reverse: Caption) -> Caption:
 
     Where the reverse order has changed, and is the likelier one, it is the best of its
     captions that `reverse_words` can turn, or `GONE`; the others that it can turn are
-    the alternatives. Log-probabilities are those of the captions before they were
-    turned. Else it is ``here``. In both cases the probability of change is the larger
-    one of the two orders.
+    the alternatives. Those that say a phrase twice come last. Log-probabilities are
+    those of the captions before they were turned. Else it is ``here``. In both cases
+    the probability of change is the larger one of the two orders.
     """
     probability = max(_probability(here), _probability(reverse))
     is_likelier = probability > _probability(here)
@@ -47,6 +48,9 @@ def likelier_order(here: Caption, reverse: Caption) -> Caption:
         for caption in (reverse, *reverse.alternatives)
         if (sentence := _turned(caption)) is not None
     ]
+    # Of two verbs a rule may make one, and of two clauses one said twice. False sorts
+    # before True, and equal ones keep their order.
+    turned.sort(key=lambda one: stumbles(one.text))
     gone = dataclasses.replace(reverse, text=GONE, alternatives=())
     best, *others = turned or [gone]
     return dataclasses.replace(
