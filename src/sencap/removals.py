@@ -34,10 +34,10 @@ def likelier_order(here: Caption, reverse: Caption) -> Caption:
     """The caption of a pair, from that of the same pair with its dates swapped.
 
     Where the reverse order has changed, and is the likelier one, it is the best of its
-    captions that `reverse_words` can turn, or `GONE`; the others that it can turn are
-    the alternatives. Those that say a phrase twice come last. Log-probabilities are
-    those of the captions before they were turned. Else it is ``here``. In both cases
-    the probability of change is the larger one of the two orders.
+    captions that can be turned into one that says no phrase twice, or `GONE`; the
+    others of the kind are the alternatives. Log-probabilities are those of the captions
+    before they were turned. Else it is ``here``. In both cases the probability of
+    change is the larger one of the two orders.
     """
     probability = max(_probability(here), _probability(reverse))
     is_likelier = probability > _probability(here)
@@ -48,9 +48,6 @@ def likelier_order(here: Caption, reverse: Caption) -> Caption:
         for caption in (reverse, *reverse.alternatives)
         if (sentence := _turned(caption)) is not None
     ]
-    # Of two verbs a rule may make one, and of two clauses one said twice. False sorts
-    # before True, and equal ones keep their order.
-    turned.sort(key=lambda one: stumbles(one.text))
     gone = dataclasses.replace(reverse, text=GONE, alternatives=())
     best, *others = turned or [gone]
     return dataclasses.replace(
@@ -70,6 +67,7 @@ def _probability(caption: Caption) -> float:
 
 def _turned(caption: Caption) -> Caption | None:
     words = reverse_words(caption.text.split())
-    if words is None:
+    # Of two verbs the rule may make one, and so of two clauses one said twice.
+    if words is None or stumbles(" ".join(words)):
         return None
     return dataclasses.replace(caption, text=" ".join(words), alternatives=())
